@@ -1,0 +1,44 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+MODEL := smollm2-135m-instruct
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-gpu lint bench-eager clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+setup: $(INSTALLED)  ## the virtual environment with everything in it
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check "torch>=2.11" -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	touch $(INSTALLED)
+
+demo: $(INSTALLED)  ## a real model answers, from a spec file
+	@$(BIN)/plugtron run examples/specs/demo.yaml
+	@echo "The spec that just ran: examples/specs/demo.yaml"
+
+test: $(INSTALLED)  ## the test suite
+	$(BIN)/plugtron fetch $(MODEL)
+	$(BIN)/python -m pytest -m 'not gpu'
+
+test-gpu: $(INSTALLED)  ## the parity tests on a CUDA device, or why there is nothing to do
+	@$(BIN)/python -c "import torch, sys; sys.exit(not torch.cuda.is_available())" \
+	  && { $(BIN)/plugtron fetch $(MODEL) && $(BIN)/python -m pytest -m gpu; } \
+	  || { $(BIN)/python -c "import torch, sys; sys.exit(torch.cuda.is_available())" \
+	       && echo "make test-gpu: torch sees no CUDA device on this machine, so there is nothing to run"; }
+
+lint: $(INSTALLED)  ## ruff (format and rules) and pyright
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+bench-eager: $(INSTALLED)  ## eager decode beside transformers, in one run
+	$(BIN)/python benchmarks/eager.py
+
+clean:  ## remove the virtual environment
+	rm -rf $(VENV)

@@ -1,0 +1,197 @@
+"""From a resolved spec to live objects, and running requests through them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from plugtron.component import Kind, Need
+from plugtron.contracts.engine import Engine
+from plugtron.contracts.parts import Parts
+from plugtron.dtypes import choose_dtype
+from plugtron.errors import ParallelError, PluginError
+from plugtron.host import Host
+from plugtron.models import fetch
+from plugtron.parallel.agree import agree_on_components
+from plugtron.parallel.runtime import Runtime
+from plugtron.parallel.world import World, join
+from plugtron.request import InferenceRequest, RequestOutput
+from plugtron.run import Outcome, RunInfo
+from plugtron.spec.dump import plain_data
+from plugtron.spec.load import Source
+from plugtron.spec.model import Spec
+from plugtron.spec.resolve import ResolvedComponent, ResolvedSpec, resolve
+
+__all__ = ["Assembly", "assemble", "build", "follow_leader"]
+
+
+@dataclass(kw_only=True)
+class Assembly:
+    """The live parts of a run. A context manager that gives everything back."""
+
+    resolved: ResolvedSpec
+    host: Host
+    parts: Parts
+    engine: Engine
+
+    def run(self, requests: Sequence[InferenceRequest]) -> Iterator[RequestOutput]:
+        """Run requests to their end, yielding what each step adds, and tell observers.
+
+        Leaving the loop early, or an interrupt, aborts what is unfinished.
+        """
+        info = RunInfo(
+            model=self.resolved.spec.model.checkpoint,
+            engine=self.resolved.spec.engine.name,
+            world_size=self.parts.runtime.world.size,
+        )
+        observes = self.parts.runtime.rank == 0
+        if observes:
+            self.host.run_started(info)
+        open_requests = {self.engine.add_request(request): request for request in requests}
+        interrupted = True
+        try:
+            while self.engine.has_unfinished_requests:
+                outputs = self._step()
+                for output in outputs:
+                    done = output.request
+                    if done.is_finished and open_requests.pop(done.id or 0, None) is not None and observes:
+                        self.host.request_finished(done)
+                yield from outputs
+            interrupted = False
+        finally:
+            for request_id in open_requests:
+                self.engine.abort_request(request_id)
+            if observes:
+                failed = sum(request.error is not None for request in requests)
+                finished = sum(request.is_finished for request in requests) - failed
+                self.host.run_finished(info, Outcome(finished=finished, failed=failed, interrupted=interrupted))
+
+    def close(self) -> None:
+        """End the other ranks of an interactive job, leave the job, and let go of the engine."""
+        self.engine.close()
+        self.parts.runtime.close()
+
+    def __enter__(self) -> Assembly:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _step(self) -> Sequence[RequestOutput]:
+        world = self.parts.runtime.world
+        try:
+            return self.engine.step()
+        except BaseException as error:
+            # The other ranks are inside the same step and cannot be called back from it.
+            ended = world.abandon()
+            if ended and isinstance(error, RuntimeError):
+                raise ParallelError(f"{ended} (its own error stands above)") from error
+            raise
+
+
+def assemble(spec: Spec | ResolvedSpec, *, host: Host | None = None) -> Assembly:
+    """Build a run from a spec: fetch the model if it is not at hand, start the ranks, build the parts.
+
+    Raises:
+        SpecError: the spec has mistakes.
+        PluginError: a plugin it needs is missing or broken.
+        CheckpointError: the model cannot be read.
+        ParallelError: the ranks cannot be formed, or do not agree.
+    """
+    resolved = spec if isinstance(spec, ResolvedSpec) else None
+    plain = spec.spec if isinstance(spec, ResolvedSpec) else spec
+    host = host or Host(disable=plain.plugins.disable)
+    if resolved is None or resolved.model is None:
+        fetch(plain.model.checkpoint)
+        resolved = resolve(Source(values=_as_written(resolved, plain)), host)
+    data = json.dumps(plain_data(resolved))
+    world = join(resolved.spec.parallel.tensor, backend=resolved.spec.parallel.backend, spec=data)
+    try:
+        return build(resolved, host, world)
+    except BaseException:
+        world.abandon()
+        world.close()
+        raise
+
+
+def build(resolved: ResolvedSpec, host: Host, world: World) -> Assembly:
+    """Build this rank's parts, in the order of `Parts`. All ranks fail together, with one message."""
+    assert resolved.model is not None
+    assert resolved.reader is not None
+    model = resolved.model
+    dtype = choose_dtype(resolved.spec.model.dtype, model, resolved.spec.device)
+    runtime = Runtime.create(dtype=dtype, device=resolved.spec.device, tensor=world.size, world=world)
+    agree_on_components(runtime.model, resolved)
+    engine = _one(resolved, Kind.ENGINE)
+    wanted = _all_needs(engine, resolved)
+    reader = resolved.reader.load()(model.path) if Need.CHECKPOINT in wanted else None
+    parts = Parts(runtime=runtime, model=model, checkpoint=reader, seed=resolved.spec.seed)
+
+    def local() -> tuple[Parts, Engine]:
+        built = parts
+        if Need.TOKENIZER in wanted and resolved.chosen(Kind.TOKENIZER):
+            built = replace(built, tokenizer=_assemble(_one(resolved, Kind.TOKENIZER), built))
+        if Need.WRAPPER in wanted:
+            built = replace(built, wrapper=_assemble(_one(resolved, Kind.WRAPPER), built))
+        if Need.SAMPLERS in wanted:
+            chain = tuple(_assemble(chosen, built) for chosen in resolved.chosen(Kind.SAMPLER))
+            built = replace(built, samplers=chain)
+        if Need.CONTROLLER in wanted:
+            built = replace(built, controller=_assemble(_one(resolved, Kind.CONTROLLER), built))
+        return built, _assemble(engine, built)
+
+    finished, live = runtime.together(local)
+    return Assembly(resolved=resolved, host=host, parts=finished, engine=live)
+
+
+def follow_leader(world: World, spec: str) -> None:
+    """Build the same parts as the leader, and step with it until it closes its engine."""
+    values = json.loads(spec)
+    host = Host(disable=values.get("plugins", {}).get("disable", ()))
+    with build(resolve(Source(values=values), host), host, world) as assembly:
+        while not getattr(assembly.engine, "closed", False):
+            assembly.engine.step()
+
+
+def _as_written(resolved: ResolvedSpec | None, plain: Spec) -> dict[str, Any]:
+    return plain.model_dump(mode="json", exclude_none=True) if resolved is None else plain_data(resolved)
+
+
+def _one(resolved: ResolvedSpec, kind: Kind) -> ResolvedComponent:
+    chosen = resolved.chosen(kind)
+    if not chosen:
+        raise PluginError(f"nothing provides the {kind} that this run needs")
+    return chosen[0]
+
+
+def _all_needs(engine: ResolvedComponent, resolved: ResolvedSpec) -> frozenset[Need]:
+    """What the engine needs, what that needs, and so on: a backend engine may need next to nothing."""
+    kinds = {
+        Need.TOKENIZER: Kind.TOKENIZER,
+        Need.WRAPPER: Kind.WRAPPER,
+        Need.SAMPLERS: Kind.SAMPLER,
+        Need.CONTROLLER: Kind.CONTROLLER,
+    }
+    wanted: set[Need] = set()
+    open_needs = set(engine.offer.component.needs)
+    while open_needs:
+        need = open_needs.pop()
+        wanted.add(need)
+        for chosen in resolved.chosen(kinds[need]) if need in kinds else ():
+            open_needs |= set(chosen.offer.component.needs) - wanted
+    return frozenset(wanted)
+
+
+def _assemble(chosen: ResolvedComponent, parts: Parts) -> Any:
+    """Import a component's class and let it build itself."""
+    target = chosen.offer.load()
+    component = chosen.offer.component
+    declared = getattr(target, "params", None)
+    if component.params is not None and declared is not component.params:
+        raise PluginError(
+            f"{chosen.offer.kind} {chosen.offer.name!r} ({chosen.offer.distribution}): its component declares "
+            f"{component.params.__name__}, its class {getattr(declared, '__name__', declared)!r}: they must be one"
+        )
+    return target.assemble(parts, chosen.options)

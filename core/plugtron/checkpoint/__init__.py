@@ -1,0 +1,1 @@
+"""Reading trained weights: formats, and putting tensors into a decoder."""

@@ -1,0 +1,108 @@
+"""Hugging Face folders: config.json, and weights as safetensors in one file or several.
+
+Format: https://huggingface.co/docs/safetensors. Pickled weights are refused: reading one runs whatever is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
+from plugtron.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["SafetensorsReader"]
+
+_SINGLE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+#: What a tokenizer can be built from, best first.
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model")
+
+
+class SafetensorsReader(CheckpointReader):
+    """Reads a Hugging Face folder."""
+
+    @classmethod
+    def describe(cls, path: Path) -> ModelDescription | None:
+        """Read config.json; None for what is no Hugging Face folder."""
+        if path.suffix in _PICKLED:
+            raise CheckpointError(f"{path} is pickled, and reading a pickle runs code: convert it to safetensors")
+        if path.suffix == ".safetensors":
+            raise CheckpointError(f"{path} has weights and no configuration: name its folder, with config.json in it")
+        if not (path / "config.json").is_file():
+            return None
+        configuration = _json(path / "config.json")
+        architectures = configuration.get("architectures")
+        if not isinstance(architectures, list) or len(architectures) != 1:
+            raise CheckpointError(f"{path / 'config.json'}: architectures must name one class (got {architectures!r})")
+        if not (path / _SINGLE).is_file() and not (path / _INDEX).is_file():
+            pickled = sorted(file.name for file in path.iterdir() if file.suffix in _PICKLED)
+            if pickled:
+                raise CheckpointError(
+                    f"{path} has pickled weights ({', '.join(pickled)}), and reading a pickle runs code: convert them "
+                    "to safetensors"
+                )
+            raise CheckpointError(f"{path} has neither {_SINGLE} nor {_INDEX}")
+        tokenizer = next((name for name in _TOKENIZERS if (path / name).is_file()), None)
+        return ModelDescription(
+            format="huggingface",
+            path=path,
+            architecture=str(architectures[0]),
+            configuration=configuration,
+            tokenizer=tokenizer,
+        )
+
+    @cached_property
+    def tensors(self) -> Mapping[str, TensorInfo]:
+        """All tensors by name, from the headers of all files."""
+        found: dict[str, TensorInfo] = {}
+        for file in self._files():
+            with self._open(file) as handle:
+                for name in handle.keys():  # noqa: SIM118 - no mapping, though it has keys
+                    view = handle.get_slice(name)
+                    found[name] = TensorInfo(shape=tuple(view.get_shape()), dtype=view.get_dtype(), file=file)
+        return found
+
+    def read(self, name: str, part: tuple[slice, ...] = ()) -> torch.Tensor:
+        """Return a tensor, or a part of it."""
+        with self._open(self.tensors[name].file) as handle:
+            return handle.get_slice(name)[part] if part else handle.get_tensor(name)
+
+    def _files(self) -> list[Path]:
+        if not (self.path / _INDEX).is_file():
+            return [self.path / _SINGLE]
+        index = _json(self.path / _INDEX).get("weight_map")
+        if not isinstance(index, dict):
+            raise CheckpointError(f"{self.path / _INDEX}: weight_map is missing")
+        names = sorted({str(name) for name in index.values()})
+        for name in names:
+            if Path(name).name != name:
+                raise CheckpointError(f"{self.path / _INDEX}: {name!r} lies outside the folder")
+            if not (self.path / name).is_file():
+                raise CheckpointError(f"{self.path / _INDEX} names {name}, which is not there")
+        return [self.path / name for name in names]
+
+    def _open(self, file: Path) -> Any:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            return safe_open(file, framework="pt")
+        except SafetensorError as error:
+            raise CheckpointError(f"{file} is truncated or no safetensors file: {error}") from None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{file} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{file} does not hold a mapping")
+    return values

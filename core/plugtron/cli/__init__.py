@@ -1,0 +1,88 @@
+"""The command line: one module per verb, imported only when that verb is used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from plugtron.errors import PlugtronError
+
+__all__ = ["main"]
+
+#: Verb: module and function. The list is read without importing any of them.
+_VERBS = {
+    "generate": ("plugtron.cli.generate:generate", "answer prompts given on the command line"),
+    "run": ("plugtron.cli.run:run", "run a spec and write its results as JSON lines"),
+    "check": ("plugtron.cli.check:check", "check a spec without loading anything"),
+    "show": ("plugtron.cli.show:show", "print a spec with every default written out"),
+    "schema": ("plugtron.cli.schema:schema", "print JSON Schema for the plugins installed now"),
+    "plugins": ("plugtron.cli.plugins:plugins", "list plugins, or show one in full"),
+    "components": ("plugtron.cli.components:components", "list engines, controllers, wrappers, samplers, ..."),
+    "fetch": ("plugtron.cli.fetch:fetch_model", "download a model and print where it is"),
+}
+
+
+class _Verbs(click.Group):
+    """Imports a verb's module when the verb is called; the overview needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _VERBS:
+            return None
+        module, _, function = _VERBS[cmd_name][0].partition(":")
+        return getattr(import_module(module), function)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, summary) for verb, (_, summary) in _VERBS.items()])
+
+
+def _print_version(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    del option
+    if asked:
+        from importlib.metadata import version
+
+        click.echo(f"plugtron {version('plugtron')}")
+        context.exit()
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Version.")
+def cli() -> None:
+    """Run trained language models from a spec file; every part is a plugin."""
+
+
+def main() -> None:
+    """Run the command line; errors that plugtron explains end with their exit code and without a traceback."""
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except PlugtronError as error:
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            raise
+        _complain(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does. Python would complain once more while it exits.
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def _complain(error: PlugtronError) -> None:
+    # Under torchrun every rank meets the same error; one message is enough.
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(str(error), err=True)
+

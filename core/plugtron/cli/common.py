@@ -1,0 +1,46 @@
+"""Options and steps that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from plugtron.host import Host
+
+__all__ = ["host_options", "make_host", "set_option", "spec_argument", "verbose_option"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def host_options(function: Function) -> Function:
+    """Add --no-plugins and --no-plugin."""
+    function = click.option("--no-plugins", is_flag=True, help="Use built-in parts only.")(function)
+    return click.option("--no-plugin", multiple=True, metavar="NAME", help="Do not import this plugin.")(function)
+
+
+def set_option(function: Function) -> Function:
+    """Add --set."""
+    return click.option(
+        "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Replace one value of the spec."
+    )(function)
+
+
+def verbose_option(function: Function) -> Function:
+    """Add -v. `main` looks for it itself, because an error may come before options are parsed."""
+    return click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show tracebacks.")(function)
+
+
+def make_host(no_plugins: bool, no_plugin: Sequence[str], disable: Sequence[str] = ()) -> Host:
+    """Discover plugins; say of those that are broken that they are, and go on."""
+    host = Host(disable=[*no_plugin, *disable], builtins_only=no_plugins)
+    for plugin in host.failed():
+        click.echo(f"warning: {plugin.complaint()}", err=True)
+    return host
+
+
+def spec_argument(function: Function) -> Function:
+    """Add the SPEC argument."""
+    return click.argument("spec", type=click.Path(path_type=Path))(function)

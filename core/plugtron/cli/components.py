@@ -1,0 +1,26 @@
+"""plugtron components"""
+
+from __future__ import annotations
+
+import click
+
+from plugtron.cli.common import host_options, make_host, verbose_option
+from plugtron.component import Kind
+
+__all__ = ["components"]
+
+
+@click.command()
+@click.argument("kind", required=False, type=click.Choice([kind.value for kind in Kind]))
+@host_options
+@verbose_option
+def components(kind: str | None, no_plugins: bool, no_plugin: tuple[str, ...]) -> None:
+    """List what a spec may name, with options and per-request parameters."""
+    offers = make_host(no_plugins, no_plugin).registry.offers(Kind(kind) if kind else None)
+    width = max((len(f"{offer.kind} {offer.name}") for offer in offers), default=0)
+    for offer in offers:
+        title = f"{offer.kind} {offer.name}"
+        click.echo(f"{title:{width}}  {offer.component.summary}  [{offer.distribution} {offer.version}]")
+        for word, model in (("option", offer.component.options), ("parameter", offer.component.params)):
+            for name, field in model.model_fields.items() if model else ():
+                click.echo(f"{'':{width}}    {word} {name}{': ' + field.description if field.description else ''}")

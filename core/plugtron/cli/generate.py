@@ -1,0 +1,56 @@
+"""plugtron generate"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from plugtron.cli.common import host_options, set_option, verbose_option
+from plugtron.cli.specs import resolve_source
+from plugtron.spec.load import Source
+from plugtron.spec.overrides import apply, split
+
+__all__ = ["generate"]
+
+_DEFAULT_MODEL = "smollm2-135m-instruct"
+
+
+@click.command()
+@click.argument("prompts", nargs=-1, required=True, metavar="PROMPT...")
+@click.option("--model", default=_DEFAULT_MODEL, show_default=True, help="Alias, path, or hub id.")
+@click.option("--max-tokens", type=int, default=128, show_default=True, help="Tokens per answer.")
+@click.option("--temperature", type=float, default=0.0, show_default=True, help="0 takes the most likely token.")
+@click.option("--top-k", type=int, help="Draw from the k most likely.")
+@click.option("--top-p", type=float, help="Draw from the most likely that reach this probability.")
+@click.option("--seed", type=int, help="The same seed draws the same answer.")
+@click.option("--chat", is_flag=True, help="Prompts are what a user says; answer with the model's chat template.")
+@click.option("--json", "as_json", is_flag=True, help="Print results as JSON lines.")
+@set_option
+@host_options
+@verbose_option
+def generate(
+    prompts: tuple[str, ...],
+    model: str,
+    chat: bool,
+    as_json: bool,
+    overrides: tuple[str, ...],
+    no_plugins: bool,
+    no_plugin: tuple[str, ...],
+    **sampling: Any,
+) -> None:
+    """Answer each PROMPT. On a terminal, text appears as it is generated."""
+    asked = {name: value for name, value in sampling.items() if value is not None}
+    entries = [{"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text} for text in prompts]
+    values = {"version": 1, "model": {"checkpoint": model}, "sampling": asked, "prompts": entries}
+    resolved, host = resolve_source(apply(Source(values=values), split(overrides)), no_plugins, no_plugin)
+    from plugtron.cli.running import run_spec, to_json
+
+    sys.exit(run_spec(resolved, host, write=to_json if as_json else _text, stream=not as_json and len(prompts) == 1))
+
+
+def _text(record: dict[str, Any]) -> str:
+    if record["error"] is not None:
+        return f"error: {record['error']}"
+    return record["text"]

@@ -1,0 +1,64 @@
+"""The prompts of a spec as requests: written in it, or in a file of JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from plugtron import messages
+from plugtron.errors import Problem, RequestError, SpecError
+from plugtron.request import InferenceRequest
+from plugtron.sampling_params import SamplingParams
+from plugtron.spec.model import PromptFile, PromptSpec, Spec
+
+__all__ = ["read_prompts"]
+
+
+def read_prompts(spec: Spec) -> list[InferenceRequest]:
+    """Make a request of every prompt; its own parameters come before the spec's.
+
+    Raises:
+        SpecError: there is none, the file cannot be read, or a line of it is no prompt.
+    """
+    defaults = SamplingParams.from_flat(spec.sampling)
+    prompts = _read_file(spec.prompts.file) if isinstance(spec.prompts, PromptFile) else spec.prompts
+    if not prompts:
+        raise SpecError("prompts: there is none (give a list, or {file: prompts.jsonl})")
+    return [_request(index, prompt, defaults) for index, prompt in enumerate(prompts)]
+
+
+def _request(index: int, prompt: PromptSpec, defaults: SamplingParams) -> InferenceRequest:
+    content = prompt.prompt if prompt.prompt is not None else prompt.messages or prompt.tokens or []
+    request = InferenceRequest(prompt=content, params=defaults, index=index)
+    try:
+        request.params = SamplingParams.from_flat(prompt.sampling).over(defaults)
+    except RequestError as error:
+        # In the spec itself this was checked; in a file of prompts it costs this prompt alone.
+        request.fail(str(error))
+    return request
+
+
+def _read_file(name: str) -> Sequence[PromptSpec]:
+    try:
+        lines = Path(name).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SpecError(f"prompts.file: cannot read {name}: {reason}") from None
+    prompts, problems = [], []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+            prompts.append(PromptSpec.model_validate(value))
+        except json.JSONDecodeError as error:
+            problems.append(Problem("", f"not JSON: {error.msg}", name, number))
+        except ValidationError as error:
+            found = messages.describe(error, PromptSpec, value)
+            problems += [Problem(".".join(map(str, place)), text, name, number) for place, text in found]
+    if problems:
+        raise SpecError(problems)
+    return prompts

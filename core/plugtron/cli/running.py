@@ -1,0 +1,155 @@
+"""Running a spec's prompts from the command line: results as they finish, in order, and an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from plugtron.assembly import Assembly, assemble
+from plugtron.cli.prompts import read_prompts
+from plugtron.errors import SpecError
+from plugtron.host import Host
+from plugtron.progress import Progress, progress
+from plugtron.request import InferenceRequest, InferenceSequence
+from plugtron.spec.resolve import ResolvedSpec
+
+__all__ = ["run_spec", "to_json"]
+
+Record = dict[str, Any]
+
+
+def run_spec(
+    resolved: ResolvedSpec,
+    host: Host,
+    *,
+    write: Callable[[Record], str],
+    output: Path | None = None,
+    stream: bool = False,
+) -> int:
+    """Run a spec and return the exit code: 0, 1 when every request failed, 130 when interrupted.
+
+    `write` makes a line of a result. With `stream`, text goes to a terminal as it comes.
+    """
+    requests = read_prompts(resolved.spec)
+    with assemble(resolved, host=host) as assembly:
+        if assembly.parts.runtime.rank != 0:
+            for _ in assembly.run(requests):
+                pass
+            return 0
+        with _sink(output) as sink:
+            if stream and sys.stdout.isatty() and output is None:
+                interrupted = _stream(assembly, requests)
+            else:
+                interrupted = _batch(assembly, requests, sink, write)
+    return 130 if interrupted else _exit_code(requests)
+
+
+def to_json(record: Record) -> str:
+    """A result as one line of JSON."""
+    return json.dumps(record, ensure_ascii=False)
+
+
+def _batch(
+    assembly: Assembly, requests: Sequence[InferenceRequest], sink: Callable[[str], None], write: Callable[[Record], str]
+) -> bool:
+    """Run all requests; results are written in order, each as soon as those before it are there."""
+    written = 0
+    try:
+        with progress("generating", total=len(requests), unit="requests") as bar:
+            for _ in assembly.run(requests):
+                written = _write_finished(requests, written, sink, write, bar)
+    except KeyboardInterrupt:
+        # What was finished out of order is not lost.
+        for request in requests[written:]:
+            if request.is_finished:
+                _write_request(request, sink, write)
+        return True
+    return False
+
+
+def _write_finished(
+    requests: Sequence[InferenceRequest],
+    written: int,
+    sink: Callable[[str], None],
+    write: Callable[[Record], str],
+    bar: Progress,
+) -> int:
+    while written < len(requests) and requests[written].is_finished:
+        _write_request(requests[written], sink, write)
+        written += 1
+        bar.update(written)
+    return written
+
+
+def _write_request(request: InferenceRequest, sink: Callable[[str], None], write: Callable[[Record], str]) -> None:
+    for sequence in request.sequences or [None]:
+        sink(write(_record(request, sequence)))
+
+
+def _stream(assembly: Assembly, requests: Sequence[InferenceRequest]) -> bool:
+    try:
+        for output in assembly.run(requests):
+            click.echo(output.text, nl=False)
+            sys.stdout.flush()
+            if output.request.error is not None:
+                click.echo(f"error: {output.request.error}", err=True)
+    except KeyboardInterrupt:
+        click.echo()
+        return True
+    click.echo()
+    return False
+
+
+def _record(request: InferenceRequest, sequence: InferenceSequence | None) -> Record:
+    timings = request.timings
+    record: Record = {
+        "index": request.index,
+        "prompt": request.prompt,
+        "prompt_tokens": request.prompt_tokens,
+        "text": sequence.text if sequence else "",
+        "tokens": sequence.tokens if sequence else [],
+        "finish_reason": request.finish_reason if request.error or not sequence else sequence.finish_reason,
+        "error": request.error,
+        "timings": {
+            "time_to_first_token": timings.time_to_first_token,
+            "total": timings.total,
+            "tokens_per_second": timings.tokens_per_second,
+        },
+    }
+    if sequence and sequence.stop_reason is not None:
+        record["stop_reason"] = sequence.stop_reason
+    if request.params.answers > 1 and sequence:
+        record["sequence"] = sequence.index
+    if request.params.logprobs is not None and sequence:
+        record["logprobs"] = [
+            {"token": entry.token, "logprob": entry.value, "top": entry.top} for entry in sequence.log_probs
+        ]
+    return record
+
+
+def _exit_code(requests: Sequence[InferenceRequest]) -> int:
+    failed = sum(request.error is not None for request in requests)
+    if failed:
+        click.echo(f"{failed} of {len(requests)} requests failed", err=True)
+    return 1 if requests and failed == len(requests) else 0
+
+
+@contextmanager
+def _sink(output: Path | None) -> Iterator[Callable[[str], None]]:
+    """Lines to a file or to standard output, each flushed, so that nothing finished is lost."""
+    if output is None:
+        yield lambda line: click.echo(line)
+        return
+    try:
+        handle = output.open("w", encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"output.file: cannot write {output}: {error.strerror}") from None
+    with handle:
+        yield lambda line: print(line, file=handle, flush=True)  # noqa: T201 - into the file
+

@@ -1,0 +1,21 @@
+"""plugtron schema"""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from plugtron.cli.common import host_options, make_host, verbose_option
+
+__all__ = ["schema"]
+
+
+@click.command()
+@host_options
+@verbose_option
+def schema(no_plugins: bool, no_plugin: tuple[str, ...]) -> None:
+    """Print JSON Schema of a spec for the plugins installed now; editors complete and check with it."""
+    from plugtron.spec.schema import json_schema
+
+    click.echo(json.dumps(json_schema(make_host(no_plugins, no_plugin).registry), indent=2))

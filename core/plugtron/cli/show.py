@@ -1,0 +1,25 @@
+"""plugtron show"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from plugtron.cli.common import host_options, set_option, spec_argument, verbose_option
+from plugtron.cli.specs import resolve_file
+
+__all__ = ["show"]
+
+
+@click.command()
+@spec_argument
+@set_option
+@host_options
+@verbose_option
+def show(spec: Path, overrides: tuple[str, ...], no_plugins: bool, no_plugin: tuple[str, ...]) -> None:
+    """Print SPEC with every default written out, and where each component comes from. It loads back equal."""
+    from plugtron.spec.dump import dump
+
+    resolved, _ = resolve_file(spec, overrides, no_plugins, no_plugin)
+    click.echo(dump(resolved), nl=False)

@@ -1,0 +1,33 @@
+"""Reading a spec as the command line names it: file, overrides, plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from plugtron.cli.common import make_host
+from plugtron.host import Host
+from plugtron.spec.load import Source, read
+from plugtron.spec.overrides import apply, split
+from plugtron.spec.resolve import ResolvedSpec, resolve
+
+__all__ = ["resolve_file", "resolve_source"]
+
+
+def resolve_file(
+    path: Path, overrides: Sequence[str], no_plugins: bool, no_plugin: Sequence[str]
+) -> tuple[ResolvedSpec, Host]:
+    """Read and check a spec file.
+
+    Raises:
+        SpecError, PluginError: as `resolve`.
+    """
+    return resolve_source(apply(read(path), split(overrides)), no_plugins, no_plugin)
+
+
+def resolve_source(source: Source, no_plugins: bool, no_plugin: Sequence[str]) -> tuple[ResolvedSpec, Host]:
+    """Check a spec against the plugins that it and the command line allow."""
+    plugins = source.values.get("plugins")
+    disable = plugins.get("disable") if isinstance(plugins, dict) else None
+    host = make_host(no_plugins, no_plugin, disable if isinstance(disable, list) else ())
+    return resolve(source, host), host

@@ -1,0 +1,35 @@
+"""What engines, controllers and wrappers know of KV memory. An engine makes its context; it is no plugin kind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from plugtron.context.memory import MemoryView
+from plugtron.contracts.step import StepPlan
+
+__all__ = ["InferenceContext"]
+
+
+class InferenceContext(ABC):
+    """Memory for `slots` sequences of at most `max_length` tokens.
+
+    `last_tokens` [slots] int64 is where a draw leaves each slot's token and the next step finds it, on the device.
+    """
+
+    slots: int
+    max_length: int
+    last_tokens: Tensor
+
+    @abstractmethod
+    def allocate(self, slot: int, length: int) -> bool:
+        """Reserve memory for the first `length` tokens of a slot: all of it, or none and False."""
+
+    @abstractmethod
+    def release(self, slot: int) -> None:
+        """Give back what a slot holds."""
+
+    @abstractmethod
+    def view(self, plan: StepPlan) -> MemoryView:
+        """Describe a step to attention; its rows must have been allocated."""

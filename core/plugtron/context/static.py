@@ -1,0 +1,53 @@
+"""The static context: every slot owns one block as long as the longest sequence."""
+
+from __future__ import annotations
+
+import torch
+
+from plugtron.context.base import InferenceContext
+from plugtron.context.memory import LayerState, MemoryView
+from plugtron.contracts.step import StepPlan
+from plugtron.contracts.wrapper import ModelInfo
+from plugtron.parallel.runtime import Runtime
+
+__all__ = ["StaticInferenceContext"]
+
+
+class StaticInferenceContext(InferenceContext):
+    """Slot s owns block s + 1; block 0 is scratch, as in every context.
+
+    Args:
+        info: the model; `states` says what each of this rank's layers keeps.
+        slots: sequences at once.
+        max_length: tokens per sequence.
+    """
+
+    def __init__(self, info: ModelInfo, runtime: Runtime, *, slots: int, max_length: int) -> None:
+        self.slots = slots
+        self.max_length = max_length
+        self.last_tokens = torch.zeros(slots, dtype=torch.int64, device=runtime.device)
+        self._device = runtime.device
+        # Untouched pages of an empty tensor cost nothing on a CPU, so a generous limit is free until it is used.
+        self._layers = tuple(
+            LayerState(
+                keys=torch.empty(shape, dtype=runtime.dtype, device=runtime.device),
+                values=torch.empty(shape, dtype=runtime.dtype, device=runtime.device),
+                window=state.window,
+            )
+            for state in info.states
+            for shape in [(slots + 1, state.kv_heads, max_length, state.head_dim)]
+        )
+
+    def allocate(self, slot: int, length: int) -> bool:
+        """A slot's memory is its own for good; only a length beyond the limit is refused."""
+        return 0 <= slot < self.slots and length <= self.max_length
+
+    def release(self, slot: int) -> None:
+        """Nothing is shared, so nothing has to be given back."""
+
+    def view(self, plan: StepPlan) -> MemoryView:
+        """Describe a step to attention."""
+        blocks = [(row.slot + 1,) for row in plan.rows]
+        return MemoryView.of(
+            plan, layers=self._layers, blocks=blocks, block_size=self.max_length, device=self._device
+        )

@@ -1,0 +1,75 @@
+"""Checkpoint readers: what a path holds, without reading it; then its tensors, only the bytes asked for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["CheckpointReader", "ModelDescription", "TensorInfo"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDescription:
+    """What the headers of a checkpoint say, torch-free.
+
+    `format` and `architecture` select the wrapper ("huggingface/LlamaForCausalLM"), `configuration` is in the
+    format's own vocabulary, `tokenizer` names what a tokenizer can be built from (None: nothing is there).
+    """
+
+    format: str
+    path: Path
+    architecture: str
+    configuration: Mapping[str, Any]
+    tokenizer: str | None = None
+
+    @property
+    def provision(self) -> str:
+        """What a wrapper's component lists under `provides` when it runs this model."""
+        return f"{self.format}/{self.architecture}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorInfo:
+    """A tensor as stored: shape in torch's order, the format's name of its type, and the file it is in."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    file: Path
+
+
+class CheckpointReader(ABC):
+    """Reads one checkpoint. The module of a reader must import without torch; `read` may import it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    @abstractmethod
+    def describe(cls, path: Path) -> ModelDescription | None:
+        """Say from headers alone what `path` holds; None when it is not this reader's format.
+
+        Raises:
+            CheckpointError: it is this format, and broken.
+        """
+
+    @property
+    @abstractmethod
+    def tensors(self) -> Mapping[str, TensorInfo]:
+        """All tensors by name.
+
+        Raises:
+            CheckpointError: a header is broken, or a file shorter than its header says.
+        """
+
+    @abstractmethod
+    def read(self, name: str, part: tuple[slice, ...] = ()) -> torch.Tensor:
+        """Return a tensor, or the part that one slice per leading axis selects, reading only what that needs.
+
+        Floating point on the CPU, in the stored precision; block-quantised types come dequantised as float32.
+        """

@@ -1,0 +1,126 @@
+"""Controllers: how one step turns logits into text."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from plugtron.component import Options, Params
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.step import Row, StepPlan, StepResult
+from plugtron.contracts.tokenizer import Tokenizer
+from plugtron.contracts.wrapper import ModelInfo
+from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, Prompt, RequestOutput
+from plugtron.sampling_params import SamplingParams
+
+if TYPE_CHECKING:
+    import torch
+
+    from plugtron.context.base import InferenceContext
+    from plugtron.contracts.sampler import Candidates
+    from plugtron.parallel.runtime import Runtime
+
+__all__ = ["PendingStep", "TextGenerationController"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingStep:
+    """A step that is under way.
+
+    Args:
+        rows: the slots that draw, in order.
+        tokens: [N] int64 on the device; -1 where the draw failed.
+        failures: why, by slot; known on the drawing rank.
+        log_probs: per slot the token's value [], the ids of the most likely [K], and their values [K]; there too.
+    """
+
+    plan: StepPlan
+    rows: tuple[int, ...]
+    tokens: torch.Tensor
+    failures: dict[int, str]
+    log_probs: dict[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+
+
+class TextGenerationController(ABC):
+    """Tokenizes prompts, runs steps, draws, decides when a sequence ends, and makes its text.
+
+    Attributes:
+        params: the fields of a request that the controller itself consumes.
+        runtime, tokenizer: what it was built with; a checkpoint without a tokenizer runs on ids.
+        models: what the engine must reserve memory for; the target model first.
+        lookahead: extra tokens that a row may gain in a step.
+    """
+
+    params: ClassVar[type[Params]] = Params
+    lookahead: int = 0
+    runtime: Runtime
+    tokenizer: Tokenizer | None
+    models: tuple[ModelInfo, ...]
+
+    @classmethod
+    @abstractmethod
+    def assemble(cls, parts: Parts, options: Options) -> TextGenerationController:
+        """Build from a spec."""
+
+    @abstractmethod
+    def prep_for_inference(self, context: InferenceContext) -> None:
+        """Get the model ready to run over `context`; called once, by the engine."""
+
+    @abstractmethod
+    def tokenize_prompt(self, prompt: Prompt, params: SamplingParams) -> list[int]:
+        """Return the ids of a prompt.
+
+        Raises:
+            ValueError: it is empty, has an id outside the vocabulary, or is text while there is no tokenizer.
+        """
+
+    @abstractmethod
+    def check(self, request: InferenceRequest) -> None:
+        """Refuse a request that asks for what the chain cannot do, by raising a ValueError."""
+
+    @abstractmethod
+    def start_sequence(self, sequence: InferenceSequence) -> None:
+        """Take up a sequence that has just been given its slot."""
+
+    @abstractmethod
+    def end_sequence(self, sequence: InferenceSequence) -> None:
+        """Let go of a sequence, before its slot is freed."""
+
+    @abstractmethod
+    def next_row(self, sequence: InferenceSequence) -> Row:
+        """Say what a sequence has to compute next: its whole prompt, or the token drawn last."""
+
+    @abstractmethod
+    def start_step(self, plan: StepPlan) -> PendingStep:
+        """Launch a step; does not wait for the device."""
+
+    @abstractmethod
+    def finish_step(self, pending: PendingStep) -> StepResult:
+        """Wait for a step and apply it to its sequences; equal on every rank of the model."""
+
+    @abstractmethod
+    def take_outputs(self) -> list[RequestOutput]:
+        """Return what the finished steps added to their sequences since the last call."""
+
+    @abstractmethod
+    def sample_from_logits(self, candidates: Candidates) -> torch.Tensor:
+        """Draw one token id [N] per row."""
+
+    @abstractmethod
+    def update_generation_status(self, sequence: InferenceSequence, tokens: Sequence[int]) -> FinishReason | None:
+        """Add tokens to a sequence and say whether it has ended."""
+
+    @abstractmethod
+    def detokenize_generations(self, sequence: InferenceSequence) -> str:
+        """Return the text of all that a sequence has generated, computed afresh from its ids."""
+
+    def generate_all_output_tokens_static_batch(
+        self, sequences: Sequence[InferenceSequence]
+    ) -> Iterator[StepResult]:
+        """Run a fixed batch to its end, a step at a time; a sequence that has ended drops out of the steps."""
+        step = 0
+        while rows := [self.next_row(sequence) for sequence in sequences if sequence.finish_reason is None]:
+            yield self.finish_step(self.start_step(StepPlan(step=step, rows=tuple(rows))))
+            step += 1

@@ -1,0 +1,87 @@
+"""Engines: which requests run when. An engine owns the KV memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+from plugtron.component import Options
+from plugtron.contracts.parts import Parts
+from plugtron.request import InferenceRequest, Prompt, RequestOutput
+from plugtron.sampling_params import SamplingParams
+
+__all__ = ["Engine"]
+
+
+class Engine(ABC):
+    """Runs requests. A backend engine, which brings its own model, finds `parts.controller` empty."""
+
+    @classmethod
+    @abstractmethod
+    def assemble(cls, parts: Parts, options: Options) -> Engine:
+        """Build from a spec."""
+
+    @abstractmethod
+    def add_request(self, request: InferenceRequest) -> int:
+        """Take a request up and return its id. One that cannot run finishes with its error; nothing is raised."""
+
+    @abstractmethod
+    def abort_request(self, request_id: int) -> bool:
+        """End a request before the next step; False when no such request is waiting or running."""
+
+    @abstractmethod
+    def step(self) -> Sequence[RequestOutput]:
+        """Do one step of work and return what it added to which requests."""
+
+    @property
+    @abstractmethod
+    def has_unfinished_requests(self) -> bool:
+        """Whether `step` has anything to do."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back memory and, where the engine leads other processes, end them."""
+
+    def generate(
+        self, prompts: Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None = None
+    ) -> list[InferenceRequest]:
+        """Run prompts to their end and return their requests in order; one set of parameters serves all.
+
+        Raises:
+            ValueError: as many sets of parameters as prompts were expected.
+        """
+        each = [params or SamplingParams()] * len(prompts) if not isinstance(params, Sequence) else list(params)
+        if len(each) != len(prompts):
+            raise ValueError(f"{len(prompts)} prompts and {len(each)} sets of parameters; give one, or one per prompt")
+        requests = [
+            InferenceRequest(prompt=prompt, params=own, index=index)
+            for index, (prompt, own) in enumerate(zip(prompts, each, strict=True))
+        ]
+        for request in requests:
+            self.add_request(request)
+        try:
+            while self.has_unfinished_requests:
+                self.step()
+        except BaseException:
+            # Whoever interrupts this call must not find its requests running in the next one.
+            for request in requests:
+                if request.id is not None:
+                    self.abort_request(request.id)
+            raise
+        return requests
+
+    def stream(self, request: InferenceRequest) -> Iterator[RequestOutput]:
+        """Run a request and yield what each step adds to it; leaving the loop early aborts it.
+
+        The last output of each sequence has its finish reason. A request that is refused yields one output, whose
+        `request.error` says why.
+        """
+        request_id = self.add_request(request)
+        try:
+            while self.has_unfinished_requests:
+                yield from (output for output in self.step() if output.request is request)
+                if request.is_finished:
+                    break
+        finally:
+            if not request.is_finished:
+                self.abort_request(request_id)

@@ -1,0 +1,85 @@
+"""Samplers: a chain of maps over the candidates of a draw. The controller draws."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from plugtron.component import Options, Params
+from plugtron.contracts.parts import Parts
+from plugtron.request import InferenceRequest, InferenceSequence
+from plugtron.sampling_params import SamplingParams
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Candidates", "Sampler"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The tokens that N rows may draw. A masked candidate has the logit -inf.
+
+    Shapes: logits [N, C] float32; ids [N, C] int64, or None while the column is the token id; slots [N] int64;
+    positions [N] int64, where in its sequence the drawn token will stand. `rows` are the slots as numbers, so that no
+    sampler has to wait for the device to learn them.
+    """
+
+    logits: torch.Tensor
+    ids: torch.Tensor | None
+    slots: torch.Tensor
+    positions: torch.Tensor
+    rows: tuple[int, ...]
+
+
+class Sampler(ABC):
+    """One stage of the chain, on the rank that draws. It is applied to a step when any row of it uses the stage.
+
+    A row that does not use it must come through unchanged; a row's outcome must not depend on the other rows.
+
+    Attributes:
+        params: the fields of a request that this sampler consumes.
+        keeps_argmax: it never changes which candidate is the most likely, so greedy rows do without it.
+    """
+
+    params: ClassVar[type[Params]] = Params
+    keeps_argmax: ClassVar[bool] = False
+
+    @classmethod
+    @abstractmethod
+    def assemble(cls, parts: Parts, options: Options) -> Sampler:
+        """Build from a spec."""
+
+    @classmethod
+    def asked(cls, params: SamplingParams) -> Params:
+        """Return this sampler's fields of a request, validated.
+
+        Raises:
+            ValueError: a field has a wrong type or value (pydantic's ValidationError).
+        """
+        asked = params.asked()
+        return cls.params.model_validate({name: asked[name] for name in cls.params.model_fields if name in asked})
+
+    def uses(self, params: SamplingParams) -> bool:
+        """Whether a request with these parameters needs this stage: by default, when any of its fields is set."""
+        return any(name in params.asked() for name in self.params.model_fields)
+
+    def check(self, request: InferenceRequest) -> None:
+        """Refuse a request at admission by raising a ValueError. Must depend on nothing but the request."""
+
+    def add(self, slot: int, sequence: InferenceSequence) -> None:
+        """Remember what `apply` needs to know of a sequence that uses this stage."""
+
+    def remove(self, slot: int) -> None:
+        """Forget a sequence that was added."""
+
+    @abstractmethod
+    def apply(self, candidates: Candidates) -> Candidates:
+        """Return the candidates after this stage; it may mask or narrow them. No wait for the device.
+
+        Must change nothing that it or another call depends on: when a step fails it is tried again row by row.
+        """
+
+    def accept(self, rows: tuple[int, ...], tokens: torch.Tensor) -> None:
+        """Learn the tokens [N] that were drawn for these slots."""

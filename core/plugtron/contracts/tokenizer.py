@@ -1,0 +1,71 @@
+"""Tokenizers: text to ids and back. Torch-free."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from plugtron.component import Options
+from plugtron.contracts.parts import Parts
+
+__all__ = ["Detokenizer", "Tokenizer"]
+
+
+class Detokenizer(ABC):
+    """Turns ids into text one by one; what a later id could still change is held back."""
+
+    @abstractmethod
+    def push(self, token: int) -> str:
+        """Add an id; return the text that is now certain."""
+
+    @abstractmethod
+    def finish(self) -> str:
+        """Return what was held back."""
+
+
+class Tokenizer(ABC):
+    """Text to ids and back.
+
+    Attributes:
+        vocab_size: ids are below this.
+        bos_id: the id that begins a text, or None.
+        eos_ids: the ids that end one; generation stops at any of them.
+        chat_template: a Jinja template for conversations, or None.
+    """
+
+    vocab_size: int
+    bos_id: int | None
+    eos_ids: tuple[int, ...]
+    chat_template: str | None
+
+    @classmethod
+    @abstractmethod
+    def assemble(cls, parts: Parts, options: Options) -> Tokenizer:
+        """Build from a spec: `parts.model` says where the files are."""
+
+    @abstractmethod
+    def encode(self, text: str, *, add_special: bool = True) -> list[int]:
+        """Return the ids of `text`; with `add_special`, BOS as the model wants it, once."""
+
+    @abstractmethod
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes that an ordinary id stands for; for a special id those of its name."""
+
+    @abstractmethod
+    def is_special(self, token: int) -> bool:
+        """Whether an id marks structure and is no text."""
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
+        """Return the text of `ids` as a continuation: a first word keeps the space that its token has.
+
+        Bytes that are no UTF-8 become U+FFFD.
+        """
+        kept = (token for token in ids if not (skip_special and self.is_special(token)))
+        return b"".join(map(self.token_bytes, kept)).decode("utf-8", errors="replace")
+
+    def incremental(self, *, skip_special: bool = True) -> Detokenizer:
+        """Return a detokenizer for one sequence; all pieces together equal `decode` of all ids."""
+        # Imported here: the contract comes first, the implementation that fits all tokenizers builds on it.
+        from plugtron.tokenizer.incremental import ByteDetokenizer
+
+        return ByteDetokenizer(self, skip_special=skip_special)

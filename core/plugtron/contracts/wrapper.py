@@ -1,0 +1,115 @@
+"""Model wrappers: from tokens to logits. An author says what the model is; memory and ranks are not their business."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from plugtron.component import Options
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.weights import WeightMap
+
+if TYPE_CHECKING:
+    import torch
+
+    from plugtron.context.base import InferenceContext
+    from plugtron.context.memory import LayerState, MemoryView
+    from plugtron.contracts.checkpoint import CheckpointReader
+    from plugtron.contracts.step import StepBatch, StepPlan
+    from plugtron.nn.rotary import Rotation
+    from plugtron.parallel.runtime import Runtime
+
+__all__ = ["AttentionState", "Decoder", "ModelInfo", "ModelWrapper"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionState:
+    """What an attention layer keeps: keys and values of this rank's heads; `window` bounds how far it looks back."""
+
+    kv_heads: int
+    head_dim: int
+    window: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What engines and controllers need to know of a model. `states` has one entry per layer of this rank.
+
+    `padded_vocab_size` is the width of the logits; ids from `vocab_size` on can never be drawn.
+    """
+
+    vocab_size: int
+    padded_vocab_size: int
+    hidden_size: int
+    max_positions: int
+    states: tuple[AttentionState, ...]
+
+
+class Layer(Protocol):
+    """One layer of a decoder."""
+
+    def __call__(
+        self, hidden: torch.Tensor, rotation: Rotation, state: LayerState, memory: MemoryView
+    ) -> torch.Tensor:
+        """Map hidden states [T, H] to [T, H], reading and writing this layer's `state`."""
+        ...
+
+
+class Decoder(Protocol):
+    """A model in three parts, so that an execution or a pipeline stage can run any range of it."""
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """This rank's layers, in order."""
+        ...
+
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Map ids [T] to hidden states [T, H]."""
+        ...
+
+    def rotation(self, positions: torch.Tensor) -> Rotation:
+        """Compute what all layers of a step share, from positions [T]."""
+        ...
+
+    def head(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Map hidden states [N, H] to this rank's logits [N, V / tp]."""
+        ...
+
+
+class ModelWrapper(ABC):
+    """Runs one model of a family.
+
+    An author writes `assemble`, `info`, `build` and `weight_map`; the rest is the same for every family and comes
+    from `plugtron.nn.wrapper.DecoderWrapper`.
+    """
+
+    runtime: Runtime
+    checkpoint: CheckpointReader
+    info: ModelInfo
+
+    @classmethod
+    @abstractmethod
+    def assemble(cls, parts: Parts, options: Options) -> ModelWrapper:
+        """Build from a spec: configuration from `parts.model`, weights from `parts.checkpoint`."""
+
+    @abstractmethod
+    def build(self, layers: range) -> Decoder:
+        """Return the decoder with these layers, its parameters allocated on the runtime's device and not yet read."""
+
+    @abstractmethod
+    def weight_map(self, format: str) -> WeightMap:  # noqa: A002 - the field's word for it
+        """Say where the parameters stand in a checkpoint of `format`."""
+
+    @abstractmethod
+    def prep_model_for_inference(self, context: InferenceContext) -> None:
+        """Load this rank's weights and make the execution ready."""
+
+    @abstractmethod
+    def prep_inference_input(self, plan: StepPlan, context: InferenceContext) -> StepBatch:
+        """Lay a plan out on the device."""
+
+    @abstractmethod
+    def run_one_forward_step(self, batch: StepBatch) -> torch.Tensor | None:
+        """Return this rank's logits [N, V / tp] in float32; None before the last pipeline stage."""

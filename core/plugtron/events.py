@@ -1,0 +1,81 @@
+"""What changes an engine's work between two steps. The leader of an interactive job sends them to the other ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from plugtron.request import InferenceRequest, InferenceSequence
+from plugtron.sampling_params import SamplingParams
+
+__all__ = ["Abort", "Add", "Close", "Event", "decode", "encode"]
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """A request that has been checked, tokenized and given its seeds."""
+
+    request: InferenceRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """A request, by id, that is to end."""
+
+    request_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The engine is closed."""
+
+
+Event = Add | Abort | Close
+
+
+def encode(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Events as JSON-ready data."""
+    return [_encode(event) for event in events]
+
+
+def decode(data: Sequence[dict[str, Any]]) -> list[Event]:
+    """The inverse of `encode`; requests come out as new objects."""
+    return [_decode(entry) for entry in data]
+
+
+def _encode(event: Event) -> dict[str, Any]:
+    if isinstance(event, Add):
+        request = event.request
+        return {
+            "event": "add",
+            "id": request.id,
+            "index": request.index,
+            "tokens": request.prompt_tokens,
+            "params": request.params.to_flat(),
+            "seeds": [sequence.seed for sequence in request.sequences],
+        }
+    if isinstance(event, Abort):
+        return {"event": "abort", "id": event.request_id}
+    return {"event": "close"}
+
+
+def _decode(entry: dict[str, Any]) -> Event:
+    if entry["event"] == "abort":
+        return Abort(entry["id"])
+    if entry["event"] == "close":
+        return Close()
+    params = entry["params"]
+    if "logit_bias" in params:  # JSON has no other keys than texts
+        params["logit_bias"] = {int(token): bias for token, bias in params["logit_bias"].items()}
+    request = InferenceRequest(
+        prompt=entry["tokens"],
+        params=SamplingParams.from_flat(params),
+        index=entry["index"],
+        id=entry["id"],
+        prompt_tokens=entry["tokens"],
+    )
+    request.sequences = [
+        InferenceSequence(request=request, index=index, seed=seed) for index, seed in enumerate(entry["seeds"])
+    ]
+    return Add(request)

@@ -1,0 +1,1 @@
+"""How a decoder's step is run; chosen once, at assembly."""

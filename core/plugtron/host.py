@@ -1,0 +1,122 @@
+"""The host: the plugins of this process, and one typed method per hook so that nothing else touches pluggy."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from plugtron import hooks
+from plugtron.discovery import Candidate, Plugin, find, load_plugin
+from plugtron.errors import Problem
+from plugtron.registry import Offer, Registry
+
+if TYPE_CHECKING:
+    from plugtron.request import InferenceRequest
+    from plugtron.run import Outcome, RunInfo
+    from plugtron.spec.resolve import ResolvedSpec
+
+__all__ = ["Host"]
+
+#: What `--no-plugins` keeps: the entry points of plugtron's own distribution.
+OWN_DISTRIBUTION = "plugtron"
+
+
+class Host:
+    """Discovers plugins, once, when it is made.
+
+    Args:
+        plugins: plugin objects to use besides the installed ones (tests and notebooks).
+        disable: names of plugins or distributions that are not to be imported.
+        builtins_only: import nothing but plugtron's own parts.
+        strict: raise what a broken plugin raises; by default as the variable PLUGTRON_STRICT says.
+    """
+
+    def __init__(
+        self,
+        *,
+        plugins: Sequence[object] = (),
+        disable: Collection[str] = (),
+        builtins_only: bool = False,
+        strict: bool | None = None,
+    ) -> None:
+        self._manager = pluggy.PluginManager(hooks.PROJECT)
+        self._manager.add_hookspecs(hooks)
+        self._strict = os.environ.get("PLUGTRON_STRICT", "") not in ("", "0") if strict is None else strict
+        given = [
+            Candidate(name=f"given_{index}", distribution="given", version="0", load=lambda plugin=plugin: plugin)
+            for index, plugin in enumerate(plugins)
+        ]
+        self.plugins: tuple[Plugin, ...] = tuple(
+            self._admit(candidate, disable, builtins_only) for candidate in [*find(), *given]
+        )
+        self.registry = Registry(offer for plugin in self.plugins for offer in plugin.offers)
+
+    def failed(self) -> tuple[Plugin, ...]:
+        """The plugins that could not be loaded."""
+        return tuple(plugin for plugin in self.plugins if plugin.state == "failed")
+
+    def owner(self, offer: Offer) -> Plugin:
+        """The plugin that an offer came from."""
+        return next(plugin for plugin in self.plugins if offer in plugin.offers)
+
+    def check_spec(self, spec: ResolvedSpec) -> list[Problem]:
+        """Collect every plugin's complaints about a spec."""
+        return [
+            problem
+            for found in self._each("plugtron_check_spec", lambda function: function(spec=spec))
+            for problem in found or ()
+        ]
+
+    def run_started(self, run: RunInfo) -> None:
+        """Tell observers that generation begins."""
+        self._each("plugtron_run_started", lambda function: function(run=run))
+
+    def request_finished(self, request: InferenceRequest) -> None:
+        """Tell observers that a request has finished."""
+        self._each("plugtron_request_finished", lambda function: function(request=request))
+
+    def run_finished(self, run: RunInfo, outcome: Outcome) -> None:
+        """Tell observers that the run is over."""
+        self._each("plugtron_run_finished", lambda function: function(run=run, outcome=outcome))
+
+    def _admit(self, candidate: Candidate, disable: Collection[str], builtins_only: bool) -> Plugin:
+        foreign = candidate.distribution not in (OWN_DISTRIBUTION, "given")
+        if (builtins_only and foreign) or {candidate.name, candidate.distribution} & set(disable):
+            return Plugin(
+                name=candidate.name,
+                distribution=candidate.distribution,
+                version=candidate.version,
+                state="disabled",
+            )
+        return load_plugin(self._manager, candidate, strict=self._strict)
+
+    def _each(self, hook: str, call: Callable[[Callable[..., object]], object]) -> list[Iterable[Problem]]:
+        """Call the implementations of `hook` one by one, sorted by plugin; one that raises costs a warning."""
+        implementations = sorted(getattr(self._manager.hook, hook).get_hookimpls(), key=lambda impl: impl.plugin_name)
+        results = []
+        for implementation in implementations:
+            named = set(implementation.argnames)
+            try:
+                results.append(call(_only(implementation.function, named)))
+            except Exception as error:
+                if self._strict:
+                    raise
+                warnings.warn(
+                    f"plugin {implementation.plugin_name}: {hook} failed: {type(error).__name__}: {error}",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+        return results
+
+
+def _only(function: Callable[..., object], named: set[str]) -> Callable[..., object]:
+    """As pluggy does, pass an implementation only the arguments it names."""
+
+    def call(**arguments: object) -> object:
+        return function(**{name: value for name, value in arguments.items() if name in named})
+
+    return call

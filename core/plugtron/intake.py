@@ -1,0 +1,132 @@
+"""How requests come in: checked, tokenized, given seeds, and on every rank of a job in the same order."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from plugtron.contracts.controller import TextGenerationController
+from plugtron.errors import ParallelError
+from plugtron.events import Abort, Add, Close, Event
+from plugtron.request import FinishReason, InferenceRequest, InferenceSequence
+from plugtron.scheduler import Scheduler
+
+__all__ = ["Intake", "mix"]
+
+
+class Intake:
+    """Takes requests up between steps. Where a leader is asked and others only step along, its events are theirs.
+
+    Args:
+        seed: what requests without a seed derive theirs from, in order; None: a fresh one for each.
+        limit: the longest sequence, prompt and answer together.
+    """
+
+    def __init__(
+        self, controller: TextGenerationController, scheduler: Scheduler, *, seed: int | None, limit: int
+    ) -> None:
+        self._controller = controller
+        self._scheduler = scheduler
+        self._seed = seed
+        self._limit = limit
+        self._next_id = 0
+        self._events: list[Event] = []
+        self._open: dict[int, InferenceRequest] = {}
+        self.closed = False
+
+    @property
+    def has_events(self) -> bool:
+        """Whether the next `apply` will change anything."""
+        return bool(self._events)
+
+    def add(self, request: InferenceRequest) -> int:
+        """Check a request and queue it for the next step; one that cannot run is failed with the reason."""
+        if self.closed:
+            raise ParallelError("this engine is closed")
+        request.id, self._next_id = self._next_id, self._next_id + 1
+        request.arrival = time.perf_counter()
+        if request.error is not None:  # it was not even well formed
+            self._scheduler.complete(request)
+            return request.id
+        try:
+            request.prompt_tokens = self._controller.tokenize_prompt(request.prompt, request.params)
+            self._check_length(request)
+            self._controller.check(request)
+        # Checks are partly plugins' code; whatever one raises, this request fails and the others go on.
+        except Exception as error:
+            request.fail(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
+            self._scheduler.complete(request)
+            return request.id
+        seed = self._request_seed(request)
+        request.sequences = [
+            InferenceSequence(request=request, index=index, seed=mix(seed, index) if index else seed)
+            for index in range(request.params.answers)
+        ]
+        self._open[request.id] = request
+        self._events.append(Add(request))
+        return request.id
+
+    def abort(self, request_id: int) -> bool:
+        """Queue the end of a request; False when it is not open."""
+        if request_id not in self._open:
+            return False
+        self._events.append(Abort(request_id))
+        return True
+
+    def close(self) -> None:
+        """Queue the end of everything, and let the other ranks know."""
+        if not self.closed:
+            self._events.append(Close())
+            self.apply()
+
+    def apply(self) -> None:
+        """Agree on what has come in, and do it."""
+        events, self._events = self._controller.runtime.agree(self._events), []
+        for event in events:
+            if isinstance(event, Add):
+                assert event.request.id is not None
+                self._open[event.request.id] = event.request
+                self._scheduler.add(event.request)
+            elif isinstance(event, Abort):
+                self._abort(event.request_id)
+            else:
+                self.closed = True
+
+    def finish(self, request: InferenceRequest) -> None:
+        """Note that all sequences of a request have ended."""
+        if request.id in self._open:
+            del self._open[request.id]
+            request.finished = request.finished or time.perf_counter()
+            self._scheduler.complete(request)
+
+    def _abort(self, request_id: int) -> None:
+        request = self._open.get(request_id)
+        if request is None:
+            return  # it has ended by itself in the meantime
+        self._scheduler.drop(request)
+        for sequence in request.sequences:
+            sequence.finish_reason = sequence.finish_reason or FinishReason.ABORT
+        if not any(sequence.slot is not None for sequence in request.sequences):
+            self.finish(request)
+
+    def _check_length(self, request: InferenceRequest) -> None:
+        length = len(request.prompt_tokens)
+        if length >= self._limit:
+            raise ValueError(
+                f"the prompt has {length} tokens, and prompt and answer together may have {self._limit} "
+                "(engine.options.max_sequence_length)"
+            )
+
+    def _request_seed(self, request: InferenceRequest) -> int:
+        if request.params.seed is not None:
+            return request.params.seed
+        assert request.id is not None
+        return secrets.randbits(63) if self._seed is None else mix(self._seed, request.id + 1)
+
+
+def mix(seed: int, index: int) -> int:
+    """Derive a seed from another: the output function of SplitMix64 (Steele et al., 2014), cut to 63 bits."""
+    value = (seed + index * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return (value ^ (value >> 31)) >> 1

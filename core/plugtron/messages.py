@@ -1,0 +1,85 @@
+"""pydantic's errors in plugtron's words: the place, what is wrong, what is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from plugtron.errors import suggestion
+
+__all__ = ["Location", "describe", "plain"]
+
+Location = tuple[int | str, ...]
+
+#: How pydantic's error types read; {…} are fields of the error's context.
+_TEXTS = {
+    "missing": "is required",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "finite_number": "must be a finite number",
+    "too_short": "must have at least {min_length} entry",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "model_attributes_type": "must be a mapping",
+    "list_type": "must be a list",
+    "string_type": "must be a text",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "value_error": "{error}",
+}
+
+
+def describe(error: ValidationError, model: type[BaseModel], values: Any) -> list[tuple[Location, str]]:
+    """Say of each mistake that `model` found in `values` where it is and what is wrong."""
+    found: dict[Location, str] = {}
+    for detail in error.errors(include_url=False):
+        location = _real_location(detail["loc"], values)
+        if detail["type"] == "extra_forbidden":
+            text = _no_such_option(model, location)
+        else:
+            text = _TEXTS.get(detail["type"], detail["msg"]).format_map(detail.get("ctx", {}))
+            text += "" if detail["type"] in ("missing", "value_error") else f" (got {plain(detail['input'])})"
+        # A union reports one mistake once per member; the first report of a place is enough.
+        found.setdefault(location, text)
+    return list(found.items())
+
+
+def plain(value: object) -> str:
+    """A value as a message echoes it, cut when it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _real_location(location: Location, values: Any) -> Location:
+    """Drop the names of union members that pydantic mixes into a location: keep what leads into the values."""
+    kept: list[int | str] = []
+    for index, part in enumerate(location):
+        inside = (isinstance(values, Mapping) and part in values) or (
+            isinstance(values, list | tuple) and isinstance(part, int) and part < len(values)
+        )
+        if inside:
+            values = values[part]
+            kept.append(part)
+        elif isinstance(values, Mapping) and index == len(location) - 1:
+            kept.append(part)  # a field that is missing
+    return tuple(kept)
+
+
+def _no_such_option(model: type[BaseModel], location: Location) -> str:
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        nested = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        model = next((kind for kind in nested if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
+    accepted = sorted(model.model_fields)
+    listed = f"accepted: {', '.join(accepted)}" if accepted else "it takes none"
+    return f"no such option ({listed}).{suggestion(str(location[-1]), accepted)}"

@@ -1,0 +1,79 @@
+"""Rotary position embedding: frequencies, their scalings, and the rotation itself."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from plugtron.nn.config import RotaryConfig
+
+__all__ = ["Rotary", "Rotation", "rotate"]
+
+#: Cosines and signed sines [T, 1, D], computed once per step and shared by all layers.
+Rotation = tuple[Tensor, Tensor]
+
+
+class Rotary:
+    """Makes the rotation of a step from its positions. The two halves of a head rotate against each other."""
+
+    def __init__(self, config: RotaryConfig, head_dim: int, device: torch.device, dtype: torch.dtype) -> None:
+        self._frequencies = frequencies(config, head_dim).to(device)
+        self._factor = config.attention_factor
+        self._dtype = dtype
+
+    def __call__(self, positions: Tensor) -> Rotation:
+        """Return the rotation of positions [T]."""
+        angles = positions.to(torch.float32).unsqueeze(1) * self._frequencies  # [T, D / 2]
+        cosine, sine = angles.cos() * self._factor, angles.sin() * self._factor
+        cosines = torch.cat((cosine, cosine), dim=1).to(self._dtype).unsqueeze(1)
+        sines = torch.cat((-sine, sine), dim=1).to(self._dtype).unsqueeze(1)
+        return cosines, sines
+
+
+def rotate(heads: Tensor, rotation: Rotation) -> Tensor:
+    """Rotate queries or keys [T, heads, D]."""
+    cosines, sines = rotation
+    swapped = heads.roll(heads.shape[-1] // 2, dims=-1)
+    return torch.addcmul(heads * cosines, swapped, sines)
+
+
+def frequencies(config: RotaryConfig, head_dim: int) -> Tensor:
+    """Return the angle per position of each pair, [D / 2] float32."""
+    exponents = torch.arange(0, head_dim, 2, dtype=torch.int64).to(torch.float32) / head_dim
+    plain = 1.0 / (config.base**exponents)
+    if config.scaling == "linear":
+        return plain / config.factor
+    if config.scaling == "factors":
+        return plain / torch.tensor(config.factors)
+    if config.scaling == "llama3":
+        return _llama3(plain, config)
+    if config.scaling == "yarn":
+        return _yarn(plain, config, head_dim)
+    return plain
+
+
+def _llama3(plain: Tensor, config: RotaryConfig) -> Tensor:
+    """Divide long waves by the factor, keep short ones, and go over smoothly in between."""
+    wavelengths = 2 * math.pi / plain
+    turns = config.original_positions / wavelengths
+    smooth = (turns - config.low_frequency) / (config.high_frequency - config.low_frequency)
+    smooth = smooth.clamp(0, 1)
+    return (1 - smooth) * plain / config.factor + smooth * plain
+
+
+def _yarn(plain: Tensor, config: RotaryConfig, head_dim: int) -> Tensor:
+    """Divide what turns less than `beta_slow` times over the original length, keep what turns over `beta_fast`."""
+
+    def pair_with(turns: float) -> float:
+        waves = config.original_positions / (turns * 2 * math.pi)
+        return head_dim * math.log(waves) / (2 * math.log(config.base))
+
+    low, high = pair_with(config.beta_fast), pair_with(config.beta_slow)
+    if config.truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, head_dim - 1)
+    ramp = (torch.arange(head_dim // 2, dtype=torch.float32) - low) / max(high - low, 0.001)
+    kept = 1 - ramp.clamp(0, 1)
+    return plain / config.factor * (1 - kept) + plain * kept

@@ -1,0 +1,36 @@
+"""`python -m plugtron.parallel.follower`: a rank that a leader has started. It does what the leader's events say."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+
+from plugtron.errors import PlugtronError
+from plugtron.parallel.world import follow
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Build the same parts as the leader and step with it until it closes."""
+    # An interrupt at the terminal reaches every process; only the leader decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from plugtron.assembly import follow_leader
+
+    world, spec = follow(arguments)
+    try:
+        follow_leader(world, spec)
+    except PlugtronError as error:
+        # The leader raises the same error, or has been told of this one.
+        print(f"rank {world.rank}: {error}", file=sys.stderr)  # noqa: T201 - the only way left to say it
+        return error.exit_code
+    except RuntimeError as error:
+        if "Connection closed" in str(error) or "Connection reset" in str(error):
+            return 1  # the leader is gone; there is nobody to tell
+        raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,114 @@
+"""The runtime: device, dtype and groups of this process, as one object that is passed along."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+from plugtron.errors import ParallelError, PlugtronError
+from plugtron.events import Event, decode, encode
+from plugtron.parallel.group import Group
+from plugtron.parallel.world import World, join
+
+__all__ = ["Runtime"]
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """The only way to a device or to another rank.
+
+    `tensor` are the ranks that share each layer, `model` all that share one copy of the model. `execution` says how
+    a step is run; "eager" is the one there is.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    world: World
+    tensor: Group
+    model: Group
+    execution: str = "eager"
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        dtype: str = "float32",
+        device: str = "auto",
+        tensor: int = 1,
+        backend: str = "auto",
+        world: World | None = None,
+    ) -> Runtime:
+        """Join or start a job of `tensor` ranks, and choose this rank's device.
+
+        Raises:
+            ParallelError: the ranks cannot be formed, or the device is not there.
+        """
+        chosen = _device(device)
+        world = world or join(tensor, backend=backend)
+        group = Group(dist.group.WORLD if world.size > 1 else None, _collective_device(chosen, world))
+        return cls(device=chosen, dtype=getattr(torch, dtype), world=world, tensor=group, model=group)
+
+    @property
+    def rank(self) -> int:
+        """This process's number in the job."""
+        return self.world.rank
+
+    @property
+    def draws(self) -> bool:
+        """Whether this rank runs the samplers and draws for its model group."""
+        return self.model.rank == 0
+
+    def agree(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return the leader's events on every rank; where every rank knows all requests, this rank's own."""
+        if not self.world.interactive or self.world.size == 1:
+            return events
+        agreed = self.model.broadcast_json(encode(events))
+        return events if self.rank == 0 else decode(agreed)
+
+    def together(self, work: Callable[[], Result]) -> Result:
+        """Do rank-local work and, if it fails anywhere, raise the first failing rank's error everywhere.
+
+        Without this, the ranks on which it went well would wait for the others in the next collective.
+        """
+        result, failure = None, None
+        try:
+            result = work()
+        except PlugtronError as error:
+            failure = error
+        texts = self.model.all_gather_json(None if failure is None else str(failure))
+        failed = [(rank, text) for rank, text in enumerate(texts) if text is not None]
+        if not failed:
+            return result  # pyright: ignore[reportReturnType] - nothing failed, so work() has returned
+        if failure is not None and len({text for _, text in failed}) == 1:
+            raise failure
+        rank, text = failed[0]
+        raise ParallelError(f"rank {rank}: {text}") from failure
+
+    def close(self) -> None:
+        """Leave the job."""
+        self.world.close()
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise ParallelError("device cuda: torch sees no CUDA device (accepted here: auto, cpu)")
+        index = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+        torch.cuda.set_device(index)
+        return torch.device("cuda", index)
+    return torch.device(name)
+
+
+def _collective_device(device: torch.device, world: World) -> torch.device:
+    """Where small messages are put: NCCL wants them on its device, gloo on the CPU."""
+    nccl = world.size > 1 and dist.get_backend() == "nccl"
+    return device if nccl else torch.device("cpu")

@@ -1,0 +1,137 @@
+"""The processes of a job: alone, under torchrun, or a leader with the followers it has started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from plugtron.errors import ParallelError
+
+__all__ = ["World", "follow", "join"]
+
+#: A follower waits for its leader as long as its user thinks. A peer that dies closes its socket, which ends the
+#: wait at once, so the limit only has to be longer than any session.
+_TIMEOUT = timedelta(days=20)
+_SPEC_KEY = "plugtron/spec"
+_START_LIMIT_S = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """This process among those of its job. `interactive`: only rank 0, the leader, knows what is asked of the job."""
+
+    rank: int
+    size: int
+    interactive: bool = False
+    followers: tuple[subprocess.Popen[bytes], ...] = ()
+
+    def close(self) -> None:
+        """Leave the job; a leader waits for its followers, and ends those that do not go by themselves."""
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        for follower in self.followers:
+            try:
+                follower.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                follower.kill()
+                follower.wait()
+
+    def abandon(self) -> str:
+        """End the followers at once; say which of them had ended by themselves."""
+        time.sleep(0.1 if self.followers else 0)  # one that is just dying should be among them
+        ended = [
+            f"rank {rank} ended with exit code {follower.returncode}"
+            for rank, follower in enumerate(self.followers, start=1)
+            if follower.poll() is not None
+        ]
+        for follower in self.followers:
+            follower.kill()
+        return "; ".join(ended)
+
+
+def join(size: int, *, backend: str, spec: str = "") -> World:
+    """Become one of `size` processes: torchrun's when it has started this one, else with followers of our own.
+
+    Args:
+        spec: the resolved spec as JSON, which followers run.
+
+    Raises:
+        ParallelError: torchrun has started another number of processes, or a follower did not come up.
+    """
+    launched = os.environ.get("WORLD_SIZE")
+    if launched is not None and "RANK" in os.environ:
+        if int(launched) != size:
+            raise ParallelError(
+                f"the job has {launched} processes, and parallel.tensor × pipeline × data is {size}: "
+                f"start torchrun with --nproc-per-node {size}, or change the spec"
+            )
+        if size > 1:
+            dist.init_process_group(_backend(backend), timeout=_TIMEOUT)
+        return World(rank=int(os.environ["RANK"]), size=size)
+    return World(rank=0, size=1) if size == 1 else _lead(size, backend, spec)
+
+
+def follow(arguments: Sequence[str]) -> tuple[World, str]:
+    """Join the leader that started this process; return the world and the spec to run."""
+    port, rank, size, backend = int(arguments[0]), int(arguments[1]), int(arguments[2]), arguments[3]
+    store = dist.TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=_START_LIMIT_S))
+    spec = store.get(_SPEC_KEY).decode()
+    store.set(f"plugtron/ready/{rank}", "1")
+    os.environ["LOCAL_RANK"] = str(rank)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
+    return World(rank=rank, size=size, interactive=True), spec
+
+
+def _lead(size: int, backend: str, spec: str) -> World:
+    if not spec:
+        raise ParallelError(
+            "several ranks are led from a spec: use LLM(tensor_parallel=...) or assemble(spec), or start torchrun"
+        )
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
+    store.set(_SPEC_KEY, spec)
+    name = _backend(backend)
+    threads = str(max(1, torch.get_num_threads() // size))
+    torch.set_num_threads(int(threads))
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
+    command = [sys.executable, "-m", "plugtron.parallel.follower", str(store.port)]
+    followers = tuple(
+        subprocess.Popen([*command, str(rank), str(size), name], env=environment, stdin=subprocess.DEVNULL)
+        for rank in range(1, size)
+    )
+    try:
+        _await(store, followers)
+        dist.init_process_group(name, store=store, rank=0, world_size=size, timeout=_TIMEOUT)
+    except BaseException:
+        for follower in followers:
+            follower.kill()
+        raise
+    return World(rank=0, size=size, interactive=True, followers=followers)
+
+
+def _await(store: dist.TCPStore, followers: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Wait until every follower has reported, but no longer than each of them lives."""
+    deadline = time.monotonic() + _START_LIMIT_S
+    waiting = dict(enumerate(followers, start=1))
+    while waiting:
+        for rank, follower in list(waiting.items()):
+            if store.check([f"plugtron/ready/{rank}"]):
+                del waiting[rank]
+            elif follower.poll() is not None:
+                raise ParallelError(f"rank {rank} ended with exit code {follower.returncode} before it could start")
+        if time.monotonic() > deadline:
+            raise ParallelError(f"ranks {sorted(waiting)} did not start within {_START_LIMIT_S} s")
+        time.sleep(0.02)
+
+
+def _backend(name: str) -> str:
+    if name != "auto":
+        return name
+    return "nccl" if torch.cuda.is_available() and torch.cuda.device_count() > 1 else "gloo"

@@ -1,0 +1,86 @@
+"""What is on offer: components by kind and name, each with the distribution that it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+
+from plugtron.component import Component, Kind
+from plugtron.errors import PluginError, suggestion
+
+__all__ = ["Offer", "Registry", "UnknownName"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A component, and who offers it."""
+
+    kind: Kind
+    component: Component
+    plugin: str
+    distribution: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """The component's name, without its distribution."""
+        return self.component.name
+
+    @property
+    def qualified(self) -> str:
+        """The name that stays clear when two distributions offer it: "name@distribution"."""
+        return f"{self.component.name}@{self.distribution}"
+
+    def load(self) -> type:
+        """Import the component's class.
+
+        Raises:
+            PluginError: the import fails; the text has the cause and the component's install hint.
+        """
+        module, _, attribute = self.component.target.partition(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except Exception as error:
+            hint = f"; {self.component.install_hint}" if self.component.install_hint else ""
+            raise PluginError(
+                f"{self.kind} {self.name!r} ({self.distribution} {self.version}): cannot import "
+                f"{self.component.target}: {type(error).__name__}: {error}{hint}"
+            ) from error
+
+
+class UnknownName(LookupError):
+    """No plugin that works offers the name; `close` says that a known name resembles it."""
+
+    def __init__(self, message: str, *, close: bool) -> None:
+        super().__init__(message)
+        self.close = close
+
+
+class Registry:
+    """All offers, read-only. Two distributions may offer one name; that is an error only for who uses the name."""
+
+    def __init__(self, offers: Iterable[Offer]) -> None:
+        self._offers = tuple(sorted(offers, key=lambda offer: (offer.kind, offer.name, offer.distribution)))
+
+    def offers(self, kind: Kind | None = None) -> tuple[Offer, ...]:
+        """All offers, or those of one kind, sorted by kind, name and distribution."""
+        return tuple(offer for offer in self._offers if kind in (None, offer.kind))
+
+    def find(self, kind: Kind, name: str) -> Offer:
+        """Return the offer of `name`, which may be "name" or "name@distribution".
+
+        Raises:
+            UnknownName: nobody offers it.
+            PluginError: several distributions offer it, and `name` does not say which.
+        """
+        matches = [offer for offer in self.offers(kind) if name in (offer.name, offer.qualified)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            choices = " or ".join(repr(offer.qualified) for offer in matches)
+            raise PluginError(f"{kind} {name!r} is offered by {len(matches)} distributions: write {choices}")
+        names = sorted({offer.name for offer in self.offers(kind)})
+        hint = suggestion(name, names)
+        listed = ", ".join(names) or "none"
+        raise UnknownName(f"no {kind} {name!r} (installed: {listed}).{hint}", close=bool(hint))

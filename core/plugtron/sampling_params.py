@@ -1,0 +1,108 @@
+"""What a request asks of sampling: the field's standard vocabulary, and room for what plugins add."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from plugtron.errors import RequestError
+from plugtron.messages import describe
+
+__all__ = ["SamplingParams"]
+
+
+class SamplingParams(BaseModel):
+    """How the tokens of one request are chosen and when it ends. None means "not asked for".
+
+    Unset, tokens are drawn from the model's own distribution until a stop condition or the sequence limit.
+    A plugin's own parameters stand in `extra`; spec files and `from_flat` write them beside the others.
+
+    Raises:
+        RequestError: an unknown name, a value out of range, or a combination that cannot be.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float | None = Field(None, ge=0, allow_inf_nan=False, description="0 is greedy")
+    top_k: int | None = Field(None, ge=-1, description="0 and -1 keep all")
+    top_p: float | None = Field(None, gt=0, le=1)
+    min_p: float | None = Field(None, ge=0, le=1)
+    repetition_penalty: float | None = Field(None, gt=0, allow_inf_nan=False)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    logit_bias: dict[int, float] | None = Field(None, description="added to the logit of each token id")
+    allowed_token_ids: list[int] | None = Field(None, min_length=1)
+    min_tokens: int | None = Field(None, ge=0, description="no stop token is drawn before this many tokens")
+    stop: list[str] | None = Field(None, description="texts that end the request, and are cut off")
+    stop_token_ids: list[int] | None = None
+    ignore_eos: bool | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    n: int | None = Field(None, ge=1, le=1024, description="independent answers to one prompt")
+    logprobs: int | None = Field(None, ge=0, description="log probabilities of the token drawn and of the top n")
+    logprobs_mode: Literal["raw", "processed"] | None = None
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+    if not TYPE_CHECKING:  # type checkers keep the signature that pydantic derives from the fields
+
+        def __init__(self, **values: object) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                found = describe(error, type(self), values)
+                texts = [f"{'.'.join(map(str, place))}: {text}" if place else text for place, text in found]
+                raise RequestError("; ".join(texts)) from None
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_stop_text(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("stop")
+    @classmethod
+    def _no_empty_stop_text(cls, value: list[str] | None) -> list[str] | None:
+        if value and "" in value:
+            raise ValueError("an empty text would stop at once")
+        return value
+
+    @model_validator(mode="after")
+    def _greedy_has_one_answer(self) -> Self:
+        if self.greedy and self.answers > 1:
+            raise ValueError(f"n: {self.n} answers with temperature 0 would all be the same; set temperature above 0")
+        return self
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most likely token is always taken."""
+        return self.temperature == 0
+
+    @property
+    def answers(self) -> int:
+        """How many sequences the request asks for."""
+        return self.n or 1
+
+    @classmethod
+    def standard_names(cls) -> tuple[str, ...]:
+        """The names of the standard vocabulary, without `extra`."""
+        return tuple(name for name in cls.model_fields if name != "extra")
+
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any]) -> SamplingParams:
+        """Read parameters as they stand in a spec file, a plugin's beside the standard ones."""
+        standard = {name: value for name, value in values.items() if name in cls.standard_names()}
+        return cls(**standard, extra={name: value for name, value in values.items() if name not in standard})
+
+    def to_flat(self) -> dict[str, Any]:
+        """The inverse of `from_flat`: what is set, plugin parameters beside the others."""
+        return {**self.model_dump(exclude={"extra"}, exclude_none=True), **self.extra}
+
+    def asked(self) -> dict[str, Any]:
+        """All parameters that are set, by name, as samplers and the controller consume them."""
+        return {name: value for name, value in self.to_flat().items() if value is not None}
+
+    def over(self, defaults: SamplingParams) -> SamplingParams:
+        """These parameters, with `defaults` where they say nothing."""
+        return SamplingParams.from_flat({**defaults.to_flat(), **self.asked()})
+

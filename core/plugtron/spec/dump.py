@@ -1,0 +1,36 @@
+"""Writing a resolved spec out: what `plugtron show` prints, and what loads back equal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from plugtron.spec.resolve import ResolvedSpec
+
+__all__ = ["dump", "plain_data"]
+
+
+def plain_data(resolved: ResolvedSpec) -> dict[str, Any]:
+    """The spec as plain data with every default; a component without options stays a bare name."""
+    data = resolved.spec.model_dump(mode="json", exclude_none=True)
+    for owner, key in ((data, "engine"), (data, "controller"), (data, "tokenizer"), (data["model"], "wrapper")):
+        owner[key] = _short(owner[key])
+    data["samplers"] = [_short(ref) for ref in data["samplers"]]
+    return data
+
+
+def dump(resolved: ResolvedSpec) -> str:
+    """The spec as YAML, headed by a comment that says which distribution each component comes from."""
+    rows = [
+        (".".join(map(str, chosen.place)), chosen.offer.name, f"{chosen.offer.distribution} {chosen.offer.version}")
+        for chosen in resolved.components
+    ]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
+    header = [f"# {place:{widths[0]}}  {name:{widths[1]}}  {origin}" for place, name, origin in rows]
+    body = yaml.safe_dump(plain_data(resolved), sort_keys=False, allow_unicode=True, width=100)
+    return "\n".join([*header, body])
+
+
+def _short(ref: dict[str, Any]) -> Any:
+    return ref if ref["options"] else ref["name"]

@@ -1,0 +1,160 @@
+"""The spec: one page of data that names the parts of a run and their options. It can never carry code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+
+__all__ = [
+    "DEFAULT_CHAIN",
+    "ComponentRef",
+    "ModelSpec",
+    "OutputSpec",
+    "ParallelSpec",
+    "PluginsSpec",
+    "PromptFile",
+    "PromptSpec",
+    "Spec",
+]
+
+#: What `samplers: [default]` stands for, in the order in which they apply.
+DEFAULT_CHAIN = (
+    "allowed_tokens",
+    "min_tokens",
+    "logit_bias",
+    "penalties",
+    "temperature",
+    "min_p",
+    "top_k",
+    "top_p",
+)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ComponentRef(_Section):
+    """A component by name ("static" or "static@plugtron"), and its options. A bare name means no options."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class ModelSpec(_Section):
+    """Which weights, and how they are held. `checkpoint` is an alias, a path, or a hub id."""
+
+    checkpoint: str
+    wrapper: ComponentRef = ComponentRef(name="auto")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantization: None = Field(None, description="weights as the checkpoint's dtype says; nothing else yet")
+
+
+class ParallelSpec(_Section):
+    """How many ranks share the model. Pipeline and data parallelism are not there yet."""
+
+    tensor: int = Field(1, ge=1)
+    pipeline: Literal[1] = 1
+    data: Literal[1] = 1
+    backend: Literal["auto", "gloo", "nccl"] = "auto"
+
+
+class PromptSpec(_Section):
+    """One prompt: exactly one of text, token ids and chat messages, and parameters of its own."""
+
+    prompt: str | None = None
+    tokens: list[int] | None = None
+    messages: list[dict[str, str]] | None = None
+    sampling: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"prompt": value}
+        return {"tokens": value} if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> PromptSpec:
+        given = [name for name in ("prompt", "tokens", "messages") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of prompt, tokens, messages (got {', '.join(given) or 'none'})")
+        return self
+
+
+class PromptFile(_Section):
+    """Prompts in a file of JSON lines: each line a text, a list of ids, or a mapping as `PromptSpec` has it."""
+
+    file: str
+
+
+def _form_of_prompts(value: object) -> str:
+    return "file" if isinstance(value, dict | PromptFile) else "list"
+
+
+#: Two forms, told apart before validation so that a mistake is reported for the form that was meant.
+Prompts = Annotated[
+    Annotated[list[PromptSpec], Tag("list")] | Annotated[PromptFile, Tag("file")], Discriminator(_form_of_prompts)
+]
+
+
+class OutputSpec(_Section):
+    """Where results go, as JSON lines."""
+
+    file: str
+
+
+class PluginsSpec(_Section):
+    """Distributions that must be there ("acme-samplers>=1.2"), and plugins that must not be imported."""
+
+    require: list[str] = Field(default_factory=list)
+    disable: list[str] = Field(default_factory=list)
+
+
+class Spec(_Section):
+    """A run: model, parts, parameters, prompts.
+
+    `seed` is what the requests without a seed of their own derive theirs from; None: a fresh one each run.
+    """
+
+    version: Literal[1] = 1
+    model: ModelSpec
+    tokenizer: ComponentRef = ComponentRef(name="auto")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda)$", description="auto, cpu or cuda")
+    parallel: ParallelSpec = ParallelSpec()
+    engine: ComponentRef = ComponentRef(name="static")
+    controller: ComponentRef = ComponentRef(name="text_generation")
+    samplers: list[ComponentRef] = Field(default_factory=lambda: [ComponentRef(name="default")])
+    sampling: dict[str, Any] = Field(default_factory=dict)
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    prompts: Prompts = Field(default_factory=list)
+    output: OutputSpec | None = None
+    plugins: PluginsSpec = PluginsSpec()
+
+    @field_validator("samplers")
+    @classmethod
+    def _expand_default(cls, refs: list[ComponentRef]) -> list[ComponentRef]:
+        chain: list[ComponentRef] = []
+        for ref in refs:
+            chain += [ComponentRef(name=name) for name in DEFAULT_CHAIN] if ref.name == "default" else [ref]
+        return chain
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Spec:
+        """Read a spec from plain data, as from a file: every mistake at once.
+
+        Raises:
+            SpecError: with one problem per mistake.
+        """
+        # Imported here: the loader reads into this model.
+        from plugtron.spec.load import Source
+        from plugtron.spec.resolve import parse
+
+        return parse(Source(values=dict(values)))

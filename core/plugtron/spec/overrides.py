@@ -1,0 +1,85 @@
+"""`--set a.b=c`: one value of the spec replaced from the command line or from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from plugtron.errors import Problem, SpecError
+from plugtron.spec.load import Place, Source
+
+__all__ = ["apply", "split"]
+
+#: Where a component stands: a bare name there is opened up when an override goes inside.
+_COMPONENT_PLACES = (("engine",), ("controller",), ("tokenizer",), ("model", "wrapper"))
+
+
+def split(texts: Iterable[str]) -> dict[str, Any]:
+    """Read "path=value" texts; values are YAML, so 4 is a number and [a, b] a list.
+
+    Raises:
+        SpecError: a text without "=", or a value that is not YAML.
+    """
+    overrides = {}
+    for text in texts:
+        path, equals, value = text.partition("=")
+        if not equals or not path.strip():
+            raise SpecError([Problem(text, "write PATH=VALUE, such as engine.options.max_batch_size=4", "--set")])
+        try:
+            overrides[path.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise SpecError([Problem(text, f"the value {value!r} is not YAML", "--set")]) from None
+    return overrides
+
+
+def apply(source: Source, overrides: Mapping[str, Any]) -> Source:
+    """Put each override in its place. Whether the path names something that exists is checked with the spec.
+
+    A new name of a component drops the options of the old one.
+
+    Raises:
+        SpecError: a path leads through a value that has no inside.
+    """
+    for path, value in overrides.items():
+        place: Place = tuple(int(part) if part.isdigit() else part for part in path.split("."))
+        if _is_component(place[:-1]) and place[-1] == "name":
+            place, value = place[:-1], {"name": value}
+        _put(source.values, place, value, path)
+        source.overrides[place] = path
+        source.lines = {known: line for known, line in source.lines.items() if known[: len(place)] != place}
+    return source
+
+
+def _is_component(place: Place) -> bool:
+    return place in _COMPONENT_PLACES or (len(place) == 2 and place[0] == "samplers")
+
+
+def _put(values: Any, place: Place, value: Any, path: str) -> None:
+    for depth, part in enumerate(place[:-1]):
+        here = place[: depth + 1]
+        if isinstance(values, list):
+            inside = values[part] if isinstance(part, int) and part < len(values) else None
+        else:
+            inside = values.setdefault(part, {})
+        if isinstance(inside, str) and _is_component(here):
+            inside = values[part] = {"name": inside}
+        if inside == {} and here in _COMPONENT_PLACES:
+            inside.update(name=_default_name(here))
+        if not isinstance(inside, dict | list):
+            raise SpecError([Problem(path, f"{'.'.join(map(str, here))} has no inside", "--set")])
+        values = inside
+    last = place[-1]
+    if isinstance(values, list) and not (isinstance(last, int) and last < len(values)):
+        raise SpecError([Problem(path, f"no entry {last!r} in a list of {len(values)}", "--set")])
+    values[last] = value
+
+
+def _default_name(place: Place) -> str:
+    """The component that stands at `place` when the spec leaves it out."""
+    # Imported here: the loader side does without the model.
+    from plugtron.spec.model import ModelSpec, Spec
+
+    owner = ModelSpec if place[0] == "model" else Spec
+    return owner.model_fields[str(place[-1])].default.name

@@ -1,0 +1,259 @@
+"""From a spec as written to a spec that can run: every name found, every option valid, every `auto` settled.
+
+Two phases: the spec's own model, then each chosen component's options against that component's model. Both always
+run, so that all mistakes of a file are reported at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from plugtron import messages
+from plugtron.component import Kind, Options
+from plugtron.contracts.checkpoint import ModelDescription
+from plugtron.errors import CheckpointError, PluginError, Problem, SpecError
+from plugtron.host import Host
+from plugtron.models import locate
+from plugtron.registry import Offer, UnknownName
+from plugtron.spec.load import Place, Source
+from plugtron.spec.model import DEFAULT_CHAIN, ComponentRef, Spec
+from plugtron.spec.parameters import check_parameters
+from plugtron.spec.requirements import check_requirements
+
+__all__ = ["ResolvedComponent", "ResolvedSpec", "parse", "resolve"]
+
+AUTO = "auto"
+_SITES: tuple[tuple[Kind, Place, str], ...] = (
+    (Kind.WRAPPER, ("model", "wrapper"), AUTO),
+    (Kind.TOKENIZER, ("tokenizer",), AUTO),
+    (Kind.ENGINE, ("engine",), "static"),
+    (Kind.CONTROLLER, ("controller",), "text_generation"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedComponent:
+    """A chosen component: where the spec names it, who offers it, and its validated options."""
+
+    place: Place
+    offer: Offer
+    options: Options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedSpec:
+    """A spec that can run. `spec` is the same in plain data, with every default written out.
+
+    `model`, `reader` and a component that was `auto` are missing as long as the checkpoint is not at hand.
+    """
+
+    spec: Spec
+    components: tuple[ResolvedComponent, ...]
+    model: ModelDescription | None
+    reader: Offer | None
+
+    def chosen(self, kind: Kind) -> list[ResolvedComponent]:
+        """The components of a kind, in the order of the spec."""
+        return [component for component in self.components if component.offer.kind == kind]
+
+    def uses(self, kind: str, name: str) -> bool:
+        """Whether the spec has chosen this component."""
+        return any(component.offer.name == name for component in self.chosen(Kind(kind)))
+
+
+def parse(source: Source) -> Spec:
+    """Read the spec's own fields.
+
+    Raises:
+        SpecError: with all problems, in file order.
+    """
+    spec, problems = _outer(source)
+    if spec is None:
+        raise SpecError(sorted(problems, key=source.position))
+    return spec
+
+
+def resolve(source: Source, host: Host) -> ResolvedSpec:
+    """Check a spec against the plugins of `host`. Imports no torch and downloads nothing.
+
+    Raises:
+        SpecError: with all problems, in file order.
+        PluginError: nothing is wrong but a plugin that the spec needs.
+    """
+    spec, problems = _outer(source)
+    resolver = _Resolver(source, host, problems)
+    resolver.run()
+    if spec is None or resolver.problems:
+        raise SpecError(sorted(resolver.problems, key=source.position))
+    if resolver.plugin_problems:
+        raise PluginError("\n".join(map(str, sorted(resolver.plugin_problems, key=source.position))))
+    resolved = ResolvedSpec(
+        spec=_written_out(spec, resolver.components),
+        components=tuple(resolver.components),
+        model=resolver.model,
+        reader=resolver.reader,
+    )
+    if complaints := host.check_spec(resolved):
+        raise SpecError(complaints)
+    return resolved
+
+
+def _outer(source: Source) -> tuple[Spec | None, list[Problem]]:
+    try:
+        return Spec.model_validate(source.values), []
+    except ValidationError as error:
+        found = messages.describe(error, Spec, source.values)
+        return None, [source.problem(place, text) for place, text in found]
+
+
+class _Resolver:
+    """The second phase. It works on the raw data, so that a mistake elsewhere does not hide one here."""
+
+    def __init__(self, source: Source, host: Host, problems: list[Problem]) -> None:
+        self.source = source
+        self.host = host
+        self.problems = problems
+        self.plugin_problems: list[Problem] = []
+        self.components: list[ResolvedComponent] = []
+        self.model: ModelDescription | None = None
+        self.reader: Offer | None = None
+
+    def run(self) -> None:
+        self._describe_model()
+        for kind, place, default in _SITES:
+            self._component(kind, place, _at(self.source.values, place, default))
+        for place, raw in self._samplers():
+            self._component(Kind.SAMPLER, place, raw)
+        chain = [component.offer.component for component in self.components]
+        if not self.problems and not self.plugin_problems:
+            self.problems += check_parameters(self.source, chain)
+        self.plugin_problems += check_requirements(self.source, self.host)
+
+    def _samplers(self) -> Iterator[tuple[Place, Any]]:
+        refs = self.source.values.get("samplers", ["default"])
+        for index, raw in enumerate(refs if isinstance(refs, list) else []):
+            place = ("samplers", index)
+            if raw == "default":
+                yield from ((place, name) for name in DEFAULT_CHAIN)
+            else:
+                yield place, raw
+
+    def _component(self, kind: Kind, place: Place, raw: Any) -> None:
+        try:
+            ref = ComponentRef.model_validate(raw)
+        except ValidationError:
+            return  # the first phase has reported it
+        offer = self._automatic(kind, place) if ref.name == AUTO else self._named(kind, place, ref.name)
+        if offer is None:
+            return
+        try:
+            options = offer.component.options.model_validate(ref.options)
+        except ValidationError as error:
+            self._report(offer.component.options, error, ref.options, (*place, "options"))
+            return
+        self.components.append(ResolvedComponent(place=place, offer=offer, options=options))
+
+    def _named(self, kind: Kind, place: Place, name: str) -> Offer | None:
+        try:
+            return self.host.registry.find(kind, name)
+        except UnknownName as unknown:
+            failed = self.host.failed()
+            if failed and not unknown.close:
+                may = "; ".join(plugin.complaint() for plugin in failed)
+                self.plugin_problems.append(self.source.problem(place, f"{unknown} May be provided by: {may}"))
+            else:
+                self.problems.append(self.source.problem(place, str(unknown)))
+        except PluginError as ambiguous:
+            self.plugin_problems.append(self.source.problem(place, str(ambiguous)))
+        return None
+
+    def _automatic(self, kind: Kind, place: Place) -> Offer | None:
+        """Choose the component that provides what the checkpoint asks for, if the checkpoint is at hand."""
+        wanted = None
+        if self.model is not None:
+            wanted = self.model.provision if kind is Kind.WRAPPER else self.model.tokenizer
+        if wanted is None:
+            return None
+        offers = [offer for offer in self.host.registry.offers(kind) if wanted in offer.component.provides]
+        if len(offers) == 1:
+            return offers[0]
+        known = sorted({name for offer in self.host.registry.offers(kind) for name in offer.component.provides})
+        text = f"no {kind} runs {wanted} (known: {', '.join(known)})"
+        if offers:
+            text = f"{wanted} is offered by several: write one of {', '.join(offer.qualified for offer in offers)}"
+        problem = self.source.problem(place, text)
+        (self.plugin_problems if offers else self.problems).append(problem)
+        return None
+
+    def _describe_model(self) -> None:
+        place = ("model", "checkpoint")
+        name = _at(self.source.values, place, None)
+        if not isinstance(name, str):
+            return
+        try:
+            path = locate(name)
+            if path is not None:
+                self._read_headers(path, place)
+        except (SpecError, CheckpointError) as error:
+            self.problems.append(self.source.problem(place, str(error)))
+        except PluginError as error:
+            self.plugin_problems.append(self.source.problem(place, str(error)))
+
+    def _read_headers(self, path: Path, place: Place) -> None:
+        for offer in self.host.registry.offers(Kind.CHECKPOINT):
+            description = offer.load().describe(path)  # pyright: ignore[reportAttributeAccessIssue] - checked by kind
+            if description is None:
+                continue
+            if self.reader is not None:
+                text = f"{path} is read by both {self.reader.qualified} and {offer.qualified}; disable one plugin"
+                self.plugin_problems.append(self.source.problem(place, text))
+                return
+            self.reader, self.model = offer, description
+        if self.model is None:
+            known = ", ".join(offer.name for offer in self.host.registry.offers(Kind.CHECKPOINT))
+            self.problems.append(self.source.problem(place, f"{path} is no checkpoint that a reader knows ({known})"))
+
+    def _report(self, model: type[BaseModel], error: ValidationError, values: Any, prefix: Place) -> None:
+        for location, text in messages.describe(error, model, values):
+            self.problems.append(self.source.problem((*prefix, *location), text))
+
+
+def _at(values: Any, place: Place, default: Any) -> Any:
+    for part in place:
+        if not isinstance(values, Mapping) or part not in values:
+            return default
+        values = values[part]
+    return values
+
+
+def _written_out(spec: Spec, components: list[ResolvedComponent]) -> Spec:
+    """The same spec with the chosen names and all options: what `plugtron show` prints."""
+    refs: dict[Place, list[ComponentRef]] = {}
+    for chosen in components:
+        ref = ComponentRef(name=_written_name(chosen.offer, spec), options=chosen.options.model_dump())
+        refs.setdefault(chosen.place, []).append(ref)
+
+    def one(place: Place, written: ComponentRef) -> ComponentRef:
+        return refs.get(place, [written])[0]
+
+    samplers = [ref for place in sorted(place for place in refs if place[0] == "samplers") for ref in refs[place]]
+    return spec.model_copy(
+        update={
+            "model": spec.model.model_copy(update={"wrapper": one(("model", "wrapper"), spec.model.wrapper)}),
+            "tokenizer": one(("tokenizer",), spec.tokenizer),
+            "engine": one(("engine",), spec.engine),
+            "controller": one(("controller",), spec.controller),
+            "samplers": samplers,
+        }
+    )
+
+
+def _written_name(offer: Offer, spec: Spec) -> str:
+    """Keep "name@distribution" where the spec has written it: it may be the only clear form."""
+    written = {ref.name for ref in (spec.engine, spec.controller, spec.tokenizer, spec.model.wrapper, *spec.samplers)}
+    return offer.qualified if offer.qualified in written else offer.name

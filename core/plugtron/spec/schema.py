@@ -1,0 +1,68 @@
+"""JSON Schema of a spec for the plugins installed now: what an editor completes and checks against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from plugtron.component import Kind
+from plugtron.registry import Offer, Registry
+from plugtron.sampling_params import SamplingParams
+from plugtron.spec.model import Spec
+
+__all__ = ["json_schema"]
+
+
+def json_schema(registry: Registry) -> dict[str, Any]:
+    """Spec's own schema, with each component's options and each sampler's parameters put in their places."""
+    schema = Spec.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    definitions = schema["$defs"]
+    properties = schema["properties"]
+    model = definitions["ModelSpec"]["properties"]
+    properties["engine"] = _choice(registry.offers(Kind.ENGINE))
+    properties["controller"] = _choice(registry.offers(Kind.CONTROLLER))
+    properties["tokenizer"] = _choice(registry.offers(Kind.TOKENIZER), "auto")
+    model["wrapper"] = _choice(registry.offers(Kind.WRAPPER), "auto")
+    properties["samplers"] = {"type": "array", "items": _choice(registry.offers(Kind.SAMPLER), "default")}
+    sampling = _sampling(registry)
+    properties["sampling"] = sampling
+    definitions["PromptSpec"]["properties"]["sampling"] = sampling
+    definitions.pop("ComponentRef", None)
+    # A prompt may be written short; pydantic's schema knows only the long form.
+    prompts = properties["prompts"]
+    short = [{"type": "string"}, {"type": "array", "items": {"type": "integer"}}, {"$ref": "#/$defs/PromptSpec"}]
+    properties["prompts"] = {
+        "anyOf": [{"type": "array", "items": {"anyOf": short}}, {"$ref": "#/$defs/PromptFile"}],
+        "description": prompts.get("description", "prompts, or the file that has them"),
+    }
+    return schema
+
+
+def _choice(offers: Sequence[Offer], *words: str) -> dict[str, Any]:
+    # anyOf, not oneOf: two distributions may offer one name with equal options.
+    names = [*words, *sorted({offer.name for offer in offers} | {offer.qualified for offer in offers})]
+    forms = [{"enum": names}]
+    for offer in offers:
+        options = offer.component.options.model_json_schema()
+        forms.append(
+            {
+                "type": "object",
+                "title": offer.qualified,
+                "description": offer.component.summary,
+                "properties": {"name": {"enum": [offer.name, offer.qualified]}, "options": options},
+                "required": ["name"],
+                "additionalProperties": False,
+            }
+        )
+    return {"anyOf": forms}
+
+
+def _sampling(registry: Registry) -> dict[str, Any]:
+    schema = SamplingParams.model_json_schema()
+    schema["properties"].pop("extra")
+    for offer in registry.offers():
+        if offer.component.params is not None:
+            own = offer.component.params.model_json_schema().get("properties", {})
+            schema["properties"] = {**own, **schema["properties"]}
+    return schema

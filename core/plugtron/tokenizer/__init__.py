@@ -1,0 +1,1 @@
+"""Tokenizers that live in the core, and chat templates. No torch."""

@@ -1,0 +1,80 @@
+"""Tokenizers from the tokenizer.json of a Hugging Face folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer as Backend
+
+from plugtron.component import Options
+from plugtron.contracts.parts import Parts
+from plugtron.errors import TokenizerError
+from plugtron.tokenizer.bpe import LibraryTokenizer
+from plugtron.tokenizer.folder import SpecialTokens, read_special_tokens
+from plugtron.tokenizer.options import PathOptions, tokenizer_path
+
+__all__ = ["HuggingFaceTokenizer"]
+
+
+class HuggingFaceTokenizer(LibraryTokenizer):
+    """Reads tokenizer.json, and beside it what tokenizer_config.json and generation_config.json say."""
+
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> HuggingFaceTokenizer:
+        """Build from `path`, or else from the checkpoint's folder."""
+        assert isinstance(options, PathOptions)
+        return cls.from_folder(tokenizer_path(parts, options, "tokenizer.json").parent)
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> HuggingFaceTokenizer:
+        """Build from a folder.
+
+        Raises:
+            TokenizerError: there is no tokenizer.json, or it is of a kind that text cannot be rebuilt from byte by byte.
+        """
+        file = folder / "tokenizer.json"
+        try:
+            text = file.read_text(encoding="utf-8")
+            backend = Backend.from_str(text)
+        # The library raises bare Exception for whatever it does not understand.
+        except Exception as error:
+            raise TokenizerError(f"{file} cannot be read: {error}") from None
+        special = read_special_tokens(folder)
+        bos = _id(backend, special.bos)
+        return cls(
+            backend,
+            byte_level=_is_byte_level(json.loads(text), file),
+            bos_id=bos,
+            eos_ids=_eos_ids(backend, special),
+            prefix=_prefix(backend, special, bos),
+            chat_template=special.chat_template,
+        )
+
+
+def _id(backend: Backend, token: str | None) -> int | None:
+    return None if token is None else backend.token_to_id(token)
+
+
+def _eos_ids(backend: Backend, special: SpecialTokens) -> list[int]:
+    named = _id(backend, special.eos)
+    return sorted({*special.eos_ids, *([] if named is None else [named])})
+
+
+def _prefix(backend: Backend, special: SpecialTokens, bos: int | None) -> list[int]:
+    """What goes in front of a text: as the configuration says, else as the post-processor does for an empty one."""
+    if special.add_bos is not None:
+        return [bos] if special.add_bos and bos is not None else []
+    return backend.encode("", add_special_tokens=True).ids
+
+
+def _is_byte_level(values: dict[str, Any], file: Path) -> bool:
+    """Whether tokens spell bytes, or are sentencepiece's; told from the decoder."""
+    decoder = values.get("decoder") or {}
+    kinds = {decoder.get("type")} | {part.get("type") for part in decoder.get("decoders", [])}
+    if "ByteLevel" in kinds:
+        return True
+    if kinds & {"Metaspace", "ByteFallback", "Replace"}:
+        return False
+    raise TokenizerError(f"{file}: decoder {decoder.get('type')!r} (accepted: ByteLevel, Metaspace, ByteFallback)")

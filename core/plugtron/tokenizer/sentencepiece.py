@@ -1,0 +1,107 @@
+"""Tokenizers from a sentencepiece model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sentencepiece import SentencePieceProcessor
+
+from plugtron.component import Options
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.tokenizer import Tokenizer
+from plugtron.errors import TokenizerError
+from plugtron.tokenizer.bpe import piece_bytes
+from plugtron.tokenizer.folder import read_special_tokens
+from plugtron.tokenizer.options import PathOptions, tokenizer_path
+
+__all__ = ["SentencePieceTokenizer"]
+
+
+class SentencePieceTokenizer(Tokenizer):
+    """Runs a sentencepiece model. Control pieces written out in a text are recognised, as chat templates need.
+
+    Args:
+        model: the serialised model.
+        added: tokens beyond the model's own, by id.
+    """
+
+    def __init__(
+        self,
+        model: bytes,
+        *,
+        bos_id: int | None,
+        eos_ids: Sequence[int],
+        add_bos: bool,
+        chat_template: str | None,
+        added: Mapping[int, str],
+    ) -> None:
+        self._processor = SentencePieceProcessor()
+        try:
+            self._processor.load_from_serialized_proto(model)
+        except RuntimeError as error:
+            raise TokenizerError(f"this is no sentencepiece model: {error}") from None
+        size = self._processor.get_piece_size()
+        self._special = {
+            self._processor.id_to_piece(token): token for token in range(size) if self._processor.is_control(token)
+        } | {text: token for token, text in added.items()}
+        self._names = {token: text for text, token in self._special.items()}
+        # Longest first, so that no token hides behind one that it begins with.
+        texts = sorted(self._special, key=len, reverse=True)
+        self._pattern = re.compile("(" + "|".join(map(re.escape, texts)) + ")") if texts else None
+        self._prefix = [bos_id] if add_bos and bos_id is not None else []
+        self.vocab_size = max(size, max(added, default=-1) + 1)
+        self.bos_id = bos_id
+        self.eos_ids = tuple(eos_ids)
+        self.chat_template = chat_template
+
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> SentencePieceTokenizer:
+        """Build from `path`, or else from tokenizer.model in the checkpoint's folder."""
+        assert isinstance(options, PathOptions)
+        return cls.from_file(tokenizer_path(parts, options, "tokenizer.model"))
+
+    @classmethod
+    def from_file(cls, path: Path) -> SentencePieceTokenizer:
+        """Build from a .model file; Hugging Face files beside it add what they know."""
+        model = path.read_bytes()
+        own = SentencePieceProcessor()
+        try:
+            own.load_from_serialized_proto(model)
+        except RuntimeError as error:
+            raise TokenizerError(f"{path} is no sentencepiece model: {error}") from None
+        special = read_special_tokens(path.parent)
+        bos, eos = own.bos_id(), own.eos_id()  # -1: there is none
+        return cls(
+            model,
+            bos_id=bos if bos >= 0 else None,
+            eos_ids=sorted({*special.eos_ids, *([eos] if eos >= 0 else [])}),
+            add_bos=special.add_bos is not False,
+            chat_template=special.chat_template,
+            added={token: text for token, text in special.added.items() if token >= own.get_piece_size()},
+        )
+
+    def encode(self, text: str, *, add_special: bool = True) -> list[int]:
+        """Return the ids of `text`; BOS once, unless the text begins with it."""
+        ids: list[int] = []
+        for piece in [text] if self._pattern is None else self._pattern.split(text):
+            if piece in self._special:
+                ids.append(self._special[piece])
+            elif piece:
+                ids += self._processor.encode(piece)
+        if add_special and ids[: len(self._prefix)] != self._prefix:
+            return self._prefix + ids
+        return ids
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes that an id stands for; an id without a piece stands for none."""
+        if token in self._names:
+            return self._names[token].encode()
+        if not 0 <= token < self._processor.get_piece_size():
+            return b""
+        return piece_bytes(self._processor.id_to_piece(token))
+
+    def is_special(self, token: int) -> bool:
+        """Whether an id is a control piece, an added token, or the unknown piece."""
+        return token in self._names or token == self._processor.unk_id()

@@ -1,0 +1,23 @@
+"""The controllers that come with plugtron."""
+
+from __future__ import annotations
+
+from plugtron.component import Component, Need
+from plugtron.hooks import hookimpl
+from plugtron_controllers.params import GenerationParams
+
+__all__ = ["plugtron_controllers"]
+
+
+@hookimpl
+def plugtron_controllers() -> list[Component]:
+    """The text generation controller."""
+    return [
+        Component(
+            name="text_generation",
+            target="plugtron_controllers.text_generation:SimpleTextGenerationController",
+            params=GenerationParams,
+            summary="one token per sequence and step, with stop conditions, log probabilities and streaming text",
+            needs=frozenset({Need.WRAPPER, Need.TOKENIZER, Need.SAMPLERS}),
+        )
+    ]

@@ -1,0 +1,89 @@
+"""What a request must be before it is taken up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from plugtron import messages
+from plugtron.contracts.controller import TextGenerationController
+from plugtron.contracts.sampler import Sampler
+from plugtron.contracts.tokenizer import Tokenizer
+from plugtron.errors import RequestError, suggestion
+from plugtron.request import InferenceRequest, Prompt
+from plugtron.sampling_params import SamplingParams
+from plugtron.tokenizer.chat import render_chat
+
+__all__ = ["check_request", "tokenize"]
+
+
+def tokenize(prompt: Prompt, tokenizer: Tokenizer | None, vocab_size: int) -> list[int]:
+    """Return the ids of a prompt.
+
+    Raises:
+        RequestError: it is empty, is text while there is no tokenizer, or has ids outside the vocabulary.
+    """
+    if isinstance(prompt, str):
+        ids = _tokenizer(tokenizer).encode(prompt)
+    elif prompt and isinstance(prompt[0], dict):
+        template_user = _tokenizer(tokenizer)
+        # A template writes BOS itself where the model wants one.
+        ids = template_user.encode(render_chat(template_user, prompt), add_special=False)  # pyright: ignore[reportArgumentType] - all entries are messages or none is
+    else:
+        ids = list(prompt)
+    if not ids:
+        raise RequestError("the prompt is empty: a model needs at least one token to go on from")
+    for token in ids:
+        if not isinstance(token, int) or not 0 <= token < vocab_size:
+            raise RequestError(f"the prompt has {token!r}, which is no token of this model (0 to {vocab_size - 1})")
+    return ids  # pyright: ignore[reportReturnType] - every entry has been looked at
+
+
+def check_request(request: InferenceRequest, controller: TextGenerationController, samplers: Sequence[Sampler]) -> None:
+    """Refuse what nobody consumes, what stages refuse, and what needs a tokenizer that is not there.
+
+    Raises:
+        RequestError: with the parameter and the reason.
+    """
+    params = request.params
+    _check_consumed(params, controller, samplers)
+    for sampler in samplers:
+        if any(name in params.asked() for name in sampler.params.model_fields):
+            _check_fields(sampler, params)
+        sampler.check(request)
+    if params.stop and controller.tokenizer is None:
+        raise RequestError("stop: this checkpoint has no tokenizer; stop_token_ids works without one")
+    vocab_size = controller.models[0].vocab_size
+    if params.logprobs is not None and params.logprobs > vocab_size:
+        raise RequestError(f"logprobs: {params.logprobs} is more than the {vocab_size} tokens of this model")
+    for token in params.stop_token_ids or ():
+        if not 0 <= token < vocab_size:
+            raise RequestError(f"stop_token_ids: {token} is no token of this model (accepted: 0 to {vocab_size - 1})")
+
+
+def _tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:
+    if tokenizer is None:
+        raise RequestError("this checkpoint has no tokenizer: give the prompt as token ids, or name a tokenizer")
+    return tokenizer
+
+
+def _check_consumed(
+    params: SamplingParams, controller: TextGenerationController, samplers: Sequence[Sampler]
+) -> None:
+    consumed = {name for part in (controller, *samplers) for name in part.params.model_fields}
+    for name in params.asked():
+        if name in consumed or (name == "temperature" and params.greedy):
+            continue
+        known = ", ".join(sorted(consumed))
+        raise RequestError(
+            f"{name}: no sampler of this run uses it (in use: {known}).{suggestion(name, sorted(consumed))}"
+        )
+
+
+def _check_fields(sampler: Sampler, params: SamplingParams) -> None:
+    try:
+        sampler.asked(params)
+    except ValidationError as error:
+        found = messages.describe(error, sampler.params, params.asked())
+        raise RequestError("; ".join(f"{'.'.join(map(str, place))}: {text}" for place, text in found)) from None

@@ -1,0 +1,86 @@
+"""What the controller keeps of a sequence while it is active."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from plugtron.contracts.sampler import Sampler
+from plugtron.contracts.tokenizer import Detokenizer, Tokenizer
+from plugtron.request import FinishReason, InferenceSequence
+from plugtron_controllers.stopping import StopMatcher
+
+__all__ = ["LiveSequence"]
+
+
+@dataclass(slots=True, kw_only=True)
+class LiveSequence:
+    """A sequence, the stages of the chain that it uses, and its text in the making."""
+
+    sequence: InferenceSequence
+    stages: frozenset[Sampler]
+    detokenizer: Detokenizer | None
+    matcher: StopMatcher
+    stop_ids: frozenset[int]
+    limit: int
+    fresh_tokens: list[int] = field(default_factory=list)
+    fresh_text: str = ""
+
+    @classmethod
+    def begin(
+        cls, sequence: InferenceSequence, stages: frozenset[Sampler], tokenizer: Tokenizer | None, limit: int
+    ) -> LiveSequence:
+        """Take a sequence up. `limit` bounds prompt and answer together."""
+        params = sequence.request.params
+        eos = () if tokenizer is None or params.ignore_eos else tokenizer.eos_ids
+        return cls(
+            sequence=sequence,
+            stages=stages,
+            detokenizer=None if tokenizer is None else tokenizer.incremental(),
+            matcher=StopMatcher(params.stop or ()),
+            stop_ids=frozenset((*eos, *(params.stop_token_ids or ()))),
+            limit=limit,
+        )
+
+    def push(self, token: int) -> FinishReason | None:
+        """Add a token; say whether the sequence has ended, and leave the reason with it."""
+        sequence, params = self.sequence, self.sequence.request.params
+        sequence.tokens.append(token)
+        self.fresh_tokens.append(token)
+        if token in self.stop_ids:
+            return self._end(FinishReason.STOP, token)
+        if self.detokenizer is not None:
+            stop = self._show(self.detokenizer.push(token))
+            if stop is not None:
+                return self._end(FinishReason.STOP, stop)
+        if len(sequence.tokens) == params.max_tokens or sequence.length >= self.limit:
+            return self._end(FinishReason.LENGTH, None)
+        return None
+
+    def take_fresh(self) -> tuple[tuple[int, ...], str]:
+        """Return what has been added since the last call."""
+        taken = tuple(self.fresh_tokens), self.fresh_text
+        self.fresh_tokens, self.fresh_text = [], ""
+        return taken
+
+    def _show(self, text: str) -> str | None:
+        """Pass text on to the sequence as far as no stop text can be in it; return the stop that was met."""
+        active = len(self.sequence.tokens) >= (self.sequence.request.params.min_tokens or 0)
+        shown, stop = self.matcher.feed(text, active=active)
+        self._add_text(shown)
+        return stop
+
+    def _add_text(self, text: str) -> None:
+        self.sequence.text += text
+        self.fresh_text += text
+
+    def _end(self, reason: FinishReason, stop: int | str | None) -> FinishReason:
+        # A stop text has cut what came after it; any other end lets go of what was held back. That remainder, the
+        # bytes of an unfinished character, may be the last piece of a stop text.
+        if not isinstance(stop, str) and self.detokenizer is not None:
+            late = self._show(self.detokenizer.finish())
+            if late is None:
+                self._add_text(self.matcher.flush())
+            else:
+                reason, stop = FinishReason.STOP, late
+        self.sequence.finish_reason, self.sequence.stop_reason = reason, stop
+        return reason

@@ -1,0 +1,199 @@
+"""The text generation controller: logits through the sampler chain to one token per sequence, and on to text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from plugtron.component import Options
+from plugtron.context.base import InferenceContext
+from plugtron.contracts.controller import PendingStep, TextGenerationController
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.sampler import Candidates, Sampler
+from plugtron.contracts.step import Row, RowResult, StepBatch, StepPlan, StepResult
+from plugtron.contracts.tokenizer import Tokenizer
+from plugtron.contracts.wrapper import ModelWrapper
+from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, Prompt, RequestOutput
+from plugtron.sampling_params import SamplingParams
+from plugtron_controllers.admission import check_request, tokenize
+from plugtron_controllers.chain import Chain
+from plugtron_controllers.drawing import draw, log_probabilities
+from plugtron_controllers.live import LiveSequence
+from plugtron_controllers.params import GenerationParams
+from plugtron_controllers.reporting import exchange_details
+
+__all__ = ["SimpleTextGenerationController"]
+
+
+class SimpleTextGenerationController(TextGenerationController):
+    """Draws one token per sequence and step.
+
+    Samplers run and draws are made on the first rank of the model group; tokens, log probabilities and failures go
+    from there to the others, so that nothing a sampler does can make ranks disagree.
+    """
+
+    params = GenerationParams
+
+    def __init__(
+        self, wrapper: ModelWrapper, tokenizer: Tokenizer | None = None, samplers: Sequence[Sampler] = ()
+    ) -> None:
+        self.runtime = wrapper.runtime
+        self.tokenizer = tokenizer
+        self.models = (wrapper.info,)
+        self._wrapper = wrapper
+        self._chain = Chain(samplers)
+        self._live: dict[int, LiveSequence] = {}
+        self._outputs: list[RequestOutput] = []
+        self._context: InferenceContext | None = None
+        # Per slot and on the device, for the draw; they are sized when the context is known.
+        self._seeds = torch.zeros(0, dtype=torch.int64)
+        self._greedy = torch.zeros(0, dtype=torch.bool)
+
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> SimpleTextGenerationController:
+        """Build from a spec."""
+        del options
+        assert parts.wrapper is not None
+        return cls(parts.wrapper, parts.tokenizer, parts.samplers)
+
+    def prep_for_inference(self, context: InferenceContext) -> None:
+        """Get the model ready to run over `context`."""
+        self._wrapper.prep_model_for_inference(context)
+        self._context = context
+        self._seeds = torch.zeros(context.slots, dtype=torch.int64, device=self.runtime.device)
+        self._greedy = torch.zeros(context.slots, dtype=torch.bool, device=self.runtime.device)
+
+    def tokenize_prompt(self, prompt: Prompt, params: SamplingParams) -> list[int]:
+        """Return the ids of a text, of ids (checked), or of the messages of a chat."""
+        del params
+        return tokenize(prompt, self.tokenizer, self.models[0].vocab_size)
+
+    def check(self, request: InferenceRequest) -> None:
+        """Refuse what no stage consumes, and what the stages themselves refuse."""
+        check_request(request, self, self._chain.samplers)
+
+    def start_sequence(self, sequence: InferenceSequence) -> None:
+        """Take up a sequence that has just been given its slot."""
+        assert sequence.slot is not None
+        assert self._context is not None
+        params = sequence.request.params
+        stages = self._chain.stages_of(params) if self.runtime.draws else frozenset()
+        self._live[sequence.slot] = LiveSequence.begin(sequence, stages, self.tokenizer, self._context.max_length)
+        self._seeds[sequence.slot] = sequence.seed
+        self._greedy[sequence.slot] = params.greedy
+        for sampler in stages:
+            sampler.add(sequence.slot, sequence)
+
+    def end_sequence(self, sequence: InferenceSequence) -> None:
+        """Let go of a sequence."""
+        assert sequence.slot is not None
+        for sampler in self._live.pop(sequence.slot).stages:
+            sampler.remove(sequence.slot)
+
+    def next_row(self, sequence: InferenceSequence) -> Row:
+        """The whole prompt first, then the token drawn last."""
+        assert sequence.slot is not None
+        assert self._context is not None
+        tokens = () if sequence.computed else tuple(sequence.request.prompt_tokens)
+        return Row(slot=sequence.slot, start=sequence.computed, tokens=tokens, room=self._context.max_length)
+
+    def start_step(self, plan: StepPlan) -> PendingStep:
+        """Run the model, the chain and the draw, as far as they are this rank's."""
+        assert self._context is not None
+        batch = self._wrapper.prep_inference_input(plan, self._context)
+        logits = self._wrapper.run_one_forward_step(batch)
+        assert logits is not None, "pipeline stages are not there yet"
+        pending = self._choose(plan, batch, self.runtime.tensor.gather(logits, axis=1))
+        self.runtime.model.broadcast(pending.tokens)
+        self._context.last_tokens[batch.slots] = pending.tokens.clamp(min=0)
+        return pending
+
+    def finish_step(self, pending: PendingStep) -> StepResult:
+        """Wait for the tokens, and add them to their sequences."""
+        tokens = pending.tokens.tolist()
+        wants = {slot for slot in pending.rows if self._params(slot).logprobs is not None}
+        failures, log_probs = exchange_details(pending, tokens, wants, self.runtime.model)
+        for row in pending.plan.rows:
+            self._live[row.slot].sequence.computed = row.end
+        results = []
+        for slot, token in zip(pending.rows, tokens, strict=True):
+            if token < 0:
+                result = RowResult(slot=slot, failure=failures[slot])
+            else:
+                own = (log_probs[slot],) if slot in log_probs else ()
+                result = RowResult(slot=slot, tokens=(token,), log_probs=own)
+            results.append(result)
+            self._apply(self._live[slot], result)
+        return StepResult(step=pending.plan.step, rows=tuple(results))
+
+    def take_outputs(self) -> list[RequestOutput]:
+        """Return what has been added since the last call."""
+        taken, self._outputs = self._outputs, []
+        return taken
+
+    def sample_from_logits(self, candidates: Candidates) -> torch.Tensor:
+        """Draw one id per row: the most likely for greedy rows, by Gumbel-max for the others."""
+        all_greedy = all(self._params(slot).greedy for slot in candidates.rows)
+        return draw(candidates, self._seeds[candidates.slots], self._greedy[candidates.slots], all_greedy=all_greedy)
+
+    def update_generation_status(self, sequence: InferenceSequence, tokens: Sequence[int]) -> FinishReason | None:
+        """Add tokens until the sequence ends; say whether it has."""
+        assert sequence.slot is not None
+        live = self._live[sequence.slot]
+        return next((reason for token in tokens if (reason := live.push(token)) is not None), None)
+
+    def detokenize_generations(self, sequence: InferenceSequence) -> str:
+        """Return the text of all ids, stop texts included; `sequence.text` has them cut."""
+        return "" if self.tokenizer is None else self.tokenizer.decode(sequence.tokens)
+
+    def _params(self, slot: int) -> SamplingParams:
+        return self._live[slot].sequence.request.params
+
+    def _choose(self, plan: StepPlan, batch: StepBatch, logits: torch.Tensor | None) -> PendingStep:
+        """Chain and draw, on the rank that draws; elsewhere an empty place for what comes from there."""
+        drawing = tuple(row for row in plan.rows if row.wants_logits)
+        rows = tuple(row.slot for row in drawing)
+        if logits is None:
+            tokens = torch.zeros(len(rows), dtype=torch.int64, device=self.runtime.device)
+            return PendingStep(plan=plan, rows=rows, tokens=tokens, failures={}, log_probs={})
+        candidates = Candidates(
+            # Padding of the vocabulary lies at the end, and is never a candidate.
+            logits=logits[:, : self.models[0].vocab_size],
+            ids=None,
+            slots=batch.slots if len(drawing) == len(plan.rows) else torch.tensor(rows, device=logits.device),
+            positions=torch.tensor([row.end for row in drawing], device=logits.device),
+            rows=rows,
+        )
+        tokens, processed, failures = self._chain.run(candidates, self._live, self.sample_from_logits)
+        log_probs = {}
+        for index, slot in enumerate(rows):
+            params = self._params(slot)
+            if params.logprobs is not None and slot not in failures:
+                raw = params.logprobs_mode != "processed"
+                source, place = (candidates, index) if raw else (processed[slot])
+                log_probs[slot] = log_probabilities(source, place, tokens[index], params.logprobs)
+        return PendingStep(plan=plan, rows=rows, tokens=tokens, failures=failures, log_probs=log_probs)
+
+    def _apply(self, live: LiveSequence, result: RowResult) -> None:
+        """Add one row's result to its sequence. What a tokenizer or a stop condition raises fails that request."""
+        sequence = live.sequence
+        if result.failure is not None:
+            sequence.request.fail(result.failure)
+        else:
+            sequence.log_probs += result.log_probs
+            try:
+                self.update_generation_status(sequence, result.tokens)
+            except Exception as error:
+                sequence.request.fail(f"{type(error).__name__}: {error}")
+        tokens, text = live.take_fresh()
+        self._outputs.append(
+            RequestOutput(
+                request=sequence.request,
+                sequence=sequence.index,
+                text=text,
+                tokens=tokens,
+                finish_reason=sequence.finish_reason,
+            )
+        )
+

@@ -1,0 +1,23 @@
+"""The engines that come with plugtron."""
+
+from __future__ import annotations
+
+from plugtron.component import Component, Need
+from plugtron.hooks import hookimpl
+from plugtron_engines.options import StaticOptions
+
+__all__ = ["plugtron_engines"]
+
+
+@hookimpl
+def plugtron_engines() -> list[Component]:
+    """The static engine."""
+    return [
+        Component(
+            name="static",
+            target="plugtron_engines.static:StaticEngine",
+            options=StaticOptions,
+            summary="one batch after the other; a sequence that ends drops out of the steps",
+            needs=frozenset({Need.CONTROLLER}),
+        )
+    ]

@@ -1,0 +1,57 @@
+"""Only some ids may be drawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from plugtron.component import Options
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.sampler import Candidates, Sampler
+from plugtron.request import InferenceRequest, InferenceSequence
+from plugtron_samplers.params import AllowedTokensParams
+from plugtron_samplers.ranking import token_ids
+from plugtron_samplers.vocabulary import check_ids
+
+__all__ = ["AllowedTokens"]
+
+
+class AllowedTokens(Sampler):
+    """Masks what is not in `allowed_token_ids`."""
+
+    params = AllowedTokensParams
+
+    def __init__(self, vocab_size: int, device: torch.device) -> None:
+        self._vocab_size = vocab_size
+        self._device = device
+        self._allowed: dict[int, Tensor] = {}
+
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> AllowedTokens:
+        """Build from a spec."""
+        del options
+        assert parts.wrapper is not None
+        return cls(parts.wrapper.info.vocab_size, parts.runtime.device)
+
+    def check(self, request: InferenceRequest) -> None:
+        """Refuse ids outside the vocabulary."""
+        check_ids("allowed_token_ids", request.params.allowed_token_ids or (), self._vocab_size)
+
+    def add(self, slot: int, sequence: InferenceSequence) -> None:
+        """Keep the ids on the device."""
+        self._allowed[slot] = torch.tensor(sequence.request.params.allowed_token_ids, device=self._device)
+
+    def remove(self, slot: int) -> None:
+        """Forget them."""
+        self._allowed.pop(slot, None)
+
+    def apply(self, candidates: Candidates) -> Candidates:
+        """Mask the others."""
+        ids, logits = token_ids(candidates), candidates.logits.clone()
+        for row, slot in enumerate(candidates.rows):
+            if slot in self._allowed:
+                forbidden = ~torch.isin(ids[row if len(ids) > 1 else 0], self._allowed[slot])
+                logits[row].masked_fill_(forbidden, float("-inf"))
+        return replace(candidates, logits=logits)

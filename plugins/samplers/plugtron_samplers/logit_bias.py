@@ -1,0 +1,59 @@
+"""A bias on the logits of some ids."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from plugtron.component import Options
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.sampler import Candidates, Sampler
+from plugtron.request import InferenceRequest, InferenceSequence
+from plugtron_samplers.params import LogitBiasParams
+from plugtron_samplers.vocabulary import check_ids
+
+__all__ = ["LogitBias"]
+
+
+class LogitBias(Sampler):
+    """Adds `logit_bias` to the logits of the ids it names."""
+
+    params = LogitBiasParams
+
+    def __init__(self, vocab_size: int, device: torch.device) -> None:
+        self._vocab_size = vocab_size
+        self._device = device
+        self._biases: dict[int, Tensor] = {}
+
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> LogitBias:
+        """Build from a spec."""
+        del options
+        assert parts.wrapper is not None
+        return cls(parts.wrapper.info.vocab_size, parts.runtime.device)
+
+    def check(self, request: InferenceRequest) -> None:
+        """Refuse ids outside the vocabulary."""
+        check_ids("logit_bias", request.params.logit_bias or (), self._vocab_size)
+
+    def add(self, slot: int, sequence: InferenceSequence) -> None:
+        """Keep the biases on the device, one per id of the vocabulary."""
+        bias = torch.zeros(self._vocab_size, device=self._device)
+        for token, value in (sequence.request.params.logit_bias or {}).items():
+            bias[token] = value
+        self._biases[slot] = bias
+
+    def remove(self, slot: int) -> None:
+        """Forget them."""
+        self._biases.pop(slot, None)
+
+    def apply(self, candidates: Candidates) -> Candidates:
+        """Add the biases of the rows that have some."""
+        logits = candidates.logits.clone()
+        for row, slot in enumerate(candidates.rows):
+            if slot in self._biases:
+                bias = self._biases[slot]
+                logits[row] += bias if candidates.ids is None else bias[candidates.ids[row]]
+        return replace(candidates, logits=logits)

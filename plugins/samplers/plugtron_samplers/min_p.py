@@ -1,0 +1,54 @@
+"""min-p sampling (arXiv:2407.01082)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from plugtron.component import Options
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.sampler import Candidates, Sampler
+from plugtron.request import InferenceSequence
+from plugtron.sampling_params import SamplingParams
+from plugtron_samplers.params import MinPParams
+from plugtron_samplers.slot_values import SlotValues
+
+__all__ = ["MinP"]
+
+
+class MinP(Sampler):
+    """Masks what is less than `min_p` times as likely as the most likely candidate."""
+
+    params = MinPParams
+    keeps_argmax = True
+
+    def __init__(self, device: torch.device) -> None:
+        # Kept as logarithms: a ratio of probabilities is a difference of logits.
+        self._values = SlotValues(-math.inf, device)
+
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> MinP:
+        """Build from a spec."""
+        del options
+        return cls(parts.runtime.device)
+
+    def uses(self, params: SamplingParams) -> bool:
+        """0 keeps all."""
+        return bool(params.min_p)
+
+    def add(self, slot: int, sequence: InferenceSequence) -> None:
+        """Remember the threshold."""
+        self._values.set(slot, math.log(sequence.request.params.min_p or 1.0))
+
+    def remove(self, slot: int) -> None:
+        """Forget it."""
+        self._values.clear(slot)
+
+    def apply(self, candidates: Candidates) -> Candidates:
+        """Mask what lies too far below the maximum."""
+        threshold = candidates.logits.amax(dim=1, keepdim=True) + self._values.take(candidates.slots, candidates.rows)
+        return replace(
+            candidates, logits=candidates.logits.masked_fill(candidates.logits < threshold, float("-inf"))
+        )

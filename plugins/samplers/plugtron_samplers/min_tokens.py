@@ -1,0 +1,62 @@
+"""No stop token before a number of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from plugtron.component import Options
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.sampler import Candidates, Sampler
+from plugtron.request import InferenceSequence
+from plugtron_samplers.params import MinTokensParams
+from plugtron_samplers.ranking import token_ids
+
+__all__ = ["MinTokens"]
+
+
+class MinTokens(Sampler):
+    """Masks the ids that would end a sequence while it is shorter than `min_tokens`.
+
+    Args:
+        eos_ids: the ids that end a sequence besides the request's own stop_token_ids.
+    """
+
+    params = MinTokensParams
+
+    def __init__(self, eos_ids: Sequence[int], device: torch.device) -> None:
+        self._eos_ids = tuple(eos_ids)
+        self._device = device
+        self._stops: dict[int, Tensor] = {}
+        self._sequences: dict[int, InferenceSequence] = {}
+
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> MinTokens:
+        """Build from a spec."""
+        del options
+        return cls(() if parts.tokenizer is None else parts.tokenizer.eos_ids, parts.runtime.device)
+
+    def add(self, slot: int, sequence: InferenceSequence) -> None:
+        """Keep the stop tokens on the device."""
+        params = sequence.request.params
+        ends = (*(() if params.ignore_eos else self._eos_ids), *(params.stop_token_ids or ()))
+        self._stops[slot] = torch.tensor(ends, dtype=torch.int64, device=self._device)
+        self._sequences[slot] = sequence
+
+    def remove(self, slot: int) -> None:
+        """Forget them."""
+        self._stops.pop(slot, None)
+        self._sequences.pop(slot, None)
+
+    def apply(self, candidates: Candidates) -> Candidates:
+        """Mask the stop tokens of the rows that are still too short."""
+        ids, logits = token_ids(candidates), candidates.logits.clone()
+        for row, slot in enumerate(candidates.rows):
+            sequence = self._sequences.get(slot)
+            if sequence is not None and len(sequence.tokens) < (sequence.request.params.min_tokens or 0):
+                stops = torch.isin(ids[row if len(ids) > 1 else 0], self._stops[slot])
+                logits[row].masked_fill_(stops, float("-inf"))
+        return replace(candidates, logits=logits)

@@ -1,0 +1,51 @@
+"""Temperature."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from plugtron.component import Options
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.sampler import Candidates, Sampler
+from plugtron.request import InferenceSequence
+from plugtron.sampling_params import SamplingParams
+from plugtron_samplers.params import TemperatureParams
+from plugtron_samplers.slot_values import SlotValues
+
+__all__ = ["Temperature"]
+
+
+class Temperature(Sampler):
+    """Divides logits by `temperature`. Greedy rows, temperature 0, do not come here."""
+
+    params = TemperatureParams
+    keeps_argmax = True
+
+    def __init__(self, device: torch.device) -> None:
+        self._values = SlotValues(1.0, device)
+
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> Temperature:
+        """Build from a spec."""
+        del options
+        return cls(parts.runtime.device)
+
+    def uses(self, params: SamplingParams) -> bool:
+        """1 changes nothing."""
+        return params.temperature not in (None, 1.0)
+
+    def add(self, slot: int, sequence: InferenceSequence) -> None:
+        """Remember the temperature."""
+        self._values.set(slot, sequence.request.params.temperature or 1.0)
+
+    def remove(self, slot: int) -> None:
+        """Forget it."""
+        self._values.clear(slot)
+
+    def apply(self, candidates: Candidates) -> Candidates:
+        """Divide; by 1 for rows that do not use it."""
+        return replace(
+            candidates, logits=candidates.logits / self._values.take(candidates.slots, candidates.rows)
+        )

@@ -1,0 +1,67 @@
+"""Top-k sampling (arXiv:1805.04833)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from plugtron.component import Options
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.sampler import Candidates, Sampler
+from plugtron.request import InferenceSequence
+from plugtron.sampling_params import SamplingParams
+from plugtron_samplers.params import TopKParams
+from plugtron_samplers.ranking import keys, token_ids
+from plugtron_samplers.slot_values import SlotValues
+
+__all__ = ["TopK"]
+
+_ALL = 1 << 40
+
+
+class TopK(Sampler):
+    """Keeps the `top_k` most likely candidates; among equals, the lower ids."""
+
+    params = TopKParams
+    keeps_argmax = True
+
+    def __init__(self, device: torch.device) -> None:
+        self._device_values = SlotValues(_ALL, device, torch.int64)
+        self._values: dict[int, int] = {}
+
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> TopK:
+        """Build from a spec."""
+        del options
+        return cls(parts.runtime.device)
+
+    def uses(self, params: SamplingParams) -> bool:
+        """0 and -1 keep all."""
+        return (params.top_k or 0) > 0
+
+    def add(self, slot: int, sequence: InferenceSequence) -> None:
+        """Remember k."""
+        self._values[slot] = sequence.request.params.top_k or 0
+        self._device_values.set(slot, self._values[slot])
+
+    def remove(self, slot: int) -> None:
+        """Forget it."""
+        self._values.pop(slot, None)
+        self._device_values.clear(slot)
+
+    def apply(self, candidates: Candidates) -> Candidates:
+        """Narrow to the largest k when every row has one; otherwise mask, so that the others keep all they have."""
+        asked = [self._values[slot] for slot in candidates.rows if slot in self._values]
+        width = min(max(asked), candidates.logits.shape[1])
+        ranked = keys(candidates)
+        best, places = ranked.topk(width, dim=1)
+        wanted = self._device_values.take(candidates.slots, candidates.rows)
+        if len(asked) == len(candidates.rows):
+            logits = candidates.logits.gather(1, places)
+            ranks = torch.arange(width, device=logits.device).unsqueeze(0)
+            ids = token_ids(candidates).expand(len(logits), -1).gather(1, places)
+            return replace(candidates, logits=logits.masked_fill(ranks >= wanted, float("-inf")), ids=ids)
+        last = best.gather(1, (wanted - 1).clamp(max=width - 1))
+        dropped = (ranked < last) & (wanted <= width)
+        return replace(candidates, logits=candidates.logits.masked_fill(dropped, float("-inf")))

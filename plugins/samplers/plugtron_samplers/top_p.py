@@ -1,0 +1,61 @@
+"""Nucleus sampling (arXiv:1904.09751)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from plugtron.component import Options
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.sampler import Candidates, Sampler
+from plugtron.request import InferenceSequence
+from plugtron.sampling_params import SamplingParams
+from plugtron_samplers.params import TopPParams
+from plugtron_samplers.ranking import keys
+from plugtron_samplers.slot_values import SlotValues
+
+__all__ = ["TopP"]
+
+
+class TopP(Sampler):
+    """Keeps the fewest most likely candidates that together have at least probability `top_p`."""
+
+    params = TopPParams
+    keeps_argmax = True
+
+    def __init__(self, device: torch.device) -> None:
+        self._values = SlotValues(2.0, device)  # above any sum, so that rounding never drops a neutral row's tail
+
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> TopP:
+        """Build from a spec."""
+        del options
+        return cls(parts.runtime.device)
+
+    def uses(self, params: SamplingParams) -> bool:
+        """1 keeps all."""
+        return params.top_p not in (None, 1.0)
+
+    def add(self, slot: int, sequence: InferenceSequence) -> None:
+        """Remember p."""
+        self._values.set(slot, sequence.request.params.top_p or 1.0)
+
+    def remove(self, slot: int) -> None:
+        """Forget it."""
+        self._values.clear(slot)
+
+    def apply(self, candidates: Candidates) -> Candidates:
+        """Mask what lies beyond the nucleus."""
+        wanted = self._values.take(candidates.slots, candidates.rows)
+        places = keys(candidates).argsort(dim=1, descending=True)
+        sorted_probabilities = candidates.logits.softmax(dim=1).gather(1, places)
+        before = sorted_probabilities.cumsum(dim=1) - sorted_probabilities
+        beyond = _unsort(before >= wanted, places)
+        return replace(candidates, logits=candidates.logits.masked_fill(beyond, float("-inf")))
+
+
+def _unsort(flags: Tensor, places: Tensor) -> Tensor:
+    """Put flags that were found in sorted order back where the candidates are."""
+    return torch.empty_like(flags).scatter_(1, places, flags)

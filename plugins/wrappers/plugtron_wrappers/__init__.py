@@ -1,0 +1,35 @@
+"""The model wrappers that come with plugtron."""
+
+from __future__ import annotations
+
+from plugtron.component import Component, Need
+from plugtron.hooks import hookimpl
+from plugtron_wrappers.options import LlamaOptions
+
+__all__ = ["plugtron_wrappers"]
+
+_HUGGINGFACE = (
+    "LlamaForCausalLM",
+    "MistralForCausalLM",
+    "Qwen2ForCausalLM",
+    "Qwen3ForCausalLM",
+    "SmolLM3ForCausalLM",
+)
+_GGUF = ("llama", "qwen2", "qwen3", "smollm3")
+
+
+@hookimpl
+def plugtron_wrappers() -> list[Component]:
+    """The Llama family."""
+    return [
+        Component(
+            name="llama",
+            target="plugtron_wrappers.llama:LlamaWrapper",
+            options=LlamaOptions,
+            summary="Llama, and what is Llama in all but name: Mistral, Qwen2, Qwen2.5, Qwen3, SmolLM, Yi, TinyLlama",
+            needs=frozenset({Need.CHECKPOINT}),
+            provides=frozenset(
+                {f"huggingface/{name}" for name in _HUGGINGFACE} | {f"gguf/{name}" for name in _GGUF}
+            ),
+        )
+    ]

@@ -1,0 +1,58 @@
+"""The Llama family on the one configurable decoder."""
+
+from __future__ import annotations
+
+from plugtron.component import Options
+from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.weights import WeightMap
+from plugtron.nn import DecoderConfig, DecoderWrapper, TransformerDecoder
+from plugtron.parallel.runtime import Runtime
+from plugtron_wrappers.gguf_config import config_from_gguf
+from plugtron_wrappers.huggingface_config import config_from_huggingface
+from plugtron_wrappers.llama_weights import gguf_weights, huggingface_weights
+from plugtron_wrappers.options import LlamaOptions
+
+__all__ = ["LlamaWrapper"]
+
+
+class LlamaWrapper(DecoderWrapper):
+    """Runs Llama and its relatives from Hugging Face folders and GGUF files.
+
+    Raises:
+        CheckpointError: the configuration has a field that this family does not implement.
+        ParallelError: the heads cannot be shared out over the ranks.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        model: ModelDescription,
+        checkpoint: CheckpointReader,
+        options: LlamaOptions | None = None,
+    ) -> None:
+        super().__init__(runtime, model, checkpoint, _configuration(model, checkpoint, options or LlamaOptions()))
+
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> LlamaWrapper:
+        """Build from a spec."""
+        assert isinstance(options, LlamaOptions)
+        assert parts.model is not None
+        assert parts.checkpoint is not None
+        return cls(parts.runtime, parts.model, parts.checkpoint, options)
+
+    def build(self, layers: range) -> TransformerDecoder:
+        """Return the decoder with these layers."""
+        return TransformerDecoder(self.config, layers, self.runtime)
+
+    def weight_map(self, format: str) -> WeightMap:  # noqa: A002 - the contract's word for it
+        """Say where the parameters stand."""
+        if format == "gguf":
+            return gguf_weights(self.config, permuted=self.model.architecture in ("llama", "smollm3"))
+        return huggingface_weights(self.config)
+
+
+def _configuration(model: ModelDescription, checkpoint: CheckpointReader, options: LlamaOptions) -> DecoderConfig:
+    if model.format == "gguf":
+        return config_from_gguf(model, checkpoint)
+    return config_from_huggingface(model, frozenset(options.ignore_fields))

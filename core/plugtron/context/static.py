@@ -27,11 +27,11 @@ class StaticInferenceContext(InferenceContext):
         self.max_length = max_length
         self.last_tokens = torch.zeros(slots, dtype=torch.int64, device=runtime.device)
         self._device = runtime.device
-        # Untouched pages of an empty tensor cost nothing on a CPU, so a generous limit is free until it is used.
+        # Zeros, not whatever was there: a masked NaN is still a NaN. On a CPU pages cost nothing until they are used.
         self._layers = tuple(
             LayerState(
-                keys=torch.empty(shape, dtype=runtime.dtype, device=runtime.device),
-                values=torch.empty(shape, dtype=runtime.dtype, device=runtime.device),
+                keys=torch.zeros(shape, dtype=runtime.dtype, device=runtime.device),
+                values=torch.zeros(shape, dtype=runtime.dtype, device=runtime.device),
                 window=state.window,
             )
             for state in info.states

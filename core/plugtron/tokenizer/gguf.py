@@ -14,27 +14,25 @@ from plugtron.contracts.parts import Parts
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import TokenizerError
 from plugtron.tokenizer.bpe import LibraryTokenizer
-from plugtron.tokenizer.options import PathOptions
+from plugtron.tokenizer.options import PathOptions, tokenizer_path
 from plugtron.tokenizer.pre_tokenizers import PATTERNS
 from plugtron.tokenizer.sentencepiece import SentencePieceTokenizer
 from plugtron.tokenizer.sentencepiece_model import CONTROL, USER_DEFINED, serialise
 
-__all__ = ["gguf_tokenizer", "GGUFTokenizer"]
+__all__ = ["GGUFTokenizer", "gguf_tokenizer"]
 
 #: Kinds of BPE vocabularies that take a whole word that is a token before they look at merges.
 _IGNORE_MERGES = ("llama-bpe", "llama3", "llama-v3", "tekken")
 
 
-class GGUFTokenizer:
-    """What the component "gguf" names; it builds one of two kinds."""
+class GGUFTokenizer(LibraryTokenizer):
+    """A byte-level BPE tokenizer from a GGUF file."""
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> Tokenizer:
-        """Build from `path`, or else from the checkpoint itself."""
+        """Build from `path`, or else from the checkpoint itself; whichever kind the file carries."""
         assert isinstance(options, PathOptions)
-        if options.path is None and parts.model is None:
-            raise TokenizerError("tokenizer.options.path: is required without a checkpoint")
-        return gguf_tokenizer(Path(options.path) if options.path else parts.model.path)  # pyright: ignore[reportOptionalMemberAccess] - checked above
+        return gguf_tokenizer(tokenizer_path(parts, options, "tokenizer.gguf"))
 
 
 def gguf_tokenizer(path: Path) -> Tokenizer:
@@ -85,7 +83,7 @@ def _byte_level_bpe(metadata: dict[str, Any], path: Path) -> Tokenizer:
     bos = _get(metadata, "bos_token_id")
     # Files of Llama 3 leave the flag out and mean yes, as llama.cpp knows.
     wants_bos = _get(metadata, "add_bos_token", name in _IGNORE_MERGES) and bos is not None
-    return LibraryTokenizer(
+    return GGUFTokenizer(
         backend,
         byte_level=True,
         bos_id=bos,

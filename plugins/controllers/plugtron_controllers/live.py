@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from plugtron.contracts.sampler import Sampler
@@ -44,6 +45,8 @@ class LiveSequence:
     def push(self, token: int) -> FinishReason | None:
         """Add a token; say whether the sequence has ended, and leave the reason with it."""
         sequence, params = self.sequence, self.sequence.request.params
+        if sequence.request.first_token is None:
+            sequence.request.first_token = time.perf_counter()
         sequence.tokens.append(token)
         self.fresh_tokens.append(token)
         if token in self.stop_ids:

@@ -1,0 +1,44 @@
+"""Fixtures that are dear to make and shared by the whole suite: the default model, and small random ones."""
+
+import pytest
+import torch
+from support import models
+
+from plugtron.models import fetch
+
+DEFAULT_MODEL = "smollm2-135m-instruct"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_threads():
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def default_model():
+    """The path of the default model, fetched once."""
+    return fetch(DEFAULT_MODEL)
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory):
+    """A function from a name in support.models to (transformers model, folder it is saved in)."""
+    made = {}
+
+    def make(name):
+        if name not in made:
+            model = models.make(name)
+            folder = tmp_path_factory.mktemp("models") / name
+            model.save_pretrained(folder)
+            made[name] = (model, folder)
+        return made[name]
+
+    return make
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs a CUDA device where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device"))

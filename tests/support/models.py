@@ -1,0 +1,92 @@
+"""Small models with random weights in the configurations that the llama wrapper runs, saved by transformers itself.
+
+The weights are scaled, and the seeds chosen, so that greedy decoding neither stands still nor comes near a tie: the
+parity tests assert both.
+"""
+
+import torch
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    SmolLM3Config,
+    SmolLM3ForCausalLM,
+)
+
+VOCAB = 320
+COMMON = {
+    "vocab_size": VOCAB,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "pad_token_id": None,
+}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64}
+LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
+
+#: name: (model class, configuration class, differences from COMMON, seed)
+MODELS = {
+    "llama_untied": (LlamaForCausalLM, LlamaConfig, {"tie_word_embeddings": False}, 14),
+    "llama_tied": (LlamaForCausalLM, LlamaConfig, {"tie_word_embeddings": True}, 2),
+    "llama_llama3_rope": (LlamaForCausalLM, LlamaConfig, {"rope_parameters": LLAMA3}, 29),
+    "llama_head_dim": (LlamaForCausalLM, LlamaConfig, {"head_dim": 32}, 4),
+    "llama_biases": (LlamaForCausalLM, LlamaConfig, {"attention_bias": True, "mlp_bias": True}, 5),
+    "llama_yarn": (LlamaForCausalLM, LlamaConfig, {"rope_parameters": YARN, "max_position_embeddings": 256}, 6),
+    "llama_linear_rope": (LlamaForCausalLM, LlamaConfig, {"rope_parameters": LINEAR}, 7),
+    "mistral": (MistralForCausalLM, MistralConfig, {"sliding_window": None}, 8),
+    "mistral_window": (MistralForCausalLM, MistralConfig, {"sliding_window": 16}, 48),
+    "qwen2": (Qwen2ForCausalLM, Qwen2Config, {}, 36),
+    "qwen2_window": (
+        Qwen2ForCausalLM,
+        Qwen2Config,
+        {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 2},
+        11,
+    ),
+    "qwen3": (Qwen3ForCausalLM, Qwen3Config, {"head_dim": 16, "tie_word_embeddings": True}, 25),
+    "smollm3": (SmolLM3ForCausalLM, SmolLM3Config, {"no_rope_layer_interval": 2}, 39),
+}
+
+
+def make(name):
+    """Build a model with random weights, float32, every bias and norm away from its neutral value."""
+    model_class, config_class, differences, seed = MODELS[name]
+    torch.manual_seed(seed)
+    model = model_class._from_config(config_class(**{**COMMON, **differences}), attn_implementation="eager")
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            if "norm" in parameter_name:
+                parameter.normal_(1.0, 0.2)
+            elif parameter_name.endswith("bias"):
+                parameter.normal_(0.0, 0.2)
+            elif "embed_tokens" in parameter_name:
+                parameter.normal_(0.0, 1.0)
+            elif "lm_head" in parameter_name:
+                parameter.normal_(0.0, 0.5)
+            else:
+                parameter.normal_(0.0, 2.0 * parameter.shape[1] ** -0.5)
+    return model.eval()
+
+
+def prompts(count=8, vocab=VOCAB):
+    """Prompts of unequal lengths, the first of one token."""
+    generator = torch.Generator().manual_seed(99)
+    lengths = [1, 5, 9, 17, 23, 30, 41, 60][:count]
+    return [torch.randint(0, vocab, (length,), generator=generator).tolist() for length in lengths]

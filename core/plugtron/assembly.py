@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from plugtron.component import Kind, Need
+from plugtron.contracts.checkpoint import ModelDescription
 from plugtron.contracts.engine import Engine
 from plugtron.contracts.parts import Parts
 from plugtron.dtypes import choose_dtype
@@ -16,7 +17,7 @@ from plugtron.host import Host
 from plugtron.models import fetch
 from plugtron.parallel.agree import agree_on_components
 from plugtron.parallel.runtime import Runtime
-from plugtron.parallel.world import World, join
+from plugtron.parallel.world import World, check_size, join
 from plugtron.request import InferenceRequest, RequestOutput
 from plugtron.run import Outcome, RunInfo
 from plugtron.spec.dump import plain_data
@@ -24,7 +25,7 @@ from plugtron.spec.load import Source
 from plugtron.spec.model import Spec
 from plugtron.spec.resolve import ResolvedComponent, ResolvedSpec, resolve
 
-__all__ = ["Assembly", "assemble", "build", "follow_leader"]
+__all__ = ["Assembly", "assemble", "follow_leader"]
 
 
 @dataclass(kw_only=True)
@@ -91,8 +92,12 @@ class Assembly:
             raise
 
 
-def assemble(spec: Spec | ResolvedSpec, *, host: Host | None = None) -> Assembly:
+def assemble(spec: Spec | ResolvedSpec, *, host: Host | None = None, world: World | None = None) -> Assembly:
     """Build a run from a spec: fetch the model if it is not at hand, start the ranks, build the parts.
+
+    Args:
+        host: the plugins to use; by default all that are installed.
+        world: the job that this process has joined; by default torchrun's, or a new one.
 
     Raises:
         SpecError: the spec has mistakes.
@@ -106,24 +111,39 @@ def assemble(spec: Spec | ResolvedSpec, *, host: Host | None = None) -> Assembly
     if resolved is None or resolved.model is None:
         fetch(plain.model.checkpoint)
         resolved = resolve(Source(values=_as_written(resolved, plain)), host)
-    data = json.dumps(plain_data(resolved))
-    world = join(resolved.spec.parallel.tensor, backend=resolved.spec.parallel.backend, spec=data)
+    world = world or join(resolved.spec.parallel.tensor, spec=json.dumps(plain_data(resolved)))
     try:
-        return build(resolved, host, world)
+        if world.interactive:
+            world.group().together(lambda: None)  # the followers are resolving the spec: did all succeed?
+        return _build(resolved, host, world)
     except BaseException:
         world.abandon()
         world.close()
         raise
 
 
-def build(resolved: ResolvedSpec, host: Host, world: World) -> Assembly:
+def follow_leader(world: World, spec: str) -> None:
+    """Build the same parts as the leader, and step with it until it closes its engine."""
+    values = json.loads(spec)
+
+    def obtain() -> tuple[ResolvedSpec, Host]:
+        host = Host(disable=values.get("plugins", {}).get("disable", ()))
+        return resolve(Source(values=values), host), host
+
+    resolved, host = world.group().together(obtain)
+    with _build(resolved, host, world) as assembly:
+        while not getattr(assembly.engine, "closed", False):
+            assembly.engine.step()
+
+
+def _build(resolved: ResolvedSpec, host: Host, world: World) -> Assembly:
     """Build this rank's parts, in the order of `Parts`. All ranks fail together, with one message."""
     assert resolved.model is not None
     assert resolved.reader is not None
-    model = resolved.model
-    dtype = choose_dtype(resolved.spec.model.dtype, model, resolved.spec.device)
-    runtime = Runtime.create(dtype=dtype, device=resolved.spec.device, tensor=world.size, world=world)
-    agree_on_components(runtime.model, resolved)
+    model, group = resolved.model, world.group()
+    check_size(world, resolved.spec.parallel.tensor)
+    agree_on_components(group, resolved)
+    runtime = group.together(lambda: _runtime(resolved, model, world))
     engine = _one(resolved, Kind.ENGINE)
     wanted = _all_needs(engine, resolved)
     reader = resolved.reader.load()(model.path) if Need.CHECKPOINT in wanted else None
@@ -142,17 +162,19 @@ def build(resolved: ResolvedSpec, host: Host, world: World) -> Assembly:
             built = replace(built, controller=_assemble(_one(resolved, Kind.CONTROLLER), built))
         return built, _assemble(engine, built)
 
-    finished, live = runtime.together(local)
+    finished, live = group.together(local)
     return Assembly(resolved=resolved, host=host, parts=finished, engine=live)
 
 
-def follow_leader(world: World, spec: str) -> None:
-    """Build the same parts as the leader, and step with it until it closes its engine."""
-    values = json.loads(spec)
-    host = Host(disable=values.get("plugins", {}).get("disable", ()))
-    with build(resolve(Source(values=values), host), host, world) as assembly:
-        while not getattr(assembly.engine, "closed", False):
-            assembly.engine.step()
+def _runtime(resolved: ResolvedSpec, model: ModelDescription, world: World) -> Runtime:
+    spec = resolved.spec
+    return Runtime.create(
+        dtype=choose_dtype(spec.model.dtype, model, spec.device),
+        device=spec.device,
+        tensor=world.size,
+        backend=spec.parallel.backend,
+        world=world,
+    )
 
 
 def _as_written(resolved: ResolvedSpec | None, plain: Spec) -> dict[str, Any]:

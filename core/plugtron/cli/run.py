@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from plugtron.cli.common import host_options, set_option, spec_argument, verbose_option
 from plugtron.cli.specs import resolve_file
+
+if TYPE_CHECKING:
+    from plugtron.spec.resolve import ResolvedSpec
 
 __all__ = ["run"]
 
@@ -24,9 +28,11 @@ def run(
     spec: Path, overrides: tuple[str, ...], output: Path | None, no_plugins: bool, no_plugin: tuple[str, ...]
 ) -> None:
     """Run SPEC: its prompts in order, one JSON line each. Starts as many ranks as `parallel` asks for."""
+    if "WORLD_SIZE" in os.environ:
+        _run_as_rank(spec, overrides, output, no_plugins, no_plugin)
     resolved, host = resolve_file(spec, overrides, no_plugins, no_plugin)
     ranks = resolved.spec.parallel.tensor
-    if ranks > 1 and "WORLD_SIZE" not in os.environ:
+    if ranks > 1:
         from plugtron.models import fetch
         from plugtron.parallel.launch import torchrun
 
@@ -34,5 +40,21 @@ def run(
         sys.exit(torchrun(ranks, sys.argv[1:]))
     from plugtron.cli.running import run_spec, to_json
 
-    target = output or (Path(resolved.spec.output.file) if resolved.spec.output else None)
-    sys.exit(run_spec(resolved, host, write=to_json, output=target))
+    sys.exit(run_spec(resolved, host, write=to_json, output=output or _output(resolved)))
+
+
+def _run_as_rank(
+    spec: Path, overrides: tuple[str, ...], output: Path | None, no_plugins: bool, no_plugin: tuple[str, ...]
+) -> NoReturn:
+    """Run as one of torchrun's processes. They meet first, so that whatever fails on one is said once, by rank 0."""
+    from plugtron.cli.running import run_spec, to_json
+    from plugtron.parallel.world import launched
+
+    world = launched()
+    assert world is not None
+    resolved, host = world.group().together(lambda: resolve_file(spec, overrides, no_plugins, no_plugin))
+    sys.exit(run_spec(resolved, host, write=to_json, output=output or _output(resolved), world=world))
+
+
+def _output(resolved: ResolvedSpec) -> Path | None:
+    return None if resolved.spec.output is None else Path(resolved.spec.output.file)

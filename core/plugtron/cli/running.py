@@ -15,6 +15,7 @@ from plugtron.assembly import Assembly, assemble
 from plugtron.cli.prompts import read_prompts
 from plugtron.errors import SpecError
 from plugtron.host import Host
+from plugtron.parallel.world import World
 from plugtron.progress import Progress, progress
 from plugtron.request import InferenceRequest, InferenceSequence
 from plugtron.spec.resolve import ResolvedSpec
@@ -31,13 +32,14 @@ def run_spec(
     write: Callable[[Record], str],
     output: Path | None = None,
     stream: bool = False,
+    world: World | None = None,
 ) -> int:
     """Run a spec and return the exit code: 0, 1 when every request failed, 130 when interrupted.
 
     `write` makes a line of a result. With `stream`, text goes to a terminal as it comes.
     """
     requests = read_prompts(resolved.spec)
-    with assemble(resolved, host=host) as assembly:
+    with assemble(resolved, host=host, world=world) as assembly:
         if assembly.parts.runtime.rank != 0:
             for _ in assembly.run(requests):
                 pass

@@ -15,15 +15,14 @@ def agree_on_components(group: Group, resolved: ResolvedSpec) -> None:
     Raises:
         ParallelError: on every rank, naming the first that differs from rank 0, and in what.
     """
-    own = {
-        f"{chosen.offer.kind} {'.'.join(map(str, chosen.place))} {chosen.offer.name}": (
-            f"{chosen.offer.distribution} {chosen.offer.version} with {chosen.options.model_dump_json()}"
-        )
-        for chosen in resolved.components
-    }
+    own: dict[str, str] = {}
+    for chosen in resolved.components:
+        offer, options = chosen.offer, chosen.options.model_dump_json()
+        place = f"{offer.kind} {sum(name.startswith(offer.kind) for name in own)}"
+        own[place] = f"{offer.name} ({offer.distribution} {offer.version}) with {options}"
     everyone = group.all_gather_json(own)
     for rank, theirs in enumerate(everyone):
-        for name in sorted({*everyone[0], *theirs}):
-            expected, found = everyone[0].get(name, "nothing"), theirs.get(name, "nothing")
+        for place in dict.fromkeys([*everyone[0], *theirs]):
+            expected, found = everyone[0].get(place, "nothing"), theirs.get(place, "nothing")
             if expected != found:
-                raise ParallelError(f"rank {rank} differs from rank 0 in {name}: {found}, against {expected}")
+                raise ParallelError(f"rank {rank} has, as {place}, {found}; rank 0 has {expected}")

@@ -22,13 +22,13 @@ def main(arguments: Sequence[str]) -> int:
     try:
         follow_leader(world, spec)
     except PlugtronError as error:
-        # The leader raises the same error, or has been told of this one.
-        print(f"rank {world.rank}: {error}", file=sys.stderr)  # noqa: T201 - the only way left to say it
-        return error.exit_code
+        return error.exit_code  # the leader raises the same error
     except RuntimeError as error:
-        if "Connection closed" in str(error) or "Connection reset" in str(error):
-            return 1  # the leader is gone; there is nobody to tell
-        raise
+        if "Connection" not in str(error):
+            raise
+        return 1  # the leader is gone; there is nobody to tell
+    finally:
+        world.close()
     return 0
 
 

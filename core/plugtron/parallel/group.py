@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
+from plugtron.errors import ParallelError, PlugtronError
+
 __all__ = ["Group"]
+
+Result = TypeVar("Result")
 
 
 class Group:
     """Some ranks of a job, numbered from 0. A group of one does nothing and costs nothing.
 
     Args:
-        process_group: torch's group, or None for this rank alone.
-        device: where the backend wants its tensors.
+        tensors: torch's group for tensors, or None for this rank alone.
+        control: torch's group, of the same ranks, for objects; it must take tensors on the CPU.
     """
 
-    def __init__(self, process_group: dist.ProcessGroup | None, device: torch.device) -> None:
-        self._group = process_group
-        self._device = device
-        self.rank: int = 0 if process_group is None else dist.get_rank(process_group)
-        self.size: int = 1 if process_group is None else dist.get_world_size(process_group)
+    def __init__(self, tensors: dist.ProcessGroup | None, control: dist.ProcessGroup | None = None) -> None:
+        self._group = tensors
+        self._control = control or tensors
+        self.rank: int = 0 if tensors is None else dist.get_rank(tensors)
+        self.size: int = 1 if tensors is None else dist.get_world_size(tensors)
 
     def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
         """Sum a tensor over the group, in place."""
@@ -50,30 +55,50 @@ class Group:
         """Give every rank the value of rank 0."""
         if self.size == 1:
             return value
-        data = self._encode(value) if self.rank == 0 else None
-        length = self.broadcast(torch.tensor([0 if data is None else len(data)], device=self._device))
-        if data is None:
-            data = torch.empty(int(length.item()), dtype=torch.uint8, device=self._device)
-        self.broadcast(data)
-        return value if self.rank == 0 else self._decode(data)
+        data = _encode(value) if self.rank == 0 else torch.empty(0, dtype=torch.uint8)
+        length = torch.tensor([len(data)])
+        dist.broadcast(length, group=self._control, group_src=0)
+        if self.rank != 0:
+            data = torch.empty(int(length.item()), dtype=torch.uint8)
+        dist.broadcast(data, group=self._control, group_src=0)
+        return value if self.rank == 0 else _decode(data)
 
     def all_gather_json(self, value: Any) -> list[Any]:
         """Give every rank the values of all, in order of rank."""
         if self.size == 1:
             return [value]
-        data = self._encode(value)
-        lengths = [torch.zeros(1, dtype=torch.int64, device=self._device) for _ in range(self.size)]
-        dist.all_gather(lengths, torch.tensor([len(data)], device=self._device), group=self._group)
-        longest = int(torch.stack(lengths).max().item())
-        padded = torch.zeros(longest, dtype=torch.uint8, device=self._device)
+        data = _encode(value)
+        lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
+        dist.all_gather(lengths, torch.tensor([len(data)]), group=self._control)
+        padded = torch.zeros(int(torch.stack(lengths).max().item()), dtype=torch.uint8)
         padded[: len(data)] = data
         parts = [torch.empty_like(padded) for _ in range(self.size)]
-        dist.all_gather(parts, padded, group=self._group)
-        return [self._decode(part[: int(length)]) for part, length in zip(parts, lengths, strict=True)]
+        dist.all_gather(parts, padded, group=self._control)
+        return [_decode(part[: int(length)]) for part, length in zip(parts, lengths, strict=True)]
 
-    def _encode(self, value: Any) -> torch.Tensor:
-        return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8).to(self._device)
+    def together(self, work: Callable[[], Result]) -> Result:
+        """Do rank-local work and, if it fails anywhere, raise the first failing rank's error everywhere.
 
-    @staticmethod
-    def _decode(data: torch.Tensor) -> Any:
-        return json.loads(data.cpu().numpy().tobytes())
+        Without this, the ranks on which it went well would wait for the others in the next collective.
+        """
+        result, failure = None, None
+        try:
+            result = work()
+        except PlugtronError as error:
+            failure = error
+        texts = self.all_gather_json(None if failure is None else str(failure))
+        failed = [(rank, text) for rank, text in enumerate(texts) if text is not None]
+        if not failed:
+            return result  # pyright: ignore[reportReturnType] - nothing failed, so work() has returned
+        rank, text = failed[0]
+        if failure is not None and (len(set(texts)) == 1 or rank == self.rank == 0):
+            raise failure
+        raise ParallelError(f"rank {rank}: {text}") from failure
+
+
+def _encode(value: Any) -> torch.Tensor:
+    return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+
+
+def _decode(data: torch.Tensor) -> Any:
+    return json.loads(data.numpy().tobytes())

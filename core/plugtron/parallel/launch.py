@@ -17,7 +17,7 @@ def torchrun(ranks: int, arguments: Sequence[str]) -> int:
     is a page long, is left out.
     """
     threads = str(max(1, (os.cpu_count() or 1) // ranks))
-    environment = {"OMP_NUM_THREADS": threads, **os.environ, "PLUGTRON_LAUNCHED": "1"}
+    environment = {"OMP_NUM_THREADS": threads, **os.environ}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
     process = subprocess.Popen([*command, "-m", "plugtron", *arguments], env=environment)
     while True:

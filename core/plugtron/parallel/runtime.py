@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 
-from plugtron.errors import ParallelError, PlugtronError
+from plugtron.errors import ParallelError
 from plugtron.events import Event, decode, encode
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, join
 
 __all__ = ["Runtime"]
-
-Result = TypeVar("Result")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
@@ -51,8 +47,8 @@ class Runtime:
             ParallelError: the ranks cannot be formed, or the device is not there.
         """
         chosen = _device(device)
-        world = world or join(tensor, backend=backend)
-        group = Group(dist.group.WORLD if world.size > 1 else None, _collective_device(chosen, world))
+        world = world or join(tensor)
+        group = world.group() if world.size == 1 else Group(_tensor_group(chosen, backend), dist.group.WORLD)
         return cls(device=chosen, dtype=getattr(torch, dtype), world=world, tensor=group, model=group)
 
     @property
@@ -72,25 +68,6 @@ class Runtime:
         agreed = self.model.broadcast_json(encode(events))
         return events if self.rank == 0 else decode(agreed)
 
-    def together(self, work: Callable[[], Result]) -> Result:
-        """Do rank-local work and, if it fails anywhere, raise the first failing rank's error everywhere.
-
-        Without this, the ranks on which it went well would wait for the others in the next collective.
-        """
-        result, failure = None, None
-        try:
-            result = work()
-        except PlugtronError as error:
-            failure = error
-        texts = self.model.all_gather_json(None if failure is None else str(failure))
-        failed = [(rank, text) for rank, text in enumerate(texts) if text is not None]
-        if not failed:
-            return result  # pyright: ignore[reportReturnType] - nothing failed, so work() has returned
-        if failure is not None and len({text for _, text in failed}) == 1:
-            raise failure
-        rank, text = failed[0]
-        raise ParallelError(f"rank {rank}: {text}") from failure
-
     def close(self) -> None:
         """Leave the job."""
         self.world.close()
@@ -108,7 +85,13 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _collective_device(device: torch.device, world: World) -> torch.device:
-    """Where small messages are put: NCCL wants them on its device, gloo on the CPU."""
-    nccl = world.size > 1 and dist.get_backend() == "nccl"
-    return device if nccl else torch.device("cpu")
+def _tensor_group(device: torch.device, backend: str) -> dist.ProcessGroup | None:
+    """The group that tensors go through: NCCL where each rank has a GPU of its own, else gloo.
+
+    Raises:
+        ParallelError: NCCL is asked for and cannot be had.
+    """
+    own_gpu = device.type == "cuda" and torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if backend == "nccl" and not own_gpu:
+        raise ParallelError("parallel.backend nccl: every rank needs a GPU of its own (accepted here: auto, gloo)")
+    return dist.group.WORLD if backend == "gloo" or not own_gpu else dist.new_group(backend="nccl")

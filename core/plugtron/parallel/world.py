@@ -14,8 +14,9 @@ import torch
 import torch.distributed as dist
 
 from plugtron.errors import ParallelError
+from plugtron.parallel.group import Group
 
-__all__ = ["World", "follow", "join"]
+__all__ = ["World", "check_size", "follow", "join", "launched"]
 
 #: A follower waits for its leader as long as its user thinks. A peer that dies closes its socket, which ends the
 #: wait at once, so the limit only has to be longer than any session.
@@ -26,12 +27,21 @@ _START_LIMIT_S = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """This process among those of its job. `interactive`: only rank 0, the leader, knows what is asked of the job."""
+    """This process among those of its job.
+
+    `interactive`: only rank 0, the leader, knows what is asked of the job. `threads`: how many a leader had before it
+    shared the cores with its followers.
+    """
 
     rank: int
     size: int
     interactive: bool = False
     followers: tuple[subprocess.Popen[bytes], ...] = ()
+    threads: int | None = None
+
+    def group(self) -> Group:
+        """All ranks of the job, over gloo."""
+        return Group(dist.group.WORLD if self.size > 1 else None)
 
     def close(self) -> None:
         """Leave the job; a leader waits for its followers, and ends those that do not go by themselves."""
@@ -43,6 +53,8 @@ class World:
             except subprocess.TimeoutExpired:
                 follower.kill()
                 follower.wait()
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
 
     def abandon(self) -> str:
         """End the followers at once; say which of them had ended by themselves."""
@@ -57,7 +69,20 @@ class World:
         return "; ".join(ended)
 
 
-def join(size: int, *, backend: str, spec: str = "") -> World:
+def launched() -> World | None:
+    """Join the job that torchrun has started this process for; None when it has not.
+
+    The ranks talk through gloo, whatever tensors will later go through: so errors travel before devices are chosen.
+    """
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        return None
+    size = int(os.environ["WORLD_SIZE"])
+    if size > 1:
+        dist.init_process_group("gloo", timeout=_TIMEOUT)
+    return World(rank=int(os.environ["RANK"]), size=size)
+
+
+def join(size: int, *, spec: str = "") -> World:
     """Become one of `size` processes: torchrun's when it has started this one, else with followers of our own.
 
     Args:
@@ -66,54 +91,67 @@ def join(size: int, *, backend: str, spec: str = "") -> World:
     Raises:
         ParallelError: torchrun has started another number of processes, or a follower did not come up.
     """
-    launched = os.environ.get("WORLD_SIZE")
-    if launched is not None and "RANK" in os.environ:
-        if int(launched) != size:
-            raise ParallelError(
-                f"the job has {launched} processes, and parallel.tensor × pipeline × data is {size}: "
-                f"start torchrun with --nproc-per-node {size}, or change the spec"
-            )
-        if size > 1:
-            dist.init_process_group(_backend(backend), timeout=_TIMEOUT)
-        return World(rank=int(os.environ["RANK"]), size=size)
-    return World(rank=0, size=1) if size == 1 else _lead(size, backend, spec)
+    world = launched()
+    if world is None:
+        return World(rank=0, size=1) if size == 1 else _lead(size, spec)
+    check_size(world, size)
+    return world
+
+
+def check_size(world: World, size: int) -> None:
+    """Refuse a job of another size than the spec's.
+
+    Raises:
+        ParallelError: with both sizes and what to do.
+    """
+    if world.size != size:
+        raise ParallelError(
+            f"the job has {world.size} processes, and parallel.tensor × pipeline × data is {size}: "
+            f"start torchrun with --nproc-per-node {size}, or change the spec"
+        )
 
 
 def follow(arguments: Sequence[str]) -> tuple[World, str]:
     """Join the leader that started this process; return the world and the spec to run."""
-    port, rank, size, backend = int(arguments[0]), int(arguments[1]), int(arguments[2]), arguments[3]
+    port, rank, size = map(int, arguments)
     store = dist.TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=_START_LIMIT_S))
     spec = store.get(_SPEC_KEY).decode()
     store.set(f"plugtron/ready/{rank}", "1")
-    os.environ["LOCAL_RANK"] = str(rank)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     return World(rank=rank, size=size, interactive=True), spec
 
 
-def _lead(size: int, backend: str, spec: str) -> World:
+def _lead(size: int, spec: str) -> World:
     if not spec:
         raise ParallelError(
             "several ranks are led from a spec: use LLM(tensor_parallel=...) or assemble(spec), or start torchrun"
         )
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
     store.set(_SPEC_KEY, spec)
-    name = _backend(backend)
-    threads = str(max(1, torch.get_num_threads() // size))
-    torch.set_num_threads(int(threads))
-    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
     command = [sys.executable, "-m", "plugtron.parallel.follower", str(store.port)]
     followers = tuple(
-        subprocess.Popen([*command, str(rank), str(size), name], env=environment, stdin=subprocess.DEVNULL)
+        subprocess.Popen(
+            [*command, str(rank), str(size)], env=_environment(rank, size), stdin=subprocess.DEVNULL
+        )
         for rank in range(1, size)
     )
     try:
         _await(store, followers)
-        dist.init_process_group(name, store=store, rank=0, world_size=size, timeout=_TIMEOUT)
+        dist.init_process_group("gloo", store=store, rank=0, world_size=size, timeout=_TIMEOUT)
     except BaseException:
         for follower in followers:
             follower.kill()
         raise
-    return World(rank=0, size=size, interactive=True, followers=followers)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // size))
+    return World(rank=0, size=size, interactive=True, followers=followers, threads=threads)
+
+
+def _environment(rank: int, size: int) -> dict[str, str]:
+    """What torchrun would tell a rank, and its share of the cores."""
+    threads = str(max(1, (os.cpu_count() or 1) // size))
+    local = {"LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(size)}
+    return {"OMP_NUM_THREADS": threads, **os.environ, **local}
 
 
 def _await(store: dist.TCPStore, followers: Sequence[subprocess.Popen[bytes]]) -> None:
@@ -129,9 +167,3 @@ def _await(store: dist.TCPStore, followers: Sequence[subprocess.Popen[bytes]]) -
         if time.monotonic() > deadline:
             raise ParallelError(f"ranks {sorted(waiting)} did not start within {_START_LIMIT_S} s")
         time.sleep(0.02)
-
-
-def _backend(name: str) -> str:
-    if name != "auto":
-        return name
-    return "nccl" if torch.cuda.is_available() and torch.cuda.device_count() > 1 else "gloo"

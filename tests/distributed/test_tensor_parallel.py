@@ -1,0 +1,94 @@
+"""Two and three real processes over gloo give what one gives, and share the weights between them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import models, reference
+
+from plugtron import LLM, SamplingParams
+from plugtron.errors import ParallelError
+
+GREEDY = SamplingParams(temperature=0, max_tokens=48, ignore_eos=True)
+SEEDED = SamplingParams(temperature=0.9, top_p=0.95, top_k=50, seed=7, max_tokens=48, ignore_eos=True, logprobs=2)
+PARAMS = [GREEDY, SEEDED]
+TEXTS = ["The capital of France is", "Once upon a time", "def add(a, b):"]
+SUPPORT = Path(__file__).parent.parent / "support"
+
+
+def results(requests):
+    assert [request.error for request in requests] == [None] * len(requests)
+    return [request.tokens for request in requests]
+
+
+def test_default_model_over_three_ranks(default_model):
+    each = [greedy := GREEDY.model_copy(update={"max_tokens": 24}), SEEDED.model_copy(update={"max_tokens": 24}), greedy]
+    with LLM(default_model, dtype="float32") as one:
+        expected = results(one.generate(TEXTS, each))
+    with LLM(default_model, dtype="float32", tensor_parallel=3) as three:
+        assert results(three.generate(TEXTS, each)) == expected
+
+
+def test_default_model_over_two_ranks_is_refused(default_model):
+    with pytest.raises(ParallelError, match=r"9 attention heads cannot be divided over 2 ranks \(possible: 1, 3, 9\)"):
+        LLM(default_model, tensor_parallel=2)
+
+
+@pytest.mark.parametrize("name", ["llama_untied", "llama_biases", "mistral_window", "qwen2", "qwen3"])
+def test_random_models_over_two_ranks(name, random_model):
+    model, folder = random_model(name)
+    prompts = models.prompts()
+    with LLM(folder, dtype="float32") as one:
+        expected = [one.generate(prompts, params) for params in PARAMS]
+    with LLM(folder, dtype="float32", tensor_parallel=2) as two:
+        found = [two.generate(prompts, params) for params in PARAMS]
+    assert [results(requests) for requests in found] == [results(requests) for requests in expected]
+    for request in found[0]:
+        choices, gaps = reference.greedy_along(model, request.prompt_tokens, request.tokens)
+        assert request.tokens == choices
+        assert min(gaps) > 1e-3
+    for one_request, two_request in zip(expected[1], found[1], strict=True):
+        pairs = zip(one_request.log_probs, two_request.log_probs, strict=True)
+        assert all(abs(left.value - right.value) < 1e-4 and left.top.keys() == right.top.keys() for left, right in pairs)
+
+
+def test_key_value_heads_are_replicated(random_model):
+    """Two key-value heads over four ranks: each head is held twice."""
+    _, folder = random_model("llama_tied")
+    prompts = models.prompts(3)
+    with LLM(folder, dtype="float32") as one, LLM(folder, dtype="float32", tensor_parallel=4) as four:
+        assert results(four.generate(prompts, GREEDY)) == results(one.generate(prompts, GREEDY))
+
+
+def test_vocabulary_that_ranks_do_not_divide(random_model, tmp_path):
+    """321 rows over two ranks: one row of padding, which is never drawn."""
+    model, _ = random_model("llama_untied")
+    model.resize_token_embeddings(models.VOCAB + 1)
+    model.save_pretrained(tmp_path)
+    model.resize_token_embeddings(models.VOCAB)
+    hot = SamplingParams(temperature=50.0, seed=1, max_tokens=200, ignore_eos=True)
+    with LLM(tmp_path, dtype="float32") as one, LLM(tmp_path, dtype="float32", tensor_parallel=2) as two:
+        expected, found = one.generate([5, 6], hot), two.generate([5, 6], hot)
+    assert found.tokens == expected.tokens
+    assert max(found.tokens) <= models.VOCAB
+
+
+def test_each_rank_reads_and_holds_its_share(random_model):
+    _, folder = random_model("llama_untied")
+    one, (first, second) = shard_bytes(folder, 1)[0], shard_bytes(folder, 2)
+    norms = sum(size for name, size in one["held"].items() if "norm" in name)
+    for share in (first, second):
+        assert share["read"] == norms + (one["read"] - norms) / 2
+        for name, size in share["held"].items():
+            assert size == one["held"][name] / (1 if "norm" in name else 2), name
+
+
+def shard_bytes(folder, ranks):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+    done = subprocess.run(
+        [*command, str(SUPPORT / "shard_bytes.py"), str(folder), str(ranks)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from support import models
+from support import models, venv
 
 from plugtron.models import fetch
 
@@ -42,3 +42,9 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def acme(tmp_path_factory):
+    """An environment with every distribution of tests/dists installed: one good, the others broken or clashing."""
+    return venv.make(tmp_path_factory.mktemp("acme"), sorted(path.name for path in venv.DISTS.iterdir()))

@@ -66,7 +66,15 @@ class TokenizerError(PlugtronError, ValueError):
 
 
 class RequestError(PlugtronError, ValueError):
-    """A request asks for something that this engine cannot do; only that request fails."""
+    """A request asks for something that this engine cannot do; only that request fails.
+
+    `found` are the mistakes one by one, where there are several: the path of the parameter, and what is wrong.
+    """
+
+    def __init__(self, message: str = "", *, found: Sequence[tuple[tuple[int | str, ...], str]] = ()) -> None:
+        self.found = tuple(found)
+        texts = [f"{'.'.join(map(str, place))}: {text}" if place else text for place, text in found]
+        super().__init__(message or "; ".join(texts))
 
 
 class ParallelError(PlugtronError, ValueError):

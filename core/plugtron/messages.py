@@ -16,10 +16,10 @@ Location = tuple[int | str, ...]
 #: How pydantic's error types read; {…} are fields of the error's context.
 _TEXTS = {
     "missing": "is required",
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
     "literal_error": "must be {expected}",
     "finite_number": "must be a finite number",
     "too_short": "must have at least {min_length} entry",

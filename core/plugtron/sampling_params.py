@@ -51,9 +51,7 @@ class SamplingParams(BaseModel):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                found = describe(error, type(self), values)
-                texts = [f"{'.'.join(map(str, place))}: {text}" if place else text for place, text in found]
-                raise RequestError("; ".join(texts)) from None
+                raise RequestError(found=describe(error, type(self), values)) from None
 
     @field_validator("stop", mode="before")
     @classmethod

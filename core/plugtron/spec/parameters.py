@@ -16,30 +16,39 @@ from plugtron.spec.load import Place, Source
 __all__ = ["check_parameters"]
 
 
-def check_parameters(source: Source, components: Sequence[Component]) -> list[Problem]:
-    """Check `sampling` and the parameters of each prompt: known, in range, and consumed by some part."""
+def check_parameters(source: Source, components: Sequence[Component], *, complete: bool) -> list[Problem]:
+    """Check `sampling` and the parameters of each prompt: known, in range, and consumed by some part.
+
+    Unless the components are `complete`, one that is missing may be what knows or consumes a parameter; then only
+    what is surely wrong is reported.
+    """
     models = [component.params for component in components if component.params is not None]
-    return [problem for place, values in _sections(source) for problem in _check(source, place, values, models)]
+    return [
+        problem for place, values in _sections(source) for problem in _check(source, place, values, models, complete)
+    ]
 
 
 def _sections(source: Source) -> Iterator[tuple[Place, dict[str, Any]]]:
-    yield ("sampling",), source.values.get("sampling") or {}
+    sampling = source.values.get("sampling")
+    if isinstance(sampling, dict):
+        yield ("sampling",), sampling
     prompts = source.values.get("prompts")
     for index, prompt in enumerate(prompts if isinstance(prompts, list) else []):
-        if isinstance(prompt, dict):
-            yield ("prompts", index, "sampling"), prompt.get("sampling") or {}
+        if isinstance(prompt, dict) and isinstance(prompt.get("sampling"), dict):
+            yield ("prompts", index, "sampling"), prompt["sampling"]
 
 
 def _check(
-    source: Source, place: Place, values: dict[str, Any], models: Iterable[type[BaseModel]]
+    source: Source, place: Place, values: dict[str, Any], models: Iterable[type[BaseModel]], complete: bool
 ) -> Iterator[Problem]:
     consumed = {name: model for model in models for name in model.model_fields}
     standard = SamplingParams.standard_names()
     for name, value in values.items():
         if name not in standard and name not in consumed:
-            known = sorted({*standard, *consumed})
-            yield source.problem((*place, name), f"no such parameter.{suggestion(name, known)}")
-        elif name not in consumed and value is not None and not (name == "temperature" and value == 0):
+            hint = suggestion(str(name), sorted({*standard, *consumed}))
+            if complete or hint:
+                yield source.problem((*place, name), f"no such parameter.{hint}")
+        elif complete and name not in consumed and value is not None and not (name == "temperature" and value == 0):
             text = f"no part of this run uses it (in use: {', '.join(sorted(consumed))})"
             yield source.problem((*place, name), text)
     yield from _values(source, place, {name: values[name] for name in values if name in standard}, SamplingParams)
@@ -50,9 +59,11 @@ def _check(
 
 def _values(source: Source, place: Place, values: dict[str, Any], model: type[BaseModel]) -> Iterator[Problem]:
     try:
-        model.model_validate(values)
+        model(**values)
+        return
     except ValidationError as error:
-        for location, text in messages.describe(error, model, values):
-            yield source.problem((*place, *location), text)
+        found = messages.describe(error, model, values)
     except RequestError as error:
-        yield source.problem(place, str(error))
+        found = error.found
+    for location, text in found:
+        yield source.problem((*place, *location), text)

@@ -130,8 +130,8 @@ class _Resolver:
         for place, raw in self._samplers():
             self._component(Kind.SAMPLER, place, raw)
         chain = [component.offer.component for component in self.components]
-        if not self.problems and not self.plugin_problems:
-            self.problems += check_parameters(self.source, chain)
+        complete = not self.problems and not self.plugin_problems
+        self.problems += check_parameters(self.source, chain, complete=complete)
         self.plugin_problems += check_requirements(self.source, self.host)
 
     def _samplers(self) -> Iterator[tuple[Place, Any]]:

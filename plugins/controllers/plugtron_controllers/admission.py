@@ -85,5 +85,4 @@ def _check_fields(sampler: Sampler, params: SamplingParams) -> None:
     try:
         sampler.asked(params)
     except ValidationError as error:
-        found = messages.describe(error, sampler.params, params.asked())
-        raise RequestError("; ".join(f"{'.'.join(map(str, place))}: {text}" for place, text in found)) from None
+        raise RequestError(found=messages.describe(error, sampler.params, params.asked())) from None

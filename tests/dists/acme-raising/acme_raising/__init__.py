@@ -1,0 +1,11 @@
+from plugtron import Component, hookimpl
+
+
+@hookimpl
+def plugtron_engines():
+    return [Component(name="acme_engine", target="acme_raising.engine:Engine")]
+
+
+@hookimpl
+def plugtron_samplers():
+    raise RuntimeError("the licence server is down")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from support import models, venv
 
+from plugtron import LLM
 from plugtron.models import fetch
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
@@ -48,3 +49,18 @@ def pytest_collection_modifyitems(items):
 def acme(tmp_path_factory):
     """An environment with every distribution of tests/dists installed: one good, the others broken or clashing."""
     return venv.make(tmp_path_factory.mktemp("acme"), sorted(path.name for path in venv.DISTS.iterdir()))
+
+
+@pytest.fixture(scope="session")
+def llm(default_model):
+    """The default model in float32, shared."""
+    with LLM(default_model, dtype="float32", overrides={"engine.options.max_sequence_length": 256}) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def small(random_model):
+    """A small random model without a tokenizer, shared; batches of 4, sequences of 64."""
+    overrides = {"engine.options.max_batch_size": 4, "engine.options.max_sequence_length": 64}
+    with LLM(random_model("llama_untied")[1], dtype="float32", overrides=overrides) as shared:
+        yield shared

@@ -1,0 +1,204 @@
+"""What requests ask for and what they get: ends, seeds, log probabilities, streaming, failures beside successes."""
+
+import math
+
+import pytest
+import torch
+from support.logits import all_logits
+
+from plugtron import SamplingParams
+from plugtron.errors import RequestError
+from plugtron.request import InferenceRequest
+
+GREEDY = SamplingParams(temperature=0, max_tokens=16)
+PROMPT = "The capital of France is"
+
+
+def test_one_prompt_or_a_list_of_texts_or_ids(llm):
+    one = llm.generate(PROMPT, GREEDY)
+    ids = llm.generate(one.prompt_tokens, GREEDY)
+    several = llm.generate([PROMPT, "Once upon"], GREEDY)
+    assert " Paris" in one.text
+    assert ids.tokens == one.tokens == several[0].tokens
+    assert [request.index for request in several] == [0, 1]
+    assert llm.generate([], GREEDY) == []
+
+
+def test_more_requests_than_slots(small):
+    prompts = [[token, token + 1] for token in range(11)]
+    together = small.generate(prompts, SamplingParams(temperature=0, max_tokens=9))
+    alone = [small.generate(prompt, SamplingParams(temperature=0, max_tokens=9)) for prompt in prompts]
+    assert [request.tokens for request in together] == [request.tokens for request in alone]
+
+
+def test_ends(llm):
+    length = llm.generate(PROMPT, GREEDY)
+    assert (length.finish_reason, len(length.tokens)) == ("length", 16)
+    chat = llm.chat([{"role": "user", "content": "Say hi."}], SamplingParams(temperature=0, max_tokens=60))
+    assert chat.finish_reason == "stop"
+    assert chat.sequences[0].stop_reason == chat.tokens[-1] == 2
+    assert "<|im_end|>" not in chat.text
+    ignoring = llm.chat(
+        [{"role": "user", "content": "Say hi."}], SamplingParams(temperature=0, max_tokens=60, ignore_eos=True)
+    )
+    assert ignoring.finish_reason == "length"
+    assert ignoring.tokens[: len(chat.tokens)] == chat.tokens
+    until_limit = llm.generate([5] * 250, SamplingParams(temperature=0, ignore_eos=True))
+    assert (until_limit.finish_reason, len(until_limit.tokens)) == ("length", 6)
+
+
+def test_stop_texts_and_stop_tokens(llm):
+    plain = llm.generate(PROMPT, GREEDY)
+    stop = llm.generate(PROMPT, SamplingParams(temperature=0, max_tokens=16, stop=["aris"]))
+    assert stop.text == plain.text[: plain.text.index("aris")]
+    assert (stop.finish_reason, stop.sequences[0].stop_reason) == ("stop", "aris")
+    token = llm.generate(PROMPT, SamplingParams(temperature=0, max_tokens=16, stop_token_ids=[plain.tokens[1]]))
+    assert token.tokens == plain.tokens[:2]
+    assert token.text == llm.assembly.parts.tokenizer.decode(plain.tokens[:1])
+
+
+def test_streaming_yields_what_generate_returns(llm):
+    params = SamplingParams(temperature=0, max_tokens=40, stop=["capital of Germ"])
+    whole = llm.generate(PROMPT, params)
+    outputs = list(llm.stream(PROMPT, params))
+    assert "".join(output.text for output in outputs) == whole.text
+    assert [token for output in outputs for token in output.tokens] == whole.tokens
+    assert outputs[-1].finish_reason == whole.finish_reason
+
+
+def test_leaving_a_stream_early_leaves_nothing_behind(small):
+    params = SamplingParams(temperature=0, max_tokens=20)
+    expected = small.generate([7], params).tokens
+    stream = small.stream([7], params)
+    next(stream)
+    stream.close()
+    assert small.generate([7], params).tokens == expected
+    assert not small.assembly.engine.has_unfinished_requests
+
+
+def test_engine_streams_a_request_of_its_own(small):
+    request = InferenceRequest(prompt=[7, 8], params=SamplingParams(temperature=0, max_tokens=5))
+    outputs = list(small.assembly.engine.stream(request))
+    assert [token for output in outputs for token in output.tokens] == request.tokens
+    refused = InferenceRequest(prompt=[], params=SamplingParams())
+    assert [output.request.error for output in small.assembly.engine.stream(refused)] == [refused.error]
+
+
+SEEDED = SamplingParams(temperature=1.0, seed=11, max_tokens=24, ignore_eos=True)
+
+
+def test_seeded_draws_do_not_depend_on_the_batch(small):
+    alone = small.generate([3, 4], SEEDED)
+    others = [SamplingParams(temperature=2.0, seed=5), GREEDY, SamplingParams(temperature=0.5, top_k=3, top_p=0.5)]
+    others = [params.model_copy(update={"max_tokens": 24, "ignore_eos": True}) for params in others]
+    beside = small.generate([[9], [3, 4], [8, 8, 8], [1]], [others[0], SEEDED, others[1], others[2]])
+    assert beside[1].tokens == alone.tokens
+    again = small.generate([[9], [3, 4]], [others[0], SEEDED.model_copy(update={"seed": 12})])
+    assert again[0].tokens == beside[0].tokens
+    assert again[1].tokens != alone.tokens
+
+
+def test_narrowing_stages_do_not_change_a_neighbours_draw(small):
+    narrow = SEEDED.model_copy(update={"top_k": 7, "top_p": 0.8, "min_p": 0.01})
+    alone = small.generate([3, 4], narrow)
+    mixed = small.generate([[3, 4], [5]], [narrow, SEEDED])
+    narrowed = small.generate([[3, 4], [5]], [narrow, narrow.model_copy(update={"top_k": 3})])
+    assert alone.tokens == mixed[0].tokens == narrowed[0].tokens
+    assert mixed[1].tokens == small.generate([5], SEEDED).tokens
+
+
+def test_a_thousand_draws_follow_the_softmax(small):
+    """The model's own distribution after one prompt, by a chi-square over likely tokens and the rest."""
+    logits = all_logits(small, [3, 4])[-1] / 2.0
+    params = [SamplingParams(temperature=2.0, seed=seed, max_tokens=1) for seed in range(1000)]
+    drawn = [request.tokens[0] for request in small.generate([[3, 4]] * 1000, params)]
+    expected = logits.softmax(0) * 1000
+    found = torch.bincount(torch.tensor(drawn), minlength=len(expected)).float()
+    likely = expected >= 8
+    pairs = [*zip(found[likely], expected[likely], strict=True), (found[~likely].sum(), expected[~likely].sum())]
+    assert len(pairs) > 10
+    chi_square = sum(((f - e) ** 2 / e).item() for f, e in pairs)
+    # Wilson and Hilferty's normal approximation: a chance of about one in a thousand to be above.
+    degrees = len(pairs) - 1
+    assert chi_square < degrees * (1 - 2 / (9 * degrees) + 3.09 * math.sqrt(2 / (9 * degrees))) ** 3
+
+
+def test_several_answers(small):
+    params = SamplingParams(temperature=1.0, seed=3, n=3, max_tokens=10, ignore_eos=True)
+    request = small.generate([3, 4], params)
+    answers = [sequence.tokens for sequence in request.sequences]
+    assert len({tuple(answer) for answer in answers}) == 3
+    assert answers[0] == request.tokens == small.generate([3, 4], params.model_copy(update={"n": None})).tokens
+    assert [sequence.index for sequence in request.sequences] == [0, 1, 2]
+
+
+def test_log_probabilities_are_of_the_raw_distribution(small):
+    params = SamplingParams(temperature=3.0, top_k=2, seed=1, max_tokens=4, logprobs=3, ignore_eos=True)
+    request = small.generate([3, 4], params)
+    values = all_logits(small, [3, 4, *request.tokens])[1:-1].log_softmax(1)
+    for position, entry in enumerate(request.log_probs):
+        best = values[position].topk(3)
+        assert entry.token == request.tokens[position]
+        assert entry.value == pytest.approx(values[position, entry.token].item(), abs=1e-4)
+        assert list(entry.top) == best.indices.tolist()
+        assert list(entry.top.values()) == pytest.approx(best.values.tolist(), abs=1e-4)
+    processed = small.generate([3, 4], params.model_copy(update={"logprobs_mode": "processed", "logprobs": 2}))
+    assert processed.tokens == request.tokens
+    for entry in processed.log_probs:
+        assert sum(map(math.exp, entry.top.values())) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_wrong_request_fails_alone(llm):
+    prompts = ["", [1] * 300, [10**9], PROMPT, [{"role": "user"}]]
+    requests = llm.generate(prompts, GREEDY)
+    errors = [request.error for request in requests]
+    assert "the prompt is empty" in errors[0]
+    assert "the prompt has 300 tokens, and prompt and answer together may have 256" in errors[1]
+    assert "1000000000, which is no token of this model (0 to 49151)" in errors[2]
+    assert errors[3] is None
+    assert "chat template refuses" in errors[4]
+    assert [request.finish_reason for request in requests] == ["error", "error", "error", "length", "error"]
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"temperature": -1}, "temperature: must be at least 0 (got -1)"),
+        ({"temperature": "hot"}, "temperature: must be a number (got 'hot')"),
+        ({"top_p": 0}, "top_p: must be greater than 0 (got 0)"),
+        ({"temperatur": 1}, "temperatur: no such option"),
+        ({"max_tokens": 0}, "max_tokens: must be at least 1 (got 0)"),
+        ({"stop": [""]}, "an empty text would stop at once"),
+        ({"temperature": 0, "n": 2}, "n: 2 answers with temperature 0 would all be the same"),
+    ],
+)
+def test_wrong_parameters(values, text):
+    with pytest.raises(RequestError) as caught:
+        SamplingParams(**values)
+    assert text in str(caught.value)
+    assert "pydantic" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("params", "text"),
+    [
+        (SamplingParams(extra={"acme": 1}), "acme: no sampler of this run uses it"),
+        (SamplingParams(stop_token_ids=[320]), "stop_token_ids: 320 is no token of this model (accepted: 0 to 319)"),
+        (SamplingParams(logit_bias={-1: 1.0}), "logit_bias: -1 is no token of this model"),
+        (SamplingParams(allowed_token_ids=[999]), "allowed_token_ids: 999 is no token of this model"),
+        (SamplingParams(logprobs=321), "logprobs: 321 is more than the 320 tokens of this model"),
+        (SamplingParams(stop="x"), "stop: this checkpoint has no tokenizer"),
+    ],
+)
+def test_refused_at_admission(params, text, small):
+    assert text in small.generate([1], params).error
+
+
+def test_without_a_tokenizer_ids_work_and_text_is_refused(small):
+    assert small.generate([1, 2], SamplingParams(temperature=0, max_tokens=2)).error is None
+    assert "no tokenizer: give the prompt as token ids" in small.generate("text").error
+
+
+def test_wrong_number_of_parameters(small):
+    with pytest.raises(ValueError, match="2 prompts and 1 sets of parameters"):
+        small.generate([[1], [2]], [GREEDY])

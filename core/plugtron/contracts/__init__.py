@@ -2,11 +2,12 @@
 
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
 from plugtron.contracts.controller import PendingStep, TextGenerationController
+from plugtron.contracts.detokenizer import Detokenizer
 from plugtron.contracts.engine import Engine
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.sampler import Candidates, Sampler
 from plugtron.contracts.step import Row, RowResult, StepBatch, StepPlan, StepResult
-from plugtron.contracts.tokenizer import Detokenizer, Tokenizer
+from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.contracts.version import API_VERSION
 from plugtron.contracts.weights import Weight, WeightMap
 from plugtron.contracts.wrapper import AttentionState, Decoder, ModelInfo, ModelWrapper

@@ -6,21 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from plugtron.component import Options
+from plugtron.contracts.detokenizer import ByteDetokenizer, Detokenizer
 from plugtron.contracts.parts import Parts
 
-__all__ = ["Detokenizer", "Tokenizer"]
-
-
-class Detokenizer(ABC):
-    """Turns ids into text one by one; what a later id could still change is held back."""
-
-    @abstractmethod
-    def push(self, token: int) -> str:
-        """Add an id; return the text that is now certain."""
-
-    @abstractmethod
-    def finish(self) -> str:
-        """Return what was held back."""
+__all__ = ["Tokenizer"]
 
 
 class Tokenizer(ABC):
@@ -65,7 +54,4 @@ class Tokenizer(ABC):
 
     def incremental(self, *, skip_special: bool = True) -> Detokenizer:
         """Return a detokenizer for one sequence; all pieces together equal `decode` of all ids."""
-        # Imported here: the contract comes first, the implementation that fits all tokenizers builds on it.
-        from plugtron.tokenizer.incremental import ByteDetokenizer
-
         return ByteDetokenizer(self, skip_special=skip_special)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from plugtron.errors import ParallelError
 from plugtron.parallel.group import Group
-from plugtron.spec.resolve import ResolvedSpec
+
+if TYPE_CHECKING:
+    from plugtron.spec.resolve import ResolvedSpec
 
 __all__ = ["agree_on_components"]
 

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import subprocess
 import sys
+import uuid
 from collections.abc import Sequence
+
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 __all__ = ["torchrun"]
 
 
 def torchrun(ranks: int, arguments: Sequence[str]) -> int:
-    """Run `plugtron ARGUMENTS` on so many ranks of this machine; return the exit code.
+    """Run `plugtron ARGUMENTS` on so many ranks of this machine; return the exit code of the first rank that failed.
 
-    Ranks that fail with an error that plugtron explains have said so themselves; torchrun's own report of it, which
-    is a page long, is left out.
+    The launcher's own report of a failure, a page that ends in a traceback, is left out: the rank has said what was
+    wrong.
     """
-    threads = str(max(1, (os.cpu_count() or 1) // ranks))
-    environment = {"OMP_NUM_THREADS": threads, **os.environ}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-    process = subprocess.Popen([*command, "-m", "plugtron", *arguments], env=environment)
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            # The terminal has sent the interrupt to torchrun and the ranks as well; let them write what they have.
-            continue
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    # As torchrun would say to every rank, but with the cores shared out rather than one for each.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // ranks)))
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=ranks,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "plugtron", *arguments)
+    except ChildFailedError as error:
+        _, failure = error.get_first_failure()
+        return failure.exitcode if failure.exitcode > 0 else 1
+    except SignalException as signalled:
+        return 128 + signalled.sigval
+    return 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from plugtron.contracts.detokenizer import Detokenizer
 from plugtron.contracts.sampler import Sampler
-from plugtron.contracts.tokenizer import Detokenizer, Tokenizer
+from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.request import FinishReason, InferenceSequence
 from plugtron_controllers.stopping import StopMatcher
 

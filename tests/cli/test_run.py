@@ -1,0 +1,181 @@
+"""`plugtron run` and `generate` as a user calls them: results, exit codes, ranks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from support import models
+
+PLUGTRON = [sys.executable, "-m", "plugtron"]
+
+
+def plugtron(*arguments, timeout=120, **environment):
+    return subprocess.run(
+        [*PLUGTRON, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.fixture
+def spec(tmp_path, random_model):
+    """A spec over a small random model; prompts are ids."""
+
+    def write(name="llama_untied", **values):
+        data = {
+            "version": 1,
+            "model": {"checkpoint": str(random_model(name)[1]), "dtype": "float32"},
+            "sampling": {"temperature": 0, "max_tokens": 12, "ignore_eos": True},
+            "prompts": models.prompts(3),
+        }
+        path = tmp_path / "run.json"
+        path.write_text(json.dumps({**data, **values}))
+        return path
+
+    return write
+
+
+def records(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_results_are_json_lines(spec, tmp_path):
+    done = plugtron("run", spec(), "--output", tmp_path / "out.jsonl")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    found = records((tmp_path / "out.jsonl").read_text())
+    assert [record["index"] for record in found] == [0, 1, 2]
+    assert set(found[0]) == {
+        "index", "prompt", "prompt_tokens", "text", "tokens", "finish_reason", "error", "timings",
+    }  # fmt: skip
+    assert found[1]["prompt_tokens"] == found[1]["prompt"] == models.prompts(3)[1]
+    assert found[0]["finish_reason"] == "length"
+    assert found[0]["timings"]["time_to_first_token"] > 0
+
+
+def test_two_ranks_started_both_ways_give_what_one_gives(spec):
+    alone = plugtron("run", spec())
+    expected = [record["tokens"] for record in records(alone.stdout)]
+    led = plugtron("run", spec(parallel={"tensor": 2}))
+    assert (led.returncode, led.stderr) == (0, "")
+    assert [record["tokens"] for record in records(led.stdout)] == expected
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*torchrun, "-m", "plugtron", "run", spec(parallel={"tensor": 2})], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0
+    assert [record["tokens"] for record in records(done.stdout)] == expected
+
+
+def test_a_job_of_another_size_is_an_error(spec):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*torchrun, "-m", "plugtron", "run", spec()], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    text = "the job has 2 processes, and parallel.tensor × pipeline × data is 1: start torchrun with --nproc-per-node 1"
+    assert done.stderr.count(text) == 1
+
+
+def test_heads_that_do_not_divide(spec):
+    done = plugtron("run", spec(parallel={"tensor": 3}))
+    assert done.returncode == 1
+    text = "parallel.tensor 3: 8 attention heads cannot be divided over 3 ranks (possible: 1, 2, 4, 8)"
+    assert done.stderr == f"{text}\n"
+
+
+def test_some_requests_fail(spec):
+    done = plugtron("run", spec(prompts=[[1], [9999], [2]]))
+    assert done.returncode == 0
+    assert done.stderr == "1 of 3 requests failed\n"
+    assert [record["finish_reason"] for record in records(done.stdout)] == ["length", "error", "length"]
+
+
+def test_all_requests_fail(spec):
+    done = plugtron("run", spec(prompts=[[9999]]))
+    assert done.returncode == 1
+    assert "1 of 1 requests failed" in done.stderr
+
+
+def test_prompts_from_a_file(spec, tmp_path):
+    lines = [
+        {"tokens": [1, 2], "sampling": {"max_tokens": 3}},
+        [3, 4],
+        {"tokens": [5], "sampling": {"temperature": -1}},
+    ]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
+    done = plugtron("run", spec(prompts={"file": str(tmp_path / "prompts.jsonl")}))
+    found = records(done.stdout)
+    assert [len(record["tokens"]) for record in found] == [3, 12, 0]
+    assert found[2]["error"] == "temperature: must be at least 0 (got -1)"
+
+
+def test_a_broken_file_of_prompts(spec, tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('[1]\n{"promt": "x"}\n{\n')
+    done = plugtron("run", spec(prompts={"file": str(path)}))
+    assert done.returncode == 2
+    assert f"{path}:2: promt: no such option (accepted: messages, prompt, sampling, tokens)." in done.stderr
+    assert f"{path}:3: not JSON" in done.stderr
+    missing = plugtron("run", spec(prompts={"file": "nowhere.jsonl"}))
+    assert (missing.returncode, "cannot read nowhere.jsonl" in missing.stderr) == (2, True)
+
+
+def test_interrupt_keeps_what_is_finished(spec, tmp_path):
+    output = tmp_path / "out.jsonl"
+    prompts = [{"tokens": [1], "sampling": {"max_tokens": 2}}] + [{"tokens": [2], "sampling": {"max_tokens": 500}}] * 80
+    path = spec(prompts=prompts, engine={"name": "static", "options": {"max_batch_size": 1}})
+    process = subprocess.Popen([*PLUGTRON, "run", path, "--output", output], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (output.exists() and output.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    kept = records(output.read_text())
+    assert kept[0]["index"] == 0
+    assert len(kept) < len(prompts)
+    assert "Traceback" not in errors
+
+
+def test_generate(default_model):
+    done = plugtron("generate", "The capital of France is", "--max-tokens", "8", "--model", default_model)
+    assert done.returncode == 0
+    assert " Paris" in done.stdout
+    chat = plugtron("generate", "What is the capital of France?", "--chat", "--json", "--max-tokens", "20")
+    assert "Paris" in records(chat.stdout)[0]["text"]
+
+
+def test_generate_streams_to_a_terminal(default_model):
+    import pty
+
+    main, end = pty.openpty()
+    process = subprocess.Popen([*PLUGTRON, "generate", "The capital of France is", "--max-tokens", "6"], stdout=end)
+    os.close(end)
+    pieces = []
+    while True:
+        try:
+            data = os.read(main, 1024)
+        except OSError:  # how Linux says that the other end is closed
+            break
+        if not data:
+            break
+        pieces.append(data.decode())
+    assert process.wait(timeout=60) == 0
+    assert " Paris" in "".join(pieces)
+    assert len(pieces) > 2
+
+
+def test_unknown_model():
+    done = plugtron("generate", "hi", "--model", "smollm2")
+    assert done.returncode == 2
+    assert "no model 'smollm2': a model is an alias (smollm2-135m-instruct), a path" in done.stderr
+    hub = plugtron("generate", "hi", "--model", "acme/model", HF_HUB_OFFLINE="1")
+    assert hub.returncode in (1, 3)
+    assert "acme/model" in hub.stderr
+    assert "Traceback" not in hub.stderr

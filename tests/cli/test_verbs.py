@@ -1,0 +1,60 @@
+"""The verbs that load no model, and how little they import."""
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """\
+import sys
+from plugtron.cli import main
+try:
+    main()
+finally:
+    heavy = {{'torch', 'numpy', 'transformers', 'rich', 'jinja2', 'tokenizers', 'sentencepiece'}} & set(sys.modules)
+    assert not heavy, heavy
+"""
+
+
+def light(*arguments):
+    """Run a verb and make sure that it imported nothing heavy."""
+    return subprocess.run([sys.executable, "-c", SCRIPT.format(), *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--help"], "run a spec and write its results"),
+        (["--version"], "plugtron 0.1.0"),
+        (["run", "--help"], "Run SPEC"),
+        (["plugins"], "samplers     active  plugtron 0.1.0  allowed_tokens, min_tokens"),
+        (["plugins", "--json"], '"state": "active"'),
+        (["plugins", "show", "engines"], "offers:        engine static: one batch after the other"),
+        (["components"], "option max_batch_size: sequences per batch"),
+        (["components", "sampler"], "parameter top_k"),
+        (["schema"], '"$schema": "https://json-schema.org/draft/2020-12/schema"'),
+        (["check", "examples/specs/demo.yaml"], "examples/specs/demo.yaml: ok"),
+        (["show", "examples/specs/demo.yaml"], "max_batch_size: 8"),
+    ],
+)
+def test_light_verbs(arguments, text, default_model):
+    done = light(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert text in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["rum"], 2, "No such command 'rum'"),
+        (["check"], 2, "Missing argument 'SPEC'"),
+        (["check", "nowhere.yaml"], 2, "nowhere.yaml: cannot read the spec: No such file or directory"),
+        (["check", "README.md"], 2, "a spec ends in .yaml, .yml, .json, .toml (got 'README.md')"),
+        (["plugins", "show", "engine"], 2, "no plugin 'engine' (installed: controllers, core, engines"),
+    ],
+)
+def test_mistakes(arguments, code, text):
+    done = light(*arguments)
+    assert done.returncode == code
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr

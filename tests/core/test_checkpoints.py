@@ -1,0 +1,146 @@
+"""Checkpoints that are not what they should be: one message that names the tensor or field and the file."""
+
+import json
+import shutil
+import struct
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from plugtron import LLM
+from plugtron.checkpoint.gguf_header import read_header
+from plugtron.errors import CheckpointError, SpecError
+
+
+@pytest.fixture
+def copy(random_model, tmp_path):
+    """A copy of a small model's folder, to be spoiled."""
+    shutil.copytree(random_model("llama_untied")[1], tmp_path / "model")
+    return tmp_path / "model"
+
+
+def spoil(folder, change):
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def refused(path, *texts):
+    with pytest.raises((CheckpointError, SpecError)) as caught:
+        LLM(path).close()
+    for text in texts:
+        assert text in str(caught.value)
+
+
+def test_missing_extra_and_misshaped_tensors_are_all_named(copy):
+    def change(tensors):
+        del tensors["model.layers.1.mlp.down_proj.weight"]
+        tensors["model.layers.0.self_attn.sinks"] = torch.zeros(8)
+        tensors["model.norm.weight"] = torch.zeros(3)
+
+    spoil(copy, change)
+    refused(
+        copy,
+        "tensor model.layers.1.mlp.down_proj.weight is missing",
+        "tensor model.layers.0.self_attn.sinks in model.safetensors has no place in this model",
+        "tensor model.norm.weight in model.safetensors has shape [3], expected [64]",
+    )
+
+
+def test_truncated_safetensors(copy):
+    file = copy / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    refused(copy, "model.safetensors is truncated or no safetensors file")
+
+
+def test_a_missing_shard(random_model, tmp_path):
+    random_model("llama_untied")[0].save_pretrained(tmp_path, max_shard_size="100KB")
+    next(tmp_path.glob("model-00002*")).unlink()
+    refused(tmp_path, "model.safetensors.index.json names model-00002")
+
+
+def test_a_shard_outside_the_folder(copy):
+    index = {"weight_map": {"model.norm.weight": "../elsewhere.safetensors"}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    refused(copy, "'../elsewhere.safetensors' lies outside the folder")
+
+
+def test_pickles_are_refused_unread(copy):
+    (copy / "model.safetensors").unlink()
+    (copy / "pytorch_model.bin").write_bytes(b"never read")
+    refused(copy, "pickled weights (pytorch_model.bin)", "convert them to safetensors")
+    refused(copy / "pytorch_model.bin", "is pickled", "convert it to safetensors")
+
+
+def test_code_in_a_model_folder_is_never_run(copy):
+    config = json.loads((copy / "config.json").read_text())
+    config["auto_map"] = {"AutoModelForCausalLM": "modeling_evil.Evil"}
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "modeling_evil.py").write_text("raise SystemExit('run')")
+    refused(copy, "auto_map", "is not implemented for LlamaForCausalLM")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        ("attn_logit_softcapping", 50.0, "attn_logit_softcapping (= 50.0) is not implemented for LlamaForCausalLM"),
+        ("hidden_act", "gelu", "hidden_act 'gelu' (accepted: 'silu')"),
+        ("hidden_size", None, "hidden_size must be a whole number"),
+        ("hidden_size", 96, "expected ["),
+        ("rope_parameters", {"rope_type": "longrope", "rope_theta": 1e4}, "rotary scaling 'longrope' is not implemented"),
+        ("rope_parameters", {"rope_type": "llama3", "rope_theta": 1e4}, "rotary scaling 'llama3' needs 'factor'"),
+        ("architectures", ["AcmeForCausalLM"], "no wrapper runs huggingface/AcmeForCausalLM (known: gguf/llama"),
+        ("architectures", None, "architectures must name one class (got None)"),
+    ],
+)
+def test_configurations(field, value, text, copy):
+    config = json.loads((copy / "config.json").read_text())
+    config[field] = value
+    (copy / "config.json").write_text(json.dumps(config))
+    refused(copy, text)
+
+
+def test_a_field_can_be_vouched_for(copy):
+    config = json.loads((copy / "config.json").read_text())
+    config["acme_note"] = "ours"
+    (copy / "config.json").write_text(json.dumps(config))
+    refused(copy, "ignore_fields: [acme_note]")
+    LLM(copy, overrides={"model.wrapper": {"name": "llama", "options": {"ignore_fields": ["acme_note"]}}}).close()
+
+
+def test_a_folder_or_file_that_is_no_checkpoint(tmp_path):
+    refused(tmp_path, "is no checkpoint that a reader knows (gguf, safetensors)")
+    (tmp_path / "config.json").write_text("{")
+    refused(tmp_path, "config.json is not JSON")
+
+
+@pytest.mark.parametrize("size", [0, 3, 20, 1000, 2_000_000, 50_000_000])
+def test_truncated_gguf(size, default_model, tmp_path):
+    path = tmp_path / "cut.gguf"
+    with default_model.open("rb") as whole:
+        path.write_bytes(whole.read(size))
+    text = {0: "is empty", 3: "no GGUF file"}.get(size, "is truncated")
+    refused(path, str(path), text)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"GGUF" + struct.pack("<IQQ", 1, 0, 0), "GGUF version 1 (accepted: 2, 3)"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 2**60), "is truncated"),
+        (b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 2**62), "is truncated"),
+        (b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1) + b"a" + struct.pack("<IIQ", 9, 8, 2**62), "is truncated"),
+        (b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1) + b"a" + struct.pack("<I", 77), "value of unknown type 77"),
+        (b"GGUF" + struct.pack("<IQQ", 3, 0, 0), "general.architecture is missing"),
+    ],
+)
+def test_headers_that_lie(data, text, tmp_path):
+    path = tmp_path / "lie.gguf"
+    path.write_bytes(data)
+    refused(path, str(path), text)
+
+
+def test_vocabulary_is_read_only_when_asked_for(default_model):
+    assert "tokenizer.ggml.tokens" not in read_header(default_model).metadata
+    assert len(read_header(default_model, vocabulary=True).metadata["tokenizer.ggml.tokens"]) == 49152

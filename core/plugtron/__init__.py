@@ -24,7 +24,6 @@ __all__ = [
     "Problem",
     "SamplingParams",
     "Spec",
-    "__version__",
     "assemble",
     "hookimpl",
 ]

@@ -86,9 +86,7 @@ def load_plugin(manager: pluggy.PluginManager, candidate: Candidate, *, strict: 
 
     With `strict` the error is raised instead of recorded.
     """
-    record = Plugin(
-        name=candidate.name, distribution=candidate.distribution, version=candidate.version, state="active"
-    )
+    record = Plugin(name=candidate.name, distribution=candidate.distribution, version=candidate.version, state="active")
     identity = f"{candidate.distribution}:{candidate.name}"
     stage = "import"
     try:

@@ -51,9 +51,9 @@ REGISTRATION_HOOKS: dict[Kind, str] = {
 def plugtron_engines() -> Iterable[Component]:  # pyright: ignore[reportReturnType] - a spec has no body
     """Offer engines: they decide which requests run when.
 
-        @plugtron.hookimpl
-        def plugtron_engines():
-            return [Component(name="acme", target="acme_engine.engine:AcmeEngine", needs={Need.CONTROLLER})]
+    @plugtron.hookimpl
+    def plugtron_engines():
+        return [Component(name="acme", target="acme_engine.engine:AcmeEngine", needs={Need.CONTROLLER})]
     """
 
 
@@ -61,9 +61,9 @@ def plugtron_engines() -> Iterable[Component]:  # pyright: ignore[reportReturnTy
 def plugtron_controllers() -> Iterable[Component]:  # pyright: ignore[reportReturnType] - a spec has no body
     """Offer controllers: they turn the logits of one step into text.
 
-        @plugtron.hookimpl
-        def plugtron_controllers():
-            return [Component(name="beams", target="acme.beams:BeamController", needs={Need.WRAPPER})]
+    @plugtron.hookimpl
+    def plugtron_controllers():
+        return [Component(name="beams", target="acme.beams:BeamController", needs={Need.WRAPPER})]
     """
 
 
@@ -71,10 +71,10 @@ def plugtron_controllers() -> Iterable[Component]:  # pyright: ignore[reportRetu
 def plugtron_wrappers() -> Iterable[Component]:  # pyright: ignore[reportReturnType] - a spec has no body
     """Offer model wrappers: they turn tokens into logits. `provides` names the architectures for `wrapper: auto`.
 
-        @plugtron.hookimpl
-        def plugtron_wrappers():
-            return [Component(name="acme", target="acme.model:AcmeWrapper", needs={Need.CHECKPOINT},
-                              provides={"huggingface/AcmeForCausalLM"})]
+    @plugtron.hookimpl
+    def plugtron_wrappers():
+        return [Component(name="acme", target="acme.model:AcmeWrapper", needs={Need.CHECKPOINT},
+                          provides={"huggingface/AcmeForCausalLM"})]
     """
 
 
@@ -82,9 +82,9 @@ def plugtron_wrappers() -> Iterable[Component]:  # pyright: ignore[reportReturnT
 def plugtron_samplers() -> Iterable[Component]:  # pyright: ignore[reportReturnType] - a spec has no body
     """Offer samplers: they map the candidates of a draw to candidates. `params` are fields of each request.
 
-        @plugtron.hookimpl
-        def plugtron_samplers():
-            return [Component(name="acme_ban", target="acme.ban:Ban", params=BanParams)]
+    @plugtron.hookimpl
+    def plugtron_samplers():
+        return [Component(name="acme_ban", target="acme.ban:Ban", params=BanParams)]
     """
 
 
@@ -92,9 +92,9 @@ def plugtron_samplers() -> Iterable[Component]:  # pyright: ignore[reportReturnT
 def plugtron_tokenizers() -> Iterable[Component]:  # pyright: ignore[reportReturnType] - a spec has no body
     """Offer tokenizers: text to ids and back. `provides` names the checkpoint formats for `tokenizer: auto`.
 
-        @plugtron.hookimpl
-        def plugtron_tokenizers():
-            return [Component(name="runes", target="acme.runes:RuneTokenizer")]
+    @plugtron.hookimpl
+    def plugtron_tokenizers():
+        return [Component(name="runes", target="acme.runes:RuneTokenizer")]
     """
 
 
@@ -102,9 +102,9 @@ def plugtron_tokenizers() -> Iterable[Component]:  # pyright: ignore[reportRetur
 def plugtron_checkpoints() -> Iterable[Component]:  # pyright: ignore[reportReturnType] - a spec has no body
     """Offer checkpoint readers: from a path to tensors. The target module must import without torch.
 
-        @plugtron.hookimpl
-        def plugtron_checkpoints():
-            return [Component(name="npz", target="acme.npz:NpzReader")]
+    @plugtron.hookimpl
+    def plugtron_checkpoints():
+        return [Component(name="npz", target="acme.npz:NpzReader")]
     """
 
 
@@ -117,11 +117,11 @@ def plugtron_checkpoints() -> Iterable[Component]:  # pyright: ignore[reportRetu
 def plugtron_check_spec(spec: ResolvedSpec) -> Iterable[Problem]:  # pyright: ignore[reportReturnType] - no body
     """Complain about a combination of parts, after each part's own options are valid and before anything is built.
 
-        @plugtron.hookimpl
-        def plugtron_check_spec(spec):
-            if spec.uses("sampler", "acme_ban") and spec.spec.parallel.tensor > 1:
-                return [Problem("samplers", "acme_ban runs on one rank only")]
-            return []
+    @plugtron.hookimpl
+    def plugtron_check_spec(spec):
+        if spec.uses("sampler", "acme_ban") and spec.spec.parallel.tensor > 1:
+            return [Problem("samplers", "acme_ban runs on one rank only")]
+        return []
     """
 
 
@@ -129,9 +129,9 @@ def plugtron_check_spec(spec: ResolvedSpec) -> Iterable[Problem]:  # pyright: ig
 def plugtron_run_started(run: RunInfo) -> None:
     """Observe, on rank 0, that all parts are built and generation begins.
 
-        @plugtron.hookimpl
-        def plugtron_run_started(run):
-            print(f"{run.model} on {run.world_size} ranks")
+    @plugtron.hookimpl
+    def plugtron_run_started(run):
+        print(f"{run.model} on {run.world_size} ranks")
     """
 
 
@@ -139,9 +139,9 @@ def plugtron_run_started(run: RunInfo) -> None:
 def plugtron_request_finished(request: InferenceRequest) -> None:
     """Observe, on rank 0, a request that has finished, well or not.
 
-        @plugtron.hookimpl
-        def plugtron_request_finished(request):
-            print(request.index, request.finish_reason)
+    @plugtron.hookimpl
+    def plugtron_request_finished(request):
+        print(request.index, request.finish_reason)
     """
 
 
@@ -149,7 +149,7 @@ def plugtron_request_finished(request: InferenceRequest) -> None:
 def plugtron_run_finished(run: RunInfo, outcome: Outcome) -> None:
     """Observe, on rank 0, the end of a run.
 
-        @plugtron.hookimpl
-        def plugtron_run_finished(run, outcome):
-            print(f"{outcome.finished} finished, {outcome.failed} failed")
+    @plugtron.hookimpl
+    def plugtron_run_finished(run, outcome):
+        print(f"{outcome.finished} finished, {outcome.failed} failed")
     """

@@ -51,7 +51,7 @@ class LLM:
         pipeline_parallel: int = 1,
         device: str = "auto",
         seed: int | None = None,
-        overrides: Mapping[str, object] = {},  # noqa: B006 - never written to
+        overrides: Mapping[str, object] = {},
     ) -> None:
         values: dict[str, Any] = {
             "version": 1,
@@ -80,8 +80,8 @@ class LLM:
         """
         if isinstance(prompts, str) or (prompts and isinstance(prompts[0], int)):
             assert not isinstance(params, Sequence), "one prompt takes one set of parameters"
-            return self._run([cast(Prompt, prompts)], params)[0]
-        return self._run(cast(Sequence[Prompt], prompts), params)
+            return self._run([cast("Prompt", prompts)], params)[0]
+        return self._run(cast("Sequence[Prompt]", prompts), params)
 
     def chat(
         self,
@@ -91,8 +91,8 @@ class LLM:
         """Answer a conversation, or several: lists of {"role": ..., "content": ...}."""
         if messages and isinstance(messages[0], Mapping):
             assert not isinstance(params, Sequence), "one conversation takes one set of parameters"
-            return self._run([cast(Prompt, list(messages))], params)[0]
-        return self._run([cast(Prompt, list(each)) for each in messages], params)
+            return self._run([cast("Prompt", list(messages))], params)[0]
+        return self._run([cast("Prompt", list(each)) for each in messages], params)
 
     def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> Iterator[RequestOutput]:
         """Generate from one prompt, yielding what each step adds."""

@@ -63,14 +63,15 @@ def plain(value: object) -> str:
 def _real_location(location: Location, values: Any) -> Location:
     """Drop the names of union members that pydantic mixes into a location: keep what leads into the values."""
     kept: list[int | str] = []
+    inner: Any = values
     for index, part in enumerate(location):
-        inside = (isinstance(values, Mapping) and part in values) or (
-            isinstance(values, list | tuple) and isinstance(part, int) and part < len(values)
+        inside = (isinstance(inner, Mapping) and part in inner) or (
+            isinstance(inner, list | tuple) and isinstance(part, int) and part < len(inner)
         )
         if inside:
-            values = values[part]
+            inner = inner[part]  # pyright: ignore[reportArgumentType, reportCallIssue] - looked at just above
             kept.append(part)
-        elif isinstance(values, Mapping) and index == len(location) - 1:
+        elif isinstance(inner, Mapping) and index == len(location) - 1:
             kept.append(part)  # a field that is missing
     return tuple(kept)
 

@@ -25,23 +25,25 @@ class SamplingParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: float | None = Field(None, ge=0, allow_inf_nan=False, description="0 is greedy")
-    top_k: int | None = Field(None, ge=-1, description="0 and -1 keep all")
-    top_p: float | None = Field(None, gt=0, le=1)
-    min_p: float | None = Field(None, ge=0, le=1)
-    repetition_penalty: float | None = Field(None, gt=0, allow_inf_nan=False)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    logit_bias: dict[int, float] | None = Field(None, description="added to the logit of each token id")
-    allowed_token_ids: list[int] | None = Field(None, min_length=1)
-    min_tokens: int | None = Field(None, ge=0, description="no stop token is drawn before this many tokens")
-    stop: list[str] | None = Field(None, description="texts that end the request, and are cut off")
+    temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="0 is greedy")
+    top_k: int | None = Field(default=None, ge=-1, description="0 and -1 keep all")
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    min_p: float | None = Field(default=None, ge=0, le=1)
+    repetition_penalty: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    logit_bias: dict[int, float] | None = Field(default=None, description="added to the logit of each token id")
+    allowed_token_ids: list[int] | None = Field(default=None, min_length=1)
+    min_tokens: int | None = Field(default=None, ge=0, description="no stop token is drawn before this many tokens")
+    stop: list[str] | None = Field(default=None, description="texts that end the request, and are cut off")
     stop_token_ids: list[int] | None = None
     ignore_eos: bool | None = None
-    max_tokens: int | None = Field(None, ge=1)
-    seed: int | None = Field(None, ge=0, lt=2**63)
-    n: int | None = Field(None, ge=1, le=1024, description="independent answers to one prompt")
-    logprobs: int | None = Field(None, ge=0, description="log probabilities of the token drawn and of the top n")
+    max_tokens: int | None = Field(default=None, ge=1)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    n: int | None = Field(default=None, ge=1, le=1024, description="independent answers to one prompt")
+    logprobs: int | None = Field(
+        default=None, ge=0, description="log probabilities of the token drawn and of the top n"
+    )
     logprobs_mode: Literal["raw", "processed"] | None = None
     extra: dict[str, Any] = Field(default_factory=dict)
 
@@ -103,4 +105,3 @@ class SamplingParams(BaseModel):
     def over(self, defaults: SamplingParams) -> SamplingParams:
         """These parameters, with `defaults` where they say nothing."""
         return SamplingParams.from_flat({**defaults.to_flat(), **self.asked()})
-

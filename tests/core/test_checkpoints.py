@@ -88,7 +88,11 @@ def test_code_in_a_model_folder_is_never_run(copy):
         ("hidden_act", "gelu", "hidden_act 'gelu' (accepted: 'silu')"),
         ("hidden_size", None, "hidden_size must be a whole number"),
         ("hidden_size", 96, "expected ["),
-        ("rope_parameters", {"rope_type": "longrope", "rope_theta": 1e4}, "rotary scaling 'longrope' is not implemented"),
+        (
+            "rope_parameters",
+            {"rope_type": "longrope", "rope_theta": 1e4},
+            "rotary scaling 'longrope' is not implemented",
+        ),
         ("rope_parameters", {"rope_type": "llama3", "rope_theta": 1e4}, "rotary scaling 'llama3' needs 'factor'"),
         ("architectures", ["AcmeForCausalLM"], "no wrapper runs huggingface/AcmeForCausalLM (known: gguf/llama"),
         ("architectures", None, "architectures must name one class (got None)"),

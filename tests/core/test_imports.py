@@ -50,7 +50,9 @@ def imports(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide where things are"
-            yield from ([f"plugtron.{alias.name}" for alias in node.names] if node.module == "plugtron" else [node.module])
+            yield from (
+                [f"plugtron.{alias.name}" for alias in node.names] if node.module == "plugtron" else [node.module]
+            )
 
 
 def layer(name):
@@ -80,10 +82,14 @@ def test_plugins_import_the_core_and_themselves(family):
     for path in (ROOT / "plugins").rglob(f"{family}/*.py"):
         for module in imports(path):
             assert not any(module.startswith(other) for other in FAMILIES if other != family), f"{path}: {module}"
-            assert not any(part.startswith("_") for part in module.split(".") if part != "__future__"), f"{path}: {module}"
+            assert not any(part.startswith("_") for part in module.split(".") if part != "__future__"), (
+                f"{path}: {module}"
+            )
 
 
 def test_files_are_short():
-    sizes = {path: len(path.read_text().splitlines()) for path in [*CORE.rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]}
+    sizes = {
+        path: len(path.read_text().splitlines()) for path in [*CORE.rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
+    }
     assert max(sizes.values()) <= 400
     assert sorted(sizes.values())[len(sizes) // 2] <= 120

@@ -17,11 +17,23 @@ from plugtron.spec import model as spec_model
 
 FROZEN = Path(__file__).parents[1] / "data" / "public_surface.txt"
 RECORDS = [InferenceRequest, InferenceSequence, LogProbs, RequestOutput, Timings, RunInfo, Outcome, plugtron.Component]
-SECTIONS = ["Spec", "ModelSpec", "ParallelSpec", "ComponentRef", "PromptSpec", "PromptFile", "OutputSpec", "PluginsSpec"]
+SECTIONS = [
+    "Spec",
+    "ModelSpec",
+    "ParallelSpec",
+    "ComponentRef",
+    "PromptSpec",
+    "PromptFile",
+    "OutputSpec",
+    "PluginsSpec",
+]
 
 
 def arguments(function):
-    return ", ".join(str(parameter).split(":")[0].split("=")[0].strip() for parameter in inspect.signature(function).parameters.values())
+    return ", ".join(
+        str(parameter).split(":")[0].split("=")[0].strip()
+        for parameter in inspect.signature(function).parameters.values()
+    )
 
 
 def describe(thing):

@@ -51,9 +51,7 @@ prompts: ["hello"]
 def test_five_mistakes_give_five_errors_in_order_without_torch(write):
     path = write(FIVE_MISTAKES)
     script = (
-        "import sys\n"
-        "from plugtron.cli import main\n"
-        "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules\n"
+        "import sys\nfrom plugtron.cli import main\ntry:\n    main()\nfinally:\n    assert 'torch' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", script, "check", path], capture_output=True, text=True)
     assert done.returncode == 2
@@ -96,7 +94,10 @@ def test_lines_in_every_format(name, text, line, write, host):
         ("version: 1\n", "model: is required"),
         ("version: 1\nmodel: {checkpoint: smollm2-135m-instrukt}\n", "Did you mean 'smollm2-135m-instruct'?"),
         ("version: 1\nmodel: {checkpoint: ./nowhere.gguf}\n", "an alias (smollm2-135m-instruct), a path"),
-        ("model: {checkpoint: smollm2-135m-instruct}\nparallel: {pipeline: 2}\n", "parallel.pipeline: must be 1 (got 2)"),
+        (
+            "model: {checkpoint: smollm2-135m-instruct}\nparallel: {pipeline: 2}\n",
+            "parallel.pipeline: must be 1 (got 2)",
+        ),
         ("model: {checkpoint: smollm2-135m-instruct}\nparallel: {tensor: 0}\n", "parallel.tensor: must be at least 1"),
         ("model: {checkpoint: smollm2-135m-instruct, quantization: int4}\n", "model.quantization: "),
         ("model: {checkpoint: smollm2-135m-instruct}\nprompts: 5\n", "prompts: must be a list (got 5)"),
@@ -104,8 +105,14 @@ def test_lines_in_every_format(name, text, line, write, host):
         ("model: {checkpoint: smollm2-135m-instruct}\nprompts: {fil: a}\n", "prompts.fil: no such option"),
         ("model: {checkpoint: smollm2-135m-instruct}\nengine: {name: statik}\n", "Did you mean 'static'?"),
         ("model: {checkpoint: smollm2-135m-instruct}\nengine: {nam: static}\n", "engine.name: is required"),
-        ("model: {checkpoint: smollm2-135m-instruct}\nsamplers: [top_k]\nsampling: {top_p: 0.5}\n", "sampling.top_p: no part"),
-        ("model: {checkpoint: smollm2-135m-instruct}\nsampling: {temperature: 0, n: 2}\n", "sampling: n: 2 answers with"),
+        (
+            "model: {checkpoint: smollm2-135m-instruct}\nsamplers: [top_k]\nsampling: {top_p: 0.5}\n",
+            "sampling.top_p: no part",
+        ),
+        (
+            "model: {checkpoint: smollm2-135m-instruct}\nsampling: {temperature: 0, n: 2}\n",
+            "sampling: n: 2 answers with",
+        ),
         (
             "model: {checkpoint: smollm2-135m-instruct}\nprompts:\n- {prompt: a, sampling: {topk: 1}}\n",
             "run.yaml:3: prompts.0.sampling.topk: no such parameter. Did you mean 'top_k'?",

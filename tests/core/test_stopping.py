@@ -39,7 +39,7 @@ def test_whatever_the_pieces(stops, text, expected):
         results.add((shown, stop))
         assert not any(met in shown for met in stops)
     # Of two stops that begin together, the one that is complete first ends the text; what is shown is the same.
-    assert {shown for shown, _ in results} == {text[: 1] if expected is None else expected[0]}
+    assert {shown for shown, _ in results} == {text[:1] if expected is None else expected[0]}
     if expected is not None:
         assert results == {expected}
 

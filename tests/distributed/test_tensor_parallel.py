@@ -24,7 +24,11 @@ def results(requests):
 
 
 def test_default_model_over_three_ranks(default_model):
-    each = [greedy := GREEDY.model_copy(update={"max_tokens": 24}), SEEDED.model_copy(update={"max_tokens": 24}), greedy]
+    each = [
+        greedy := GREEDY.model_copy(update={"max_tokens": 24}),
+        SEEDED.model_copy(update={"max_tokens": 24}),
+        greedy,
+    ]
     with LLM(default_model, dtype="float32") as one:
         expected = results(one.generate(TEXTS, each))
     with LLM(default_model, dtype="float32", tensor_parallel=3) as three:
@@ -51,7 +55,9 @@ def test_random_models_over_two_ranks(name, random_model):
         assert min(gaps) > 1e-3
     for one_request, two_request in zip(expected[1], found[1], strict=True):
         pairs = zip(one_request.log_probs, two_request.log_probs, strict=True)
-        assert all(abs(left.value - right.value) < 1e-4 and left.top.keys() == right.top.keys() for left, right in pairs)
+        assert all(
+            abs(left.value - right.value) < 1e-4 and left.top.keys() == right.top.keys() for left, right in pairs
+        )
 
 
 def test_key_value_heads_are_replicated(random_model):
@@ -88,7 +94,10 @@ def test_each_rank_reads_and_holds_its_share(random_model):
 def shard_bytes(folder, ranks):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     done = subprocess.run(
-        [*command, str(SUPPORT / "shard_bytes.py"), str(folder), str(ranks)], capture_output=True, text=True, timeout=120
+        [*command, str(SUPPORT / "shard_bytes.py"), str(folder), str(ranks)],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -58,7 +58,14 @@ def test_logits(default_model, transformers_model):
 
 
 def test_tokenizer(default_model, transformers_tokenizer):
-    texts = [*PROMPTS, "naïve café 北京 🙂🙃 12345 \t\n  x", "<|im_start|>user\nhi<|im_end|>\n", "", " ", "a\u0301\u200d"]
+    texts = [
+        *PROMPTS,
+        "naïve café 北京 🙂🙃 12345 \t\n  x",
+        "<|im_start|>user\nhi<|im_end|>\n",
+        "",
+        " ",
+        "a\u0301\u200d",
+    ]
     with LLM(default_model) as llm:
         tokenizer = llm.assembly.parts.tokenizer
         for text in texts:

@@ -42,7 +42,11 @@ def sequence(params, prompt=(1, 4), tokens=()):
 def candidates(rows, logits=None):
     logits = torch.tensor([logits or LOGITS] * len(rows))
     return Candidates(
-        logits=logits, ids=None, slots=torch.tensor(rows), positions=torch.zeros(len(rows), dtype=torch.int64), rows=rows
+        logits=logits,
+        ids=None,
+        slots=torch.tensor(rows),
+        positions=torch.zeros(len(rows), dtype=torch.int64),
+        rows=rows,
     )
 
 
@@ -99,7 +103,7 @@ def test_min_tokens_ends():
 
 @pytest.mark.parametrize("name", STAGES)
 def test_rows_are_independent(name):
-    """A row comes out the same alone, beside one that uses the stage with other values, and beside one that does not."""
+    """A row comes out the same alone, beside one with other values, and beside one that does not use the stage."""
     make, values = STAGES[name]
     others = {"top_k": 4, "top_p": 0.2, "min_p": 0.9, "temperature": 3.0, "min_tokens": 1, "logit_bias": {1: 1.0}}
     others |= {"allowed_token_ids": [0, 1, 2], "repetition_penalty": 1.3}

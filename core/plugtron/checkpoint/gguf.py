@@ -64,8 +64,13 @@ class GGUFReader(CheckpointReader):
     def _header(self) -> GGUFHeader:
         return read_header(self.path)
 
-    @cached_property
+    @property
     def tensors(self) -> Mapping[str, TensorInfo]:
+        """All tensors by name."""
+        return self._tensors
+
+    @cached_property
+    def _tensors(self) -> Mapping[str, TensorInfo]:
         """All tensors by name."""
         size = self.path.stat().st_size
         found = {}
@@ -91,4 +96,3 @@ class GGUFReader(CheckpointReader):
         _, elements, bytes_per_block = _TYPES[tensor.type]
         offset = self._header.data + tensor.offset
         return read_blocks(self.path, offset, info, elements, bytes_per_block, part)
-

@@ -21,9 +21,7 @@ def read_blocks(
 ) -> torch.Tensor:
     """Return `part` of the tensor whose blocks begin at `offset`. Its last axis is made of whole blocks."""
     *rows, width = info.shape
-    blocks = np.memmap(
-        path, dtype=np.uint8, mode="r", offset=offset, shape=(*rows, width // elements, bytes_per_block)
-    )
+    blocks = np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=(*rows, width // elements, bytes_per_block))
     outer, inner = part[: len(rows)], part[len(rows) : len(rows) + 1]
     chosen, rest = _whole_blocks(inner[0] if inner else slice(None), width, elements)
     # One copy, of the selected bytes alone; the map behind it is read-only and torch wants to own its memory.

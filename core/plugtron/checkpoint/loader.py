@@ -42,7 +42,9 @@ def load_weights(decoder: Decoder, layers: range, weight_map: WeightMap, reader:
         parameter, parts = targets[weight.parameter]
         for tensor, part in zip(weight.tensors, parts, strict=True):
             read = reader.read(tensor, part.source)
-            parameter.data[part.target] = (weight.transform(read, tensor) if weight.transform else read).to(parameter.device)
+            parameter.data[part.target] = (weight.transform(read, tensor) if weight.transform else read).to(
+                parameter.device
+            )
 
 
 def _expand(weights: Iterable[Weight], layers: range) -> Iterator[Weight]:

@@ -59,8 +59,13 @@ class SafetensorsReader(CheckpointReader):
             tokenizer=tokenizer,
         )
 
-    @cached_property
+    @property
     def tensors(self) -> Mapping[str, TensorInfo]:
+        """All tensors by name."""
+        return self._tensors
+
+    @cached_property
+    def _tensors(self) -> Mapping[str, TensorInfo]:
         """All tensors by name, from the headers of all files."""
         found: dict[str, TensorInfo] = {}
         for file in self._files():

@@ -85,4 +85,3 @@ def _complain(error: PlugtronError) -> None:
     # Under torchrun every rank meets the same error; one message is enough.
     if os.environ.get("RANK", "0") == "0":
         click.echo(str(error), err=True)
-

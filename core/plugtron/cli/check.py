@@ -20,5 +20,7 @@ __all__ = ["check"]
 def check(spec: Path, overrides: tuple[str, ...], no_plugins: bool, no_plugin: tuple[str, ...]) -> None:
     """Check SPEC: every mistake at once, with its line. Loads no model and downloads nothing."""
     resolved, _ = resolve_file(spec, overrides, no_plugins, no_plugin)
-    missing = "" if resolved.model else f"; {resolved.spec.model.checkpoint} is not here yet, so what it decides is open"
+    missing = (
+        "" if resolved.model else f"; {resolved.spec.model.checkpoint} is not here yet, so what it decides is open"
+    )
     click.echo(f"{spec}: ok{missing}")

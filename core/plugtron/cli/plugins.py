@@ -21,9 +21,7 @@ __all__ = ["plugins"]
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @host_options
 @verbose_option
-def plugins(
-    action: str, name: str | None, as_json: bool, no_plugins: bool, no_plugin: tuple[str, ...]
-) -> None:
+def plugins(action: str, name: str | None, as_json: bool, no_plugins: bool, no_plugin: tuple[str, ...]) -> None:
     """List plugins with their state, or `show NAME`: hooks, components, and the whole traceback of one that failed."""
     host = Host(disable=no_plugin, builtins_only=no_plugins)
     if action == "show":

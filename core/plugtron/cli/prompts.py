@@ -53,9 +53,11 @@ def _read_file(name: str) -> Sequence[PromptSpec]:
             continue
         try:
             value = json.loads(line)
-            prompts.append(PromptSpec.model_validate(value))
         except json.JSONDecodeError as error:
             problems.append(Problem("", f"not JSON: {error.msg}", name, number))
+            continue
+        try:
+            prompts.append(PromptSpec.model_validate(value))
         except ValidationError as error:
             found = messages.describe(error, PromptSpec, value)
             problems += [Problem(".".join(map(str, place)), text, name, number) for place, text in found]

@@ -58,7 +58,10 @@ def to_json(record: Record) -> str:
 
 
 def _batch(
-    assembly: Assembly, requests: Sequence[InferenceRequest], sink: Callable[[str], None], write: Callable[[Record], str]
+    assembly: Assembly,
+    requests: Sequence[InferenceRequest],
+    sink: Callable[[str], None],
+    write: Callable[[Record], str],
 ) -> bool:
     """Run all requests; results are written in order, each as soon as those before it are there."""
     written = 0
@@ -153,5 +156,4 @@ def _sink(output: Path | None) -> Iterator[Callable[[str], None]]:
     except OSError as error:
         raise SpecError(f"output.file: cannot write {output}: {error.strerror}") from None
     with handle:
-        yield lambda line: print(line, file=handle, flush=True)  # noqa: T201 - into the file
-
+        yield lambda line: print(line, file=handle, flush=True)

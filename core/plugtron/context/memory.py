@@ -127,15 +127,15 @@ class MemoryView:
         """What is added to the scores of `decodes`, [D, 1, 1, length]; None when every row sees all there is."""
         lengths = [span.end for span in self.decodes]
         longest = self.decode_length
-        hidden_by_window = window is not None and longest > window
-        if min(lengths) == longest and not hidden_by_window:
+        window = window if window is not None and longest > window else None
+        if min(lengths) == longest and window is None:
             return None
-        key = ("decode", window if hidden_by_window else None, dtype)
+        key = ("decode", window, dtype)
         if key not in self._masks:
             ends = torch.tensor(lengths, device=self.tables.device).view(-1, 1, 1, 1)
             at = torch.arange(longest, device=self.tables.device)
             seen = at < ends
-            if hidden_by_window:
+            if window is not None:
                 seen &= at >= ends - window
             mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
             self._masks[key] = mask.masked_fill_(~seen, float("-inf"))
@@ -143,15 +143,15 @@ class MemoryView:
 
     def chunk_mask(self, span: Span, window: int | None) -> Tensor | None:
         """Which keys each query of a chunk sees, [count, end] bool; None where plain causal order says it all."""
-        hidden_by_window = window is not None and span.end > window
-        if span.start == 0 and not hidden_by_window:
+        window = window if window is not None and span.end > window else None
+        if span.start == 0 and window is None:
             return None
-        key = ("chunk", span, window if hidden_by_window else None)
+        key = ("chunk", span, window)
         if key not in self._masks:
             query = torch.arange(span.start, span.end, device=self.tables.device).unsqueeze(1)
             at = torch.arange(span.end, device=self.tables.device)
             seen = at <= query
-            if hidden_by_window:
+            if window is not None:
                 seen &= at > query - window
             self._masks[key] = seen
         return self._masks[key]

@@ -48,6 +48,4 @@ class StaticInferenceContext(InferenceContext):
     def view(self, plan: StepPlan) -> MemoryView:
         """Describe a step to attention."""
         blocks = [(row.slot + 1,) for row in plan.rows]
-        return MemoryView.of(
-            plan, layers=self._layers, blocks=blocks, block_size=self.max_length, device=self._device
-        )
+        return MemoryView.of(plan, layers=self._layers, blocks=blocks, block_size=self.max_length, device=self._device)

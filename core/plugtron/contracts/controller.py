@@ -116,9 +116,7 @@ class TextGenerationController(ABC):
     def detokenize_generations(self, sequence: InferenceSequence) -> str:
         """Return the text of all that a sequence has generated, computed afresh from its ids."""
 
-    def generate_all_output_tokens_static_batch(
-        self, sequences: Sequence[InferenceSequence]
-    ) -> Iterator[StepResult]:
+    def generate_all_output_tokens_static_batch(self, sequences: Sequence[InferenceSequence]) -> Iterator[StepResult]:
         """Run a fixed batch to its end, a step at a time; a sequence that has ended drops out of the steps."""
         step = 0
         while rows := [self.next_row(sequence) for sequence in sequences if sequence.finish_reason is None]:

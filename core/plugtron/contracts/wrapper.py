@@ -50,9 +50,7 @@ class ModelInfo:
 class Layer(Protocol):
     """One layer of a decoder."""
 
-    def __call__(
-        self, hidden: torch.Tensor, rotation: Rotation, state: LayerState, memory: MemoryView
-    ) -> torch.Tensor:
+    def __call__(self, hidden: torch.Tensor, rotation: Rotation, state: LayerState, memory: MemoryView) -> torch.Tensor:
         """Map hidden states [T, H] to [T, H], reading and writing this layer's `state`."""
         ...
 

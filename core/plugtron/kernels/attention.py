@@ -49,7 +49,8 @@ def _decode(query: Tensor, state: LayerState, memory: MemoryView, scale: float) 
 
 def _chunk(query: Tensor, span: Span, state: LayerState, memory: MemoryView, scale: float) -> Tensor:
     """One row with several tokens. [count, H, D]."""
-    blocks = torch.tensor([span.blocks], device=query.device) if len(span.blocks) > 1 else _only(span.blocks[0])
+    first, *more = span.blocks
+    blocks = torch.tensor([span.blocks], device=query.device) if more else slice(first, first + 1)
     keys = _histories(state.keys, blocks, span.end)
     values = _histories(state.values, blocks, span.end)
     mask = memory.chunk_mask(span, state.window)
@@ -59,10 +60,6 @@ def _chunk(query: Tensor, span: Span, state: LayerState, memory: MemoryView, sca
         enable_gqa=query.shape[1] != keys.shape[1],
     )  # fmt: skip
     return output[0].transpose(0, 1)
-
-
-def _only(block: int) -> slice:
-    return slice(block, block + 1)
 
 
 def _histories(cache: Tensor, blocks: Tensor | slice, length: int) -> Tensor:

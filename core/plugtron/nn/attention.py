@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from plugtron.context.memory import LayerState, MemoryView
 from plugtron.errors import ParallelError
 from plugtron.kernels.attention import attend, write
-from plugtron.context.memory import LayerState, MemoryView
 from plugtron.nn.config import DecoderConfig
 from plugtron.nn.norms import RMSNorm
 from plugtron.nn.rotary import Rotation, rotate

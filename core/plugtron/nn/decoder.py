@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 from torch import Tensor, nn
 
 from plugtron.context.memory import LayerState, MemoryView
@@ -38,16 +41,17 @@ class TransformerDecoder(nn.Module):
     def __init__(self, config: DecoderConfig, layers: range, runtime: Runtime) -> None:
         super().__init__()
         self.embedding = VocabParallelEmbedding(config.vocab_size, config.hidden_size, runtime)
-        self.layers = nn.ModuleList(
-            TransformerLayer(config, runtime, rotates=config.rotates[layer]) for layer in layers
-        )
+        self.stack = nn.ModuleList(TransformerLayer(config, runtime, rotates=config.rotates[layer]) for layer in layers)
         self.final_norm = RMSNorm(config.hidden_size, config.norm_epsilon, runtime)
         self.output = (
-            self.embedding
-            if config.tied
-            else VocabParallelEmbedding(config.vocab_size, config.hidden_size, runtime)
+            self.embedding if config.tied else VocabParallelEmbedding(config.vocab_size, config.hidden_size, runtime)
         )
         self._rotary = Rotary(config.rotary, config.head_dim, runtime.device, runtime.dtype)
+
+    @property
+    def layers(self) -> Sequence[TransformerLayer]:
+        """This rank's layers, in order."""
+        return cast(Sequence[TransformerLayer], self.stack)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Map ids [T] to hidden states [T, H]."""

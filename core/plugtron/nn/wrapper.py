@@ -44,8 +44,7 @@ class DecoderWrapper(ModelWrapper):
             hidden_size=config.hidden_size,
             max_positions=config.max_positions,
             states=tuple(
-                AttentionState(kv_heads=kv_heads, head_dim=config.head_dim, window=window)
-                for window in config.windows
+                AttentionState(kv_heads=kv_heads, head_dim=config.head_dim, window=window) for window in config.windows
             ),
         )
         self._execution: EagerExecution | None = None

@@ -16,6 +16,7 @@ from plugtron.parallel.world import World, join
 
 __all__ = ["Runtime"]
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """The only way to a device or to another rank.
@@ -94,4 +95,8 @@ def _tensor_group(device: torch.device, backend: str) -> dist.ProcessGroup | Non
     own_gpu = device.type == "cuda" and torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if backend == "nccl" and not own_gpu:
         raise ParallelError("parallel.backend nccl: every rank needs a GPU of its own (accepted here: auto, gloo)")
-    return dist.group.WORLD if backend == "gloo" or not own_gpu else dist.new_group(backend="nccl")
+    if backend == "gloo" or not own_gpu:
+        return dist.group.WORLD
+    group = dist.new_group(backend="nccl")
+    assert isinstance(group, dist.ProcessGroup), "every rank is a member"
+    return group

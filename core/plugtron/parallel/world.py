@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage] - documented as public
 
 from plugtron.errors import ParallelError
 from plugtron.parallel.group import Group
@@ -114,7 +115,7 @@ def check_size(world: World, size: int) -> None:
 def follow(arguments: Sequence[str]) -> tuple[World, str]:
     """Join the leader that started this process; return the world and the spec to run."""
     port, rank, size = map(int, arguments)
-    store = dist.TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=_START_LIMIT_S))
+    store = TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=_START_LIMIT_S))
     spec = store.get(_SPEC_KEY).decode()
     store.set(f"plugtron/ready/{rank}", "1")
     dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
@@ -126,13 +127,11 @@ def _lead(size: int, spec: str) -> World:
         raise ParallelError(
             "several ranks are led from a spec: use LLM(tensor_parallel=...) or assemble(spec), or start torchrun"
         )
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
     store.set(_SPEC_KEY, spec)
     command = [sys.executable, "-m", "plugtron.parallel.follower", str(store.port)]
     followers = tuple(
-        subprocess.Popen(
-            [*command, str(rank), str(size)], env=_environment(rank, size), stdin=subprocess.DEVNULL
-        )
+        subprocess.Popen([*command, str(rank), str(size)], env=_environment(rank, size), stdin=subprocess.DEVNULL)
         for rank in range(1, size)
     )
     try:
@@ -154,7 +153,7 @@ def _environment(rank: int, size: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": threads, **os.environ, **local}
 
 
-def _await(store: dist.TCPStore, followers: Sequence[subprocess.Popen[bytes]]) -> None:
+def _await(store: TCPStore, followers: Sequence[subprocess.Popen[bytes]]) -> None:
     """Wait until every follower has reported, but no longer than each of them lives."""
     deadline = time.monotonic() + _START_LIMIT_S
     waiting = dict(enumerate(followers, start=1))

@@ -54,13 +54,13 @@ class ModelSpec(_Section):
     checkpoint: str
     wrapper: ComponentRef = ComponentRef(name="auto")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    quantization: None = Field(None, description="weights as the checkpoint's dtype says; nothing else yet")
+    quantization: None = Field(default=None, description="weights as the checkpoint's dtype says; nothing else yet")
 
 
 class ParallelSpec(_Section):
     """How many ranks share the model. Pipeline and data parallelism are not there yet."""
 
-    tensor: int = Field(1, ge=1)
+    tensor: int = Field(default=1, ge=1)
     pipeline: Literal[1] = 1
     data: Literal[1] = 1
     backend: Literal["auto", "gloo", "nccl"] = "auto"
@@ -127,13 +127,13 @@ class Spec(_Section):
     version: Literal[1] = 1
     model: ModelSpec
     tokenizer: ComponentRef = ComponentRef(name="auto")
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda)$", description="auto, cpu or cuda")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda)$", description="auto, cpu or cuda")
     parallel: ParallelSpec = ParallelSpec()
     engine: ComponentRef = ComponentRef(name="static")
     controller: ComponentRef = ComponentRef(name="text_generation")
     samplers: list[ComponentRef] = Field(default_factory=lambda: [ComponentRef(name="default")])
     sampling: dict[str, Any] = Field(default_factory=dict)
-    seed: int | None = Field(None, ge=0, lt=2**63)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
     prompts: Prompts = Field(default_factory=list)
     output: OutputSpec | None = None
     plugins: PluginsSpec = PluginsSpec()

@@ -56,24 +56,29 @@ def _is_component(place: Place) -> bool:
     return place in _COMPONENT_PLACES or (len(place) == 2 and place[0] == "samplers")
 
 
-def _put(values: Any, place: Place, value: Any, path: str) -> None:
+def _put(values: dict[str, Any], place: Place, value: Any, path: str) -> None:
+    owner: Any = values
     for depth, part in enumerate(place[:-1]):
-        here = place[: depth + 1]
-        if isinstance(values, list):
-            inside = values[part] if isinstance(part, int) and part < len(values) else None
-        else:
-            inside = values.setdefault(part, {})
-        if isinstance(inside, str) and _is_component(here):
-            inside = values[part] = {"name": inside}
-        if inside == {} and here in _COMPONENT_PLACES:
-            inside.update(name=_default_name(here))
-        if not isinstance(inside, dict | list):
-            raise SpecError([Problem(path, f"{'.'.join(map(str, here))} has no inside", "--set")])
-        values = inside
-    last = place[-1]
-    if isinstance(values, list) and not (isinstance(last, int) and last < len(values)):
-        raise SpecError([Problem(path, f"no entry {last!r} in a list of {len(values)}", "--set")])
-    values[last] = value
+        owner = _inside(owner, part, place[: depth + 1], path)
+    last: Any = place[-1]
+    if isinstance(owner, list) and not (isinstance(last, int) and last < len(owner)):
+        raise SpecError([Problem(path, f"no entry {last!r} in a list of {len(owner)}", "--set")])
+    owner[last] = value
+
+
+def _inside(owner: Any, part: Any, here: Place, path: str) -> dict[str, Any] | list[Any]:
+    """Step into a part of a mapping or list, opening up a component that is written as a bare name or not at all."""
+    if isinstance(owner, list):
+        inside = owner[part] if isinstance(part, int) and part < len(owner) else None
+    else:
+        inside = owner.get(part)
+        if inside is None:
+            inside = owner[part] = {"name": _default_name(here)} if here in _COMPONENT_PLACES else {}
+    if isinstance(inside, str) and _is_component(here):
+        inside = owner[part] = {"name": inside}
+    if not isinstance(inside, dict | list):
+        raise SpecError([Problem(path, f"{'.'.join(map(str, here))} has no inside", "--set")])
+    return inside
 
 
 def _default_name(place: Place) -> str:

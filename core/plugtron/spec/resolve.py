@@ -206,7 +206,7 @@ class _Resolver:
 
     def _read_headers(self, path: Path, place: Place) -> None:
         for offer in self.host.registry.offers(Kind.CHECKPOINT):
-            description = offer.load().describe(path)  # pyright: ignore[reportAttributeAccessIssue] - checked by kind
+            description = offer.load().describe(path)
             if description is None:
                 continue
             if self.reader is not None:

@@ -42,7 +42,7 @@ def json_schema(registry: Registry) -> dict[str, Any]:
 def _choice(offers: Sequence[Offer], *words: str) -> dict[str, Any]:
     # anyOf, not oneOf: two distributions may offer one name with equal options.
     names = [*words, *sorted({offer.name for offer in offers} | {offer.qualified for offer in offers})]
-    forms = [{"enum": names}]
+    forms: list[dict[str, Any]] = [{"enum": names}]
     for offer in offers:
         options = offer.component.options.model_json_schema()
         forms.append(

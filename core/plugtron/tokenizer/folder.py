@@ -40,9 +40,7 @@ def read_special_tokens(folder: Path) -> SpecialTokens:
         eos_ids=tuple(sorted(ends)),
         add_bos=config.get("add_bos_token"),
         chat_template=_chat_template(folder, config.get("chat_template")),
-        added={
-            int(token): str(_content(entry)) for token, entry in (config.get("added_tokens_decoder") or {}).items()
-        },
+        added={int(token): str(_content(entry)) for token, entry in (config.get("added_tokens_decoder") or {}).items()},
     )
 
 

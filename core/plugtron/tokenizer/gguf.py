@@ -75,20 +75,20 @@ def _byte_level_bpe(metadata: dict[str, Any], path: Path) -> Tokenizer:
     splits = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in PATTERNS[name]]
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )  # pyright: ignore[reportAttributeAccessIssue] - the stubs declare no setter
-    backend.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue] - the stubs declare no setter
+    )
+    backend.decoder = decoders.ByteLevel()
     added = [(tokens[index], kind) for index, kind in enumerate(kinds) if kind in (CONTROL, USER_DEFINED)]
     backend.add_special_tokens([AddedToken(t, special=True, normalized=False) for t, k in added if k == CONTROL])
     backend.add_tokens([AddedToken(t, normalized=False) for t, k in added if k == USER_DEFINED])
-    bos = _get(metadata, "bos_token_id")
+    bos: int | None = _get(metadata, "bos_token_id")
     # Files of Llama 3 leave the flag out and mean yes, as llama.cpp knows.
-    wants_bos = _get(metadata, "add_bos_token", name in _IGNORE_MERGES) and bos is not None
+    wants_bos = _get(metadata, "add_bos_token", name in _IGNORE_MERGES)
     return GGUFTokenizer(
         backend,
         byte_level=True,
         bos_id=bos,
         eos_ids=_eos_ids(metadata),
-        prefix=[bos] if wants_bos else [],
+        prefix=[bos] if wants_bos and bos is not None else [],
         chat_template=metadata.get("tokenizer.chat_template"),
     )
 

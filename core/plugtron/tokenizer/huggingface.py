@@ -32,7 +32,7 @@ class HuggingFaceTokenizer(LibraryTokenizer):
         """Build from a folder.
 
         Raises:
-            TokenizerError: there is no tokenizer.json, or it is of a kind that text cannot be rebuilt from byte by byte.
+            TokenizerError: there is no tokenizer.json, or of a kind that text cannot be rebuilt from.
         """
         file = folder / "tokenizer.json"
         try:

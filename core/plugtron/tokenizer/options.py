@@ -16,7 +16,7 @@ __all__ = ["PathOptions", "tokenizer_path"]
 class PathOptions(Options):
     """Where the tokenizer is; by default with the checkpoint."""
 
-    path: str | None = Field(None, description="a file or its folder")
+    path: str | None = Field(default=None, description="a file or its folder")
 
 
 def tokenizer_path(parts: Parts, options: PathOptions, name: str) -> Path:

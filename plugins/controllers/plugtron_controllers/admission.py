@@ -68,9 +68,7 @@ def _tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:
     return tokenizer
 
 
-def _check_consumed(
-    params: SamplingParams, controller: TextGenerationController, samplers: Sequence[Sampler]
-) -> None:
+def _check_consumed(params: SamplingParams, controller: TextGenerationController, samplers: Sequence[Sampler]) -> None:
     consumed = {name for part in (controller, *samplers) for name in part.params.model_fields}
     for name in params.asked():
         if name in consumed or (name == "temperature" and params.greedy):

@@ -33,7 +33,7 @@ def draw(candidates: Candidates, seeds: Tensor, greedy: Tensor, *, all_greedy: b
 
 
 def log_probabilities(candidates: Candidates, row: int, token: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the log probability of `token` [] in a row, and ids [K] and log probabilities [K] of the K = `top` best."""
+    """Return log probabilities in a row: of `token`, [], and ids and values of the `top` best, [K] each."""
     values = candidates.logits[row].log_softmax(dim=0)
     ids = None if candidates.ids is None else candidates.ids[row]
     place = token if ids is None else (ids == token).nonzero()[0, 0]

@@ -196,4 +196,3 @@ class SimpleTextGenerationController(TextGenerationController):
                 finish_reason=sequence.finish_reason,
             )
         )
-

@@ -43,9 +43,7 @@ class StaticEngine(Engine):
                 "of this model"
             )
         self.controller = controller
-        self.context = StaticInferenceContext(
-            info, controller.runtime, slots=options.max_batch_size, max_length=limit
-        )
+        self.context = StaticInferenceContext(info, controller.runtime, slots=options.max_batch_size, max_length=limit)
         controller.prep_for_inference(self.context)
         self._scheduler = Scheduler(options.max_batch_size)
         self._intake = Intake(controller, self._scheduler, seed=seed, limit=limit)

@@ -49,6 +49,4 @@ class MinP(Sampler):
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what lies too far below the maximum."""
         threshold = candidates.logits.amax(dim=1, keepdim=True) + self._values.take(candidates.slots, candidates.rows)
-        return replace(
-            candidates, logits=candidates.logits.masked_fill(candidates.logits < threshold, float("-inf"))
-        )
+        return replace(candidates, logits=candidates.logits.masked_fill(candidates.logits < threshold, float("-inf")))

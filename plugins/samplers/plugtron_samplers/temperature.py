@@ -46,6 +46,4 @@ class Temperature(Sampler):
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Divide; by 1 for rows that do not use it."""
-        return replace(
-            candidates, logits=candidates.logits / self._values.take(candidates.slots, candidates.rows)
-        )
+        return replace(candidates, logits=candidates.logits / self._values.take(candidates.slots, candidates.rows))

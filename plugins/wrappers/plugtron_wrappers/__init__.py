@@ -28,8 +28,6 @@ def plugtron_wrappers() -> list[Component]:
             options=LlamaOptions,
             summary="Llama, and what is Llama in all but name: Mistral, Qwen2, Qwen2.5, Qwen3, SmolLM, Yi, TinyLlama",
             needs=frozenset({Need.CHECKPOINT}),
-            provides=frozenset(
-                {f"huggingface/{name}" for name in _HUGGINGFACE} | {f"gguf/{name}" for name in _GGUF}
-            ),
+            provides=frozenset({f"huggingface/{name}" for name in _HUGGINGFACE} | {f"gguf/{name}" for name in _GGUF}),
         )
     ]

@@ -64,7 +64,7 @@ def config_from_gguf(model: ModelDescription, checkpoint: CheckpointReader) -> D
         raise CheckpointError(f"{model.path}: rotary over part of a head is not implemented")
     if "token_embd.weight" not in shapes:
         raise CheckpointError(f"{model.path}: tensor token_embd.weight is missing")
-    interval = _NO_ROPE_INTERVAL.get(model.architecture, layers + 1)
+    interval = _NO_ROPE_INTERVAL.get(model.architecture) or layers + 1
     return DecoderConfig(
         vocab_size=shapes["token_embd.weight"][0],
         hidden_size=hidden,

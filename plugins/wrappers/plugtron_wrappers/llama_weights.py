@@ -64,14 +64,14 @@ def _layers(config: DecoderConfig, column: int, prefix: str) -> Iterator[Weight]
     for entry in _LINEARS:
         for kind in ("weight", "bias") if biased[entry[0]] else ("weight",):
             tensors = tuple(f"{prefix}{name}.{kind}" for name in entry[column])
-            yield Weight(parameter=f"layers.{{layer}}.{entry[0]}.{kind}", tensors=tensors)
+            yield Weight(parameter=f"stack.{{layer}}.{entry[0]}.{kind}", tensors=tensors)
     for entry in (*_NORMS, *(_QK_NORMS if config.qk_norm else ())):
-        yield Weight(parameter=f"layers.{{layer}}.{entry[0]}.weight", tensors=(f"{prefix}{entry[column]}.weight",))
+        yield Weight(parameter=f"stack.{{layer}}.{entry[0]}.weight", tensors=(f"{prefix}{entry[column]}.weight",))
 
 
 def _pairs_to_halves(weight: Weight, head_dim: int) -> Weight:
     """Undo llama.cpp's order of query and key rows; values keep theirs."""
-    if not weight.parameter.startswith("layers.{layer}.attention.qkv"):
+    if not weight.parameter.startswith("stack.{layer}.attention.qkv"):
         return weight
 
     def reorder(rows: Tensor, tensor: str) -> Tensor:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from plugtron.lazy import loader
 
 if TYPE_CHECKING:
     from plugtron.assembly import assemble
-    from plugtron.component import Component, Kind, Need, Options, Params
+    from plugtron.component import Component, Kind, Need
     from plugtron.errors import PlugtronError, Problem
     from plugtron.hooks import hookimpl
     from plugtron.llm import LLM
+    from plugtron.options import Options, Params
     from plugtron.sampling_params import SamplingParams
     from plugtron.spec.model import Spec
 
@@ -34,8 +37,8 @@ _HOMES = {
     "Component": "plugtron.component",
     "Kind": "plugtron.component",
     "Need": "plugtron.component",
-    "Options": "plugtron.component",
-    "Params": "plugtron.component",
+    "Options": "plugtron.options",
+    "Params": "plugtron.options",
     "PlugtronError": "plugtron.errors",
     "Problem": "plugtron.errors",
     "SamplingParams": "plugtron.sampling_params",
@@ -45,13 +48,4 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("plugtron")
-    if name in _HOMES:
-        from importlib import import_module
-
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'plugtron' has no attribute {name!r}")
+__getattr__ = loader(__name__, _HOMES)

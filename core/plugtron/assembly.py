@@ -210,10 +210,10 @@ def _assemble(chosen: ResolvedComponent, parts: Parts) -> Any:
     """Import a component's class and let it build itself."""
     target = chosen.offer.load()
     component = chosen.offer.component
-    declared = getattr(target, "params", None)
-    if component.params is not None and declared is not component.params:
+    announced, declared = component.params_model(), getattr(target, "params", None)
+    if announced is not None and declared is not announced:
         raise PluginError(
-            f"{chosen.offer.kind} {chosen.offer.name!r} ({chosen.offer.distribution}): its component declares "
-            f"{component.params.__name__}, its class {getattr(declared, '__name__', declared)!r}: they must be one"
+            f"{chosen.offer.kind} {chosen.offer.name!r} ({chosen.offer.distribution}): its component announces "
+            f"{announced.__name__}, its class {getattr(declared, '__name__', declared)!r}: they must be one"
         )
     return target.assemble(parts, chosen.options)

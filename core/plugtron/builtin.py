@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from plugtron.component import Component
 from plugtron.hooks import hookimpl
-from plugtron.tokenizer.options import PathOptions
 
 __all__ = ["plugtron_checkpoints", "plugtron_tokenizers"]
 
@@ -33,21 +32,21 @@ def plugtron_tokenizers() -> list[Component]:
         Component(
             name="huggingface",
             target="plugtron.tokenizer.huggingface:HuggingFaceTokenizer",
-            options=PathOptions,
+            options="plugtron.tokenizer.options:PathOptions",
             summary="tokenizer.json of a Hugging Face folder",
             provides=frozenset({"tokenizer.json"}),
         ),
         Component(
             name="gguf",
             target="plugtron.tokenizer.gguf:GGUFTokenizer",
-            options=PathOptions,
+            options="plugtron.tokenizer.options:PathOptions",
             summary="the tokenizer inside a GGUF file, kinds gpt2 and llama",
             provides=frozenset({"gguf"}),
         ),
         Component(
             name="sentencepiece",
             target="plugtron.tokenizer.sentencepiece:SentencePieceTokenizer",
-            options=PathOptions,
+            options="plugtron.tokenizer.options:PathOptions",
             summary="a sentencepiece .model file",
             provides=frozenset({"tokenizer.model"}),
         ),

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from plugtron.lazy import load_target
 
-__all__ = ["Component", "Kind", "Need", "Options", "Params"]
+if TYPE_CHECKING:
+    from plugtron.options import Options, Params
+
+__all__ = ["Component", "Kind", "Need"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -35,36 +39,22 @@ class Need(StrEnum):
     CONTROLLER = "controller"
 
 
-class Options(BaseModel):
-    """Base of a component's options: they belong to the run and stand under `options` in the spec.
-
-    The module of a subclass must import without torch, because specs are checked without it.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Params(BaseModel):
-    """Base of a sampler's parameters: they belong to a request. Every field defaults to None, "not asked for"."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Component:
     """One part on offer.
 
-    `target` ("package.module:Class") is imported only when a spec uses the component. `needs` are the parts that
-    must exist first, `provides` what `auto` looks for (a wrapper lists "format/Architecture" names).
+    `target` ("package.module:Class") is imported only when a spec uses the component. `options` and `params` are
+    pydantic models, or their targets, which keeps pydantic out of listing plugins. `needs` are the parts that must
+    exist first, `provides` what `auto` looks for (a wrapper lists "format/Architecture" names).
 
     Raises:
-        ValueError: the name or the target is not well formed, or a parameter has no default.
+        ValueError: the name or a target is not well formed.
     """
 
     name: str
     target: str
-    options: type[Options] = Options
-    params: type[Params] | None = None
+    options: type[Options] | str = "plugtron.options:Options"
+    params: type[Params] | str | None = None
     summary: str = ""
     needs: frozenset[Need] = frozenset()
     provides: frozenset[str] = frozenset()
@@ -73,8 +63,22 @@ class Component:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"component name {self.name!r}: accepted are lower-case letters, digits and _")
-        if not _TARGET.fullmatch(self.target):
-            raise ValueError(f"component {self.name!r}: target {self.target!r} is not 'package.module:Class'")
-        for name, field in (self.params.model_fields if self.params else {}).items():
+        for target in (self.target, self.options, self.params):
+            if isinstance(target, str) and not _TARGET.fullmatch(target):
+                raise ValueError(f"component {self.name!r}: target {target!r} is not 'package.module:Class'")
+
+    def options_model(self) -> type[Options]:
+        """The model of the options."""
+        return load_target(self.options) if isinstance(self.options, str) else self.options
+
+    def params_model(self) -> type[Params] | None:
+        """The model of the per-request parameters; None when the component takes none.
+
+        Raises:
+            ValueError: a parameter has no default, so that no request could leave it out.
+        """
+        model = load_target(self.params) if isinstance(self.params, str) else self.params
+        for name, field in (model.model_fields if model else {}).items():
             if field.is_required():
                 raise ValueError(f"component {self.name!r}: parameter {name!r} must have a default (None: not asked)")
+        return model

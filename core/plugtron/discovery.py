@@ -15,8 +15,8 @@ from types import ModuleType
 import pluggy
 
 from plugtron import hooks
+from plugtron.api_version import API_VERSION
 from plugtron.component import Component, Kind
-from plugtron.contracts.version import API_VERSION
 from plugtron.errors import suggestion
 from plugtron.registry import Offer
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import import_module
 
 from plugtron.component import Component, Kind
 from plugtron.errors import PluginError, suggestion
+from plugtron.lazy import load_target
 
 __all__ = ["Offer", "Registry", "UnknownName"]
 
@@ -38,9 +38,8 @@ class Offer:
         Raises:
             PluginError: the import fails; the text has the cause and the component's install hint.
         """
-        module, _, attribute = self.component.target.partition(":")
         try:
-            return getattr(import_module(module), attribute)
+            return load_target(self.component.target)
         except Exception as error:
             hint = f"; {self.component.install_hint}" if self.component.install_hint else ""
             raise PluginError(

@@ -10,8 +10,8 @@ CORE = ROOT / "core" / "plugtron"
 
 #: From the bottom up. A module may import from its own layer and from those below.
 LAYERS = [
-    {"errors"},
-    {"component", "messages", "progress", "run"},
+    {"errors", "lazy", "api_version"},
+    {"component", "options", "messages", "progress", "run"},
     {"sampling_params", "request"},
     {"hooks", "contracts", "events", "scheduler"},
     {"registry"},

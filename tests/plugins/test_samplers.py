@@ -135,5 +135,5 @@ def test_stages_take_narrowed_candidates(name):
 def test_components_declare_what_their_classes_consume():
     for offer in Host(builtins_only=True).registry.offers(Kind.SAMPLER):
         target = offer.load()
-        assert target.params is offer.component.params
+        assert target.params is offer.component.params_model()
         assert set(target.params.model_fields) <= set(SamplingParams.standard_names())

@@ -24,7 +24,7 @@ class CountingReader(SafetensorsReader):
 def main(folder, ranks):
     runtime = Runtime.create(tensor=ranks)
     reader = CountingReader(folder)
-    wrapper = LlamaWrapper(runtime, SafetensorsReader.describe(folder), reader)
+    wrapper = LlamaWrapper(runtime, reader)
     context = StaticInferenceContext(wrapper.info, runtime, slots=1, max_length=8)
     wrapper.prep_model_for_inference(context)
     decoder = wrapper._execution._decoder

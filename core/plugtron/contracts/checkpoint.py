@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plugtron.errors import CheckpointError
+
 if TYPE_CHECKING:
     import torch
 
@@ -48,6 +50,18 @@ class CheckpointReader(ABC):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @property
+    def model(self) -> ModelDescription:
+        """What `describe` says of this checkpoint.
+
+        Raises:
+            CheckpointError: it is not in this reader's format.
+        """
+        description = self.describe(self.path)
+        if description is None:
+            raise CheckpointError(f"{self.path} is not what {type(self).__name__} reads")
+        return description
 
     @classmethod
     @abstractmethod

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from plugtron.component import Options, Params
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.step import Row, StepPlan, StepResult
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.contracts.wrapper import ModelInfo
+from plugtron.options import Options, Params
 from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, Prompt, RequestOutput
 from plugtron.sampling_params import SamplingParams
 

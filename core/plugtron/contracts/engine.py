@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
-from plugtron.component import Options
 from plugtron.contracts.parts import Parts
+from plugtron.options import Options
 from plugtron.request import InferenceRequest, Prompt, RequestOutput
 from plugtron.sampling_params import SamplingParams
 

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from plugtron.component import Options, Params
 from plugtron.contracts.parts import Parts
+from plugtron.options import Options, Params
 from plugtron.request import InferenceRequest, InferenceSequence
 from plugtron.sampling_params import SamplingParams
 

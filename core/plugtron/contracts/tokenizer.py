@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from plugtron.component import Options
 from plugtron.contracts.detokenizer import ByteDetokenizer, Detokenizer
 from plugtron.contracts.parts import Parts
+from plugtron.options import Options
 
 __all__ = ["Tokenizer"]
 

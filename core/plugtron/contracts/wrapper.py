@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from plugtron.component import Options
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.weights import WeightMap
+from plugtron.options import Options
 
 if TYPE_CHECKING:
     import torch

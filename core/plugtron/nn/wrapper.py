@@ -29,7 +29,7 @@ class DecoderWrapper(ModelWrapper):
     """
 
     def __init__(
-        self, runtime: Runtime, model: ModelDescription, checkpoint: CheckpointReader, config: DecoderConfig
+        self, runtime: Runtime, checkpoint: CheckpointReader, model: ModelDescription, config: DecoderConfig
     ) -> None:
         self.runtime = runtime
         self.model = model

@@ -22,7 +22,7 @@ def check_parameters(source: Source, components: Sequence[Component], *, complet
     Unless the components are `complete`, one that is missing may be what knows or consumes a parameter; then only
     what is surely wrong is reported.
     """
-    models = [component.params for component in components if component.params is not None]
+    models = [model for component in components if (model := component.params_model()) is not None]
     return [
         problem for place, values in _sections(source) for problem in _check(source, place, values, models, complete)
     ]

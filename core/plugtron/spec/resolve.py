@@ -14,11 +14,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from plugtron import messages
-from plugtron.component import Kind, Options
+from plugtron.component import Kind
 from plugtron.contracts.checkpoint import ModelDescription
 from plugtron.errors import CheckpointError, PluginError, Problem, SpecError
 from plugtron.host import Host
 from plugtron.models import locate
+from plugtron.options import Options
 from plugtron.registry import Offer, UnknownName
 from plugtron.spec.load import Place, Source
 from plugtron.spec.model import DEFAULT_CHAIN, ComponentRef, Spec
@@ -151,10 +152,11 @@ class _Resolver:
         offer = self._automatic(kind, place) if ref.name == AUTO else self._named(kind, place, ref.name)
         if offer is None:
             return
+        model = offer.component.options_model()
         try:
-            options = offer.component.options.model_validate(ref.options)
+            options = model.model_validate(ref.options)
         except ValidationError as error:
-            self._report(offer.component.options, error, ref.options, (*place, "options"))
+            self._report(model, error, ref.options, (*place, "options"))
             return
         self.components.append(ResolvedComponent(place=place, offer=offer, options=options))
 

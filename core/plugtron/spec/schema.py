@@ -44,7 +44,7 @@ def _choice(offers: Sequence[Offer], *words: str) -> dict[str, Any]:
     names = [*words, *sorted({offer.name for offer in offers} | {offer.qualified for offer in offers})]
     forms: list[dict[str, Any]] = [{"enum": names}]
     for offer in offers:
-        options = offer.component.options.model_json_schema()
+        options = offer.component.options_model().model_json_schema()
         forms.append(
             {
                 "type": "object",
@@ -62,7 +62,8 @@ def _sampling(registry: Registry) -> dict[str, Any]:
     schema = SamplingParams.model_json_schema()
     schema["properties"].pop("extra")
     for offer in registry.offers():
-        if offer.component.params is not None:
-            own = offer.component.params.model_json_schema().get("properties", {})
+        params = offer.component.params_model()
+        if params is not None:
+            own = params.model_json_schema().get("properties", {})
             schema["properties"] = {**own, **schema["properties"]}
     return schema

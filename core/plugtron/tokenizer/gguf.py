@@ -9,10 +9,10 @@ from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from plugtron.checkpoint.gguf_header import read_header
-from plugtron.component import Options
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import TokenizerError
+from plugtron.options import Options
 from plugtron.tokenizer.bpe import LibraryTokenizer
 from plugtron.tokenizer.options import PathOptions, tokenizer_path
 from plugtron.tokenizer.pre_tokenizers import PATTERNS

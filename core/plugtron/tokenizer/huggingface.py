@@ -8,9 +8,9 @@ from typing import Any
 
 from tokenizers import Tokenizer as Backend
 
-from plugtron.component import Options
 from plugtron.contracts.parts import Parts
 from plugtron.errors import TokenizerError
+from plugtron.options import Options
 from plugtron.tokenizer.bpe import LibraryTokenizer
 from plugtron.tokenizer.folder import SpecialTokens, read_special_tokens
 from plugtron.tokenizer.options import PathOptions, tokenizer_path

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from plugtron.component import Options
 from plugtron.contracts.parts import Parts
 from plugtron.errors import TokenizerError
+from plugtron.options import Options
 
 __all__ = ["PathOptions", "tokenizer_path"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
 
-from plugtron.component import Options
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import TokenizerError
+from plugtron.options import Options
 from plugtron.tokenizer.bpe import piece_bytes
 from plugtron.tokenizer.folder import read_special_tokens
 from plugtron.tokenizer.options import PathOptions, tokenizer_path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from plugtron.component import Component, Need
 from plugtron.hooks import hookimpl
-from plugtron_controllers.params import GenerationParams
 
 __all__ = ["plugtron_controllers"]
 
@@ -16,7 +15,7 @@ def plugtron_controllers() -> list[Component]:
         Component(
             name="text_generation",
             target="plugtron_controllers.text_generation:SimpleTextGenerationController",
-            params=GenerationParams,
+            params="plugtron_controllers.params:GenerationParams",
             summary="one token per sequence and step, with stop conditions, log probabilities and streaming text",
             needs=frozenset({Need.WRAPPER, Need.TOKENIZER, Need.SAMPLERS}),
         )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 
-from plugtron.component import Options
 from plugtron.context.base import InferenceContext
 from plugtron.contracts.controller import PendingStep, TextGenerationController
 from plugtron.contracts.parts import Parts
@@ -14,6 +13,7 @@ from plugtron.contracts.sampler import Candidates, Sampler
 from plugtron.contracts.step import Row, RowResult, StepBatch, StepPlan, StepResult
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.contracts.wrapper import ModelWrapper
+from plugtron.options import Options
 from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, Prompt, RequestOutput
 from plugtron.sampling_params import SamplingParams
 from plugtron_controllers.admission import check_request, tokenize

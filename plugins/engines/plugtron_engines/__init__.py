@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from plugtron.component import Component, Need
 from plugtron.hooks import hookimpl
-from plugtron_engines.options import StaticOptions
 
 __all__ = ["plugtron_engines"]
 
@@ -16,7 +15,7 @@ def plugtron_engines() -> list[Component]:
         Component(
             name="static",
             target="plugtron_engines.static:StaticEngine",
-            options=StaticOptions,
+            options="plugtron_engines.options:StaticOptions",
             summary="one batch after the other; a sequence that ends drops out of the steps",
             needs=frozenset({Need.CONTROLLER}),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from plugtron.component import Options
+from plugtron.options import Options
 
 __all__ = ["StaticOptions"]
 

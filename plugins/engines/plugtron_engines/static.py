@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from plugtron.component import Options
 from plugtron.context.static import StaticInferenceContext
 from plugtron.contracts.controller import TextGenerationController
 from plugtron.contracts.engine import Engine
@@ -12,6 +11,7 @@ from plugtron.contracts.parts import Parts
 from plugtron.contracts.step import StepResult
 from plugtron.errors import SpecError
 from plugtron.intake import Intake
+from plugtron.options import Options
 from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, RequestOutput
 from plugtron.scheduler import Scheduler
 from plugtron_engines.options import StaticOptions

@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from plugtron.component import Options
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.sampler import Candidates, Sampler
+from plugtron.options import Options
 from plugtron.request import InferenceRequest, InferenceSequence
 from plugtron_samplers.params import LogitBiasParams
 from plugtron_samplers.vocabulary import check_ids

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import torch
 
-from plugtron.component import Options
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.sampler import Candidates, Sampler
+from plugtron.options import Options
 from plugtron.request import InferenceSequence
 from plugtron.sampling_params import SamplingParams
 from plugtron_samplers.params import MinPParams

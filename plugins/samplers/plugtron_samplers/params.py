@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plugtron.component import Params
+from plugtron.options import Params
 
 __all__ = [
     "AllowedTokensParams",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from plugtron.component import Component, Need
 from plugtron.hooks import hookimpl
-from plugtron_wrappers.options import LlamaOptions
 
 __all__ = ["plugtron_wrappers"]
 
@@ -25,7 +24,7 @@ def plugtron_wrappers() -> list[Component]:
         Component(
             name="llama",
             target="plugtron_wrappers.llama:LlamaWrapper",
-            options=LlamaOptions,
+            options="plugtron_wrappers.options:LlamaOptions",
             summary="Llama, and what is Llama in all but name: Mistral, Qwen2, Qwen2.5, Qwen3, SmolLM, Yi, TinyLlama",
             needs=frozenset({Need.CHECKPOINT}),
             provides=frozenset({f"huggingface/{name}" for name in _HUGGINGFACE} | {f"gguf/{name}" for name in _GGUF}),

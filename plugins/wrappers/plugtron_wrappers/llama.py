@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from plugtron.component import Options
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.weights import WeightMap
 from plugtron.nn import DecoderConfig, DecoderWrapper, TransformerDecoder
+from plugtron.options import Options
 from plugtron.parallel.runtime import Runtime
 from plugtron_wrappers.gguf_config import config_from_gguf
 from plugtron_wrappers.huggingface_config import config_from_huggingface
@@ -27,19 +27,20 @@ class LlamaWrapper(DecoderWrapper):
     def __init__(
         self,
         runtime: Runtime,
-        model: ModelDescription,
         checkpoint: CheckpointReader,
         options: LlamaOptions | None = None,
+        *,
+        model: ModelDescription | None = None,
     ) -> None:
-        super().__init__(runtime, model, checkpoint, _configuration(model, checkpoint, options or LlamaOptions()))
+        model = model or checkpoint.model
+        super().__init__(runtime, checkpoint, model, _configuration(model, checkpoint, options or LlamaOptions()))
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> LlamaWrapper:
         """Build from a spec."""
         assert isinstance(options, LlamaOptions)
-        assert parts.model is not None
         assert parts.checkpoint is not None
-        return cls(parts.runtime, parts.model, parts.checkpoint, options)
+        return cls(parts.runtime, parts.checkpoint, options, model=parts.model)
 
     def build(self, layers: range) -> TransformerDecoder:
         """Return the decoder with these layers."""

@@ -36,7 +36,7 @@ def transformers_run() -> Run:
 
     def run(prompts: list[list[int]], tokens: int) -> object:
         ids = torch.tensor(prompts)
-        return model.generate(
+        return model.generate(  # pyright: ignore[reportAttributeAccessIssue] - its mixin's types contradict themselves
             ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=tokens,

@@ -21,6 +21,9 @@ def read_blocks(
 ) -> torch.Tensor:
     """Return `part` of the tensor whose blocks begin at `offset`. Its last axis is made of whole blocks."""
     *rows, width = info.shape
+    shape = [len(range(*wanted.indices(size))) for wanted, size in zip(part, info.shape, strict=False)]
+    if 0 in shape:
+        return torch.empty([*shape, *info.shape[len(shape) :]], dtype=_PLAIN.get(info.dtype, torch.float32))
     blocks = np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=(*rows, width // elements, bytes_per_block))
     outer, inner = part[: len(rows)], part[len(rows) : len(rows) + 1]
     chosen, rest = _whole_blocks(inner[0] if inner else slice(None), width, elements)

@@ -20,8 +20,10 @@ __all__ = ["load_weights"]
 _SHOWN = 6
 
 
-def load_weights(decoder: Decoder, layers: range, weight_map: WeightMap, reader: CheckpointReader) -> None:
-    """Fill a decoder's parameters. `layers` are the model's numbers of the decoder's layers.
+def load_weights(
+    decoder: Decoder, layers: range, num_layers: int, weight_map: WeightMap, reader: CheckpointReader
+) -> None:
+    """Fill a decoder's parameters. `layers` are the decoder's, of the `num_layers` that the model has.
 
     Raises:
         CheckpointError: tensors are missing, superfluous, or of another shape; all of them in one message.
@@ -33,7 +35,7 @@ def load_weights(decoder: Decoder, layers: range, weight_map: WeightMap, reader:
     assert mapped == set(targets), f"weight map and decoder differ in {sorted(mapped ^ set(targets))}"
 
     stored = reader.tensors
-    complaints = [*_mismatches(weights, targets, stored), *_superfluous(weight_map, stored)]
+    complaints = [*_mismatches(weights, targets, stored), *_superfluous(weight_map, num_layers, stored)]
     if complaints:
         shown = "; ".join(complaints[:_SHOWN])
         more = f"; and {len(complaints) - _SHOWN} more" if len(complaints) > _SHOWN else ""
@@ -80,9 +82,9 @@ def _mismatches(
                 yield f"tensor {tensor} in {info.file.name} has shape {list(info.shape)}, expected {list(part.shape)}"
 
 
-def _superfluous(weight_map: WeightMap, stored: Mapping[str, TensorInfo]) -> Iterator[str]:
-    """Tensors that no rule of the map could ever mean: they belong to a model that computes something else."""
-    patterns = [name.replace("{layer}", "*") for weight in weight_map.weights for name in weight.tensors]
+def _superfluous(weight_map: WeightMap, num_layers: int, stored: Mapping[str, TensorInfo]) -> Iterator[str]:
+    """Tensors that no rule of the map means, in any layer: they belong to a model that computes something else."""
+    known = {tensor for weight in _expand(weight_map.weights, range(num_layers)) for tensor in weight.tensors}
     for name, info in stored.items():
-        if not any(fnmatch(name, pattern) for pattern in (*patterns, *weight_map.ignored)):
+        if name not in known and not any(fnmatch(name, pattern) for pattern in weight_map.ignored):
             yield f"tensor {name} in {info.file.name} has no place in this model"

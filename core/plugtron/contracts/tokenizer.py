@@ -18,7 +18,7 @@ class Tokenizer(ABC):
     Attributes:
         vocab_size: ids are below this.
         bos_id: the id that begins a text, or None.
-        eos_ids: the ids that end one; generation stops at any of them.
+        eos_ids: the ids that end one, the one that templates write first; generation stops at any of them.
         chat_template: a Jinja template for conversations, or None.
     """
 

@@ -55,7 +55,8 @@ class DecoderWrapper(ModelWrapper):
         if self._execution is None:
             layers = range(self.config.num_layers)
             decoder = self.build(layers)
-            load_weights(decoder, layers, self.weight_map(self.model.format), self.checkpoint)
+            weight_map = self.weight_map(self.model.format)
+            load_weights(decoder, layers, self.config.num_layers, weight_map, self.checkpoint)
             self._execution = EagerExecution(decoder)
 
     def prep_inference_input(self, plan: StepPlan, context: InferenceContext) -> StepBatch:

@@ -12,11 +12,19 @@ from plugtron.errors import TokenizerError
 __all__ = ["SpecialTokens", "read_special_tokens"]
 
 
+@dataclass(frozen=True, slots=True)
+class AddedText:
+    """A token that was added to a vocabulary: its text, and whether it marks structure."""
+
+    text: str
+    special: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecialTokens:
     """Names of the first and last token, ids that end a text, whether BOS is wanted (None: unsaid), the template.
 
-    `added` are tokens beyond the tokenizer's own vocabulary, by id.
+    `added` are the tokens that the configuration lists, by id.
     """
 
     bos: str | None
@@ -24,7 +32,7 @@ class SpecialTokens:
     eos_ids: tuple[int, ...]
     add_bos: bool | None
     chat_template: str | None
-    added: dict[int, str]
+    added: dict[int, AddedText]
 
 
 def read_special_tokens(folder: Path) -> SpecialTokens:
@@ -40,7 +48,10 @@ def read_special_tokens(folder: Path) -> SpecialTokens:
         eos_ids=tuple(sorted(ends)),
         add_bos=config.get("add_bos_token"),
         chat_template=_chat_template(folder, config.get("chat_template")),
-        added={int(token): str(_content(entry)) for token, entry in (config.get("added_tokens_decoder") or {}).items()},
+        added={
+            int(token): AddedText(str(_content(entry)), bool(entry.get("special", True)))
+            for token, entry in (config.get("added_tokens_decoder") or {}).items()
+        },
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from plugtron.checkpoint.gguf_header import read_header
@@ -15,14 +15,30 @@ from plugtron.errors import TokenizerError
 from plugtron.options import Options
 from plugtron.tokenizer.bpe import LibraryTokenizer
 from plugtron.tokenizer.options import PathOptions, tokenizer_path
-from plugtron.tokenizer.pre_tokenizers import PATTERNS
+from plugtron.tokenizer.pre_tokenizers import ADD_BOS, IGNORE_MERGES, PATTERNS
 from plugtron.tokenizer.sentencepiece import SentencePieceTokenizer
-from plugtron.tokenizer.sentencepiece_model import CONTROL, USER_DEFINED, serialise
+from plugtron.tokenizer.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, serialise
 
 __all__ = ["GGUFTokenizer", "gguf_tokenizer"]
 
-#: Kinds of BPE vocabularies that take a whole word that is a token before they look at merges.
-_IGNORE_MERGES = ("llama-bpe", "llama3", "llama-v3", "tekken")
+#: Control tokens that end a turn or a text. Converters write one end-of-sequence id; models end with any of these.
+_ENDS = frozenset(
+    {
+        "<|eot_id|>",
+        "<|eom_id|>",
+        "<|im_end|>",
+        "<|end|>",
+        "<|endoftext|>",
+        "<|end_of_text|>",
+        "<end_of_turn>",
+        "<end_of_utterance>",
+        "<EOT>",
+        "[EOT]",
+        "[EOS]",
+        "<eos>",
+        "<｜end▁of▁sentence｜>",
+    }
+)
 
 
 class GGUFTokenizer(LibraryTokenizer):
@@ -43,35 +59,48 @@ def gguf_tokenizer(path: Path) -> Tokenizer:
     """
     metadata = read_header(path, vocabulary=True).metadata
     kind = metadata.get("tokenizer.ggml.model")
-    if kind == "gpt2":
-        return _byte_level_bpe(metadata, path)
-    if kind == "llama":
-        return _sentencepiece(metadata)
-    raise TokenizerError(
-        f"{path}: tokenizer of kind {kind!r} (accepted: gpt2, llama); tokenizer.name may choose another"
-    )
+    if kind not in ("gpt2", "llama"):
+        raise TokenizerError(
+            f"{path}: tokenizer of kind {kind!r} (accepted: gpt2, llama); tokenizer.name may choose another"
+        )
+    if not isinstance(_get(metadata, "tokens"), list):
+        raise TokenizerError(f"{path}: tokenizer.ggml.tokens is missing")
+    return _byte_level_bpe(metadata, path) if kind == "gpt2" else _sentencepiece(metadata)
 
 
 def _get(metadata: dict[str, Any], key: str, default: Any = None) -> Any:
     return metadata.get(f"tokenizer.ggml.{key}", default)
 
 
+def _kinds(metadata: dict[str, Any]) -> list[int]:
+    return _get(metadata, "token_type") or [NORMAL] * len(_get(metadata, "tokens"))
+
+
 def _eos_ids(metadata: dict[str, Any]) -> list[int]:
-    ids = (_get(metadata, key) for key in ("eos_token_id", "eot_token_id", "eom_token_id"))
-    return sorted({token for token in ids if token is not None})
+    """The ids that the file names, the main one first, then the control tokens that are known to end a turn."""
+    named = [_get(metadata, key) for key in ("eos_token_id", "eot_token_id", "eom_token_id")]
+    pieces = zip(_get(metadata, "tokens"), _kinds(metadata), strict=True)
+    known = [token for token, (text, kind) in enumerate(pieces) if kind == CONTROL and text in _ENDS]
+    return list(dict.fromkeys(token for token in (*named, *known) if token is not None))
 
 
 def _byte_level_bpe(metadata: dict[str, Any], path: Path) -> Tokenizer:
-    tokens, kinds = _get(metadata, "tokens"), _get(metadata, "token_type")
+    tokens, kinds = _get(metadata, "tokens"), _kinds(metadata)
     name = _get(metadata, "pre", "default")
     if name not in PATTERNS:
         raise TokenizerError(
             f"{path}: pre-tokenizer {name!r} (accepted: {', '.join(sorted(PATTERNS))}); "
             "'tokenizer: {name: huggingface, options: {path: FOLDER}}' uses the original tokenizer.json instead"
         )
-    merges = [tuple(merge.split(" ", 1)) for merge in _get(metadata, "merges")]
+    merges = [tuple(merge.split(" ", 1)) for merge in _get(metadata, "merges") or ()]
     vocabulary = {token: index for index, token in enumerate(tokens)}
-    backend = Backend(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=name in _IGNORE_MERGES))
+    try:
+        backend = Backend(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=name in IGNORE_MERGES))
+    # The library raises bare Exception for merges that do not fit the vocabulary.
+    except Exception as error:
+        raise TokenizerError(f"{path}: tokens and merges do not fit: {error}") from None
+    if name == "qwen2":  # as in its tokenizer.json; the file has no place for it
+        backend.normalizer = normalizers.NFC()
     splits = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in PATTERNS[name]]
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
@@ -81,8 +110,7 @@ def _byte_level_bpe(metadata: dict[str, Any], path: Path) -> Tokenizer:
     backend.add_special_tokens([AddedToken(t, special=True, normalized=False) for t, k in added if k == CONTROL])
     backend.add_tokens([AddedToken(t, normalized=False) for t, k in added if k == USER_DEFINED])
     bos: int | None = _get(metadata, "bos_token_id")
-    # Files of Llama 3 leave the flag out and mean yes, as llama.cpp knows.
-    wants_bos = _get(metadata, "add_bos_token", name in _IGNORE_MERGES)
+    wants_bos = _get(metadata, "add_bos_token", name in ADD_BOS)
     return GGUFTokenizer(
         backend,
         byte_level=True,
@@ -94,20 +122,25 @@ def _byte_level_bpe(metadata: dict[str, Any], path: Path) -> Tokenizer:
 
 
 def _sentencepiece(metadata: dict[str, Any]) -> Tokenizer:
-    tokens = _get(metadata, "tokens")
-    kinds = _get(metadata, "token_type") or [1] * len(tokens)
+    unknown: int = _get(metadata, "unknown_token_id", 0)
+    # Padding of a vocabulary is marked as unknown in some files, and a model may have one unknown piece only.
+    kinds = [UNUSED if kind == UNKNOWN and token != unknown else kind for token, kind in enumerate(_kinds(metadata))]
+    tokens = [text or f"[EMPTY_{token}]" for token, text in enumerate(_get(metadata, "tokens"))]
     model = serialise(
         tokens,
         _get(metadata, "scores") or [0.0] * len(tokens),
         kinds,
         add_dummy_prefix=_get(metadata, "add_space_prefix", True),
-        unknown_id=_get(metadata, "unknown_token_id", 0),
+        byte_fallback=kinds.count(BYTE) == 256,
+        unknown_id=unknown,
     )
+    marked = [token for token, kind in enumerate(kinds) if kind in (UNKNOWN, CONTROL, USER_DEFINED)]
     return SentencePieceTokenizer(
         model,
         bos_id=_get(metadata, "bos_token_id", 1),
         eos_ids=_eos_ids(metadata) or [2],
         add_bos=_get(metadata, "add_bos_token", True),
         chat_template=metadata.get("tokenizer.chat_template"),
-        added={},
+        whole={token: tokens[token] for token in marked},
+        special=[token for token in marked if kinds[token] != USER_DEFINED],
     )

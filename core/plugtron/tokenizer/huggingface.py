@@ -42,13 +42,12 @@ class HuggingFaceTokenizer(LibraryTokenizer):
         except Exception as error:
             raise TokenizerError(f"{file} cannot be read: {error}") from None
         special = read_special_tokens(folder)
-        bos = _id(backend, special.bos)
         return cls(
             backend,
             byte_level=_is_byte_level(json.loads(text), file),
-            bos_id=bos,
+            bos_id=_id(backend, special.bos),
             eos_ids=_eos_ids(backend, special),
-            prefix=_prefix(backend, special, bos),
+            prefix=_prefix(backend),
             chat_template=special.chat_template,
         )
 
@@ -58,15 +57,17 @@ def _id(backend: Backend, token: str | None) -> int | None:
 
 
 def _eos_ids(backend: Backend, special: SpecialTokens) -> list[int]:
+    """The named one first, which templates write; then all that generation ends at."""
     named = _id(backend, special.eos)
-    return sorted({*special.eos_ids, *([] if named is None else [named])})
+    return list(dict.fromkeys([*([] if named is None else [named]), *special.eos_ids]))
 
 
-def _prefix(backend: Backend, special: SpecialTokens, bos: int | None) -> list[int]:
-    """What goes in front of a text: as the configuration says, else as the post-processor does for an empty one."""
-    if special.add_bos is not None:
-        return [bos] if special.add_bos and bos is not None else []
-    return backend.encode("", add_special_tokens=True).ids
+def _prefix(backend: Backend) -> list[int]:
+    """What the post-processor puts before a text. Flags in tokenizer_config.json are for files of other kinds."""
+    bare = backend.encode("a", add_special_tokens=False).ids
+    whole = backend.encode("a", add_special_tokens=True).ids
+    starts = (start for start in range(len(whole) + 1) if whole[start : start + len(bare)] == bare)
+    return whole[: next(starts, 0)]
 
 
 def _is_byte_level(values: dict[str, Any], file: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from sentencepiece import SentencePieceProcessor
@@ -20,11 +20,12 @@ __all__ = ["SentencePieceTokenizer"]
 
 
 class SentencePieceTokenizer(Tokenizer):
-    """Runs a sentencepiece model. Control pieces written out in a text are recognised, as chat templates need.
+    """Runs a sentencepiece model. Tokens written out in a text are recognised, as chat templates need.
 
     Args:
         model: the serialised model.
-        added: tokens beyond the model's own, by id.
+        whole: tokens that are taken whole wherever their text stands, by id; they may lie beyond the model's own.
+        special: those of them that mark structure and are no text.
     """
 
     def __init__(
@@ -35,23 +36,18 @@ class SentencePieceTokenizer(Tokenizer):
         eos_ids: Sequence[int],
         add_bos: bool,
         chat_template: str | None,
-        added: Mapping[int, str],
+        whole: Mapping[int, str],
+        special: Collection[int],
     ) -> None:
-        self._processor = SentencePieceProcessor()
-        try:
-            self._processor.load_from_serialized_proto(model)
-        except RuntimeError as error:
-            raise TokenizerError(f"this is no sentencepiece model: {error}") from None
-        size = self._processor.get_piece_size()
-        self._special = {
-            self._processor.id_to_piece(token): token for token in range(size) if self._processor.is_control(token)
-        } | {text: token for token, text in added.items()}
-        self._names = {token: text for text, token in self._special.items()}
+        self._processor = _load(model, "the vocabulary")
+        self._ids = {text: token for token, text in whole.items()}
+        self._names = dict(whole)
+        self._special = frozenset(special)
         # Longest first, so that no token hides behind one that it begins with.
-        texts = sorted(self._special, key=len, reverse=True)
+        texts = sorted(self._ids, key=len, reverse=True)
         self._pattern = re.compile("(" + "|".join(map(re.escape, texts)) + ")") if texts else None
         self._prefix = [bos_id] if add_bos and bos_id is not None else []
-        self.vocab_size = max(size, max(added, default=-1) + 1)
+        self.vocab_size = max(self._processor.get_piece_size(), max(whole, default=-1) + 1)
         self.bos_id = bos_id
         self.eos_ids = tuple(eos_ids)
         self.chat_template = chat_template
@@ -66,28 +62,28 @@ class SentencePieceTokenizer(Tokenizer):
     def from_file(cls, path: Path) -> SentencePieceTokenizer:
         """Build from a .model file; Hugging Face files beside it add what they know."""
         model = path.read_bytes()
-        own = SentencePieceProcessor()
-        try:
-            own.load_from_serialized_proto(model)
-        except RuntimeError as error:
-            raise TokenizerError(f"{path} is no sentencepiece model: {error}") from None
-        special = read_special_tokens(path.parent)
+        own = _load(model, str(path))
+        named = read_special_tokens(path.parent)
         bos, eos = own.bos_id(), own.eos_id()  # -1: there is none
+        control = [token for token in range(own.get_piece_size()) if own.is_control(token) or own.is_unknown(token)]
+        added = {token: entry for token, entry in named.added.items() if token >= own.get_piece_size()}
         return cls(
             model,
             bos_id=bos if bos >= 0 else None,
-            eos_ids=sorted({*special.eos_ids, *([eos] if eos >= 0 else [])}),
-            add_bos=special.add_bos is not False,
-            chat_template=special.chat_template,
-            added={token: text for token, text in special.added.items() if token >= own.get_piece_size()},
+            eos_ids=list(dict.fromkeys([*([eos] if eos >= 0 else []), *named.eos_ids])),
+            add_bos=named.add_bos is not False,
+            chat_template=named.chat_template,
+            whole={token: own.id_to_piece(token) for token in control}
+            | {token: entry.text for token, entry in added.items()},
+            special=[*control, *(token for token, entry in added.items() if entry.special)],
         )
 
     def encode(self, text: str, *, add_special: bool = True) -> list[int]:
         """Return the ids of `text`; BOS once, unless the text begins with it."""
         ids: list[int] = []
         for piece in [text] if self._pattern is None else self._pattern.split(text):
-            if piece in self._special:
-                ids.append(self._special[piece])
+            if piece in self._ids:
+                ids.append(self._ids[piece])
             elif piece:
                 ids += self._processor.encode(piece)
         if add_special and ids[: len(self._prefix)] != self._prefix:
@@ -103,5 +99,14 @@ class SentencePieceTokenizer(Tokenizer):
         return piece_bytes(self._processor.id_to_piece(token))
 
     def is_special(self, token: int) -> bool:
-        """Whether an id is a control piece, an added token, or the unknown piece."""
-        return token in self._names or token == self._processor.unk_id()
+        """Whether an id marks structure: control pieces, the unknown piece, added tokens that say so."""
+        return token in self._special
+
+
+def _load(model: bytes, source: str) -> SentencePieceProcessor:
+    processor = SentencePieceProcessor()
+    try:
+        processor.load_from_serialized_proto(model)
+    except RuntimeError as error:
+        raise TokenizerError(f"{source} is no sentencepiece model: {error}") from None
+    return processor

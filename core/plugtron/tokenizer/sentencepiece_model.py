@@ -9,10 +9,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-__all__ = ["CONTROL", "USER_DEFINED", "serialise"]
+__all__ = ["BYTE", "CONTROL", "NORMAL", "UNKNOWN", "UNUSED", "USER_DEFINED", "serialise"]
 
 #: Kinds of pieces; GGUF uses the same numbers.
-CONTROL, USER_DEFINED = 3, 4
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 _BPE = 2
 
 
@@ -22,14 +22,15 @@ def serialise(
     kinds: Sequence[int],
     *,
     add_dummy_prefix: bool,
+    byte_fallback: bool,
     unknown_id: int,
 ) -> bytes:
-    """Return a BPE model: pieces with byte fallback, spaces kept and written as ▁, no other normalisation."""
+    """Return a BPE model: spaces kept and written as ▁, no other normalisation."""
     model = b"".join(
         _bytes(1, _bytes(1, piece.encode()) + _float(2, score) + _integer(3, kind))
         for piece, score, kind in zip(pieces, scores, kinds, strict=True)
     )
-    trainer = _integer(3, _BPE) + _integer(35, 1) + _integer(40, unknown_id)
+    trainer = _integer(3, _BPE) + _integer(35, int(byte_fallback)) + _integer(40, unknown_id)
     normaliser = _bytes(1, b"identity") + _integer(3, int(add_dummy_prefix)) + _integer(4, 0) + _integer(5, 1)
     return model + _bytes(2, trainer) + _bytes(3, normaliser)
 

@@ -25,11 +25,11 @@ def tokenize(prompt: Prompt, tokenizer: Tokenizer | None, vocab_size: int) -> li
         RequestError: it is empty, is text while there is no tokenizer, or has ids outside the vocabulary.
     """
     if isinstance(prompt, str):
-        ids = _tokenizer(tokenizer).encode(prompt)
+        ids = _encode(_tokenizer(tokenizer), prompt, add_special=True)
     elif prompt and isinstance(prompt[0], dict):
         template_user = _tokenizer(tokenizer)
         # A template writes BOS itself where the model wants one.
-        ids = template_user.encode(render_chat(template_user, prompt), add_special=False)  # pyright: ignore[reportArgumentType] - all entries are messages or none is
+        ids = _encode(template_user, render_chat(template_user, prompt), add_special=False)  # pyright: ignore[reportArgumentType] - all entries are messages or none is
     else:
         ids = list(prompt)
     if not ids:
@@ -60,6 +60,14 @@ def check_request(request: InferenceRequest, controller: TextGenerationControlle
     for token in params.stop_token_ids or ():
         if not 0 <= token < vocab_size:
             raise RequestError(f"stop_token_ids: {token} is no token of this model (accepted: 0 to {vocab_size - 1})")
+
+
+def _encode(tokenizer: Tokenizer, text: str, *, add_special: bool) -> list[int]:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RequestError(f"the prompt is no Unicode text: character {error.start} is half of a pair") from None
+    return tokenizer.encode(text, add_special=add_special)
 
 
 def _tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:

@@ -32,9 +32,12 @@ _UNDERSTOOD = frozenset(
         "rope.scaling.finetuned",
         "rope.scaling.original_context_length",
         "rope.scaling.type",
+        "rope.scale_linear",
+        "rope.scaling.yarn_attn_factor",
         "rope.scaling.yarn_beta_fast",
         "rope.scaling.yarn_beta_slow",
         "rope.scaling.yarn_log_multiplier",
+        "tensor_data_layout",
         "vocab_size",
     }
 )
@@ -71,7 +74,7 @@ def config_from_gguf(model: ModelDescription, checkpoint: CheckpointReader) -> D
         intermediate_size=_need(model, values, "feed_forward_length"),
         num_layers=layers,
         num_heads=heads,
-        num_kv_heads=values.get("attention.head_count_kv", heads),
+        num_kv_heads=_need(model, {"attention.head_count_kv": heads, **values}, "attention.head_count_kv"),
         head_dim=head_dim,
         max_positions=_need(model, values, "context_length"),
         norm_epsilon=_need(model, values, "attention.layer_norm_rms_epsilon"),
@@ -90,6 +93,8 @@ def _need(model: ModelDescription, values: Mapping[str, Any], key: str) -> Any:
     if key not in values:
         raise CheckpointError(f"{model.path}: {model.architecture}.{key} is missing")
     value = values[key]
+    if isinstance(value, list) and len(set(value)) == 1:  # one entry per layer, all alike
+        value = value[0]
     if not isinstance(value, int | float):
         raise CheckpointError(f"{model.path}: {model.architecture}.{key} must be one number for all layers")
     return value
@@ -97,8 +102,8 @@ def _need(model: ModelDescription, values: Mapping[str, Any], key: str) -> Any:
 
 def _rotary(model: ModelDescription, values: Mapping[str, Any], checkpoint: CheckpointReader) -> RotaryConfig:
     base = float(values.get("rope.freq_base", 10_000.0))
-    kind = values.get("rope.scaling.type", "none")
-    factor = float(values.get("rope.scaling.factor", 1.0))
+    kind = values.get("rope.scaling.type", "linear")
+    factor = float(values.get("rope.scaling.factor", values.get("rope.scale_linear", 0.0))) or 1.0
     if "rope_freqs.weight" in model.configuration["tensors"]:
         factors = tuple(checkpoint.read("rope_freqs.weight").tolist())
         return RotaryConfig(base=base, scaling="factors", factors=factors)
@@ -111,10 +116,20 @@ def _rotary(model: ModelDescription, values: Mapping[str, Any], checkpoint: Chec
             base=base,
             scaling="yarn",
             factor=factor,
-            original_positions=int(_need(model, values, "rope.scaling.original_context_length")),
+            original_positions=int(values.get("rope.scaling.original_context_length", values["context_length"])),
             beta_fast=float(values.get("rope.scaling.yarn_beta_fast", 32.0)),
             beta_slow=float(values.get("rope.scaling.yarn_beta_slow", 1.0)),
-            # llama.cpp multiplies its own factor on top of the paper's.
-            attention_factor=yarn_attention_factor(factor, {}) * float(values.get("rope.scaling.attn_factor", 1.0)),
+            attention_factor=_yarn_attention_factor(factor, values),
         )
     raise CheckpointError(f"{model.path}: rope.scaling.type {kind!r} (accepted: none, linear, yarn)")
+
+
+def _yarn_attention_factor(factor: float, values: Mapping[str, Any]) -> float:
+    """As written, else as the paper suggests. llama.cpp multiplies a factor of its own on top."""
+    multiplier = values.get("rope.scaling.yarn_log_multiplier", 0.0)
+    written = {
+        "attention_factor": values.get("rope.scaling.yarn_attn_factor"),
+        "mscale": 1.0 if multiplier else None,
+        "mscale_all_dim": multiplier,
+    }
+    return yarn_attention_factor(factor, written) * float(values.get("rope.scaling.attn_factor", 1.0))

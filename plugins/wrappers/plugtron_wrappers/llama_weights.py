@@ -50,8 +50,8 @@ def gguf_weights(config: DecoderConfig, *, permuted: bool) -> WeightMap:
     ]
     if permuted:
         weights = [_pairs_to_halves(weight, config.head_dim) for weight in weights]
-    # rope_freqs.weight is read with the configuration.
-    return WeightMap(weights=tuple(weights), ignored=("rope_freqs.weight",))
+    # rope_freqs.weight is read with the configuration; attn_rot_embd follows from it.
+    return WeightMap(weights=tuple(weights), ignored=("rope_freqs.weight", "blk.*.attn_rot_embd.weight"))
 
 
 def _layers(config: DecoderConfig, column: int, prefix: str) -> Iterator[Weight]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from plugtron.component import Kind, Need
@@ -28,19 +29,25 @@ from plugtron.spec.resolve import ResolvedComponent, ResolvedSpec, resolve
 __all__ = ["Assembly", "assemble", "follow_leader"]
 
 
-@dataclass(kw_only=True)
 class Assembly:
     """The live parts of a run. A context manager that gives everything back."""
 
-    resolved: ResolvedSpec
-    host: Host
-    parts: Parts
-    engine: Engine
+    def __init__(self, *, resolved: ResolvedSpec, host: Host, parts: Parts, engine: Engine) -> None:
+        self.resolved = resolved
+        self.host = host
+        self.parts = parts
+        self.engine = engine
+        # What steps yield for the runs that are going on, by request: several may be, such as streams side by side.
+        self._queues: dict[int, deque[RequestOutput]] = {}
+        self._closed = False
 
     def run(self, requests: Sequence[InferenceRequest]) -> Iterator[RequestOutput]:
         """Run requests to their end, yielding what each step adds, and tell observers.
 
         Leaving the loop early, or an interrupt, aborts what is unfinished.
+
+        Raises:
+            ParallelError: the model has been closed, or its ranks have been lost.
         """
         info = RunInfo(
             model=self.resolved.spec.model.checkpoint,
@@ -50,29 +57,53 @@ class Assembly:
         observes = self.parts.runtime.rank == 0
         if observes:
             self.host.run_started(info)
-        open_requests = {self.engine.add_request(request): request for request in requests}
+        open_requests: dict[int, InferenceRequest] = {}
         interrupted = True
         try:
-            while self.engine.has_unfinished_requests:
-                outputs = self._step()
-                for output in outputs:
-                    done = output.request
-                    if done.is_finished and open_requests.pop(done.id or 0, None) is not None and observes:
-                        self.host.request_finished(done)
-                yield from outputs
+            for output in self._outputs(requests, open_requests):
+                if observes and output.request.is_finished and output.request.id not in open_requests:
+                    self.host.request_finished(output.request)
+                yield output
             interrupted = False
         finally:
             for request_id in open_requests:
+                del self._queues[request_id]
                 self.engine.abort_request(request_id)
             if observes:
                 failed = sum(request.error is not None for request in requests)
                 finished = sum(request.is_finished for request in requests) - failed
                 self.host.run_finished(info, Outcome(finished=finished, failed=failed, interrupted=interrupted))
 
+    def _outputs(
+        self, requests: Sequence[InferenceRequest], open_requests: dict[int, InferenceRequest]
+    ) -> Iterator[RequestOutput]:
+        """Yield the outputs of these requests; `open_requests` holds those that are still to end."""
+        if self._closed or self.parts.runtime.world.abandoned:
+            raise ParallelError("this model is closed, or has lost its ranks: make a new one")
+        queue: deque[RequestOutput] = deque()
+        for request in requests:
+            request_id = self.engine.add_request(request)
+            open_requests[request_id], self._queues[request_id] = request, queue
+        while open_requests:
+            while queue:
+                output = queue.popleft()
+                request_id = output.request.id
+                if request_id in open_requests and output.request.is_finished and not _more(queue, output.request):
+                    del open_requests[request_id], self._queues[request_id]
+                yield output
+            if open_requests:
+                self._step()
+
     def close(self) -> None:
         """End the other ranks of an interactive job, leave the job, and let go of the engine."""
-        self.engine.close()
-        self.parts.runtime.close()
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if not self.parts.runtime.world.abandoned:
+                self.engine.close()
+        finally:
+            self.parts.runtime.close()
 
     def __enter__(self) -> Assembly:
         return self
@@ -80,16 +111,24 @@ class Assembly:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _step(self) -> Sequence[RequestOutput]:
+    def _step(self) -> None:
+        """Do one step, and hand its outputs to whoever waits for them."""
         world = self.parts.runtime.world
         try:
-            return self.engine.step()
+            outputs = self.engine.step()
         except BaseException as error:
             # The other ranks are inside the same step and cannot be called back from it.
             ended = world.abandon()
             if ended and isinstance(error, RuntimeError):
                 raise ParallelError(f"{ended} (its own error stands above)") from error
             raise
+        for output in outputs:
+            if output.request.id in self._queues:
+                self._queues[output.request.id].append(output)
+
+
+def _more(queue: deque[RequestOutput], request: InferenceRequest) -> bool:
+    return any(output.request is request for output in queue)
 
 
 def assemble(spec: Spec | ResolvedSpec, *, host: Host | None = None, world: World | None = None) -> Assembly:

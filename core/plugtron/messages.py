@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, get_args
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -77,10 +78,23 @@ def _real_location(location: Location, values: Any) -> Location:
 
 
 def _no_such_option(model: type[BaseModel], location: Location) -> str:
-    for part in location[:-1]:
+    for part, following in pairwise(location):
         field = model.model_fields.get(str(part))
-        nested = [] if field is None else [field.annotation, *get_args(field.annotation)]
-        model = next((kind for kind in nested if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
+        nested = [] if field is None else list(_models_in(field.annotation, in_list=isinstance(following, int)))
+        model = nested[0] if nested else model
     accepted = sorted(model.model_fields)
     listed = f"accepted: {', '.join(accepted)}" if accepted else "it takes none"
     return f"no such option ({listed}).{suggestion(str(location[-1]), accepted)}"
+
+
+def _models_in(annotation: Any, *, in_list: bool) -> Iterator[type[BaseModel]]:
+    """The models that a field may hold, in a list or directly."""
+    if get_origin(annotation) is list:
+        if in_list:
+            yield from _models_in(get_args(annotation)[0], in_list=False)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if not in_list:
+            yield annotation
+    else:
+        for argument in get_args(annotation):
+            yield from _models_in(argument, in_list=in_list)

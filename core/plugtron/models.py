@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,7 @@ ALIASES = {
     )
 }
 
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _FORMS = (
     "a model is an alias ({aliases}), a path (a Hugging Face folder or a .gguf file; ./name where it could be taken "
     "for something else), or a hub id such as HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -58,10 +60,13 @@ def locate(name: str) -> Path | None:
     if name in ALIASES:
         path = cache_directory() / ALIASES[name].file
         return path if path.is_file() and path.stat().st_size == ALIASES[name].size else None
-    path = Path(name).expanduser()
-    if path.exists():
-        return path
-    if _is_hub_id(name):
+    try:
+        path = Path(name).expanduser()
+        if name and path.exists():
+            return path
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SpecError(f"no model {name!r}: {error}") from None
+    if _HUB_ID.fullmatch(name):
         # Imported here, as in `fetch`: downloading is rare and starting is not.
         from plugtron.download import cached_hub_snapshot
 
@@ -85,8 +90,3 @@ def fetch(name: str) -> Path:
     if name in ALIASES:
         return fetch_alias(name, ALIASES[name], cache_directory())
     return fetch_hub_snapshot(name)
-
-
-def _is_hub_id(name: str) -> bool:
-    owner, slash, repository = name.partition("/")
-    return bool(slash and owner and repository) and owner[0] not in "./~" and "/" not in repository

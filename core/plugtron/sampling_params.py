@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -11,6 +11,9 @@ from plugtron.errors import RequestError
 from plugtron.messages import describe
 
 __all__ = ["SamplingParams"]
+
+
+Bias = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
 class SamplingParams(BaseModel):
@@ -25,14 +28,14 @@ class SamplingParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="0 is greedy")
-    top_k: int | None = Field(default=None, ge=-1, description="0 and -1 keep all")
+    temperature: float | None = Field(default=None, ge=0, le=1e6, description="0 is greedy")
+    top_k: int | None = Field(default=None, ge=-1, lt=2**31, description="0 and -1 keep all")
     top_p: float | None = Field(default=None, gt=0, le=1)
     min_p: float | None = Field(default=None, ge=0, le=1)
-    repetition_penalty: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    repetition_penalty: float | None = Field(default=None, ge=1e-3, le=1e3)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
-    logit_bias: dict[int, float] | None = Field(default=None, description="added to the logit of each token id")
+    logit_bias: dict[int, Bias] | None = Field(default=None, description="added to the logit of each token id")
     allowed_token_ids: list[int] | None = Field(default=None, min_length=1)
     min_tokens: int | None = Field(default=None, ge=0, description="no stop token is drawn before this many tokens")
     stop: list[str] | None = Field(default=None, description="texts that end the request, and are cut off")

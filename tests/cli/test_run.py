@@ -105,11 +105,13 @@ def test_prompts_from_a_file(spec, tmp_path):
         {"tokens": [1, 2], "sampling": {"max_tokens": 3}},
         [3, 4],
         {"tokens": [5], "sampling": {"temperature": -1}},
+        {"prompt": "two\u2028lines \ud800"},
     ]
-    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)).replace("\\u2028", "\u2028") + "\n\n")
     done = plugtron("run", spec(prompts={"file": str(tmp_path / "prompts.jsonl")}))
     found = records(done.stdout)
-    assert [len(record["tokens"]) for record in found] == [3, 12, 0]
+    assert [len(record["tokens"]) for record in found] == [3, 12, 0, 0]
+    assert found[3]["prompt"] == "two\u2028lines \ud800"
     assert found[2]["error"] == "temperature: must be at least 0 (got -1)"
 
 
@@ -122,6 +124,12 @@ def test_a_broken_file_of_prompts(spec, tmp_path):
     assert f"{path}:3: not JSON" in done.stderr
     missing = plugtron("run", spec(prompts={"file": "nowhere.jsonl"}))
     assert (missing.returncode, "cannot read nowhere.jsonl" in missing.stderr) == (2, True)
+
+
+def test_output_that_cannot_be_written_is_found_before_the_model_is_loaded(spec, tmp_path):
+    done = plugtron("run", spec(parallel={"tensor": 2}), "--output", tmp_path / "nowhere" / "out.jsonl")
+    assert (done.returncode, done.stderr.count("output.file: cannot write")) == (2, 1)
+    assert "Traceback" not in done.stderr
 
 
 def test_interrupt_keeps_what_is_finished(spec, tmp_path):

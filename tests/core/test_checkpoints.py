@@ -8,9 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plugtron import LLM
+from plugtron import LLM, SamplingParams
 from plugtron.checkpoint.gguf_header import read_header
-from plugtron.errors import CheckpointError, SpecError
+from plugtron.context.memory_size import check_memory
+from plugtron.contracts import AttentionState, ModelInfo
+from plugtron.errors import CheckpointError, SpecError, TokenizerError
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def spoil(folder, change):
 
 
 def refused(path, *texts):
-    with pytest.raises((CheckpointError, SpecError)) as caught:
+    with pytest.raises((CheckpointError, SpecError, TokenizerError)) as caught:
         LLM(path).close()
     for text in texts:
         assert text in str(caught.value)
@@ -85,15 +87,22 @@ def test_code_in_a_model_folder_is_never_run(copy):
     ("field", "value", "text"),
     [
         ("attn_logit_softcapping", 50.0, "attn_logit_softcapping (= 50.0) is not implemented for LlamaForCausalLM"),
-        ("hidden_act", "gelu", "hidden_act 'gelu' (accepted: 'silu')"),
+        ("hidden_act", "gelu", "hidden_act must be 'silu' (got 'gelu')"),
         ("hidden_size", None, "hidden_size must be a whole number"),
+        ("hidden_size", -64, "hidden_size must be greater than 0 (got -64)"),
         ("hidden_size", 96, "expected ["),
-        (
-            "rope_parameters",
-            {"rope_type": "longrope", "rope_theta": 1e4},
-            "rotary scaling 'longrope' is not implemented",
-        ),
-        ("rope_parameters", {"rope_type": "llama3", "rope_theta": 1e4}, "rotary scaling 'llama3' needs 'factor'"),
+        ("num_hidden_layers", 3, "tensor model.layers.3.input_layernorm.weight in model.safetensors has no place"),
+        ("num_hidden_layers", 10**9, "num_hidden_layers must be less than 10000"),
+        ("num_key_value_heads", "2", "num_key_value_heads must be a whole number (got '2')"),
+        ("num_key_value_heads", 3, "8 attention heads cannot share 3 key-value heads"),
+        ("rms_norm_eps", "1e-5", "rms_norm_eps must be a number (got '1e-5')"),
+        ("tie_word_embeddings", "no", "tie_word_embeddings must be true or false (got 'no')"),
+        ("rope_parameters", "x", "rope_parameters must be a mapping (got 'x')"),
+        ("rope_parameters", {"rope_type": "longrope"}, "rope_type must be 'default', 'linear', 'llama3' or 'yarn'"),
+        ("rope_parameters", {"rope_type": "llama3"}, "rope_parameters: 'llama3' needs factor"),
+        ("rope_parameters", {"mrope_section": [1]}, "mrope_section no such option"),
+        ("rope_scaling", {"type": "linear", "factor": 0}, "factor must be greater than 0"),
+        ("eos_token_id", "x", "eos_token_id must be a token id or a list of them (got 'x')"),
         ("architectures", ["AcmeForCausalLM"], "no wrapper runs huggingface/AcmeForCausalLM (known: gguf/llama"),
         ("architectures", None, "architectures must name one class (got None)"),
     ],
@@ -148,3 +157,33 @@ def test_headers_that_lie(data, text, tmp_path):
 def test_vocabulary_is_read_only_when_asked_for(default_model):
     assert "tokenizer.ggml.tokens" not in read_header(default_model).metadata
     assert len(read_header(default_model, vocabulary=True).metadata["tokenizer.ggml.tokens"]) == 49152
+
+
+def test_memory_that_cannot_be_is_refused_at_once(random_model):
+    overrides = {"engine.options.max_batch_size": 4096, "engine.options.max_sequence_length": 512}
+    folder = random_model("llama_untied")[1]
+    LLM(folder, overrides=overrides).close()  # 4 GiB if it were touched
+    config = json.loads((folder / "config.json").read_text())
+    assert config["max_position_embeddings"] == 512
+    with pytest.raises(SpecError, match=r"keys and values of .* tokens take .* GiB"):
+        check_memory(
+            ModelInfo(
+                vocab_size=1,
+                padded_vocab_size=1,
+                hidden_size=1,
+                max_positions=1,
+                states=(AttentionState(kv_heads=64, head_dim=128),) * 100,
+            ),
+            tokens=10**9,
+            dtype=torch.float32,
+            device=torch.device("cpu"),
+            remedy="lower it",
+        )
+
+
+def test_end_of_sequence_is_known_without_a_tokenizer(copy):
+    with LLM(copy, dtype="float32") as llm:
+        free = llm.generate([5, 6], SamplingParams(temperature=0, max_tokens=8))
+    (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [free.tokens[2]]}))
+    with LLM(copy, dtype="float32") as llm:
+        assert llm.generate([5, 6], SamplingParams(temperature=0, max_tokens=8)).tokens == free.tokens[:3]

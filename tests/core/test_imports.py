@@ -12,7 +12,7 @@ CORE = ROOT / "core" / "plugtron"
 LAYERS = [
     {"errors", "lazy", "api_version"},
     {"component", "options", "messages", "progress", "run"},
-    {"sampling_params", "request"},
+    {"sampling_params", "request", "prompts"},
     {"hooks", "contracts", "events", "scheduler"},
     {"registry"},
     {"discovery", "host", "models", "download"},

@@ -100,6 +100,12 @@ def test_lines_in_every_format(name, text, line, write, host):
         ),
         ("model: {checkpoint: smollm2-135m-instruct}\nparallel: {tensor: 0}\n", "parallel.tensor: must be at least 1"),
         ("model: {checkpoint: smollm2-135m-instruct, quantization: int4}\n", "model.quantization: "),
+        ("? [a, b]\n: 1\n", "run.yaml: cannot be read: "),
+        ("version: 1\nseed: 2020-99-99\n", "run.yaml: cannot be read: ValueError: month must be in 1..12"),
+        ("model: {checkpoint: smollm2-135m-instruct}\nengine: auto\n", "engine: no engine 'auto' (installed: static)"),
+        ("model: {checkpoint: smollm2-135m-instruct}\nprompts:\n- {promt: a}\n", "Did you mean 'prompt'?"),
+        ("model: {checkpoint: smollm2-135m-instruct}\nplugins: {require: [5]}\n", "plugins.require.0: must be a text"),
+        (f"model: {{checkpoint: {'x' * 300}}}\n", "no model 'xxx"),
         ("model: {checkpoint: smollm2-135m-instruct}\nprompts: 5\n", "prompts: must be a list (got 5)"),
         ("model: {checkpoint: smollm2-135m-instruct}\nprompts: [{}]\n", "prompts.0: needs exactly one of prompt"),
         ("model: {checkpoint: smollm2-135m-instruct}\nprompts: {fil: a}\n", "prompts.fil: no such option"),
@@ -138,6 +144,11 @@ def test_a_spec_from_python_reports_the_same(host):
         ("version.a=1", "--set: version.a: version has no inside"),
         ("samplers.9=top_k", "--set: samplers.9: no entry 9 in a list of 1"),
         ("noequals", "--set: noequals: write PATH=VALUE"),
+        ("seed=2020-99-99", "--set: seed=2020-99-99: the value '2020-99-99' is not YAML"),
+        (
+            "plugins.require.0=x",
+            "--set: plugins.require.0: the spec has no plugins.require; write plugins.require=[...]",
+        ),
         ("seed=[", "--set: seed=[: the value '[' is not YAML"),
     ],
 )
@@ -165,6 +176,7 @@ def test_inside_of_a_component_that_the_spec_leaves_out(host):
 def test_written_out_loads_back_equal(host, write, default_model):
     spec = {**GOOD, "engine": {"name": "static", "options": {"max_batch_size": 3}}, "samplers": ["default", "top_k"]}
     spec["prompts"] = ["a", [1, 2], {"messages": [{"role": "user", "content": "é"}], "sampling": {"top_k": 3}}]
+    spec["sampling"] = {"logit_bias": {5: 1.0}, "temperature": 0.5}
     first = resolve(Source(values=spec), host)
     text = dump(first)
     assert "plugtron 0.1.0" in text
@@ -180,3 +192,8 @@ def test_schema_is_json_schema(host):
     options = schema["properties"]["engine"]["anyOf"][1]["properties"]["options"]
     assert options["properties"]["max_batch_size"]["default"] == 8
     assert options["additionalProperties"] is False
+
+
+def test_json_with_a_key_twice(write, host):
+    with pytest.raises(SpecError, match="seed: stands twice in one mapping"):
+        read(write('{"seed": 1, "seed": 2}', "run.json"))

@@ -81,7 +81,11 @@ def folder(tmp_path):
     special = [("<bos>", 1), ("</s>", 2)]
     backend.post_processor = processors.TemplateProcessing(single="<bos> $A </s>", special_tokens=special)
     backend.save(str(tmp_path / "tokenizer.json"))
-    config = {"bos_token": "<bos>", "eos_token": {"content": "</s>"}, "tokenizer_class": "PreTrainedTokenizerFast"}
+    config = {
+        "bos_token": "<bos>",
+        "eos_token": {"__type": "AddedToken", "content": "</s>"},
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    }
     config["chat_template"] = "{{bos_token}}{% for m in messages %}{{m.content}}{{eos_token}}{% endfor %}"
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     (tmp_path / "generation_config.json").write_text('{"eos_token_id": [2, 0]}')
@@ -89,7 +93,10 @@ def folder(tmp_path):
 
 
 def test_tokenizer_json(folder):
-    tokenizer, reference = HuggingFaceTokenizer.from_folder(folder), AutoTokenizer.from_pretrained(folder)
+    tokenizer, reference = (
+        HuggingFaceTokenizer.from_file(folder / "tokenizer.json"),
+        AutoTokenizer.from_pretrained(folder),
+    )
     for text in [*TEXTS, "the <tool> fox", "</s>x"]:
         ids = tokenizer.encode(text)
         assert [*ids, 2] == reference.encode(text)  # an EOS behind a prompt would end it before it began
@@ -110,7 +117,7 @@ def test_tokenizer_json(folder):
     ],
 )
 def test_chat_templates_are_kept_in_a_sandbox(template, text, folder):
-    tokenizer = HuggingFaceTokenizer.from_folder(folder)
+    tokenizer = HuggingFaceTokenizer.from_file(folder / "tokenizer.json")
     tokenizer.chat_template = template
     with pytest.raises(RequestError, match=text):
         render_chat(tokenizer, [{"role": "user", "content": "hi"}])
@@ -119,8 +126,8 @@ def test_chat_templates_are_kept_in_a_sandbox(template, text, folder):
 @pytest.mark.parametrize("content", ["{", '{"version": "1.0"}', ""])
 def test_broken_tokenizer_json(content, folder):
     (folder / "tokenizer.json").write_text(content)
-    with pytest.raises(TokenizerError, match="tokenizer.json cannot be read"):
-        HuggingFaceTokenizer.from_folder(folder)
+    with pytest.raises(TokenizerError, match=r"tokenizer\.json cannot be read"):
+        HuggingFaceTokenizer.from_file(folder / "tokenizer.json")
 
 
 def test_broken_sentencepiece_model(tmp_path):

@@ -101,3 +101,16 @@ def shard_bytes(folder, ranks):
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def test_a_lost_rank_is_one_error_and_leaves_nothing_behind(random_model):
+    _, folder = random_model("llama_untied")
+    with pytest.raises(ParallelError, match="rank 1 ended with exit code -9"), LLM(folder, tensor_parallel=2) as llm:
+        with pytest.raises(ParallelError, match="close the other model first"):
+            LLM(folder, tensor_parallel=2)
+        llm.assembly.parts.runtime.world.followers[0].kill()
+        llm.generate([1], GREEDY)
+    with pytest.raises(ParallelError, match="this model is closed, or has lost its ranks"):
+        llm.generate([1], GREEDY)
+    with LLM(folder, dtype="float32", tensor_parallel=2) as again:
+        assert again.generate([1], GREEDY).error is None

@@ -6,9 +6,14 @@ import pytest
 import torch
 from support.logits import all_logits
 
-from plugtron import SamplingParams
-from plugtron.errors import RequestError
+from plugtron import LLM, SamplingParams
+from plugtron.contracts import Sampler
+from plugtron.errors import ParallelError, RequestError
 from plugtron.request import InferenceRequest
+from plugtron_controllers.text_generation import SimpleTextGenerationController
+from plugtron_engines.options import StaticOptions
+from plugtron_engines.static import StaticEngine
+from plugtron_samplers.params import TemperatureParams
 
 GREEDY = SamplingParams(temperature=0, max_tokens=16)
 PROMPT = "The capital of France is"
@@ -202,3 +207,128 @@ def test_without_a_tokenizer_ids_work_and_text_is_refused(small):
 def test_wrong_number_of_parameters(small):
     with pytest.raises(ValueError, match="2 prompts and 1 sets of parameters"):
         small.generate([[1], [2]], [GREEDY])
+
+
+class Failing(Sampler):
+    """Raises where it is told to; everything else goes through."""
+
+    params = TemperatureParams
+
+    def __init__(self, where):
+        self.where = where
+
+    @classmethod
+    def assemble(cls, parts, options):
+        return cls("nowhere")
+
+    def add(self, slot, sequence):
+        self.fail("add", slot)
+
+    def remove(self, slot):
+        self.fail("remove", slot)
+
+    def apply(self, candidates):
+        for slot in candidates.rows:
+            self.fail("apply", slot)
+        return candidates
+
+    def accept(self, rows, tokens):
+        for slot in rows:
+            self.fail("accept", slot)
+
+    def fail(self, where, slot):
+        if where == self.where and slot == 1:
+            raise OSError(f"failed in {where}")
+
+
+@pytest.mark.parametrize("where", ["add", "apply", "accept"])
+def test_a_sampler_that_raises_fails_its_own_request(where, small):
+    parts = small.assembly.parts
+    controller = SimpleTextGenerationController(parts.wrapper, None, [Failing(where)])
+    engine = StaticEngine(controller, StaticOptions(max_batch_size=3, max_sequence_length=32))
+    params = SamplingParams(temperature=0.5, seed=1, max_tokens=5, ignore_eos=True)
+    for _ in range(2):  # and leaves the engine as it was
+        requests = engine.generate([[1], [2], [3]], params)
+        assert [request.error for request in requests] == [
+            None,
+            f"a sampler failed: OSError: failed in {where}",
+            None,
+        ]
+        assert len(requests[2].tokens) == 5
+    assert not engine.has_unfinished_requests
+
+
+def test_no_token_left_fails_the_request(llm):
+    params = SamplingParams(temperature=0, allowed_token_ids=[2], min_tokens=1, max_tokens=4)
+    requests = llm.generate([PROMPT, PROMPT], [params, GREEDY])
+    assert requests[0].error == "no token is left that could be drawn"
+    assert requests[1].error is None
+
+
+@pytest.mark.parametrize(
+    "values", [{"top_p": 1e-320, "seed": 1}, {"temperature": 1e-40, "seed": 1}, {"logit_bias": {5: 1e6}}]
+)
+def test_extreme_parameters(values, small):
+    request = small.generate([3, 4], SamplingParams(max_tokens=3, ignore_eos=True, **values))
+    assert request.error is None
+    expected = [5, 5, 5] if "logit_bias" in values else small.generate([3, 4], GREEDY).tokens[:3]
+    assert request.tokens == expected
+
+
+@pytest.mark.parametrize("values", [{"logit_bias": {5: 1e300}}, {"top_k": 10**23}, {"logit_bias": {5: math.nan}}])
+def test_values_that_no_float_holds_are_refused(values):
+    with pytest.raises(RequestError):
+        SamplingParams(**values)
+
+
+def test_streams_side_by_side(small):
+    params = SamplingParams(temperature=0, max_tokens=6, ignore_eos=True)
+    expected = [small.generate(prompt, params).tokens for prompt in ([3, 4], [9])]
+    streams = [small.stream(prompt, params) for prompt in ([3, 4], [9])]
+    found = [[], []]
+    for pair in zip(*streams, strict=True):
+        for tokens, output in zip(found, pair, strict=True):
+            tokens += output.tokens
+    assert found == expected
+    stream = small.stream([3, 4], params)
+    first = next(stream)
+    assert small.generate([9], params).tokens == expected[1]
+    assert [*first.tokens, *(token for output in stream for token in output.tokens)] == expected[0]
+
+
+def test_prompts_of_other_libraries(small):
+    expected = small.generate([3, 4], GREEDY).tokens
+    for prompt in ((3, 4), torch.tensor([3, 4]), torch.tensor([3, 4]).numpy(), list(torch.tensor([3, 4]).numpy())):
+        assert small.generate(prompt, GREEDY).tokens == expected
+    assert small.generate(torch.tensor([[3, 4], [5, 6]]), GREEDY)[0].tokens == expected
+
+
+@pytest.mark.parametrize("prompts", [None, 5, b"hi", {"a": 1}, {1, 2}, [None], [[1], 2.5], [True]])
+def test_what_is_no_prompt(prompts, small):
+    with pytest.raises(RequestError, match="a prompt is a text or a list of token ids"):
+        small.generate(prompts)
+
+
+def test_what_is_no_conversation_and_no_parameters(small):
+    for messages in ("hi", [1], [["hi"]]):
+        with pytest.raises(RequestError, match="a conversation is a list of messages"):
+            small.chat(messages)
+    for params in ({"max_tokens": 2}, [GREEDY, None]):
+        with pytest.raises(RequestError, match="parameters are SamplingParams"):
+            small.generate([[1], [2]], params)
+
+
+def test_a_request_is_run_once(small):
+    request = InferenceRequest(prompt=[1], params=GREEDY)
+    list(small.assembly.run([request]))
+    with pytest.raises(RequestError, match="has been added before"):
+        list(small.assembly.run([request]))
+    assert small.generate([1], GREEDY).tokens == request.tokens
+
+
+def test_after_closing(random_model):
+    llm = LLM(random_model("llama_untied")[1], dtype="float32")
+    llm.close()
+    llm.close()
+    with pytest.raises(ParallelError, match="this model is closed"):
+        llm.generate([1])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
 from plugtron.errors import CheckpointError
+from plugtron.tokenizer.folder import read_special_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +58,7 @@ class SafetensorsReader(CheckpointReader):
             architecture=str(architectures[0]),
             configuration=configuration,
             tokenizer=tokenizer,
+            eos_ids=read_special_tokens(path).eos_ids,
         )
 
     @property
@@ -106,7 +108,7 @@ class SafetensorsReader(CheckpointReader):
 def _json(file: Path) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file} is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise CheckpointError(f"{file} does not hold a mapping")

@@ -84,6 +84,6 @@ def main() -> None:
 
 
 def _complain(error: PlugtronError) -> None:
-    # Under torchrun every rank meets the same error; one message is enough.
-    if os.environ.get("RANK", "0") == "0":
+    # Under torchrun every rank raises the same error; one message is enough.
+    if "MASTER_ADDR" not in os.environ or os.environ.get("RANK", "0") == "0":
         click.echo(str(error), err=True)

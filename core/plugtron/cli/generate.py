@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -45,9 +46,10 @@ def generate(
     entries = [{"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text} for text in prompts]
     values = {"version": 1, "model": {"checkpoint": model}, "sampling": asked, "prompts": entries}
     resolved, host = resolve_source(apply(Source(values=values), split(overrides)), no_plugins, no_plugin)
+    output = None if resolved.spec.output is None else Path(resolved.spec.output.file)
     from plugtron.cli.running import run_spec, to_json
 
-    sys.exit(run_spec(resolved, host, write=to_json if as_json else _text, stream=not as_json and len(prompts) == 1))
+    sys.exit(run_spec(resolved, host, write=to_json if as_json else _text, output=output, stream=not as_json))
 
 
 def _text(record: dict[str, Any]) -> str:

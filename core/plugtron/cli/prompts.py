@@ -43,7 +43,8 @@ def _request(index: int, prompt: PromptSpec, defaults: SamplingParams) -> Infere
 
 def _read_file(name: str) -> Sequence[PromptSpec]:
     try:
-        lines = Path(name).read_text(encoding="utf-8").splitlines()
+        # Not splitlines(): JSON texts may hold characters that it takes for the end of a line.
+        lines = Path(name).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SpecError(f"prompts.file: cannot read {name}: {reason}") from None
@@ -53,8 +54,8 @@ def _read_file(name: str) -> Sequence[PromptSpec]:
             continue
         try:
             value = json.loads(line)
-        except json.JSONDecodeError as error:
-            problems.append(Problem("", f"not JSON: {error.msg}", name, number))
+        except (ValueError, RecursionError) as error:
+            problems.append(Problem("", f"not JSON: {getattr(error, 'msg', error)}", name, number))
             continue
         try:
             prompts.append(PromptSpec.model_validate(value))

@@ -28,7 +28,7 @@ def run(
     spec: Path, overrides: tuple[str, ...], output: Path | None, no_plugins: bool, no_plugin: tuple[str, ...]
 ) -> None:
     """Run SPEC: its prompts in order, one JSON line each. Starts as many ranks as `parallel` asks for."""
-    if "WORLD_SIZE" in os.environ:
+    if all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")):
         _run_as_rank(spec, overrides, output, no_plugins, no_plugin)
     resolved, host = resolve_file(spec, overrides, no_plugins, no_plugin)
     ranks = resolved.spec.parallel.tensor

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -15,6 +15,7 @@ from plugtron.assembly import Assembly, assemble
 from plugtron.cli.prompts import read_prompts
 from plugtron.errors import SpecError
 from plugtron.host import Host
+from plugtron.parallel.group import Group
 from plugtron.parallel.world import World
 from plugtron.progress import Progress, progress
 from plugtron.request import InferenceRequest, InferenceSequence
@@ -38,23 +39,31 @@ def run_spec(
 
     `write` makes a line of a result. With `stream`, text goes to a terminal as it comes.
     """
-    requests = read_prompts(resolved.spec)
-    with assemble(resolved, host=host, world=world) as assembly:
-        if assembly.parts.runtime.rank != 0:
+    leads = world is None or world.rank == 0
+    group = Group(None) if world is None else world.group()
+    # All that can be wrong besides the model is found before it is loaded.
+    requests, handle = group.together(lambda: (read_prompts(resolved.spec), _open(output) if leads else None))
+    with handle or nullcontext(), assemble(resolved, host=host, world=world) as assembly:
+        if not leads:
             for _ in assembly.run(requests):
                 pass
             return 0
-        with _sink(output) as sink:
-            if stream and sys.stdout.isatty() and output is None:
-                interrupted = _stream(assembly, requests)
-            else:
-                interrupted = _batch(assembly, requests, sink, write)
+        one = len(requests) == 1 and requests[0].params.answers == 1
+        if stream and one and handle is None and sys.stdout.isatty():
+            interrupted = _stream(assembly, requests)
+        else:
+            interrupted = _batch(assembly, requests, _sink(handle), write)
     return 130 if interrupted else _exit_code(requests)
 
 
 def to_json(record: Record) -> str:
     """A result as one line of JSON."""
-    return json.dumps(record, ensure_ascii=False)
+    line = json.dumps(record, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, from the prompt
+        return json.dumps(record)
+    return line
 
 
 def _batch(
@@ -145,15 +154,19 @@ def _exit_code(requests: Sequence[InferenceRequest]) -> int:
     return 1 if requests and failed == len(requests) else 0
 
 
-@contextmanager
-def _sink(output: Path | None) -> Iterator[Callable[[str], None]]:
-    """Lines to a file or to standard output, each flushed, so that nothing finished is lost."""
-    if output is None:
-        yield lambda line: click.echo(line)
-        return
+def _open(output: Path | None) -> TextIO | None:
     try:
-        handle = output.open("w", encoding="utf-8")
+        return None if output is None else output.open("w", encoding="utf-8")
     except OSError as error:
         raise SpecError(f"output.file: cannot write {output}: {error.strerror}") from None
-    with handle:
-        yield lambda line: print(line, file=handle, flush=True)
+
+
+def _sink(handle: TextIO | None) -> Callable[[str], None]:
+    """Lines to a file or to standard output, each flushed, so that nothing finished is lost."""
+
+    def write(line: str) -> None:
+        click.echo(line, file=handle)
+        if handle is not None:
+            handle.flush()
+
+    return write

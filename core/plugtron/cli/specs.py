@@ -27,7 +27,5 @@ def resolve_file(
 
 def resolve_source(source: Source, no_plugins: bool, no_plugin: Sequence[str]) -> tuple[ResolvedSpec, Host]:
     """Check a spec against the plugins that it and the command line allow."""
-    plugins = source.values.get("plugins")
-    disable = plugins.get("disable") if isinstance(plugins, dict) else None
-    host = make_host(no_plugins, no_plugin, disable if isinstance(disable, list) else ())
+    host = make_host(no_plugins, no_plugin, source.disabled)
     return resolve(source, host), host

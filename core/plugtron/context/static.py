@@ -6,6 +6,7 @@ import torch
 
 from plugtron.context.base import InferenceContext
 from plugtron.context.memory import LayerState, MemoryView
+from plugtron.context.memory_size import check_memory, zeros
 from plugtron.contracts.step import StepPlan
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.parallel.runtime import Runtime
@@ -27,11 +28,17 @@ class StaticInferenceContext(InferenceContext):
         self.max_length = max_length
         self.last_tokens = torch.zeros(slots, dtype=torch.int64, device=runtime.device)
         self._device = runtime.device
-        # Zeros, not whatever was there: a masked NaN is still a NaN. On a CPU pages cost nothing until they are used.
+        check_memory(
+            info,
+            tokens=(slots + 1) * max_length,
+            dtype=runtime.dtype,
+            device=runtime.device,
+            remedy="lower engine.options.max_batch_size or max_sequence_length",
+        )
         self._layers = tuple(
             LayerState(
-                keys=torch.zeros(shape, dtype=runtime.dtype, device=runtime.device),
-                values=torch.zeros(shape, dtype=runtime.dtype, device=runtime.device),
+                keys=zeros(shape, runtime.dtype, runtime.device),
+                values=zeros(shape, runtime.dtype, runtime.device),
                 window=state.window,
             )
             for state in info.states

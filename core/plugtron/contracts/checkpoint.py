@@ -20,8 +20,9 @@ __all__ = ["CheckpointReader", "ModelDescription", "TensorInfo"]
 class ModelDescription:
     """What the headers of a checkpoint say, torch-free.
 
-    `format` and `architecture` select the wrapper ("huggingface/LlamaForCausalLM"), `configuration` is in the
-    format's own vocabulary, `tokenizer` names what a tokenizer can be built from (None: nothing is there).
+    `format` and `architecture` select the wrapper ("huggingface/LlamaForCausalLM"), `configuration` is in the format's
+    own vocabulary, `tokenizer` names what a tokenizer can be built from (None: nothing is there). `eos_ids` end a text
+    even where there is no tokenizer to say so.
     """
 
     format: str
@@ -29,6 +30,7 @@ class ModelDescription:
     architecture: str
     configuration: Mapping[str, Any]
     tokenizer: str | None = None
+    eos_ids: tuple[int, ...] = ()
 
     @property
     def provision(self) -> str:

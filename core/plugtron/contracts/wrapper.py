@@ -37,7 +37,8 @@ class AttentionState:
 class ModelInfo:
     """What engines and controllers need to know of a model. `states` has one entry per layer of this rank.
 
-    `padded_vocab_size` is the width of the logits; ids from `vocab_size` on can never be drawn.
+    `padded_vocab_size` is the width of the logits; ids from `vocab_size` on can never be drawn. `eos_ids` end a text
+    where there is no tokenizer to say so.
     """
 
     vocab_size: int
@@ -45,6 +46,7 @@ class ModelInfo:
     hidden_size: int
     max_positions: int
     states: tuple[AttentionState, ...]
+    eos_ids: tuple[int, ...] = ()
 
 
 class Layer(Protocol):

@@ -43,6 +43,7 @@ class DecoderWrapper(ModelWrapper):
             padded_vocab_size=-(-config.vocab_size // ranks) * ranks,
             hidden_size=config.hidden_size,
             max_positions=config.max_positions,
+            eos_ids=model.eos_ids,
             states=tuple(
                 AttentionState(kv_heads=kv_heads, head_dim=config.head_dim, window=window) for window in config.windows
             ),

@@ -17,7 +17,7 @@ from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsa
 from plugtron.errors import ParallelError
 from plugtron.parallel.group import Group
 
-__all__ = ["World", "check_size", "follow", "join", "launched"]
+__all__ = ["World", "check_size", "follow", "is_launched", "join", "launched"]
 
 #: A follower waits for its leader as long as its user thinks. A peer that dies closes its socket, which ends the
 #: wait at once, so the limit only has to be longer than any session.
@@ -26,12 +26,12 @@ _SPEC_KEY = "plugtron/spec"
 _START_LIMIT_S = 300
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class World:
     """This process among those of its job.
 
     `interactive`: only rank 0, the leader, knows what is asked of the job. `threads`: how many a leader had before it
-    shared the cores with its followers.
+    shared the cores with its followers. `abandoned`: the other ranks have been ended in the middle of their work.
     """
 
     rank: int
@@ -39,6 +39,7 @@ class World:
     interactive: bool = False
     followers: tuple[subprocess.Popen[bytes], ...] = ()
     threads: int | None = None
+    abandoned: bool = False
 
     def group(self) -> Group:
         """All ranks of the job, over gloo."""
@@ -59,6 +60,7 @@ class World:
 
     def abandon(self) -> str:
         """End the followers at once; say which of them had ended by themselves."""
+        self.abandoned = bool(self.followers)
         time.sleep(0.1 if self.followers else 0)  # one that is just dying should be among them
         ended = [
             f"rank {rank} ended with exit code {follower.returncode}"
@@ -70,12 +72,17 @@ class World:
         return "; ".join(ended)
 
 
+def is_launched() -> bool:
+    """Whether torchrun, or something that sets the same variables, has started this process as a rank."""
+    return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
+
+
 def launched() -> World | None:
     """Join the job that torchrun has started this process for; None when it has not.
 
     The ranks talk through gloo, whatever tensors will later go through: so errors travel before devices are chosen.
     """
-    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+    if not is_launched():
         return None
     size = int(os.environ["WORLD_SIZE"])
     if size > 1:
@@ -127,6 +134,8 @@ def _lead(size: int, spec: str) -> World:
         raise ParallelError(
             "several ranks are led from a spec: use LLM(tensor_parallel=...) or assemble(spec), or start torchrun"
         )
+    if dist.is_initialized():
+        raise ParallelError("this process is part of a parallel job already: close the other model first")
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
     store.set(_SPEC_KEY, spec)
     command = [sys.executable, "-m", "plugtron.parallel.follower", str(store.port)]

@@ -13,9 +13,9 @@ __all__ = ["dump", "plain_data"]
 
 def plain_data(resolved: ResolvedSpec) -> dict[str, Any]:
     """The spec as plain data with every default; a component without options stays a bare name."""
-    data = resolved.spec.model_dump(mode="json")
+    data = resolved.spec.model_dump()
     # Of the forms that a prompt may take, only the one it has.
-    data["prompts"] = resolved.spec.model_dump(mode="json", include={"prompts"}, exclude_none=True)["prompts"]
+    data["prompts"] = resolved.spec.model_dump(include={"prompts"}, exclude_none=True)["prompts"]
     for owner, key in ((data, "engine"), (data, "controller"), (data, "tokenizer"), (data["model"], "wrapper")):
         owner[key] = _short(owner[key])
     data["samplers"] = [_short(ref) for ref in data["samplers"]]

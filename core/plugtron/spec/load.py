@@ -30,6 +30,13 @@ class Source:
     #: Values that a `--set` put in, by place: errors name the override rather than a line.
     overrides: dict[Place, str] = field(default_factory=dict)
 
+    @property
+    def disabled(self) -> list[str]:
+        """The plugins that the spec does not want imported; needed before anything else of it is checked."""
+        plugins = self.values.get("plugins")
+        names = plugins.get("disable") if isinstance(plugins, dict) else None
+        return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+
     def problem(self, place: Place, message: str) -> Problem:
         """A problem at `place`, with the file and line of the nearest value that has one."""
         dotted = ".".join(map(str, place))
@@ -60,7 +67,13 @@ def read(path: Path) -> Source:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SpecError([Problem("", f"cannot read the spec: {reason}", str(path))]) from None
-    values, lines = reader(text, str(path))
+    try:
+        values, lines = reader(text, str(path))
+    except SpecError:
+        raise
+    # Dates that are none, numbers of thousands of digits, nesting without end: the parsers raise as they please.
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SpecError([Problem("", f"cannot be read: {type(error).__name__}: {error}", str(path))]) from None
     if not isinstance(values, dict):
         raise SpecError([Problem("", "a spec is a mapping that begins with 'version: 1'", str(path), 1)])
     return Source(values=values, file=str(path), lines=lines)
@@ -79,12 +92,21 @@ def _yaml(text: str, file: str) -> tuple[Any, dict[Place, int]]:
 
 
 def _json(text: str, file: str) -> tuple[Any, dict[Place, int]]:
+    def pairs(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+        for index, (key, _) in enumerate(entries):
+            if any(key == earlier for earlier, _ in entries[:index]):
+                raise SpecError([Problem(key, "stands twice in one mapping", file)])
+        return dict(entries)
+
     try:
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
         raise SpecError([Problem("", f"not JSON: {error.msg}", file, error.lineno)]) from None
-    # JSON is YAML as far as places go, once tabs, which YAML forbids between tokens, are out of the way.
-    return values, dict(_yaml_lines(yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)))
+    try:
+        # JSON is YAML as far as places go, once tabs, which YAML forbids between tokens, are out of the way.
+        return values, dict(_yaml_lines(yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)))
+    except yaml.YAMLError:
+        return values, {}  # nearly all JSON; where it is not, errors do without their line
 
 
 def _toml(text: str, file: str) -> tuple[Any, dict[Place, int]]:

@@ -15,6 +15,8 @@ __all__ = ["apply", "split"]
 #: Where a component stands: a bare name there is opened up when an override goes inside.
 _COMPONENT_PLACES = (("engine",), ("controller",), ("tokenizer",), ("model", "wrapper"))
 
+_LISTS = (("samplers",), ("prompts",), ("plugins", "require"), ("plugins", "disable"), ("sampling", "stop"))
+
 
 def split(texts: Iterable[str]) -> dict[str, Any]:
     """Read "path=value" texts; values are YAML, so 4 is a number and [a, b] a list.
@@ -29,7 +31,7 @@ def split(texts: Iterable[str]) -> dict[str, Any]:
             raise SpecError([Problem(text, "write PATH=VALUE, such as engine.options.max_batch_size=4", "--set")])
         try:
             overrides[path.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, KeyError, RecursionError):
             raise SpecError([Problem(text, f"the value {value!r} is not YAML", "--set")]) from None
     return overrides
 
@@ -43,7 +45,7 @@ def apply(source: Source, overrides: Mapping[str, Any]) -> Source:
         SpecError: a path leads through a value that has no inside.
     """
     for path, value in overrides.items():
-        place: Place = tuple(int(part) if part.isdigit() else part for part in path.split("."))
+        place: Place = tuple(int(part) if part.isdecimal() and len(part) < 10 else part for part in path.split("."))
         if _is_component(place[:-1]) and place[-1] == "name":
             place, value = place[:-1], {"name": value}
         _put(source.values, place, value, path)
@@ -76,6 +78,9 @@ def _inside(owner: Any, part: Any, here: Place, path: str) -> dict[str, Any] | l
             inside = owner[part] = {"name": _default_name(here)} if here in _COMPONENT_PLACES else {}
     if isinstance(inside, str) and _is_component(here):
         inside = owner[part] = {"name": inside}
+    if inside == {} and here in _LISTS:
+        dotted = ".".join(map(str, here))
+        raise SpecError([Problem(path, f"the spec has no {dotted}; write {dotted}=[...]", "--set")])
     if not isinstance(inside, dict | list):
         raise SpecError([Problem(path, f"{'.'.join(map(str, here))} has no inside", "--set")])
     return inside

@@ -17,6 +17,8 @@ def check_requirements(source: Source, host: Host) -> list[Problem]:
     required = plugins.get("require") if isinstance(plugins, dict) else None
     problems = []
     for index, text in enumerate(required if isinstance(required, list) else []):
+        if not isinstance(text, str):
+            continue  # the spec's own model has reported it
         if complaint := _complaint(text, host):
             problems.append(source.problem(("plugins", "require", index), complaint))
     return problems

@@ -139,7 +139,7 @@ class _Resolver:
         refs = self.source.values.get("samplers", ["default"])
         for index, raw in enumerate(refs if isinstance(refs, list) else []):
             place = ("samplers", index)
-            if raw == "default":
+            if raw in ("default", {"name": "default"}):
                 yield from ((place, name) for name in DEFAULT_CHAIN)
             else:
                 yield place, raw
@@ -149,7 +149,8 @@ class _Resolver:
             ref = ComponentRef.model_validate(raw)
         except ValidationError:
             return  # the first phase has reported it
-        offer = self._automatic(kind, place) if ref.name == AUTO else self._named(kind, place, ref.name)
+        automatic = ref.name == AUTO and kind in (Kind.WRAPPER, Kind.TOKENIZER)
+        offer = self._automatic(kind, place) if automatic else self._named(kind, place, ref.name)
         if offer is None:
             return
         model = offer.component.options_model()
@@ -237,7 +238,7 @@ def _written_out(spec: Spec, components: list[ResolvedComponent]) -> Spec:
     """The same spec with the chosen names and all options: what `plugtron show` prints."""
     refs: dict[Place, list[ComponentRef]] = {}
     for chosen in components:
-        ref = ComponentRef(name=_written_name(chosen.offer, spec), options=chosen.options.model_dump())
+        ref = ComponentRef(name=_written_name(chosen.offer, spec), options=chosen.options.model_dump(mode="json"))
         refs.setdefault(chosen.place, []).append(ref)
 
     def one(place: Place, written: ComponentRef) -> ComponentRef:

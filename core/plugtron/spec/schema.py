@@ -61,6 +61,7 @@ def _choice(offers: Sequence[Offer], *words: str) -> dict[str, Any]:
 def _sampling(registry: Registry) -> dict[str, Any]:
     schema = SamplingParams.model_json_schema()
     schema["properties"].pop("extra")
+    schema["properties"]["stop"]["anyOf"].append({"type": "string"})
     for offer in registry.offers():
         params = offer.component.params_model()
         if params is not None:

@@ -36,37 +36,60 @@ class SpecialTokens:
 
 
 def read_special_tokens(folder: Path) -> SpecialTokens:
-    """Read tokenizer_config.json, generation_config.json, config.json and chat_template.jinja, as far as there."""
-    config = _json(folder / "tokenizer_config.json")
-    ends: set[int] = set()
-    for name in ("generation_config.json", "config.json"):
-        value = _json(folder / name).get("eos_token_id")
-        ends |= {value} if isinstance(value, int) else set(value or ())
+    """Read tokenizer_config.json, generation_config.json, config.json and chat_template.jinja, as far as there.
+
+    Raises:
+        TokenizerError: a file is not what it should be; with the file and the field.
+    """
+    file = folder / "tokenizer_config.json"
+    config = _json(file)
+    ends = [token for name in ("generation_config.json", "config.json") for token in _end_ids(folder / name)]
+    added = config.get("added_tokens_decoder") or {}
+    if not isinstance(added, dict) or not all(str(token).isdecimal() for token in added):
+        raise TokenizerError(f"{file}: added_tokens_decoder must be a mapping from ids to tokens")
     return SpecialTokens(
-        bos=_content(config.get("bos_token")),
-        eos=_content(config.get("eos_token")),
-        eos_ids=tuple(sorted(ends)),
+        bos=_content(config.get("bos_token"), file, "bos_token"),
+        eos=_content(config.get("eos_token"), file, "eos_token"),
+        eos_ids=tuple(dict.fromkeys(ends)),
         add_bos=config.get("add_bos_token"),
-        chat_template=_chat_template(folder, config.get("chat_template")),
+        chat_template=_chat_template(folder, config.get("chat_template"), file),
         added={
-            int(token): AddedText(str(_content(entry)), bool(entry.get("special", True)))
-            for token, entry in (config.get("added_tokens_decoder") or {}).items()
+            int(token): AddedText(
+                _content(entry, file, f"added_tokens_decoder.{token}") or "",
+                bool(entry.get("special", True)) if isinstance(entry, dict) else True,
+            )
+            for token, entry in added.items()
         },
     )
 
 
-def _content(token: Any) -> str | None:
+def _end_ids(file: Path) -> list[int]:
+    value = _json(file).get("eos_token_id")
+    ids = [] if value is None else value if isinstance(value, list) else [value]
+    if not all(isinstance(token, int) and not isinstance(token, bool) for token in ids):
+        raise TokenizerError(f"{file}: eos_token_id must be a token id or a list of them (got {value!r})")
+    return ids
+
+
+def _content(token: Any, file: Path, field: str) -> str | None:
     """A token is written as a text, or as a mapping with its `content`."""
-    return token.get("content") if isinstance(token, dict) else token
+    text = token.get("content") if isinstance(token, dict) else token
+    if text is not None and not isinstance(text, str):
+        raise TokenizerError(f"{file}: {field} must be a text (got {token!r})")
+    return text
 
 
-def _chat_template(folder: Path, written: Any) -> str | None:
+def _chat_template(folder: Path, written: Any, config: Path) -> str | None:
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise TokenizerError(f"{file} is not UTF-8 text") from None
     if isinstance(written, list):  # several by name
-        return next((entry.get("template") for entry in written if entry.get("name") == "default"), None)
-    return written
+        named = [entry for entry in written if isinstance(entry, dict)]
+        written = next((entry.get("template") for entry in named if entry.get("name") == "default"), None)
+    return _content(written, config, "chat_template")
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -74,7 +97,7 @@ def _json(file: Path) -> dict[str, Any]:
         return {}
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise TokenizerError(f"{file} is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise TokenizerError(f"{file} does not hold a mapping")

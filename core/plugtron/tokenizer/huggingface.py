@@ -25,23 +25,22 @@ class HuggingFaceTokenizer(LibraryTokenizer):
     def assemble(cls, parts: Parts, options: Options) -> HuggingFaceTokenizer:
         """Build from `path`, or else from the checkpoint's folder."""
         assert isinstance(options, PathOptions)
-        return cls.from_folder(tokenizer_path(parts, options, "tokenizer.json").parent)
+        return cls.from_file(tokenizer_path(parts, options, "tokenizer.json"))
 
     @classmethod
-    def from_folder(cls, folder: Path) -> HuggingFaceTokenizer:
-        """Build from a folder.
+    def from_file(cls, file: Path) -> HuggingFaceTokenizer:
+        """Build from a tokenizer.json, whatever it is called.
 
         Raises:
-            TokenizerError: there is no tokenizer.json, or of a kind that text cannot be rebuilt from.
+            TokenizerError: it cannot be read, or is of a kind that text cannot be rebuilt from.
         """
-        file = folder / "tokenizer.json"
         try:
             text = file.read_text(encoding="utf-8")
             backend = Backend.from_str(text)
         # The library raises bare Exception for whatever it does not understand.
         except Exception as error:
             raise TokenizerError(f"{file} cannot be read: {error}") from None
-        special = read_special_tokens(folder)
+        special = read_special_tokens(file.parent)
         return cls(
             backend,
             byte_level=_is_byte_level(json.loads(text), file),

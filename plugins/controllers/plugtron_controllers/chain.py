@@ -36,9 +36,11 @@ class Chain:
         """Apply the stages and draw.
 
         Returns:
-            tokens [N], -1 for a row that failed; per slot the candidates that the draw saw, and its row in them;
-            and why rows failed, by slot.
+            tokens [N], -1 for a row that failed or has no candidate left; per slot the candidates that the draw saw,
+            and its row in them; and why rows failed, by slot.
         """
+        if any(live[slot].failure for slot in candidates.rows):
+            return self._row_by_row(candidates, live, draw)
         try:
             tokens, left = self._attempt(candidates, live, draw)
             return tokens, {slot: (left, row) for row, slot in enumerate(candidates.rows)}, {}
@@ -53,6 +55,10 @@ class Chain:
         seen: dict[int, tuple[Candidates, int]] = {}
         failures: dict[int, str] = {}
         for row, slot in enumerate(candidates.rows):
+            earlier = live[slot].failure
+            if earlier is not None:
+                failures[slot] = earlier
+                continue
             try:
                 token, left = self._attempt(_one_row(candidates, row), live, draw)
                 tokens[row], seen[slot] = token[0], (left, 0)
@@ -75,7 +81,7 @@ class Chain:
         for sampler, rows in using.items():
             if rows:
                 own = tokens if len(rows) == len(tokens) else tokens[list(rows)]
-                sampler.accept(tuple(candidates.rows[row] for row in rows), own)
+                sampler.accept(tuple(candidates.rows[row] for row in rows), own.clamp(min=0))
         return tokens, left
 
 

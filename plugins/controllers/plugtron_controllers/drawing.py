@@ -16,7 +16,7 @@ __all__ = ["draw", "log_probabilities"]
 
 
 def draw(candidates: Candidates, seeds: Tensor, greedy: Tensor, *, all_greedy: bool) -> Tensor:
-    """Return one token id per row, [N] int64.
+    """Return one token id per row, [N] int64; -1 where every candidate is masked, or the logits are no numbers.
 
     Args:
         seeds: [N] int64.
@@ -27,15 +27,15 @@ def draw(candidates: Candidates, seeds: Tensor, greedy: Tensor, *, all_greedy: b
     if not all_greedy:
         noise = gumbel(seeds, candidates.positions, scores.shape[1], candidates.ids)
         scores = torch.where(greedy.unsqueeze(1), scores, scores + noise)
-    columns = scores.argmax(dim=1, keepdim=True)
+    best, columns = scores.max(dim=1, keepdim=True)
     chosen = columns if candidates.ids is None else candidates.ids.gather(1, columns)
-    return chosen.squeeze(1)
+    return torch.where(best.isfinite(), chosen, -1).squeeze(1)
 
 
 def log_probabilities(candidates: Candidates, row: int, token: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return log probabilities in a row: of `token`, [], and ids and values of the `top` best, [K] each."""
     values = candidates.logits[row].log_softmax(dim=0)
     ids = None if candidates.ids is None else candidates.ids[row]
-    place = token if ids is None else (ids == token).nonzero()[0, 0]
+    place = token if ids is None else (ids == token).int().argmax()
     best, places = values.topk(min(top, len(values)))
     return values[place], places if ids is None else ids[places], best

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field
 
 from plugtron.contracts.detokenizer import Detokenizer
@@ -16,7 +17,10 @@ __all__ = ["LiveSequence"]
 
 @dataclass(slots=True, kw_only=True)
 class LiveSequence:
-    """A sequence, the stages of the chain that it uses, and its text in the making."""
+    """A sequence, the stages of the chain that it uses, and its text in the making.
+
+    `failure`: what a stage raised when it was told of the sequence; the first draw reports it.
+    """
 
     sequence: InferenceSequence
     stages: frozenset[Sampler]
@@ -24,16 +28,23 @@ class LiveSequence:
     matcher: StopMatcher
     stop_ids: frozenset[int]
     limit: int
+    failure: str | None = None
+    added: list[Sampler] = field(default_factory=list)
     fresh_tokens: list[int] = field(default_factory=list)
     fresh_text: str = ""
 
     @classmethod
     def begin(
-        cls, sequence: InferenceSequence, stages: frozenset[Sampler], tokenizer: Tokenizer | None, limit: int
+        cls,
+        sequence: InferenceSequence,
+        stages: frozenset[Sampler],
+        tokenizer: Tokenizer | None,
+        eos_ids: tuple[int, ...],
+        limit: int,
     ) -> LiveSequence:
         """Take a sequence up. `limit` bounds prompt and answer together."""
         params = sequence.request.params
-        eos = () if tokenizer is None or params.ignore_eos else tokenizer.eos_ids
+        eos = () if params.ignore_eos else eos_ids
         return cls(
             sequence=sequence,
             stages=stages,
@@ -42,6 +53,25 @@ class LiveSequence:
             stop_ids=frozenset((*eos, *(params.stop_token_ids or ()))),
             limit=limit,
         )
+
+    def tell_stages(self) -> None:
+        """Tell the stages of the sequence. A stage is a plugin's code: what it raises fails this sequence alone."""
+        assert self.sequence.slot is not None
+        try:
+            for sampler in self.stages:
+                sampler.add(self.sequence.slot, self.sequence)
+                self.added.append(sampler)
+        except Exception as error:
+            self.failure = f"a sampler failed: {type(error).__name__}: {error}"
+
+    def release_stages(self) -> None:
+        """Have the stages forget the sequence; whatever they raise, its slot is given back."""
+        assert self.sequence.slot is not None
+        for sampler in self.added:
+            try:
+                sampler.remove(self.sequence.slot)
+            except Exception as error:
+                warnings.warn(f"{type(sampler).__name__}.remove: {type(error).__name__}: {error}", stacklevel=2)
 
     def push(self, token: int) -> FinishReason | None:
         """Add a token; say whether the sequence has ended, and leave the reason with it."""

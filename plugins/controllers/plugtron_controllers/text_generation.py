@@ -41,6 +41,7 @@ class SimpleTextGenerationController(TextGenerationController):
         self.runtime = wrapper.runtime
         self.tokenizer = tokenizer
         self.models = (wrapper.info,)
+        self._eos_ids = wrapper.info.eos_ids if tokenizer is None else tokenizer.eos_ids
         self._wrapper = wrapper
         self._chain = Chain(samplers)
         self._live: dict[int, LiveSequence] = {}
@@ -79,17 +80,16 @@ class SimpleTextGenerationController(TextGenerationController):
         assert self._context is not None
         params = sequence.request.params
         stages = self._chain.stages_of(params) if self.runtime.draws else frozenset()
-        self._live[sequence.slot] = LiveSequence.begin(sequence, stages, self.tokenizer, self._context.max_length)
+        live = LiveSequence.begin(sequence, stages, self.tokenizer, self._eos_ids, self._context.max_length)
+        self._live[sequence.slot] = live
         self._seeds[sequence.slot] = sequence.seed
         self._greedy[sequence.slot] = params.greedy
-        for sampler in stages:
-            sampler.add(sequence.slot, sequence)
+        live.tell_stages()
 
     def end_sequence(self, sequence: InferenceSequence) -> None:
         """Let go of a sequence."""
         assert sequence.slot is not None
-        for sampler in self._live.pop(sequence.slot).stages:
-            sampler.remove(sequence.slot)
+        self._live.pop(sequence.slot).release_stages()
 
     def next_row(self, sequence: InferenceSequence) -> Row:
         """The whole prompt first, then the token drawn last."""
@@ -119,7 +119,7 @@ class SimpleTextGenerationController(TextGenerationController):
         results = []
         for slot, token in zip(pending.rows, tokens, strict=True):
             if token < 0:
-                result = RowResult(slot=slot, failure=failures[slot])
+                result = RowResult(slot=slot, failure=failures.get(slot, "no token is left that could be drawn"))
             else:
                 own = (log_probs[slot],) if slot in log_probs else ()
                 result = RowResult(slot=slot, tokens=(token,), log_probs=own)
@@ -169,7 +169,7 @@ class SimpleTextGenerationController(TextGenerationController):
         log_probs = {}
         for index, slot in enumerate(rows):
             params = self._params(slot)
-            if params.logprobs is not None and slot not in failures:
+            if params.logprobs is not None and slot in processed:
                 raw = params.logprobs_mode != "processed"
                 source, place = (candidates, index) if raw else (processed[slot])
                 log_probs[slot] = log_probabilities(source, place, tokens[index], params.logprobs)

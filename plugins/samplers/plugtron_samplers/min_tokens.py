@@ -37,7 +37,9 @@ class MinTokens(Sampler):
     def assemble(cls, parts: Parts, options: Options) -> MinTokens:
         """Build from a spec."""
         del options
-        return cls(() if parts.tokenizer is None else parts.tokenizer.eos_ids, parts.runtime.device)
+        assert parts.wrapper is not None
+        eos_ids = parts.wrapper.info.eos_ids if parts.tokenizer is None else parts.tokenizer.eos_ids
+        return cls(eos_ids, parts.runtime.device)
 
     def add(self, slot: int, sequence: InferenceSequence) -> None:
         """Keep the stop tokens on the device."""

@@ -38,7 +38,8 @@ class Temperature(Sampler):
 
     def add(self, slot: int, sequence: InferenceSequence) -> None:
         """Remember the temperature."""
-        self._values.set(slot, sequence.request.params.temperature or 1.0)
+        # Below this everything but the most likely token is out of reach anyway, and quotients would overflow.
+        self._values.set(slot, max(sequence.request.params.temperature or 1.0, 1e-6))
 
     def remove(self, slot: int) -> None:
         """Forget it."""

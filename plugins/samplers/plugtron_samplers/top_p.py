@@ -52,7 +52,8 @@ class TopP(Sampler):
         places = keys(candidates).argsort(dim=1, descending=True)
         sorted_probabilities = candidates.logits.softmax(dim=1).gather(1, places)
         before = sorted_probabilities.cumsum(dim=1) - sorted_probabilities
-        beyond = _unsort(before >= wanted, places)
+        # The most likely stays, however small p is.
+        beyond = _unsort((before >= wanted) & (before > 0), places)
         return replace(candidates, logits=candidates.logits.masked_fill(beyond, float("-inf")))
 
 

@@ -95,8 +95,10 @@ def _need(model: ModelDescription, values: Mapping[str, Any], key: str) -> Any:
     value = values[key]
     if isinstance(value, list) and len(set(value)) == 1:  # one entry per layer, all alike
         value = value[0]
-    if not isinstance(value, int | float):
-        raise CheckpointError(f"{model.path}: {model.architecture}.{key} must be one number for all layers")
+    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+        raise CheckpointError(
+            f"{model.path}: {model.architecture}.{key} must be one number above 0, the same for all layers"
+        )
     return value
 
 

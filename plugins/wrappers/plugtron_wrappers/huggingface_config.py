@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from plugtron.contracts.checkpoint import ModelDescription
 from plugtron.errors import CheckpointError
-from plugtron.nn import DecoderConfig, RotaryConfig
+from plugtron.nn import DecoderConfig
 from plugtron_wrappers.harmless import HARMLESS
+from plugtron_wrappers.huggingface_fields import LlamaFields, validated
 from plugtron_wrappers.rope_config import rotary_from_huggingface
 
 __all__ = ["config_from_huggingface"]
+
+Entry = TypeVar("Entry")
 
 #: What a class of transformers means by a field that config.json leaves out, where it differs from Llama's.
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -26,106 +29,84 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "SmolLM3ForCausalLM": {"num_key_value_heads": 4, "tie_word_embeddings": True, "rope_theta": 2_000_000.0},
 }
-_REQUIRED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-_UNDERSTOOD = frozenset(
-    {
-        *_REQUIRED,
-        "attention_bias",
-        "head_dim",
-        "hidden_act",
-        "layer_types",
-        "max_position_embeddings",
-        "max_window_layers",
-        "mlp_bias",
-        "no_rope_layer_interval",
-        "no_rope_layers",
-        "num_key_value_heads",
-        "rms_norm_eps",
-        "rope_parameters",
-        "rope_scaling",
-        "rope_theta",
-        "sliding_window",
-        "tie_word_embeddings",
-        "use_sliding_window",
-    }
-)
 
 
 def config_from_huggingface(model: ModelDescription, ignored: frozenset[str]) -> DecoderConfig:
     """Translate config.json; `ignored` are unknown fields that the user vouches for.
 
     Raises:
-        CheckpointError: a field is missing, or asks for what this family does not compute.
+        CheckpointError: a field is missing, wrong, or asks for what this family does not compute.
     """
-    values = {**_DEFAULTS[model.architecture], **model.configuration}
-    _refuse_unknown(model, ignored)
-    for name in _REQUIRED:
-        if not isinstance(values.get(name), int):
-            raise CheckpointError(f"{model.path / 'config.json'}: {name} must be a whole number")
-    if values.get("hidden_act", "silu") != "silu":
-        raise CheckpointError(f"{model.path / 'config.json'}: hidden_act {values['hidden_act']!r} (accepted: 'silu')")
-    layers, heads = values["num_hidden_layers"], values["num_attention_heads"]
-    bias = bool(values.get("attention_bias", False))
-    qwen2 = model.architecture == "Qwen2ForCausalLM"
-    rotates = _rotates(model, values, layers)
-    rotary: RotaryConfig = rotary_from_huggingface(values, str(model.path / "config.json"))
+    file = str(model.path / "config.json")
+    _refuse_unknown(model, ignored, file)
+    architecture = model.architecture
+    fields = validated(LlamaFields, {**_DEFAULTS[architecture], **model.configuration}, file)
+    layers, heads = fields.num_hidden_layers, fields.num_attention_heads
+    if fields.head_dim is None and fields.hidden_size % heads:
+        raise CheckpointError(f"{file}: hidden_size {fields.hidden_size} is no multiple of {heads} heads")
+    kv_heads = fields.num_key_value_heads or heads
+    if heads % kv_heads:
+        raise CheckpointError(f"{file}: {heads} attention heads cannot share {kv_heads} key-value heads")
+    rotates = _rotates(architecture, fields, file)
     return DecoderConfig(
-        vocab_size=values["vocab_size"],
-        hidden_size=values["hidden_size"],
-        intermediate_size=values["intermediate_size"],
+        vocab_size=fields.vocab_size,
+        hidden_size=fields.hidden_size,
+        intermediate_size=fields.intermediate_size,
         num_layers=layers,
         num_heads=heads,
-        num_kv_heads=values.get("num_key_value_heads") or heads,
-        head_dim=values.get("head_dim") or values["hidden_size"] // heads,
-        max_positions=values.get("max_position_embeddings", 2048),
-        norm_epsilon=values.get("rms_norm_eps", 1e-6),
-        rotary=rotary,
-        windows=_windows(model.architecture, values, layers, rotates),
+        num_kv_heads=kv_heads,
+        head_dim=fields.head_dim or fields.hidden_size // heads,
+        max_positions=fields.max_position_embeddings,
+        norm_epsilon=fields.rms_norm_eps,
+        rotary=rotary_from_huggingface(fields, file),
+        windows=_windows(architecture, fields, rotates, file),
         rotates=rotates,
-        qkv_bias=bias or qwen2,
-        output_bias=bias,
-        mlp_bias=bool(values.get("mlp_bias", False)),
-        qk_norm=model.architecture == "Qwen3ForCausalLM",
-        tied=bool(values.get("tie_word_embeddings", False)),
+        qkv_bias=fields.attention_bias or architecture == "Qwen2ForCausalLM",
+        output_bias=fields.attention_bias,
+        mlp_bias=fields.mlp_bias,
+        qk_norm=architecture == "Qwen3ForCausalLM",
+        tied=fields.tie_word_embeddings,
     )
 
 
-def _refuse_unknown(model: ModelDescription, ignored: frozenset[str]) -> None:
+def _refuse_unknown(model: ModelDescription, ignored: frozenset[str], file: str) -> None:
     """A field that nobody here reads may change what the model computes, unless it is empty."""
+    understood = HARMLESS | LlamaFields.model_fields.keys() | ignored
     for name, value in model.configuration.items():
-        if value in (None, False, {}, []) or name in _UNDERSTOOD | HARMLESS | ignored:
-            continue
-        raise CheckpointError(
-            f"{model.path / 'config.json'}: {name} (= {value!r}) is not implemented for {model.architecture}; if it "
-            f"changes nothing, allow it with model.wrapper: {{name: llama, options: {{ignore_fields: [{name}]}}}}"
-        )
+        if name not in understood and value not in (None, False, {}, []):
+            raise CheckpointError(
+                f"{file}: {name} (= {value!r}) is not implemented for {model.architecture}; if it changes nothing, "
+                f"allow it with model.wrapper: {{name: llama, options: {{ignore_fields: [{name}]}}}}"
+            )
 
 
-def _rotates(model: ModelDescription, values: Mapping[str, Any], layers: int) -> tuple[bool, ...]:
+def _rotates(architecture: str, fields: LlamaFields, file: str) -> tuple[bool, ...]:
     """SmolLM3 leaves every fourth layer without positions."""
-    if model.architecture != "SmolLM3ForCausalLM":
+    layers = fields.num_hidden_layers
+    if architecture != "SmolLM3ForCausalLM":
         return (True,) * layers
-    written = values.get("no_rope_layers")
-    interval = values.get("no_rope_layer_interval", 4)
     # Despite its name, 1 in the list means that the layer does rotate.
-    return tuple(bool(flag) for flag in written or [(layer + 1) % interval for layer in range(layers)])
+    written = fields.no_rope_layers or [(layer + 1) % fields.no_rope_layer_interval for layer in range(layers)]
+    return tuple(map(bool, _one_per_layer("no_rope_layers", written, layers, file)))
 
 
-def _windows(
-    architecture: str, values: Mapping[str, Any], layers: int, rotates: tuple[bool, ...]
-) -> tuple[int | None, ...]:
+def _windows(architecture: str, fields: LlamaFields, rotates: tuple[bool, ...], file: str) -> tuple[int | None, ...]:
     """How far each layer looks back."""
-    window = values.get("sliding_window")
-    if architecture == "LlamaForCausalLM":
-        return (None,) * layers
+    layers, window = fields.num_hidden_layers, fields.sliding_window
     if architecture == "MistralForCausalLM":
         return (window,) * layers
-    if not values.get("use_sliding_window"):
+    if architecture == "LlamaForCausalLM" or not fields.use_sliding_window:
         return (None,) * layers
-    kinds = values.get("layer_types")
-    if kinds is not None:
+    if fields.layer_types is not None:
+        kinds = _one_per_layer("layer_types", fields.layer_types, layers, file)
         return tuple(window if kind == "sliding_attention" else None for kind in kinds)
     if architecture == "SmolLM3ForCausalLM":
         return tuple(None if rotating else window for rotating in rotates)
-    first = values.get("max_window_layers", layers)
+    first = layers if fields.max_window_layers is None else fields.max_window_layers
     return tuple(window if layer >= first else None for layer in range(layers))
+
+
+def _one_per_layer(name: str, entries: Sequence[Entry], layers: int, file: str) -> Sequence[Entry]:
+    if len(entries) != layers:
+        raise CheckpointError(f"{file}: {name} has {len(entries)} entries for {layers} layers")
+    return entries

@@ -8,55 +8,51 @@ from typing import Any
 
 from plugtron.errors import CheckpointError
 from plugtron.nn import RotaryConfig
+from plugtron_wrappers.huggingface_fields import LlamaFields, RopeFields, validated
 
 __all__ = ["rotary_from_huggingface", "yarn_attention_factor"]
 
-_KINDS = ("default", "linear", "llama3", "yarn")
 
-
-def rotary_from_huggingface(values: Mapping[str, Any], file: str) -> RotaryConfig:
+def rotary_from_huggingface(fields: LlamaFields, file: str) -> RotaryConfig:
     """Read rope_parameters (transformers 5), or rope_theta and rope_scaling (before).
 
     Raises:
         CheckpointError: a scaling that is not implemented, or one that is incomplete.
     """
-    written: dict[str, Any] = {**(values.get("rope_scaling") or {}), **(values.get("rope_parameters") or {})}
-    base = float(written.get("rope_theta", values.get("rope_theta", 10_000.0)))
-    kind = written.get("rope_type", written.get("type", "default"))
-    if kind not in _KINDS:
-        raise CheckpointError(f"{file}: rotary scaling {kind!r} is not implemented (accepted: {', '.join(_KINDS)})")
-    if written.get("partial_rotary_factor", 1.0) != 1.0:
-        raise CheckpointError(f"{file}: partial_rotary_factor {written['partial_rotary_factor']} is not implemented")
-    try:
-        return _scaled(kind, base, written, values)
-    except KeyError as missing:
-        raise CheckpointError(f"{file}: rotary scaling {kind!r} needs {missing}") from None
+    name = "rope_parameters" if fields.rope_parameters else "rope_scaling"
+    written = {**(fields.rope_scaling or {}), **(fields.rope_parameters or {})}
+    if "type" in written:
+        written.setdefault("rope_type", written["type"])
+    rope = validated(RopeFields, written, f"{file}: {name}")
+    base = fields.rope_theta if rope.rope_theta is None else rope.rope_theta
 
+    def need(field: str) -> float:
+        value = getattr(rope, field)
+        if value is None:
+            raise CheckpointError(f"{file}: {name}: {rope.rope_type!r} needs {field}")
+        return value
 
-def _scaled(kind: str, base: float, written: Mapping[str, Any], values: Mapping[str, Any]) -> RotaryConfig:
-    if kind == "linear":
-        return RotaryConfig(base=base, scaling="linear", factor=float(written["factor"]))
-    if kind == "llama3":
+    if rope.rope_type == "linear":
+        return RotaryConfig(base=base, scaling="linear", factor=need("factor"))
+    if rope.rope_type == "llama3":
         return RotaryConfig(
             base=base,
             scaling="llama3",
-            factor=float(written["factor"]),
-            original_positions=int(written["original_max_position_embeddings"]),
-            low_frequency=float(written["low_freq_factor"]),
-            high_frequency=float(written["high_freq_factor"]),
+            factor=need("factor"),
+            original_positions=int(need("original_max_position_embeddings")),
+            low_frequency=need("low_freq_factor"),
+            high_frequency=need("high_freq_factor"),
         )
-    if kind == "yarn":
-        original = written.get("original_max_position_embeddings") or values["max_position_embeddings"]
-        factor = float(written["factor"])
+    if rope.rope_type == "yarn":
         return RotaryConfig(
             base=base,
             scaling="yarn",
-            factor=factor,
-            original_positions=int(original),
-            beta_fast=float(written.get("beta_fast") or 32),
-            beta_slow=float(written.get("beta_slow") or 1),
-            attention_factor=yarn_attention_factor(factor, written),
-            truncate=bool(written.get("truncate", True)),
+            factor=need("factor"),
+            original_positions=rope.original_max_position_embeddings or fields.max_position_embeddings,
+            beta_fast=rope.beta_fast or 32.0,
+            beta_slow=rope.beta_slow or 1.0,
+            attention_factor=yarn_attention_factor(need("factor"), rope.model_dump()),
+            truncate=rope.truncate,
         )
     return RotaryConfig(base=base)
 

@@ -1,0 +1,48 @@
+"""How much memory KV takes, whether it is there, and getting it."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plugtron.contracts.wrapper import ModelInfo
+from plugtron.errors import SpecError
+
+__all__ = ["check_memory", "zeros"]
+
+
+def check_memory(info: ModelInfo, *, tokens: int, dtype: torch.dtype, device: torch.device, remedy: str) -> None:
+    """Refuse to hold `tokens` tokens when they can never fit.
+
+    Raises:
+        SpecError: with the numbers and the `remedy`.
+    """
+    per_token = sum(2 * state.kv_heads * state.head_dim for state in info.states) * dtype.itemsize
+    wanted, there = per_token * tokens, _memory(device)
+    if wanted > there:
+        raise SpecError(
+            f"keys and values of {tokens} tokens take {wanted / 2**30:.1f} GiB, and {device.type} memory is "
+            f"{there / 2**30:.1f} GiB: {remedy}"
+        )
+
+
+def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros; on a CPU as pages that take no memory before they are written.
+
+    torch.zeros would write every page. Uninitialised memory would do for what is read unmasked, but a masked NaN is
+    still a NaN.
+    """
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    data = np.zeros(math.prod(shape) * dtype.itemsize, dtype=np.uint8)
+    return torch.from_numpy(data).view(dtype).view(shape)
+
+
+def _memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

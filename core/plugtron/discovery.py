@@ -122,7 +122,8 @@ def strip_frames(error: BaseException, own_file: str) -> str:
 
 
 def _file(plugin: object) -> str | None:
-    return plugin.__file__ if isinstance(plugin, ModuleType) else None
+    # A namespace package, or a module made in memory, is in no file.
+    return getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
 
 
 def _check_api(plugin: object) -> None:

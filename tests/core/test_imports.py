@@ -11,7 +11,7 @@ CORE = ROOT / "core" / "plugtron"
 #: From the bottom up. A module may import from its own layer and from those below.
 LAYERS = [
     {"errors", "lazy", "api_version"},
-    {"component", "options", "messages", "progress", "run"},
+    {"component", "options", "messages", "progress", "run", "json_file"},
     {"sampling_params", "request", "prompts"},
     {"hooks", "contracts", "events", "scheduler"},
     {"registry"},

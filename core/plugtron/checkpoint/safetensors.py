@@ -5,7 +5,6 @@ Format: https://huggingface.co/docs/safetensors. Pickled weights are refused: re
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
 from plugtron.errors import CheckpointError
+from plugtron.json_file import read_mapping
 from plugtron.tokenizer.folder import read_special_tokens
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class SafetensorsReader(CheckpointReader):
             raise CheckpointError(f"{path} has weights and no configuration: name its folder, with config.json in it")
         if not (path / "config.json").is_file():
             return None
-        configuration = _json(path / "config.json")
+        configuration = read_mapping(path / "config.json", CheckpointError)
         architectures = configuration.get("architectures")
         if not isinstance(architectures, list) or len(architectures) != 1:
             raise CheckpointError(f"{path / 'config.json'}: architectures must name one class (got {architectures!r})")
@@ -85,7 +85,7 @@ class SafetensorsReader(CheckpointReader):
     def _files(self) -> list[Path]:
         if not (self.path / _INDEX).is_file():
             return [self.path / _SINGLE]
-        index = _json(self.path / _INDEX).get("weight_map")
+        index = read_mapping(self.path / _INDEX, CheckpointError).get("weight_map")
         if not isinstance(index, dict):
             raise CheckpointError(f"{self.path / _INDEX}: weight_map is missing")
         names = sorted({str(name) for name in index.values()})
@@ -103,13 +103,3 @@ class SafetensorsReader(CheckpointReader):
             return safe_open(file, framework="pt")
         except SafetensorError as error:
             raise CheckpointError(f"{file} is truncated or no safetensors file: {error}") from None
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file} is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{file} does not hold a mapping")
-    return values

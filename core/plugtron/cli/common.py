@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from plugtron.errors import suggestion
 from plugtron.host import Host
 
 __all__ = ["host_options", "make_host", "set_option", "spec_argument", "verbose_option"]
@@ -38,6 +39,11 @@ def make_host(no_plugins: bool, no_plugin: Sequence[str], disable: Sequence[str]
     host = Host(disable=[*no_plugin, *disable], builtins_only=no_plugins)
     for plugin in host.failed():
         click.echo(f"warning: {plugin.complaint()}", err=True)
+    installed = {name for plugin in host.plugins for name in (plugin.name, plugin.distribution)}
+    for name in (*no_plugin, *disable):
+        if name not in installed:
+            hint = suggestion(name, sorted(installed))
+            click.echo(f"warning: no plugin {name!r} is installed, so none is disabled.{hint}", err=True)
     return host
 
 

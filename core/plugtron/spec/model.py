@@ -131,7 +131,7 @@ class Spec(_Section):
     parallel: ParallelSpec = ParallelSpec()
     engine: ComponentRef = ComponentRef(name="static")
     controller: ComponentRef = ComponentRef(name="text_generation")
-    samplers: list[ComponentRef] = Field(default_factory=lambda: [ComponentRef(name="default")])
+    samplers: list[ComponentRef] = Field(default_factory=lambda: [ComponentRef(name=name) for name in DEFAULT_CHAIN])
     sampling: dict[str, Any] = Field(default_factory=dict)
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     prompts: Prompts = Field(default_factory=list)

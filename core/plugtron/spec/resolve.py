@@ -139,7 +139,7 @@ class _Resolver:
         refs = self.source.values.get("samplers", ["default"])
         for index, raw in enumerate(refs if isinstance(refs, list) else []):
             place = ("samplers", index)
-            if raw in ("default", {"name": "default"}):
+            if raw in ("default", {"name": "default"}, {"name": "default", "options": {}}):
                 yield from ((place, name) for name in DEFAULT_CHAIN)
             else:
                 yield place, raw

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from plugtron.errors import TokenizerError
+from plugtron.json_file import read_mapping
 
 __all__ = ["SpecialTokens", "read_special_tokens"]
 
@@ -93,12 +93,4 @@ def _chat_template(folder: Path, written: Any, config: Path) -> str | None:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise TokenizerError(f"{file} is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise TokenizerError(f"{file} does not hold a mapping")
-    return values
+    return read_mapping(file, TokenizerError) if file.is_file() else {}

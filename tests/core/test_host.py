@@ -1,0 +1,108 @@
+"""The host with plugins given as objects: observers, complaints about a spec, records that are no records."""
+
+import types
+
+import pytest
+
+import plugtron
+from plugtron import Component, Problem, Spec, assemble
+from plugtron.component import Kind
+from plugtron.errors import PluginError, SpecError
+from plugtron.host import Host
+from plugtron.request import InferenceRequest
+from plugtron.sampling_params import SamplingParams
+from plugtron.spec.load import Source
+from plugtron.spec.resolve import resolve
+
+VALUES = {"version": 1, "model": {"checkpoint": "smollm2-135m-instruct"}}
+
+
+def plugin(**hooks):
+    """A module with these functions as hook implementations."""
+    module = types.ModuleType("given")
+    for name, function in hooks.items():
+        function.__name__ = name
+        setattr(module, name, plugtron.hookimpl(function))
+    return module
+
+
+@pytest.fixture
+def spec(random_model):
+    return Spec.of({"model": {"checkpoint": str(random_model("llama_untied")[1]), "dtype": "float32"}})
+
+
+def test_observers_see_a_run(spec):
+    seen = []
+    observer = plugin(
+        plugtron_run_started=lambda run: seen.append(("started", run.engine, run.world_size)),
+        plugtron_request_finished=lambda request: seen.append(("finished", request.index, str(request.finish_reason))),
+        plugtron_run_finished=lambda outcome: seen.append(("over", outcome.finished, outcome.failed)),
+    )
+    params = SamplingParams(temperature=0, max_tokens=2)
+    with assemble(spec, host=Host(plugins=[observer])) as assembly:
+        requests = [InferenceRequest(prompt=[1], params=params), InferenceRequest(prompt=[], index=1)]
+        for _ in assembly.run(requests):
+            pass
+    assert seen[0] == ("started", "static", 1)
+    assert sorted(seen[1:3]) == [("finished", 0, "length"), ("finished", 1, "error")]
+    assert seen[3] == ("over", 1, 1)
+
+
+def test_an_observer_that_raises_costs_a_warning(spec):
+    def broken(run):
+        raise RuntimeError("no network")
+
+    with assemble(spec, host=Host(plugins=[plugin(plugtron_run_started=broken)], strict=False)) as assembly:
+        request = InferenceRequest(prompt=[1], params=SamplingParams(temperature=0, max_tokens=2))
+        with pytest.warns(RuntimeWarning, match="plugtron_run_started failed: RuntimeError: no network"):
+            list(assembly.run([request]))
+    assert request.error is None
+
+
+def test_a_plugin_may_object_to_a_spec():
+    objecting = plugin(plugtron_check_spec=lambda spec: [Problem("engine", f"not {spec.spec.engine.name}")])
+    with pytest.raises(SpecError, match="engine: not static"):
+        resolve(Source(values=dict(VALUES)), Host(plugins=[objecting]))
+
+
+@pytest.mark.parametrize(
+    ("offered", "text"),
+    [
+        (["static"], "plugtron_engines returned 'static', which is no plugtron.Component"),
+        (5, "'int' object is not iterable"),
+    ],
+)
+def test_records_that_are_none(offered, text):
+    (given,) = Host(plugins=[plugin(plugtron_engines=lambda: offered)], strict=False).failed()
+    assert text in given.failure.error
+
+
+def test_nobody_shadows_a_built_in_part_silently():
+    shadow = plugin(plugtron_engines=lambda: [Component(name="static", target="acme.engine:Engine")])
+    with pytest.raises(PluginError, match="write 'static@given' or 'static@plugtron'"):
+        resolve(Source(values=dict(VALUES)), Host(plugins=[shadow]))
+    chosen = resolve(Source(values={**VALUES, "engine": "static@plugtron"}), Host(plugins=[shadow]))
+    assert chosen.spec.engine.name == "static@plugtron"
+
+
+def test_a_target_that_does_not_import_is_named_with_its_hint():
+    component = Component(name="acme", target="acme_engine:Engine", install_hint="pip install acme-engine")
+    host = Host(plugins=[plugin(plugtron_engines=lambda: [component])])
+    with pytest.raises(
+        PluginError, match=r"cannot import acme_engine:Engine: ModuleNotFoundError.*pip install acme-eng"
+    ):
+        host.registry.find(Kind.ENGINE, "acme").load()
+
+
+@pytest.mark.parametrize("values", [{"name": "Acme"}, {"target": "acme"}, {"options": "acme options"}])
+def test_components_are_well_formed(values):
+    with pytest.raises(ValueError, match="component"):
+        Component(**{"name": "acme", "target": "acme:Engine", **values})
+
+
+def test_params_must_have_defaults():
+    class Needy(plugtron.Params):
+        acme: int
+
+    with pytest.raises(ValueError, match="parameter 'acme' must have a default"):
+        Component(name="acme", target="acme:Engine", params=Needy).params_model()

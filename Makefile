@@ -19,8 +19,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $(INSTALLED)
 
 demo: $(INSTALLED)  ## a real model answers, from a spec file
-	@$(BIN)/plugtron run examples/specs/demo.yaml
-	@echo "The spec that just ran: examples/specs/demo.yaml"
+	@$(BIN)/plugtron run examples/specs/demo.yaml --text
+	@echo "That was the spec examples/specs/demo.yaml; without --text it writes JSON lines."
 
 test: $(INSTALLED)  ## the test suite
 	$(BIN)/plugtron fetch $(MODEL)

@@ -100,6 +100,16 @@ def test_all_requests_fail(spec):
     assert "1 of 1 requests failed" in done.stderr
 
 
+def test_text_for_reading(default_model, tmp_path):
+    (tmp_path / "run.yaml").write_text(
+        f"model: {{checkpoint: {default_model}}}\nsampling: {{temperature: 0, max_tokens: 4}}\n"
+        'prompts: ["The capital of France is", [9999999]]\n'
+    )
+    done = plugtron("run", tmp_path / "run.yaml", "--text")
+    assert done.stdout.startswith(" Paris")
+    assert "error: the prompt has 9999999" in done.stdout
+
+
 def test_prompts_from_a_file(spec, tmp_path):
     lines = [
         {"tokens": [1, 2], "sampling": {"max_tokens": 3}},

@@ -47,12 +47,6 @@ def generate(
     values = {"version": 1, "model": {"checkpoint": model}, "sampling": asked, "prompts": entries}
     resolved, host = resolve_source(apply(Source(values=values), split(overrides)), no_plugins, no_plugin)
     output = None if resolved.spec.output is None else Path(resolved.spec.output.file)
-    from plugtron.cli.running import run_spec, to_json
+    from plugtron.cli.running import run_spec, to_json, to_text
 
-    sys.exit(run_spec(resolved, host, write=to_json if as_json else _text, output=output, stream=not as_json))
-
-
-def _text(record: dict[str, Any]) -> str:
-    if record["error"] is not None:
-        return f"error: {record['error']}"
-    return record["text"]
+    sys.exit(run_spec(resolved, host, write=to_json if as_json else to_text, output=output, stream=not as_json))

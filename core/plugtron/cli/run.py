@@ -22,14 +22,20 @@ __all__ = ["run"]
 @spec_argument
 @set_option
 @click.option("--output", type=click.Path(path_type=Path), help="Write results here, not to standard output.")
+@click.option("--text", is_flag=True, help="Print the answers alone, for reading.")
 @host_options
 @verbose_option
 def run(
-    spec: Path, overrides: tuple[str, ...], output: Path | None, no_plugins: bool, no_plugin: tuple[str, ...]
+    spec: Path,
+    overrides: tuple[str, ...],
+    output: Path | None,
+    text: bool,
+    no_plugins: bool,
+    no_plugin: tuple[str, ...],
 ) -> None:
     """Run SPEC: its prompts in order, one JSON line each. Starts as many ranks as `parallel` asks for."""
     if all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")):
-        _run_as_rank(spec, overrides, output, no_plugins, no_plugin)
+        _run_as_rank(spec, overrides, output, text, no_plugins, no_plugin)
     resolved, host = resolve_file(spec, overrides, no_plugins, no_plugin)
     ranks = resolved.spec.parallel.tensor
     if ranks > 1:
@@ -38,22 +44,28 @@ def run(
 
         fetch(resolved.spec.model.checkpoint)  # once, before the ranks would all want to
         sys.exit(torchrun(ranks, sys.argv[1:]))
-    from plugtron.cli.running import run_spec, to_json
+    from plugtron.cli.running import run_spec, to_json, to_text
 
-    sys.exit(run_spec(resolved, host, write=to_json, output=output or _output(resolved)))
+    sys.exit(run_spec(resolved, host, write=to_text if text else to_json, output=output or _output(resolved)))
 
 
 def _run_as_rank(
-    spec: Path, overrides: tuple[str, ...], output: Path | None, no_plugins: bool, no_plugin: tuple[str, ...]
+    spec: Path,
+    overrides: tuple[str, ...],
+    output: Path | None,
+    text: bool,
+    no_plugins: bool,
+    no_plugin: tuple[str, ...],
 ) -> NoReturn:
     """Run as one of torchrun's processes. They meet first, so that whatever fails on one is said once, by rank 0."""
-    from plugtron.cli.running import run_spec, to_json
+    from plugtron.cli.running import run_spec, to_json, to_text
     from plugtron.parallel.world import launched
 
     world = launched()
     assert world is not None
     resolved, host = world.group().together(lambda: resolve_file(spec, overrides, no_plugins, no_plugin))
-    sys.exit(run_spec(resolved, host, write=to_json, output=output or _output(resolved), world=world))
+    write = to_text if text else to_json
+    sys.exit(run_spec(resolved, host, write=write, output=output or _output(resolved), world=world))
 
 
 def _output(resolved: ResolvedSpec) -> Path | None:

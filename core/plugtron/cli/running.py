@@ -21,7 +21,7 @@ from plugtron.progress import Progress, progress
 from plugtron.request import InferenceRequest, InferenceSequence
 from plugtron.spec.resolve import ResolvedSpec
 
-__all__ = ["run_spec", "to_json"]
+__all__ = ["run_spec", "to_json", "to_text"]
 
 Record = dict[str, Any]
 
@@ -64,6 +64,11 @@ def to_json(record: Record) -> str:
     except UnicodeEncodeError:  # half of a surrogate pair, from the prompt
         return json.dumps(record)
     return line
+
+
+def to_text(record: Record) -> str:
+    """A result as its text alone."""
+    return record["text"] if record["error"] is None else f"error: {record['error']}"
 
 
 def _batch(

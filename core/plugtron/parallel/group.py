@@ -86,14 +86,16 @@ class Group:
             result = work()
         except PlugtronError as error:
             failure = error
-        texts = self.all_gather_json(None if failure is None else str(failure))
-        failed = [(rank, text) for rank, text in enumerate(texts) if text is not None]
+        reports = self.all_gather_json(None if failure is None else [str(failure), failure.exit_code])
+        failed = [(rank, *report) for rank, report in enumerate(reports) if report is not None]
         if not failed:
             return result  # pyright: ignore[reportReturnType] - nothing failed, so work() has returned
-        rank, text = failed[0]
-        if failure is not None and (len(set(texts)) == 1 or rank == self.rank == 0):
+        rank, text, exit_code = failed[0]
+        if failure is not None and str(failure) == text:
             raise failure
-        raise ParallelError(f"rank {rank}: {text}") from failure
+        theirs = ParallelError(f"rank {rank}: {text}" if rank else text)
+        theirs.exit_code = exit_code  # whichever rank ends first, the job ends with the same code
+        raise theirs from failure
 
 
 def _encode(value: Any) -> torch.Tensor:

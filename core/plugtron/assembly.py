@@ -13,11 +13,12 @@ from plugtron.contracts.checkpoint import ModelDescription
 from plugtron.contracts.engine import Engine
 from plugtron.contracts.parts import Parts
 from plugtron.dtypes import choose_dtype
-from plugtron.errors import ParallelError, PluginError
-from plugtron.host import Host
+from plugtron.errors import ParallelError, PluginError, PlugtronError
+from plugtron.host import OWN_DISTRIBUTION, Host
 from plugtron.models import fetch
 from plugtron.parallel.agree import agree_on_components
-from plugtron.parallel.runtime import Runtime
+from plugtron.parallel.group import Group
+from plugtron.parallel.runtime import Runtime, choose_device
 from plugtron.parallel.world import World, check_size, join
 from plugtron.request import InferenceRequest, RequestOutput
 from plugtron.run import Outcome, RunInfo
@@ -114,6 +115,8 @@ class Assembly:
     def _step(self) -> None:
         """Do one step, and hand its outputs to whoever waits for them."""
         world = self.parts.runtime.world
+        if self._closed:
+            raise ParallelError("this model has been closed")
         try:
             outputs = self.engine.step()
         except BaseException as error:
@@ -121,6 +124,8 @@ class Assembly:
             ended = world.abandon()
             if ended and isinstance(error, RuntimeError):
                 raise ParallelError(f"{ended} (its own error stands above)") from error
+            if world.size > 1 and isinstance(error, RuntimeError) and "Connection" in str(error):
+                raise ParallelError("another rank has ended (its own error stands above)") from error
             raise
         for output in outputs:
             if output.request.id in self._queues:
@@ -146,32 +151,35 @@ def assemble(spec: Spec | ResolvedSpec, *, host: Host | None = None, world: Worl
     """
     resolved = spec if isinstance(spec, ResolvedSpec) else None
     plain = spec.spec if isinstance(spec, ResolvedSpec) else spec
-    host = host or Host(disable=plain.plugins.disable)
-    if resolved is None or resolved.model is None:
-        fetch(plain.model.checkpoint)
-        resolved = resolve(Source(values=_as_written(resolved, plain)), host)
-    world = world or join(resolved.spec.parallel.tensor, spec=json.dumps(plain_data(resolved)))
+    if host is None:
+        host = Host(disable=plain.plugins.disable)
+        host.warn_of_failures()
+    group = Group(None) if world is None else world.group()
+    resolved = group.together(lambda: _at_hand(resolved, plain, host))
+    world = world or join(resolved.spec.parallel.tensor, spec=_for_followers(resolved, host))
     try:
         if world.interactive:
             world.group().together(lambda: None)  # the followers are resolving the spec: did all succeed?
         return _build(resolved, host, world)
-    except BaseException:
-        world.abandon()
+    except BaseException as error:
+        ended = world.abandon()
         world.close()
+        if ended and isinstance(error, RuntimeError):
+            raise ParallelError(f"{ended} (its own error stands above)") from error
         raise
 
 
 def follow_leader(world: World, spec: str) -> None:
     """Build the same parts as the leader, and step with it until it closes its engine."""
-    values = json.loads(spec)
+    sent = json.loads(spec)
 
     def obtain() -> tuple[ResolvedSpec, Host]:
-        host = Host(disable=values.get("plugins", {}).get("disable", ()))
-        return resolve(Source(values=values), host), host
+        host = Host(disable=sent["disable"], builtins_only=sent["builtins_only"])
+        return resolve(Source(values=sent["spec"]), host), host
 
     resolved, host = world.group().together(obtain)
     with _build(resolved, host, world) as assembly:
-        while not getattr(assembly.engine, "closed", False):
+        while not assembly.engine.closed:
             assembly.engine.step()
 
 
@@ -182,14 +190,15 @@ def _build(resolved: ResolvedSpec, host: Host, world: World) -> Assembly:
     model, group = resolved.model, world.group()
     check_size(world, resolved.spec.parallel.tensor)
     agree_on_components(group, resolved)
-    runtime = group.together(lambda: _runtime(resolved, model, world))
+    group.together(lambda: choose_device(resolved.spec.device))
+    runtime = _runtime(resolved, model, world)
     engine = _one(resolved, Kind.ENGINE)
     wanted = _all_needs(engine, resolved)
-    reader = resolved.reader.load()(model.path) if Need.CHECKPOINT in wanted else None
-    parts = Parts(runtime=runtime, model=model, checkpoint=reader, seed=resolved.spec.seed)
+    reader = resolved.reader
 
     def local() -> tuple[Parts, Engine]:
-        built = parts
+        checkpoint = reader.load()(model.path) if Need.CHECKPOINT in wanted else None
+        built = Parts(runtime=runtime, model=model, checkpoint=checkpoint, seed=resolved.spec.seed)
         if Need.TOKENIZER in wanted and resolved.chosen(Kind.TOKENIZER):
             built = replace(built, tokenizer=_assemble(_one(resolved, Kind.TOKENIZER), built))
         if Need.WRAPPER in wanted:
@@ -214,6 +223,20 @@ def _runtime(resolved: ResolvedSpec, model: ModelDescription, world: World) -> R
         backend=spec.parallel.backend,
         world=world,
     )
+
+
+def _at_hand(resolved: ResolvedSpec | None, plain: Spec, host: Host) -> ResolvedSpec:
+    """Resolve a spec with its model there, fetching it if need be."""
+    if resolved is not None and resolved.model is not None:
+        return resolved
+    fetch(plain.model.checkpoint)
+    return resolve(Source(values=_as_written(resolved, plain)), host)
+
+
+def _for_followers(resolved: ResolvedSpec, host: Host) -> str:
+    """All that another process needs to resolve the same spec over the same plugins."""
+    sent = {"spec": plain_data(resolved), "disable": list(host.disable), "builtins_only": host.builtins_only}
+    return json.dumps(sent)
 
 
 def _as_written(resolved: ResolvedSpec | None, plain: Spec) -> dict[str, Any]:
@@ -248,11 +271,17 @@ def _all_needs(engine: ResolvedComponent, resolved: ResolvedSpec) -> frozenset[N
 def _assemble(chosen: ResolvedComponent, parts: Parts) -> Any:
     """Import a component's class and let it build itself."""
     target = chosen.offer.load()
-    component = chosen.offer.component
-    announced, declared = component.params_model(), getattr(target, "params", None)
+    announced, declared = chosen.offer.params_model(), getattr(target, "params", None)
     if announced is not None and declared is not announced:
         raise PluginError(
-            f"{chosen.offer.kind} {chosen.offer.name!r} ({chosen.offer.distribution}): its component announces "
+            f"{chosen.offer.title}: its component announces "
             f"{announced.__name__}, its class {getattr(declared, '__name__', declared)!r}: they must be one"
         )
-    return target.assemble(parts, chosen.options)
+    try:
+        return target.assemble(parts, chosen.options)
+    except PlugtronError:
+        raise
+    except Exception as error:
+        if chosen.offer.distribution == OWN_DISTRIBUTION:
+            raise
+        raise PluginError(f"{chosen.offer.title} cannot be built: {type(error).__name__}: {error}") from error

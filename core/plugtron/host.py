@@ -12,7 +12,7 @@ import pluggy
 from plugtron import hooks
 from plugtron.discovery import Candidate, Plugin, find, load_plugin
 from plugtron.errors import Problem
-from plugtron.registry import Offer, Registry
+from plugtron.registry import Registry
 
 if TYPE_CHECKING:
     from plugtron.request import InferenceRequest
@@ -43,6 +43,8 @@ class Host:
         builtins_only: bool = False,
         strict: bool | None = None,
     ) -> None:
+        self.disable = tuple(disable)
+        self.builtins_only = builtins_only
         self._manager = pluggy.PluginManager(hooks.PROJECT)
         self._manager.add_hookspecs(hooks)
         self._strict = os.environ.get("PLUGTRON_STRICT", "") not in ("", "0") if strict is None else strict
@@ -59,9 +61,10 @@ class Host:
         """The plugins that could not be loaded."""
         return tuple(plugin for plugin in self.plugins if plugin.state == "failed")
 
-    def owner(self, offer: Offer) -> Plugin:
-        """The plugin that an offer came from."""
-        return next(plugin for plugin in self.plugins if offer in plugin.offers)
+    def warn_of_failures(self) -> None:
+        """Warn of the plugins that could not be loaded; the command line says so in its own way."""
+        for plugin in self.failed():
+            warnings.warn(plugin.complaint(), RuntimeWarning, stacklevel=3)
 
     def check_spec(self, spec: ResolvedSpec) -> list[Problem]:
         """Collect every plugin's complaints about a spec."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 
@@ -54,6 +55,8 @@ class Intake:
             request.prompt_tokens = self._controller.tokenize_prompt(request.prompt, request.params)
             self._check_length(request)
             self._controller.check(request)
+            if self._controller.runtime.world.interactive:
+                json.dumps(request.params.to_flat())  # as it will travel to the other ranks
         # Checks are partly plugins' code; whatever one raises, this request fails and the others go on.
         except Exception as error:
             request.fail(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")

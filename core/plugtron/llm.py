@@ -64,6 +64,7 @@ class LLM:
         }
         source = apply(Source(values=values), overrides)
         host = Host(disable=source.disabled)
+        host.warn_of_failures()
         self.assembly: Assembly = assemble(resolve(source, host), host=host)
         self._defaults = SamplingParams.from_flat(self.assembly.resolved.spec.sampling)
 

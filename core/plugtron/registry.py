@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 from plugtron.component import Component, Kind
 from plugtron.errors import PluginError, suggestion
 from plugtron.lazy import load_target
+
+if TYPE_CHECKING:
+    from plugtron.options import Options, Params
+
+Loaded = TypeVar("Loaded")
 
 __all__ = ["Offer", "Registry", "UnknownName"]
 
@@ -38,14 +44,36 @@ class Offer:
         Raises:
             PluginError: the import fails; the text has the cause and the component's install hint.
         """
+        return self._guarded(lambda: load_target(self.component.target), self.component.target)
+
+    def options_model(self) -> type[Options]:
+        """The model of the component's options.
+
+        Raises:
+            PluginError: it cannot be imported.
+        """
+        return self._guarded(self.component.options_model, "its options")
+
+    def params_model(self) -> type[Params] | None:
+        """The model of the component's per-request parameters; None when it takes none.
+
+        Raises:
+            PluginError: it cannot be imported, or a parameter has no default.
+        """
+        return self._guarded(self.component.params_model, "its parameters")
+
+    @property
+    def title(self) -> str:
+        """The component as messages name it."""
+        return f"{self.kind} {self.name!r} ({self.distribution} {self.version})"
+
+    def _guarded(self, load: Callable[[], Loaded], what: str) -> Loaded:
+        """Run a plugin's module; whatever it raises becomes one error that says whose it is."""
         try:
-            return load_target(self.component.target)
+            return load()
         except Exception as error:
             hint = f"; {self.component.install_hint}" if self.component.install_hint else ""
-            raise PluginError(
-                f"{self.kind} {self.name!r} ({self.distribution} {self.version}): cannot import "
-                f"{self.component.target}: {type(error).__name__}: {error}{hint}"
-            ) from error
+            raise PluginError(f"{self.title}: cannot import {what}: {type(error).__name__}: {error}{hint}") from error
 
 
 class UnknownName(LookupError):

@@ -142,6 +142,20 @@ def test_output_that_cannot_be_written_is_found_before_the_model_is_loaded(spec,
     assert "Traceback" not in done.stderr
 
 
+def test_results_of_an_earlier_run_outlive_a_model_that_cannot_be_loaded(spec, tmp_path, random_model):
+    (tmp_path / "out.jsonl").write_text("earlier\n")
+    failing = plugtron(
+        "run", spec(parallel={"tensor": 1}, model={"checkpoint": str(tmp_path)}), "--output", tmp_path / "out.jsonl"
+    )
+    assert failing.returncode == 2
+    options = {"name": "static", "options": {"max_sequence_length": 5000}}
+    late = plugtron("run", spec(engine=options), "--output", tmp_path / "out.jsonl")
+    assert (late.returncode, "5000 is more than the 512 positions" in late.stderr) == (2, True)
+    assert (tmp_path / "out.jsonl").read_text() == "earlier\n"
+    assert plugtron("run", spec(), "--output", tmp_path / "out.jsonl").returncode == 0
+    assert len(records((tmp_path / "out.jsonl").read_text())) == 3
+
+
 def test_interrupt_keeps_what_is_finished(spec, tmp_path):
     output = tmp_path / "out.jsonl"
     prompts = [{"tokens": [1], "sampling": {"max_tokens": 2}}] + [{"tokens": [2], "sampling": {"max_tokens": 500}}] * 80

@@ -106,3 +106,20 @@ def test_params_must_have_defaults():
 
     with pytest.raises(ValueError, match="parameter 'acme' must have a default"):
         Component(name="acme", target="acme:Engine", params=Needy).params_model()
+
+
+def test_an_installed_reader_that_is_broken_stops_nobody(default_model, tmp_path):
+    broken = plugin(plugtron_checkpoints=lambda: [Component(name="acme", target="acme_reader:Reader")])
+    host = Host(plugins=[broken])
+    assert resolve(Source(values=dict(VALUES)), host).reader.name == "gguf"
+    (tmp_path / "model.acme").touch()
+    values = {"model": {"checkpoint": str(tmp_path / "model.acme")}}
+    with pytest.raises(PluginError, match=r"is read by nobody; checkpoint 'acme' \(given 0\) failed"):
+        resolve(Source(values=values), host)
+
+
+def test_options_that_do_not_import_are_the_plugins_fault():
+    component = Component(name="acme", target="acme:Engine", options="acme_options:Options")
+    given = plugin(plugtron_engines=lambda: [component])
+    with pytest.raises(PluginError, match=r"engine: engine 'acme' \(given 0\): cannot import its options"):
+        resolve(Source(values={**VALUES, "engine": "acme"}), Host(plugins=[given]))

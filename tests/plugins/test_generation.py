@@ -254,7 +254,7 @@ def test_a_sampler_that_raises_fails_its_own_request(where, small):
             f"a sampler failed: OSError: failed in {where}",
             None,
         ]
-        assert len(requests[2].tokens) == 5
+        assert len(requests[0].tokens) == len(requests[2].tokens) == 5
     assert not engine.has_unfinished_requests
 
 
@@ -332,3 +332,32 @@ def test_after_closing(random_model):
     llm.close()
     with pytest.raises(ParallelError, match="this model is closed"):
         llm.generate([1])
+
+
+def test_a_step_that_fails_takes_its_batch_along_and_nothing_else(random_model):
+    with LLM(random_model("llama_untied")[1], dtype="float32") as llm:
+        wrapper = llm.assembly.parts.wrapper
+        beside = InferenceRequest(prompt=[9], params=GREEDY)
+        llm.assembly.engine.add_request(beside)
+        stream = llm.stream([3, 4], GREEDY)
+        next(stream)
+        run, wrapper.run_one_forward_step = wrapper.run_one_forward_step, None
+        with pytest.raises(TypeError):
+            next(stream)
+        wrapper.run_one_forward_step = run
+        assert beside.error.startswith("a step failed: TypeError")
+        assert llm.generate([3, 4], GREEDY).error is None
+
+
+def test_every_answer_of_an_aborted_request_has_a_last_word(small):
+    engine = small.assembly.engine
+    request = InferenceRequest(prompt=[3], params=SamplingParams(n=6, seed=1, max_tokens=30, ignore_eos=True))
+    request_id = engine.add_request(request)
+    engine.step()
+    assert engine.abort_request(request_id)
+    ends = []
+    while engine.has_unfinished_requests:
+        ends += [output.sequence for output in engine.step() if output.finish_reason == "abort"]
+    assert sorted(ends) == [0, 1, 2, 3, 4, 5]
+    assert not engine.abort_request(request_id)
+    assert small.generate([3], GREEDY).error is None

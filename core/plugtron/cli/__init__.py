@@ -77,10 +77,6 @@ def main() -> None:
             raise
         _complain(error)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone, as `head` does. Python would complain once more while it exits.
-        sys.stderr.close()
-        sys.exit(141)
 
 
 def _complain(error: PlugtronError) -> None:

@@ -21,6 +21,6 @@ def components(kind: str | None, no_plugins: bool, no_plugin: tuple[str, ...]) -
     for offer in offers:
         title = f"{offer.kind} {offer.name}"
         click.echo(f"{title:{width}}  {offer.component.summary}  [{offer.distribution} {offer.version}]")
-        for word, model in (("option", offer.component.options_model()), ("parameter", offer.component.params_model())):
+        for word, model in (("option", offer.options_model()), ("parameter", offer.params_model())):
             for name, field in model.model_fields.items() if model else ():
                 click.echo(f"{'':{width}}    {word} {name}{': ' + field.description if field.description else ''}")

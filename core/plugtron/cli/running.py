@@ -16,7 +16,7 @@ from plugtron.cli.prompts import read_prompts
 from plugtron.errors import SpecError
 from plugtron.host import Host
 from plugtron.parallel.group import Group
-from plugtron.parallel.world import World
+from plugtron.parallel.world import World, launched
 from plugtron.progress import Progress, progress
 from plugtron.request import InferenceRequest, InferenceSequence
 from plugtron.spec.resolve import ResolvedSpec
@@ -39,6 +39,7 @@ def run_spec(
 
     `write` makes a line of a result. With `stream`, text goes to a terminal as it comes.
     """
+    world = world or launched()
     leads = world is None or world.rank == 0
     group = Group(None) if world is None else world.group()
     # All that can be wrong besides the model is found before it is loaded.
@@ -48,6 +49,8 @@ def run_spec(
             for _ in assembly.run(requests):
                 pass
             return 0
+        if handle is not None:
+            handle.truncate(0)  # not before: a model that cannot be loaded must not cost the last run's results
         one = len(requests) == 1 and requests[0].params.answers == 1
         if stream and one and handle is None and sys.stdout.isatty():
             interrupted = _stream(assembly, requests)
@@ -161,7 +164,7 @@ def _exit_code(requests: Sequence[InferenceRequest]) -> int:
 
 def _open(output: Path | None) -> TextIO | None:
     try:
-        return None if output is None else output.open("w", encoding="utf-8")
+        return None if output is None else output.open("a", encoding="utf-8")
     except OSError as error:
         raise SpecError(f"output.file: cannot write {output}: {error.strerror}") from None
 

@@ -14,7 +14,11 @@ __all__ = ["Engine"]
 
 
 class Engine(ABC):
-    """Runs requests. A backend engine, which brings its own model, finds `parts.controller` empty."""
+    """Runs requests. A backend engine, which brings its own model, finds `parts.controller` empty.
+
+    An engine that is to run over several ranks begins every `step` with `runtime.agree` on what has come in, plans the
+    same steps from it on every rank, and tells the other ranks when it is closed: `plugtron.intake.Intake` does that.
+    """
 
     @classmethod
     @abstractmethod
@@ -37,6 +41,11 @@ class Engine(ABC):
     @abstractmethod
     def has_unfinished_requests(self) -> bool:
         """Whether `step` has anything to do."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the engine, here or at the leader of its ranks, has been closed."""
+        return False
 
     @abstractmethod
     def close(self) -> None:

@@ -44,7 +44,8 @@ def _decode(query: Tensor, state: LayerState, memory: MemoryView, scale: float) 
     values = _histories(state.values, memory.decode_blocks, length)
     grouped = query.view(len(query), kv_heads, -1, head_dim)
     mask = memory.decode_mask(state.window, query.dtype)
-    return F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, scale=scale).view_as(query)
+    output = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, scale=scale)
+    return output.reshape(query.shape)  # some of torch's kernels return another layout
 
 
 def _chunk(query: Tensor, span: Span, state: LayerState, memory: MemoryView, scale: float) -> Tensor:

@@ -20,6 +20,9 @@ def agree_on_components(group: Group, resolved: ResolvedSpec) -> None:
         ParallelError: on every rank, naming the first that differs from rank 0, and in what.
     """
     own: dict[str, str] = {}
+    if resolved.reader is not None and resolved.model is not None:
+        reader = resolved.reader
+        own["checkpoint"] = f"{resolved.model.provision} by {reader.name} ({reader.distribution} {reader.version})"
     for chosen in resolved.components:
         offer, options = chosen.offer, chosen.options.model_dump_json()
         place = f"{offer.kind} {sum(name.startswith(offer.kind) for name in own)}"

@@ -84,18 +84,25 @@ class Group:
         result, failure = None, None
         try:
             result = work()
-        except PlugtronError as error:
+        # Whatever is raised, the other ranks must hear of it before this one goes.
+        except Exception as error:
             failure = error
-        reports = self.all_gather_json(None if failure is None else [str(failure), failure.exit_code])
+        reports = self.all_gather_json(None if failure is None else _report(failure))
         failed = [(rank, *report) for rank, report in enumerate(reports) if report is not None]
         if not failed:
             return result  # pyright: ignore[reportReturnType] - nothing failed, so work() has returned
         rank, text, exit_code = failed[0]
-        if failure is not None and str(failure) == text:
+        if failure is not None and _report(failure)[0] == text:
             raise failure
         theirs = ParallelError(f"rank {rank}: {text}" if rank else text)
         theirs.exit_code = exit_code  # whichever rank ends first, the job ends with the same code
         raise theirs from failure
+
+
+def _report(failure: Exception) -> tuple[str, int]:
+    if isinstance(failure, PlugtronError):
+        return str(failure), failure.exit_code
+    return f"{type(failure).__name__}: {failure}", 1
 
 
 def _encode(value: Any) -> torch.Tensor:

@@ -149,7 +149,6 @@ class VocabParallelEmbedding(ShardedModule):
         super().__init__()
         self._group = runtime.tensor
         share = -(-vocab_size // runtime.tensor.size)
-        self.padded_vocab_size = share * runtime.tensor.size
         self._start = min(runtime.tensor.rank * share, vocab_size)
         end = min(self._start + share, vocab_size)
         self.weight = parameter(runtime, share, hidden_size)

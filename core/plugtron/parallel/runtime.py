@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,15 +15,14 @@ from plugtron.events import Event, decode, encode
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, join
 
-__all__ = ["Runtime"]
+__all__ = ["Runtime", "choose_device"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """The only way to a device or to another rank.
 
-    `tensor` are the ranks that share each layer, `model` all that share one copy of the model. `execution` says how
-    a step is run; "eager" is the one there is.
+    `tensor` are the ranks that share each layer, `model` all that share one copy of the model.
     """
 
     device: torch.device
@@ -30,7 +30,6 @@ class Runtime:
     world: World
     tensor: Group
     model: Group
-    execution: str = "eager"
 
     @classmethod
     def create(
@@ -47,9 +46,9 @@ class Runtime:
         Raises:
             ParallelError: the ranks cannot be formed, or the device is not there.
         """
-        chosen = _device(device)
+        chosen = choose_device(device)
         world = world or join(tensor)
-        group = world.group() if world.size == 1 else Group(_tensor_group(chosen, backend), dist.group.WORLD)
+        group = world.group() if world.size == 1 else Group(_tensor_group(chosen, backend, world), dist.group.WORLD)
         return cls(device=chosen, dtype=getattr(torch, dtype), world=world, tensor=group, model=group)
 
     @property
@@ -74,7 +73,12 @@ class Runtime:
         self.world.close()
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
+    """Return this rank's device.
+
+    Raises:
+        ParallelError: it is not there.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
@@ -86,16 +90,17 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _tensor_group(device: torch.device, backend: str) -> dist.ProcessGroup | None:
-    """The group that tensors go through: NCCL where each rank has a GPU of its own, else gloo.
+def _tensor_group(device: torch.device, backend: str, world: World) -> dist.ProcessGroup | None:
+    """The group that tensors go through: NCCL where each rank has a GPU of its own, else gloo. All ranks come here.
 
     Raises:
         ParallelError: NCCL is asked for and cannot be had.
     """
-    own_gpu = device.type == "cuda" and torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if backend == "nccl" and not own_gpu:
+    places = world.group().all_gather_json([socket.gethostname(), str(device)])
+    own_gpus = device.type == "cuda" and len({tuple(place) for place in places}) == world.size
+    if backend == "nccl" and not own_gpus:
         raise ParallelError("parallel.backend nccl: every rank needs a GPU of its own (accepted here: auto, gloo)")
-    if backend == "gloo" or not own_gpu:
+    if backend == "gloo" or not own_gpus:
         return dist.group.WORLD
     group = dist.new_group(backend="nccl")
     assert isinstance(group, dist.ProcessGroup), "every rank is a member"

@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from plugtron import messages
-from plugtron.component import Component
 from plugtron.errors import Problem, RequestError, suggestion
 from plugtron.sampling_params import SamplingParams
 from plugtron.spec.load import Place, Source
@@ -16,13 +15,12 @@ from plugtron.spec.load import Place, Source
 __all__ = ["check_parameters"]
 
 
-def check_parameters(source: Source, components: Sequence[Component], *, complete: bool) -> list[Problem]:
+def check_parameters(source: Source, models: Sequence[type[BaseModel]], *, complete: bool) -> list[Problem]:
     """Check `sampling` and the parameters of each prompt: known, in range, and consumed by some part.
 
-    Unless the components are `complete`, one that is missing may be what knows or consumes a parameter; then only
-    what is surely wrong is reported.
+    `models` are what the chosen parts consume. Unless they are `complete`, one that is missing may be what knows or
+    consumes a parameter; then only what is surely wrong is reported.
     """
-    models = [model for component in components if (model := component.params_model()) is not None]
     return [
         problem for place, values in _sections(source) for problem in _check(source, place, values, models, complete)
     ]

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from plugtron import messages
 from plugtron.component import Kind
 from plugtron.contracts.checkpoint import ModelDescription
-from plugtron.errors import CheckpointError, PluginError, Problem, SpecError
+from plugtron.errors import CheckpointError, PluginError, Problem, SpecError, TokenizerError
 from plugtron.host import Host
 from plugtron.models import locate
 from plugtron.options import Options
@@ -130,10 +130,17 @@ class _Resolver:
             self._component(kind, place, _at(self.source.values, place, default))
         for place, raw in self._samplers():
             self._component(Kind.SAMPLER, place, raw)
-        chain = [component.offer.component for component in self.components]
+        models = [model for chosen in self.components if (model := self._params_model(chosen)) is not None]
         complete = not self.problems and not self.plugin_problems
-        self.problems += check_parameters(self.source, chain, complete=complete)
+        self.problems += check_parameters(self.source, models, complete=complete)
         self.plugin_problems += check_requirements(self.source, self.host)
+
+    def _params_model(self, chosen: ResolvedComponent) -> type[BaseModel] | None:
+        try:
+            return chosen.offer.params_model()
+        except PluginError as error:
+            self.plugin_problems.append(self.source.problem(chosen.place, str(error)))
+            return None
 
     def _samplers(self) -> Iterator[tuple[Place, Any]]:
         refs = self.source.values.get("samplers", ["default"])
@@ -153,7 +160,11 @@ class _Resolver:
         offer = self._automatic(kind, place) if automatic else self._named(kind, place, ref.name)
         if offer is None:
             return
-        model = offer.component.options_model()
+        try:
+            model = offer.options_model()
+        except PluginError as error:
+            self.plugin_problems.append(self.source.problem(place, str(error)))
+            return
         try:
             options = model.model_validate(ref.options)
         except ValidationError as error:
@@ -202,14 +213,22 @@ class _Resolver:
             path = locate(name)
             if path is not None:
                 self._read_headers(path, place)
-        except (SpecError, CheckpointError) as error:
+        except (SpecError, CheckpointError, TokenizerError) as error:
             self.problems.append(self.source.problem(place, str(error)))
         except PluginError as error:
             self.plugin_problems.append(self.source.problem(place, str(error)))
 
     def _read_headers(self, path: Path, place: Place) -> None:
+        broken: list[str] = []
         for offer in self.host.registry.offers(Kind.CHECKPOINT):
-            description = offer.load().describe(path)
+            try:
+                description = offer.load().describe(path)
+            except (SpecError, CheckpointError, TokenizerError):
+                raise
+            # A reader that is merely installed and broken must not stop what another can read.
+            except Exception as error:
+                broken.append(f"{offer.title} failed: {error}")
+                continue
             if description is None:
                 continue
             if self.reader is not None:
@@ -217,7 +236,9 @@ class _Resolver:
                 self.plugin_problems.append(self.source.problem(place, text))
                 return
             self.reader, self.model = offer, description
-        if self.model is None:
+        if self.model is None and broken:
+            self.plugin_problems.append(self.source.problem(place, f"{path} is read by nobody; {'; '.join(broken)}"))
+        elif self.model is None:
             known = ", ".join(offer.name for offer in self.host.registry.offers(Kind.CHECKPOINT))
             self.problems.append(self.source.problem(place, f"{path} is no checkpoint that a reader knows ({known})"))
 

@@ -44,7 +44,7 @@ def _choice(offers: Sequence[Offer], *words: str) -> dict[str, Any]:
     names = [*words, *sorted({offer.name for offer in offers} | {offer.qualified for offer in offers})]
     forms: list[dict[str, Any]] = [{"enum": names}]
     for offer in offers:
-        options = offer.component.options_model().model_json_schema()
+        options = offer.options_model().model_json_schema()
         forms.append(
             {
                 "type": "object",
@@ -63,7 +63,7 @@ def _sampling(registry: Registry) -> dict[str, Any]:
     schema["properties"].pop("extra")
     schema["properties"]["stop"]["anyOf"].append({"type": "string"})
     for offer in registry.offers():
-        params = offer.component.params_model()
+        params = offer.params_model()
         if params is not None:
             own = params.model_json_schema().get("properties", {})
             schema["properties"] = {**own, **schema["properties"]}

@@ -43,7 +43,8 @@ class Chain:
             return self._row_by_row(candidates, live, draw)
         try:
             tokens, left = self._attempt(candidates, live, draw)
-            return tokens, {slot: (left, row) for row, slot in enumerate(candidates.rows)}, {}
+            seen = {slot: (left, row) for row, slot in enumerate(candidates.rows)}
+            return tokens, seen, self._accept(candidates.rows, tokens, live)
         # A sampler is a plugin's code. Whatever it raises, only the rows that make it raise may fail.
         except Exception:
             return self._row_by_row(candidates, live, draw)
@@ -64,6 +65,11 @@ class Chain:
                 tokens[row], seen[slot] = token[0], (left, 0)
             except Exception as error:
                 failures[slot] = f"a sampler failed: {type(error).__name__}: {error}"
+        drawn = tuple(slot for slot in candidates.rows if slot not in failures)
+        kept = [row for row, slot in enumerate(candidates.rows) if slot not in failures]
+        accepted = tokens[kept]
+        failures |= self._accept(drawn, accepted, live)
+        tokens[kept] = accepted
         return tokens, seen, failures
 
     def _attempt(
@@ -77,12 +83,22 @@ class Chain:
         for sampler, rows in using.items():
             if rows:
                 left = sampler.apply(left)
-        tokens = draw(left)
-        for sampler, rows in using.items():
-            if rows:
-                own = tokens if len(rows) == len(tokens) else tokens[list(rows)]
-                sampler.accept(tuple(candidates.rows[row] for row in rows), own.clamp(min=0))
-        return tokens, left
+        return draw(left), left
+
+    def _accept(self, rows: tuple[int, ...], tokens: Tensor, live: Mapping[int, LiveSequence]) -> dict[int, str]:
+        """Tell the stages what was drawn, each row once and on its own; mark the rows for which one raises."""
+        failures: dict[int, str] = {}
+        for sampler in self.samplers:
+            if type(sampler).accept is Sampler.accept:
+                continue  # it has nothing to learn
+            for row, slot in enumerate(rows):
+                if sampler in live[slot].stages and slot not in failures:
+                    try:
+                        sampler.accept((slot,), tokens[row : row + 1].clamp(min=0))
+                    except Exception as error:
+                        failures[slot] = f"a sampler failed: {type(error).__name__}: {error}"
+                        tokens[row] = -1
+        return failures
 
 
 def _one_row(candidates: Candidates, row: int) -> Candidates:

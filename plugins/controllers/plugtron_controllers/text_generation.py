@@ -89,7 +89,9 @@ class SimpleTextGenerationController(TextGenerationController):
     def end_sequence(self, sequence: InferenceSequence) -> None:
         """Let go of a sequence."""
         assert sequence.slot is not None
-        self._live.pop(sequence.slot).release_stages()
+        live = self._live.pop(sequence.slot, None)
+        if live is not None:  # None: it could not even be started
+            live.release_stages()
 
     def next_row(self, sequence: InferenceSequence) -> Row:
         """The whole prompt first, then the token drawn last."""
@@ -106,7 +108,8 @@ class SimpleTextGenerationController(TextGenerationController):
         assert logits is not None, "pipeline stages are not there yet"
         pending = self._choose(plan, batch, self.runtime.tensor.gather(logits, axis=1))
         self.runtime.model.broadcast(pending.tokens)
-        self._context.last_tokens[batch.slots] = pending.tokens.clamp(min=0)
+        drawn = batch.slots if len(pending.rows) == len(plan.rows) else self._on_device(pending.rows)
+        self._context.last_tokens[drawn] = pending.tokens.clamp(min=0)
         return pending
 
     def finish_step(self, pending: PendingStep) -> StepResult:
@@ -124,7 +127,8 @@ class SimpleTextGenerationController(TextGenerationController):
                 own = (log_probs[slot],) if slot in log_probs else ()
                 result = RowResult(slot=slot, tokens=(token,), log_probs=own)
             results.append(result)
-            self._apply(self._live[slot], result)
+            if self._live[slot].sequence.finish_reason is None:  # its request may have failed in this very step
+                self._apply(self._live[slot], result)
         return StepResult(step=pending.plan.step, rows=tuple(results))
 
     def take_outputs(self) -> list[RequestOutput]:
@@ -147,12 +151,16 @@ class SimpleTextGenerationController(TextGenerationController):
         """Return the text of all ids, stop texts included; `sequence.text` has them cut."""
         return "" if self.tokenizer is None else self.tokenizer.decode(sequence.tokens)
 
+    def _on_device(self, numbers: Sequence[int]) -> torch.Tensor:
+        return torch.tensor(numbers, dtype=torch.int64, device=self.runtime.device)
+
     def _params(self, slot: int) -> SamplingParams:
         return self._live[slot].sequence.request.params
 
     def _choose(self, plan: StepPlan, batch: StepBatch, logits: torch.Tensor | None) -> PendingStep:
         """Chain and draw, on the rank that draws; elsewhere an empty place for what comes from there."""
         drawing = tuple(row for row in plan.rows if row.wants_logits)
+        assert all(row.wants_logits == 1 for row in drawing), "this controller draws once per row and step"
         rows = tuple(row.slot for row in drawing)
         if logits is None:
             tokens = torch.zeros(len(rows), dtype=torch.int64, device=self.runtime.device)
@@ -161,8 +169,8 @@ class SimpleTextGenerationController(TextGenerationController):
             # Padding of the vocabulary lies at the end, and is never a candidate.
             logits=logits[:, : self.models[0].vocab_size],
             ids=None,
-            slots=batch.slots if len(drawing) == len(plan.rows) else torch.tensor(rows, device=logits.device),
-            positions=torch.tensor([row.end for row in drawing], device=logits.device),
+            slots=batch.slots if len(drawing) == len(plan.rows) else self._on_device(rows),
+            positions=self._on_device([row.end for row in drawing]),
             rows=rows,
         )
         tokens, processed, failures = self._chain.run(candidates, self._live, self.sample_from_logits)

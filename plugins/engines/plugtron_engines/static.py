@@ -48,6 +48,8 @@ class StaticEngine(Engine):
         self._scheduler = Scheduler(options.max_batch_size)
         self._intake = Intake(controller, self._scheduler, seed=seed, limit=limit)
         self._steps: Iterator[StepResult] = iter(())
+        # Which sequences of open requests have been reported as ended.
+        self._ended: set[tuple[int | None, int]] = set()
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> StaticEngine:
@@ -80,12 +82,20 @@ class StaticEngine(Engine):
         if not self._scheduler.active and self._scheduler.waiting:
             self._begin_batch()
         if self._scheduler.active:
-            next(self._steps, None)
+            try:
+                next(self._steps, None)
+            except BaseException as error:
+                # Part of the batch may have moved on and part not: none of it can be trusted to go on.
+                for sequence in self._scheduler.active.values():
+                    sequence.request.fail(f"a step failed: {type(error).__name__}: {error}")
+                self._retire_ended()
+                raise
             self._retire_ended()
         outputs = self.controller.take_outputs()
-        reported = {output.request.id for output in outputs if output.finish_reason is not None}
-        silent = (done for done in self._scheduler.take_completed() if done.id not in reported)
-        return [*outputs, *map(_last_word, silent)]
+        self._ended |= {_key(output.request, output.sequence) for output in outputs if output.finish_reason is not None}
+        for request in self._scheduler.take_completed():
+            outputs += self._last_words(request)
+        return outputs
 
     def close(self) -> None:
         """End the other ranks that this engine leads, if any."""
@@ -98,7 +108,11 @@ class StaticEngine(Engine):
             assert sequence.slot is not None
             reserved = self.context.allocate(sequence.slot, self.context.max_length)
             assert reserved, "a slot of the static context is always its own"
-            self.controller.start_sequence(sequence)
+            try:
+                self.controller.start_sequence(sequence)
+            # Partly plugins' code, such as a tokenizer's: what it raises fails this request alone.
+            except Exception as error:
+                sequence.request.fail(f"{type(error).__name__}: {error}")
             batch.append(sequence)
         self._steps = self.controller.generate_all_output_tokens_static_batch(batch)
 
@@ -115,9 +129,23 @@ class StaticEngine(Engine):
     def _none_active(self, request: InferenceRequest) -> bool:
         return all(sequence.slot is None for sequence in request.sequences)
 
+    def _last_words(self, request: InferenceRequest) -> list[RequestOutput]:
+        """An output for every sequence that has ended without one: refused, aborted, or failed with another."""
+        indices = [sequence.index for sequence in request.sequences] or [0]
+        words = [
+            RequestOutput(
+                request=request,
+                sequence=index,
+                text="",
+                tokens=(),
+                finish_reason=request.finish_reason or FinishReason.ABORT,
+            )
+            for index in indices
+            if _key(request, index) not in self._ended
+        ]
+        self._ended -= {_key(request, index) for index in indices}
+        return words
 
-def _last_word(request: InferenceRequest) -> RequestOutput:
-    """The only output of a request that ended without a step: refused, or aborted while it waited."""
-    return RequestOutput(
-        request=request, sequence=0, text="", tokens=(), finish_reason=request.finish_reason or FinishReason.ABORT
-    )
+
+def _key(request: InferenceRequest, sequence: int) -> tuple[int | None, int]:
+    return request.id, sequence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import torch
@@ -91,12 +92,20 @@ class Group:
         failed = [(rank, *report) for rank, report in enumerate(reports) if report is not None]
         if not failed:
             return result  # pyright: ignore[reportReturnType] - nothing failed, so work() has returned
+        self._await_everyone()
         rank, text, exit_code = failed[0]
         if failure is not None and _report(failure)[0] == text:
             raise failure
         theirs = ParallelError(f"rank {rank}: {text}" if rank else text)
         theirs.exit_code = exit_code  # whichever rank ends first, the job ends with the same code
         raise theirs from failure
+
+    def _await_everyone(self) -> None:
+        """Let no rank leave for good while another still reads what it has sent."""
+        if self.size > 1:
+            # A rank that finds the others gone here has heard all there was to hear.
+            with suppress(RuntimeError):
+                dist.barrier(group=self._control)
 
 
 def _report(failure: Exception) -> tuple[str, int]:

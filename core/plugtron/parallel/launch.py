@@ -36,8 +36,8 @@ def torchrun(ranks: int, arguments: Sequence[str]) -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "plugtron", *arguments)
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        return failure.exitcode if failure.exitcode > 0 else 1
+        # A negative code is a signal: a rank that was ended because another had failed.
+        return next((failure.exitcode for failure in error.failures.values() if failure.exitcode > 0), 1)
     except SignalException as signalled:
         return 128 + signalled.sigval
     return 0

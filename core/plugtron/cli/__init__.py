@@ -64,19 +64,32 @@ def main() -> None:
     """Run the command line; errors that plugtron explains end with their exit code and without a traceback."""
     # Looking for pydantic's own plugins means a search through all distributions, a third of what `check` takes.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    code = _run()
+    if "MASTER_ADDR" in os.environ:
+        # A rank. What is left of its process group (a traceback may hold it) aborts now and then while the
+        # interpreter is taken down, and the job would end with that instead of the code.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
-        sys.exit(cli.main(standalone_mode=False))
+        return cli.main(standalone_mode=False) or 0
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        return 130
     except PlugtronError as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:
             raise
         _complain(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
 
 
 def _complain(error: PlugtronError) -> None:

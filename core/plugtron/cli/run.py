@@ -63,9 +63,13 @@ def _run_as_rank(
 
     world = launched()
     assert world is not None
-    resolved, host = world.group().together(lambda: resolve_file(spec, overrides, no_plugins, no_plugin))
     write = to_text if text else to_json
-    sys.exit(run_spec(resolved, host, write=write, output=output or _output(resolved), world=world))
+    try:
+        resolved, host = world.group().together(lambda: resolve_file(spec, overrides, no_plugins, no_plugin))
+        code = run_spec(resolved, host, write=write, output=output or _output(resolved), world=world)
+    finally:
+        world.close()  # a rank that exits inside its job is aborted, and its exit code is lost
+    sys.exit(code)
 
 
 def _output(resolved: ResolvedSpec) -> Path | None:

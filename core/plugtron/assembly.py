@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
-from plugtron.component import Kind, Need
-from plugtron.contracts.checkpoint import ModelDescription
+from plugtron.building import all_needs, build_component, build_parts, make_runtime, one
+from plugtron.component import Kind
 from plugtron.contracts.engine import Engine
 from plugtron.contracts.parts import Parts
-from plugtron.dtypes import choose_dtype
-from plugtron.errors import ParallelError, PluginError, PlugtronError
-from plugtron.host import OWN_DISTRIBUTION, Host
+from plugtron.errors import ParallelError
+from plugtron.host import Host
+from plugtron.intake import mix
 from plugtron.models import fetch
 from plugtron.parallel.agree import agree_on_components
+from plugtron.parallel.environment import is_launched
 from plugtron.parallel.group import Group
-from plugtron.parallel.runtime import Runtime, choose_device
+from plugtron.parallel.runtime import choose_device
 from plugtron.parallel.world import World, check_size, join
-from plugtron.request import InferenceRequest, RequestOutput
+from plugtron.replicas import exchange, share
+from plugtron.request import FinishReason, InferenceRequest, RequestOutput
 from plugtron.run import Outcome, RunInfo
 from plugtron.spec.dump import plain_data
 from plugtron.spec.load import Source
 from plugtron.spec.model import Spec
-from plugtron.spec.resolve import ResolvedComponent, ResolvedSpec, resolve
+from plugtron.spec.resolve import ResolvedSpec, resolve
 
 __all__ = ["Assembly", "assemble", "follow_leader"]
+
+#: How many requests each replica runs before replicas tell each other what they have.
+_ROUND = 64
+_LOST = "another rank has ended (if it could say why, that stands above)"
 
 
 class Assembly:
@@ -40,6 +46,7 @@ class Assembly:
         self.engine = engine
         # What steps yield for the runs that are going on, by request: several may be, such as streams side by side.
         self._queues: dict[int, deque[RequestOutput]] = {}
+        self._requests_before = 0
         self._closed = False
 
     def run(self, requests: Sequence[InferenceRequest]) -> Iterator[RequestOutput]:
@@ -61,7 +68,7 @@ class Assembly:
         open_requests: dict[int, InferenceRequest] = {}
         interrupted = True
         try:
-            for output in self._outputs(requests, open_requests):
+            for output in self._all_outputs(requests, open_requests):
                 if observes and output.request.is_finished and output.request.id not in open_requests:
                     self.host.request_finished(output.request)
                 yield output
@@ -74,6 +81,36 @@ class Assembly:
                 failed = sum(request.error is not None for request in requests)
                 finished = sum(request.is_finished for request in requests) - failed
                 self.host.run_finished(info, Outcome(finished=finished, failed=failed, interrupted=interrupted))
+
+    def _all_outputs(
+        self, requests: Sequence[InferenceRequest], open_requests: dict[int, InferenceRequest]
+    ) -> Iterator[RequestOutput]:
+        """Yield the outputs of these requests; those that other replicas run come in rounds, each in one piece."""
+        replicas = self.parts.runtime.data
+        if replicas.size == 1:
+            yield from self._outputs(requests, open_requests)
+            return
+        self._seed_by_number(requests)
+        # In rounds, so that what is finished is known to all before everything is.
+        size = replicas.size * _ROUND
+        for part in (requests[first : first + size] for first in range(0, len(requests), size)):
+            yield from self._outputs(share(part, replicas), open_requests)
+            try:
+                foreign = exchange(part, replicas)
+            except RuntimeError as error:
+                if _is_loss(error):
+                    raise ParallelError(_LOST) from error
+                raise
+            for request in foreign:
+                yield from _in_one_piece(request)
+
+    def _seed_by_number(self, requests: Sequence[InferenceRequest]) -> None:
+        """Give requests the seeds that one engine would give them, which numbers all of them."""
+        seed = self.parts.seed
+        for number, request in enumerate(requests, start=self._requests_before + 1):
+            if seed is not None and request.params.seed is None:
+                request.params = request.params.model_copy(update={"seed": mix(seed, number)})
+        self._requests_before += len(requests)
 
     def _outputs(
         self, requests: Sequence[InferenceRequest], open_requests: dict[int, InferenceRequest]
@@ -124,12 +161,33 @@ class Assembly:
             ended = world.abandon()
             if ended and isinstance(error, RuntimeError):
                 raise ParallelError(f"{ended} (its own error stands above)") from error
-            if world.size > 1 and isinstance(error, RuntimeError) and "Connection" in str(error):
-                raise ParallelError("another rank has ended (its own error stands above)") from error
+            if _is_loss(error):
+                raise ParallelError(_LOST) from error
             raise
         for output in outputs:
             if output.request.id in self._queues:
                 self._queues[output.request.id].append(output)
+
+
+def _in_one_piece(request: InferenceRequest) -> Iterator[RequestOutput]:
+    """What a request that was run elsewhere has come to, an output for each of its sequences."""
+    if not request.sequences:
+        yield RequestOutput(
+            request=request, sequence=0, text="", tokens=(), finish_reason=request.finish_reason or FinishReason.ABORT
+        )
+    for sequence in request.sequences:
+        yield RequestOutput(
+            request=request,
+            sequence=sequence.index,
+            text=sequence.text,
+            tokens=tuple(sequence.tokens),
+            finish_reason=sequence.finish_reason,
+        )
+
+
+def _is_loss(error: BaseException) -> bool:
+    """Whether a collective has failed because another rank is gone: gloo has no class of errors of its own."""
+    return isinstance(error, RuntimeError) and "Connection" in str(error)
 
 
 def _more(queue: deque[RequestOutput], request: InferenceRequest) -> bool:
@@ -156,7 +214,12 @@ def assemble(spec: Spec | ResolvedSpec, *, host: Host | None = None, world: Worl
         host.warn_of_failures()
     group = Group(None) if world is None else world.group()
     resolved = group.together(lambda: _at_hand(resolved, plain, host))
-    world = world or join(resolved.spec.parallel.tensor, spec=_for_followers(resolved, host))
+    if world is None and not is_launched() and resolved.spec.parallel.data > 1:
+        raise ParallelError(
+            f"parallel.data {resolved.spec.parallel.data}: replicas share the prompts of an offline run; start it with "
+            "'plugtron run' or torchrun"
+        )
+    world = world or join(resolved.spec.parallel.ranks, spec=_for_followers(resolved, host))
     try:
         if world.interactive:
             world.group().together(lambda: None)  # the followers are resolving the spec: did all succeed?
@@ -169,8 +232,8 @@ def assemble(spec: Spec | ResolvedSpec, *, host: Host | None = None, world: Worl
         raise
 
 
-def follow_leader(world: World, spec: str) -> None:
-    """Build the same parts as the leader, and step with it until it closes its engine."""
+def follow_leader(world: World, spec: str) -> bool:
+    """Build the same parts as the leader, and step with it until it closes its engine; False if a step failed."""
     sent = json.loads(spec)
 
     def obtain() -> tuple[ResolvedSpec, Host]:
@@ -178,9 +241,18 @@ def follow_leader(world: World, spec: str) -> None:
         return resolve(Source(values=sent["spec"]), host), host
 
     resolved, host = world.group().together(obtain)
-    with _build(resolved, host, world) as assembly:
+    assembly = _build(resolved, host, world)
+    try:
         while not assembly.engine.closed:
             assembly.engine.step()
+    except BaseException as error:
+        # The leader is inside a collective of this step. To close the engine would be another one: each would wait for
+        # the other. This process just goes, which the leader notices at once.
+        if not _is_loss(error):
+            traceback.print_exc()
+        return False
+    assembly.close()
+    return True
 
 
 def _build(resolved: ResolvedSpec, host: Host, world: World) -> Assembly:
@@ -188,41 +260,18 @@ def _build(resolved: ResolvedSpec, host: Host, world: World) -> Assembly:
     assert resolved.model is not None
     assert resolved.reader is not None
     model, group = resolved.model, world.group()
-    check_size(world, resolved.spec.parallel.tensor)
+    check_size(world, resolved.spec.parallel.ranks)
     agree_on_components(group, resolved)
     group.together(lambda: choose_device(resolved.spec.device))
-    runtime = _runtime(resolved, model, world)
-    engine = _one(resolved, Kind.ENGINE)
-    wanted = _all_needs(engine, resolved)
-    reader = resolved.reader
+    runtime = make_runtime(resolved, model, world)
+    engine = one(resolved, Kind.ENGINE)
 
     def local() -> tuple[Parts, Engine]:
-        checkpoint = reader.load()(model.path) if Need.CHECKPOINT in wanted else None
-        built = Parts(runtime=runtime, model=model, checkpoint=checkpoint, seed=resolved.spec.seed)
-        if Need.TOKENIZER in wanted and resolved.chosen(Kind.TOKENIZER):
-            built = replace(built, tokenizer=_assemble(_one(resolved, Kind.TOKENIZER), built))
-        if Need.WRAPPER in wanted:
-            built = replace(built, wrapper=_assemble(_one(resolved, Kind.WRAPPER), built))
-        if Need.SAMPLERS in wanted:
-            chain = tuple(_assemble(chosen, built) for chosen in resolved.chosen(Kind.SAMPLER))
-            built = replace(built, samplers=chain)
-        if Need.CONTROLLER in wanted:
-            built = replace(built, controller=_assemble(_one(resolved, Kind.CONTROLLER), built))
-        return built, _assemble(engine, built)
+        parts = build_parts(resolved, runtime, all_needs(engine, resolved))
+        return parts, build_component(engine, parts)
 
     finished, live = group.together(local)
     return Assembly(resolved=resolved, host=host, parts=finished, engine=live)
-
-
-def _runtime(resolved: ResolvedSpec, model: ModelDescription, world: World) -> Runtime:
-    spec = resolved.spec
-    return Runtime.create(
-        dtype=choose_dtype(spec.model.dtype, model, spec.device),
-        device=spec.device,
-        tensor=world.size,
-        backend=spec.parallel.backend,
-        world=world,
-    )
 
 
 def _at_hand(resolved: ResolvedSpec | None, plain: Spec, host: Host) -> ResolvedSpec:
@@ -241,47 +290,3 @@ def _for_followers(resolved: ResolvedSpec, host: Host) -> str:
 
 def _as_written(resolved: ResolvedSpec | None, plain: Spec) -> dict[str, Any]:
     return plain.model_dump(mode="json", exclude_none=True) if resolved is None else plain_data(resolved)
-
-
-def _one(resolved: ResolvedSpec, kind: Kind) -> ResolvedComponent:
-    chosen = resolved.chosen(kind)
-    if not chosen:
-        raise PluginError(f"nothing provides the {kind} that this run needs")
-    return chosen[0]
-
-
-def _all_needs(engine: ResolvedComponent, resolved: ResolvedSpec) -> frozenset[Need]:
-    """What the engine needs, what that needs, and so on: a backend engine may need next to nothing."""
-    kinds = {
-        Need.TOKENIZER: Kind.TOKENIZER,
-        Need.WRAPPER: Kind.WRAPPER,
-        Need.SAMPLERS: Kind.SAMPLER,
-        Need.CONTROLLER: Kind.CONTROLLER,
-    }
-    wanted: set[Need] = set()
-    open_needs = set(engine.offer.component.needs)
-    while open_needs:
-        need = open_needs.pop()
-        wanted.add(need)
-        for chosen in resolved.chosen(kinds[need]) if need in kinds else ():
-            open_needs |= set(chosen.offer.component.needs) - wanted
-    return frozenset(wanted)
-
-
-def _assemble(chosen: ResolvedComponent, parts: Parts) -> Any:
-    """Import a component's class and let it build itself."""
-    target = chosen.offer.load()
-    announced, declared = chosen.offer.params_model(), getattr(target, "params", None)
-    if announced is not None and declared is not announced:
-        raise PluginError(
-            f"{chosen.offer.title}: its component announces "
-            f"{announced.__name__}, its class {getattr(declared, '__name__', declared)!r}: they must be one"
-        )
-    try:
-        return target.assemble(parts, chosen.options)
-    except PlugtronError:
-        raise
-    except Exception as error:
-        if chosen.offer.distribution == OWN_DISTRIBUTION:
-            raise
-        raise PluginError(f"{chosen.offer.title} cannot be built: {type(error).__name__}: {error}") from error

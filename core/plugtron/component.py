@@ -45,7 +45,8 @@ class Component:
 
     `target` ("package.module:Class") is imported only when a spec uses the component. `options` and `params` are
     pydantic models, or their targets, which keeps pydantic out of listing plugins. `needs` are the parts that must
-    exist first, `provides` what `auto` looks for (a wrapper lists "format/Architecture" names).
+    exist first, `provides` what `auto` looks for (a wrapper lists "format/Architecture" names). `aliases` are names
+    that other software has for the same, in its own spelling.
 
     Raises:
         ValueError: the name or a target is not well formed.
@@ -59,10 +60,14 @@ class Component:
     needs: frozenset[Need] = frozenset()
     provides: frozenset[str] = frozenset()
     install_hint: str = ""
+    aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"component name {self.name!r}: accepted are lower-case letters, digits and _")
+        for alias in self.aliases:
+            if not alias.isidentifier():
+                raise ValueError(f"component {self.name!r}: alias {alias!r} is no word of letters, digits and _")
         for target in (self.target, self.options, self.params):
             if isinstance(target, str) and not _TARGET.fullmatch(target):
                 raise ValueError(f"component {self.name!r}: target {target!r} is not 'package.module:Class'")

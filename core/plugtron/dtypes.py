@@ -17,7 +17,8 @@ def choose_dtype(asked: str, model: ModelDescription, device: str) -> str:
     if asked != "auto":
         return asked
     configuration = model.configuration
-    stored = str(configuration.get("dtype") or configuration.get("torch_dtype") or "").removeprefix("torch.")
+    named = (configuration.get(field) for field in ("dtype", "torch_dtype", "params_dtype"))
+    stored = str(next((name for name in named if name), "")).removeprefix("torch.")
     if model.format == "gguf":
         stored = "float32" if configuration.get("general.file_type") == 0 else "bfloat16"
     on_gpu = device != "cpu" and torch.cuda.is_available()

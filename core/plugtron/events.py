@@ -51,6 +51,7 @@ def _encode(event: Event) -> dict[str, Any]:
             "event": "add",
             "id": request.id,
             "index": request.index,
+            "priority": request.priority,
             "tokens": request.prompt_tokens,
             "params": request.params.to_flat(),
             "seeds": [sequence.seed for sequence in request.sequences],
@@ -72,6 +73,7 @@ def _decode(entry: dict[str, Any]) -> Event:
         prompt=entry["tokens"],
         params=SamplingParams.from_flat(params),
         index=entry["index"],
+        priority=entry["priority"],
         id=entry["id"],
         prompt_tokens=entry["tokens"],
     )

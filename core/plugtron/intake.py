@@ -104,6 +104,12 @@ class Intake:
             request.finished = request.finished or time.perf_counter()
             self._scheduler.complete(request)
 
+    def finish_if_over(self, request: InferenceRequest) -> None:
+        """Finish a request whose sequences have all ended and given their slots back."""
+        if request.is_finished and all(sequence.slot is None for sequence in request.sequences):
+            self._scheduler.drop(request)
+            self.finish(request)
+
     def _abort(self, request_id: int) -> None:
         request = self._open.get(request_id)
         if request is None:

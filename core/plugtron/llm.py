@@ -31,7 +31,7 @@ class LLM:
         dtype: "auto", "float32", "bfloat16" or "float16".
         quantization: None; weights run in `dtype`.
         tensor_parallel: ranks that share each layer; more than one starts processes.
-        pipeline_parallel: stages; 1 is what there is.
+        pipeline_parallel: stages that the layers are divided into; each takes `tensor_parallel` processes.
         device: "auto", "cpu" or "cuda".
         seed: what requests without a seed of their own derive theirs from.
         overrides: values by path in the spec, such as {"engine.options.max_batch_size": 16}.

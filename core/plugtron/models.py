@@ -40,8 +40,8 @@ ALIASES = {
 
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _FORMS = (
-    "a model is an alias ({aliases}), a path (a Hugging Face folder or a .gguf file; ./name where it could be taken "
-    "for something else), or a hub id such as HuggingFaceTB/SmolLM2-135M-Instruct"
+    "a model is an alias ({aliases}), a path (a folder of Hugging Face or Megatron, or a .gguf file; ./name where it "
+    "could be taken for something else), or a hub id such as HuggingFaceTB/SmolLM2-135M-Instruct"
 )
 
 

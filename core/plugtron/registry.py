@@ -95,19 +95,21 @@ class Registry:
         return tuple(offer for offer in self._offers if kind in (None, offer.kind))
 
     def find(self, kind: Kind, name: str) -> Offer:
-        """Return the offer of `name`, which may be "name" or "name@distribution".
+        """Return the offer of `name`, which may be "name", "name@distribution", or an alias.
 
         Raises:
             UnknownName: nobody offers it.
             PluginError: several distributions offer it, and `name` does not say which.
         """
-        matches = [offer for offer in self.offers(kind) if name in (offer.name, offer.qualified)]
+        offers = self.offers(kind)
+        matches = [offer for offer in offers if name in (offer.name, offer.qualified)]
+        matches = matches or [offer for offer in offers if name in offer.component.aliases]
         if len(matches) == 1:
             return matches[0]
         if matches:
             choices = " or ".join(repr(offer.qualified) for offer in matches)
             raise PluginError(f"{kind} {name!r} is offered by {len(matches)} distributions: write {choices}")
-        names = sorted({offer.name for offer in self.offers(kind)})
-        hint = suggestion(name, names)
+        names = sorted({offer.name for offer in offers})
+        hint = suggestion(name, [*names, *(alias for offer in offers for alias in offer.component.aliases)])
         listed = ", ".join(names) or "none"
         raise UnknownName(f"no {kind} {name!r} (installed: {listed}).{hint}", close=bool(hint))

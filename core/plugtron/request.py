@@ -42,7 +42,7 @@ class LogProbs:
     top: dict[int, float]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class InferenceSequence:
     """One answer in the making. `slot` is its place in KV memory while it is active.
 
@@ -65,6 +65,11 @@ class InferenceSequence:
         """Tokens of prompt and answer together."""
         return len(self.request.prompt_tokens) + len(self.tokens)
 
+    @property
+    def all_tokens(self) -> list[int]:
+        """The ids of prompt and answer."""
+        return self.request.prompt_tokens + self.tokens
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
@@ -79,12 +84,14 @@ class Timings:
 class InferenceRequest:
     """A prompt, what is asked of it, and what has become of it.
 
-    `.text`, `.tokens` and the like speak of the first sequence; `.sequences` has all `n`.
+    `.text`, `.tokens` and the like speak of the first sequence; `.sequences` has all `n`. Requests of higher `priority`
+    go first where an engine has to choose.
     """
 
     prompt: Prompt
     params: SamplingParams = field(default_factory=SamplingParams)
     index: int = 0
+    priority: int = 0
     id: int | None = None
     prompt_tokens: list[int] = field(default_factory=list)
     sequences: list[InferenceSequence] = field(default_factory=list)

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from plugtron.errors import RequestError
 from plugtron.messages import describe
 
+if TYPE_CHECKING:
+    from plugtron.host import Host
+
 __all__ = ["SamplingParams"]
 
 
@@ -104,6 +107,20 @@ class SamplingParams(BaseModel):
     def asked(self) -> dict[str, Any]:
         """All parameters that are set, by name, as samplers and the controller consume them."""
         return {name: value for name, value in self.to_flat().items() if value is not None}
+
+    def add_attributes(self, attributes: Mapping[str, Any], host: Host | None = None) -> SamplingParams:
+        """Return these parameters with others set as well, which an installed sampler or the controller declares.
+
+        Args:
+            host: the plugins to ask; by default all that are installed.
+
+        Raises:
+            RequestError: nobody declares a name, or a value is wrong.
+        """
+        # Imported here: it asks the plugins, which import this module.
+        from plugtron.attributes import extended
+
+        return extended(self, attributes, host)
 
     def over(self, defaults: SamplingParams) -> SamplingParams:
         """These parameters, with `defaults` where they say nothing."""

@@ -37,9 +37,12 @@ class Scheduler:
         """Put the sequences of a request at the end of the queue."""
         self.waiting.extend(request.sequences)
 
-    def admit(self) -> InferenceSequence:
-        """Move the first waiting sequence to a free slot."""
-        sequence = self.waiting.popleft()
+    def admit(self, sequence: InferenceSequence | None = None) -> InferenceSequence:
+        """Move a waiting sequence, by default the first, to a free slot."""
+        if sequence is None:
+            sequence = self.waiting.popleft()
+        else:
+            self.waiting.remove(sequence)
         sequence.slot = self._free.pop()
         self.active[sequence.slot] = sequence
         return sequence

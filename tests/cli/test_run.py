@@ -76,7 +76,7 @@ def test_a_job_of_another_size_is_an_error(spec):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run([*torchrun, "-m", "plugtron", "run", spec()], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    text = "the job has 2 processes, and parallel.tensor × pipeline × data is 1: start torchrun with --nproc-per-node 1"
+    text = "the job has 2 processes, and parallel.tensor × pipeline × data is 1: start 1 of them"
     assert done.stderr.count(text) == 1
 
 

@@ -123,7 +123,7 @@ def test_a_field_can_be_vouched_for(copy):
 
 
 def test_a_folder_or_file_that_is_no_checkpoint(tmp_path):
-    refused(tmp_path, "is no checkpoint that a reader knows (gguf, safetensors)")
+    refused(tmp_path, "is no checkpoint that a reader knows (gguf, megatron, safetensors)")
     (tmp_path / "config.json").write_text("{")
     refused(tmp_path, "config.json is not JSON")
 

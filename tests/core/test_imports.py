@@ -16,12 +16,14 @@ LAYERS = [
     {"hooks", "contracts", "events", "scheduler"},
     {"registry"},
     {"discovery", "host", "models", "download"},
+    {"attributes"},
     {"spec"},
-    {"tokenizer", "parallel", "intake", "dtypes"},
+    {"tokenizer", "parallel", "intake", "dtypes", "replicas"},
     {"checkpoint", "context", "builtin"},
     {"kernels", "execution"},
     {"nn"},
-    {"assembly"},
+    {"building"},
+    {"assembly", "convert"},
     {"llm"},
     {"cli"},
 ]
@@ -29,6 +31,8 @@ LAYERS = [
 EXCEPTIONS = {
     # A rank that was started by a leader is an entry point, and stands with the others of its kind.
     ("parallel/follower.py", "assembly"),
+    # Which parameters there are is the plugins' business, and plugins know of requests.
+    ("sampling_params.py", "attributes"),
     # The tokenizer in a GGUF file is in the file's header.
     ("tokenizer/gguf.py", "checkpoint"),
 }

@@ -82,6 +82,18 @@ def test_parameter_of_a_package_is_validated(acme, spec):
     assert "sampling.acme_bna: no such parameter. Did you mean 'acme_ban'?" in misspelt.stderr
 
 
+def test_a_parameter_names_the_plugin_that_would_supply_it(acme, spec):
+    done = acme.plugtron("check", spec("default"), "--set", "sampling.acme_ban=x", "--no-plugin", "acme_future")
+    assert done.returncode == 2
+    text = "no part of this run uses it. sampler 'acme_ban' (acme-samplers 1.2.0) would: add it to samplers"
+    assert f"sampling.acme_ban: {text}" in done.stderr
+    script = "from plugtron import SamplingParams; print(SamplingParams().add_attributes({'acme_ban': 'x'}).extra)"
+    assert acme.run("-c", script, check=0).stdout == "{'acme_ban': 'x'}\n"
+    unknown = acme.run("-c", script.replace("acme_ban", "acme_broken_parameter"))
+    assert "no installed sampler declares it" in unknown.stderr
+    assert "May be provided by: plugin" in unknown.stderr
+
+
 def test_needed_plugin_that_failed_is_fatal(acme, spec):
     done = acme.plugtron("check", spec("needed_from_somewhere"))
     assert done.returncode == 3

@@ -95,14 +95,17 @@ def test_lines_in_every_format(name, text, line, write, host):
         ("version: 1\nmodel: {checkpoint: smollm2-135m-instrukt}\n", "Did you mean 'smollm2-135m-instruct'?"),
         ("version: 1\nmodel: {checkpoint: ./nowhere.gguf}\n", "an alias (smollm2-135m-instruct), a path"),
         (
-            "model: {checkpoint: smollm2-135m-instruct}\nparallel: {pipeline: 2}\n",
-            "parallel.pipeline: must be 1 (got 2)",
+            "model: {checkpoint: smollm2-135m-instruct}\nparallel: {pipeline: 0}\n",
+            "parallel.pipeline: must be at least 1 (got 0)",
         ),
         ("model: {checkpoint: smollm2-135m-instruct}\nparallel: {tensor: 0}\n", "parallel.tensor: must be at least 1"),
         ("model: {checkpoint: smollm2-135m-instruct, quantization: int4}\n", "model.quantization: "),
         ("? [a, b]\n: 1\n", "run.yaml: cannot be read: "),
         ("version: 1\nseed: 2020-99-99\n", "run.yaml: cannot be read: ValueError: month must be in 1..12"),
-        ("model: {checkpoint: smollm2-135m-instruct}\nengine: auto\n", "engine: no engine 'auto' (installed: static)"),
+        (
+            "model: {checkpoint: smollm2-135m-instruct}\nengine: auto\n",
+            "engine: no engine 'auto' (installed: dynamic, static)",
+        ),
         ("model: {checkpoint: smollm2-135m-instruct}\nprompts:\n- {promt: a}\n", "Did you mean 'prompt'?"),
         ("model: {checkpoint: smollm2-135m-instruct}\nplugins: {require: [5]}\n", "plugins.require.0: must be a text"),
         (f"model: {{checkpoint: {'x' * 300}}}\n", "no model 'xxx"),
@@ -189,7 +192,8 @@ def test_written_out_loads_back_equal(host, write, default_model):
 def test_schema_is_json_schema(host):
     schema = json_schema(host.registry)
     json.dumps(schema)
-    options = schema["properties"]["engine"]["anyOf"][1]["properties"]["options"]
+    forms = schema["properties"]["engine"]["anyOf"]
+    options = next(form["properties"]["options"] for form in forms if form.get("title") == "static@plugtron")
     assert options["properties"]["max_batch_size"]["default"] == 8
     assert options["additionalProperties"] is False
 

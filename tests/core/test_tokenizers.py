@@ -15,7 +15,7 @@ from plugtron.errors import RequestError, TokenizerError
 from plugtron.tokenizer.chat import render_chat
 from plugtron.tokenizer.gguf import gguf_tokenizer
 from plugtron.tokenizer.huggingface import HuggingFaceTokenizer
-from plugtron.tokenizer.options import PathOptions
+from plugtron.tokenizer.options import SentencePieceOptions
 from plugtron.tokenizer.sentencepiece import SentencePieceTokenizer
 
 MODEL = Path(__file__).parents[1] / "data" / "tokenizer.model"
@@ -138,5 +138,5 @@ def test_broken_sentencepiece_model(tmp_path):
 
 def test_a_tokenizer_that_is_not_there(tmp_path):
     parts = Parts(runtime=None)
-    with pytest.raises(TokenizerError, match=r"no tokenizer at .*; tokenizer.options.path may name another file"):
-        SentencePieceTokenizer.assemble(parts, PathOptions(path=str(tmp_path / "none.model")))
+    with pytest.raises(TokenizerError, match=r"no tokenizer at .*; tokenizer.options may name another file"):
+        SentencePieceTokenizer.assemble(parts, SentencePieceOptions(path=str(tmp_path / "none.model")))

@@ -40,7 +40,9 @@ def test_default_model_over_two_ranks_is_refused(default_model):
         LLM(default_model, tensor_parallel=2)
 
 
-@pytest.mark.parametrize("name", ["llama_untied", "llama_biases", "mistral_window", "qwen2", "qwen3"])
+@pytest.mark.parametrize(
+    "name", ["llama_untied", "llama_biases", "mistral_window", "qwen2", "qwen3", "mixtral", "gpt2"]
+)
 def test_random_models_over_two_ranks(name, random_model):
     model, folder = random_model(name)
     prompts = models.prompts()
@@ -89,6 +91,15 @@ def test_each_rank_reads_and_holds_its_share(random_model):
         assert share["read"] == norms + (one["read"] - norms) / 2
         for name, size in share["held"].items():
             assert size == one["held"][name] / (1 if "norm" in name else 2), name
+
+
+@pytest.mark.parametrize("name", ["gpt_rope_swiglu", "gpt_rope_swiglu_legacy", "gpt_saved_tp2", "gpt_saved_tp2_legacy"])
+def test_each_rank_reads_its_share_of_megatrons_files(name):
+    folder = Path(__file__).parents[1] / "data" / "megatron" / name
+    one, shares = shard_bytes(folder, 1)[0], shard_bytes(folder, 2)
+    norms = sum(size for name, size in one["held"].items() if "norm" in name)
+    for share in shares:
+        assert share["read"] == norms + (one["read"] - norms) / 2
 
 
 def shard_bytes(folder, ranks):

@@ -8,6 +8,7 @@ import torch
 from plugtron import SamplingParams
 from plugtron.component import Kind
 from plugtron.contracts import Candidates
+from plugtron.errors import RequestError
 from plugtron.host import Host
 from plugtron.request import InferenceRequest, InferenceSequence
 from plugtron_samplers.allowed_tokens import AllowedTokens
@@ -95,6 +96,22 @@ def test_penalties_follow_the_answer():
     assert full(stage.apply(candidates((0,))), 0) == [1.0 - 0.75, 3.0, 2.0 - 1.0, 2.0, -1.0, 0.0]
 
 
+def test_attributes_of_megatron_users():
+    """min_length is what the min_tokens stage declares; a name that nobody declares is refused."""
+    params = SamplingParams(temperature=0).add_attributes({"min_length": 2, "stop_token_ids": [2]})
+    assert params.extra == {"min_length": 2}
+    assert (params.temperature, params.stop_token_ids) == (0, [2])
+    same = SamplingParams(temperature=0, min_tokens=2, stop_token_ids=[2])
+    assert run("min_tokens", params) == run("min_tokens", same)
+    for attributes, complaint in (
+        ({"min_lenght": 4}, r"^min_lenght: no installed sampler declares it .* Did you mean 'min_length'\?"),
+        ({"min_length": -1}, r"^min_length: must be at least 0"),
+        ({"top_p": 7}, r"^top_p: must be"),
+    ):
+        with pytest.raises(RequestError, match=complaint):
+            params.add_attributes(attributes)
+
+
 def test_min_tokens_ends():
     assert run("min_tokens", tokens=[5, 5]) == LOGITS
     ignoring = SamplingParams(min_tokens=2, stop_token_ids=[2], ignore_eos=True)
@@ -136,4 +153,5 @@ def test_components_declare_what_their_classes_consume():
     for offer in Host(builtins_only=True).registry.offers(Kind.SAMPLER):
         target = offer.load()
         assert target.params is offer.component.params_model()
-        assert set(target.params.model_fields) <= set(SamplingParams.standard_names())
+        # min_length is min_tokens in Megatron's words, and no word of the field's.
+        assert set(target.params.model_fields) <= {*SamplingParams.standard_names(), "min_length"}

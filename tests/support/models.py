@@ -1,4 +1,4 @@
-"""Small models with random weights in the configurations that the llama wrapper runs, saved by transformers itself.
+"""Small models with random weights in the configurations that the wrappers run, saved by transformers itself.
 
 The weights are scaled, and the seeds chosen, so that greedy decoding neither stands still nor comes near a tie: the
 parity tests assert both.
@@ -6,10 +6,14 @@ parity tests assert both.
 
 import torch
 from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -30,6 +34,22 @@ COMMON = {
     "bos_token_id": None,
     "eos_token_id": None,
     "pad_token_id": None,
+}
+GPT2 = {
+    "vocab_size": VOCAB,
+    "n_embd": 64,
+    "n_layer": 4,
+    "n_head": 8,
+    "n_positions": 256,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+GPT2_ODD = {
+    "n_inner": 160,
+    "activation_function": "gelu",
+    "scale_attn_by_inverse_layer_idx": True,
+    "scale_attn_weights": False,
+    "tie_word_embeddings": False,
 }
 LLAMA3 = {
     "rope_type": "llama3",
@@ -62,6 +82,16 @@ MODELS = {
     ),
     "qwen3": (Qwen3ForCausalLM, Qwen3Config, {"head_dim": 16, "tie_word_embeddings": True}, 25),
     "smollm3": (SmolLM3ForCausalLM, SmolLM3Config, {"no_rope_layer_interval": 2}, 39),
+    "mixtral": (MixtralForCausalLM, MixtralConfig, {"num_local_experts": 4, "sliding_window": None}, 54),
+    "mixtral_window": (
+        MixtralForCausalLM,
+        MixtralConfig,
+        {"num_local_experts": 6, "num_experts_per_tok": 3, "sliding_window": 16},
+        56,
+    ),
+    "gpt2": (GPT2LMHeadModel, GPT2Config, {}, 56),
+    "gpt2_odd": (GPT2LMHeadModel, GPT2Config, GPT2_ODD, 57),
+    "gpt2_relu": (GPT2LMHeadModel, GPT2Config, {"activation_function": "relu", "n_head": 4}, 97),
 }
 
 
@@ -69,19 +99,21 @@ def make(name):
     """Build a model with random weights, float32, every bias and norm away from its neutral value."""
     model_class, config_class, differences, seed = MODELS[name]
     torch.manual_seed(seed)
-    model = model_class._from_config(config_class(**{**COMMON, **differences}), attn_implementation="eager")
+    common = GPT2 if config_class is GPT2Config else COMMON
+    model = model_class._from_config(config_class(**{**common, **differences}), attn_implementation="eager")
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
-            if "norm" in parameter_name:
+            if "norm" in parameter_name or (".ln_" in parameter_name and parameter_name.endswith("weight")):
                 parameter.normal_(1.0, 0.2)
             elif parameter_name.endswith("bias"):
                 parameter.normal_(0.0, 0.2)
-            elif "embed_tokens" in parameter_name:
+            elif "embed_tokens" in parameter_name or ".wte." in parameter_name or ".wpe." in parameter_name:
                 parameter.normal_(0.0, 1.0)
             elif "lm_head" in parameter_name:
                 parameter.normal_(0.0, 0.5)
             else:
-                parameter.normal_(0.0, 2.0 * parameter.shape[1] ** -0.5)
+                inputs = parameter.shape[0 if ".c_" in parameter_name else -1]  # GPT-2 stores inputs first
+                parameter.normal_(0.0, 2.0 * inputs**-0.5)
     return model.eval()
 
 

@@ -4,9 +4,13 @@ import json
 import sys
 from pathlib import Path
 
+from plugtron.checkpoint import megatron_dist, megatron_legacy
+from plugtron.checkpoint.megatron import MegatronReader
 from plugtron.checkpoint.safetensors import SafetensorsReader
+from plugtron.checkpoint.torch_archive import TorchArchive
 from plugtron.context.static import StaticInferenceContext
 from plugtron.parallel.runtime import Runtime
+from plugtron_wrappers.gpt import GPTWrapper
 from plugtron_wrappers.llama import LlamaWrapper
 
 
@@ -21,15 +25,35 @@ class CountingReader(SafetensorsReader):
         return tensor
 
 
+class CountingArchive(TorchArchive):
+    """Counts what is read of files that torch.save wrote."""
+
+    count = 0
+
+    def read(self, stored, part):
+        tensor = super().read(stored, part)
+        CountingArchive.count += tensor.nbytes
+        return tensor
+
+
+def counted(folder, runtime):
+    """A wrapper, and how many bytes have been read for it so far."""
+    if (folder / "config.json").is_file():
+        reader = CountingReader(folder)
+        return LlamaWrapper(runtime, reader), lambda: reader.count
+    for module in (megatron_dist, megatron_legacy):
+        module.TorchArchive = CountingArchive
+    return GPTWrapper(runtime, MegatronReader(folder)), lambda: CountingArchive.count
+
+
 def main(folder, ranks):
     runtime = Runtime.create(tensor=ranks)
-    reader = CountingReader(folder)
-    wrapper = LlamaWrapper(runtime, reader)
+    wrapper, count = counted(folder, runtime)
     context = StaticInferenceContext(wrapper.info, runtime, slots=1, max_length=8)
     wrapper.prep_model_for_inference(context)
     decoder = wrapper._execution._decoder
     held = {name: parameter.nbytes for name, parameter in decoder.named_parameters()}
-    everyone = runtime.model.all_gather_json({"read": reader.count, "held": held})
+    everyone = runtime.model.all_gather_json({"read": count(), "held": held})
     if runtime.rank == 0:
         print(json.dumps(everyone))
     runtime.close()

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from plugtron.contracts.checkpoint import CheckpointReader, TensorInfo
-from plugtron.contracts.weights import Weight, WeightMap
+from plugtron.contracts.weights import Section, Weight, WeightMap
 from plugtron.contracts.wrapper import Decoder
 from plugtron.errors import CheckpointError
 from plugtron.parallel.layers import Part, ShardedModule
 
-__all__ = ["load_weights"]
+__all__ = ["expand", "load_weights", "targets"]
 
 #: How many names an error lists before it counts the rest.
 _SHOWN = 6
+
+Target = tuple[nn.Parameter, tuple[Part, ...]]
 
 
 def load_weights(
@@ -28,63 +31,103 @@ def load_weights(
     Raises:
         CheckpointError: tensors are missing, superfluous, or of another shape; all of them in one message.
     """
-    assert isinstance(decoder, nn.Module)
-    weights = list(_expand(weight_map.weights, layers))
-    targets = dict(_targets(decoder))
+    own = targets(decoder)
+    weights = expand(weight_map.weights, layers)
     mapped = {weight.parameter for weight in weights}
-    assert mapped == set(targets), f"weight map and decoder differ in {sorted(mapped ^ set(targets))}"
+    # A pipeline stage has neither embedding nor head, or one of them; the whole model has all there is.
+    whole = len(layers) == num_layers
+    assert own.keys() <= mapped, f"the weight map lacks {sorted(own.keys() - mapped)}"
+    assert not whole or mapped == own.keys(), f"the decoder lacks {sorted(mapped - own.keys())}"
+    weights = [weight for weight in weights if weight.parameter in own]
 
     stored = reader.tensors
-    complaints = [*_mismatches(weights, targets, stored), *_superfluous(weight_map, num_layers, stored)]
+    complaints = [*_mismatches(weights, own, stored), *_superfluous(weight_map, num_layers, stored)]
     if complaints:
         shown = "; ".join(complaints[:_SHOWN])
         more = f"; and {len(complaints) - _SHOWN} more" if len(complaints) > _SHOWN else ""
         raise CheckpointError(f"{reader.path} does not hold the model that its configuration describes: {shown}{more}")
     for weight in weights:
-        parameter, parts = targets[weight.parameter]
-        for tensor, part in zip(weight.tensors, parts, strict=True):
-            read = reader.read(tensor, part.source)
-            parameter.data[part.target] = (weight.transform(read, tensor) if weight.transform else read).to(
-                parameter.device
-            )
+        parameter, parts = own[weight.parameter]
+        for number, (tensor, part) in enumerate(zip(weight.tensors, parts, strict=True)):
+            read = _read(reader, tensor, part)
+            read = weight.transform(read, number) if weight.transform else read
+            parameter.data[part.target] = read.to(parameter.device)
 
 
-def _expand(weights: Iterable[Weight], layers: range) -> Iterator[Weight]:
+def expand(weights: Iterable[Weight], layers: range) -> list[Weight]:
     """Write `{layer}` out: in a parameter's name the decoder's own count, in a tensor's the model's."""
+    written: list[Weight] = []
     for weight in weights:
         if "{layer}" not in weight.parameter:
-            yield weight
+            written.append(weight)
             continue
         for local, layer in enumerate(layers):
-            tensors = tuple(name.format(layer=layer) for name in weight.tensors)
-            yield replace(weight, parameter=weight.parameter.format(layer=local), tensors=tensors)
+            if weight.layers is None or layer in weight.layers:
+                tensors = tuple(_named(tensor, layer) for tensor in weight.tensors)
+                written.append(replace(weight, parameter=weight.parameter.format(layer=local), tensors=tensors))
+    return written
 
 
-def _targets(decoder: nn.Module) -> Iterator[tuple[str, tuple[nn.Parameter, tuple[Part, ...]]]]:
+def targets(decoder: Decoder) -> dict[str, Target]:
     """All parameters by name with their parts; a module used in two places (a tied head) counts once."""
-    for path, module in decoder.named_modules():
-        if isinstance(module, ShardedModule):
-            for name, parts in module.parts.items():
-                yield f"{path}.{name}", (module.get_parameter(name), parts)
+    assert isinstance(decoder, nn.Module)
+    return {
+        f"{path}.{name}": (module.get_parameter(name), parts)
+        for path, module in decoder.named_modules()
+        if isinstance(module, ShardedModule)
+        for name, parts in module.parts.items()
+    }
+
+
+def _named(tensor: str | Section, layer: int) -> str | Section:
+    if isinstance(tensor, str):
+        return tensor.format(layer=layer)
+    return replace(tensor, tensor=tensor.tensor.format(layer=layer))
+
+
+def _name(tensor: str | Section) -> str:
+    return tensor if isinstance(tensor, str) else tensor.tensor
+
+
+def _read(reader: CheckpointReader, tensor: str | Section, part: Part) -> Tensor:
+    """Read what this rank holds of a tensor, and nothing beside it."""
+    if isinstance(tensor, str):
+        return reader.read(tensor, part.source)
+    wanted, *others = (*part.source, *[slice(None)] * (len(part.shape) - len(part.source)))
+    start, stop, _ = wanted.indices(part.shape[0])
+    pieces = [_section(reader, tensor, rows, others) for rows in tensor.stored_rows(start, stop)]
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+
+def _section(reader: CheckpointReader, section: Section, rows: slice, others: Sequence[slice]) -> Tensor:
+    if not section.transposed:
+        return reader.read(section.tensor, (rows, *others))
+    return reader.read(section.tensor, (*others, rows)).T
+
+
+def _stored_shape(tensor: str | Section, part: Part) -> tuple[int, ...]:
+    if isinstance(tensor, str):
+        return part.shape
+    shape = (tensor.total, *part.shape[1:])
+    return tuple(reversed(shape)) if tensor.transposed else shape
 
 
 def _mismatches(
-    weights: Iterable[Weight],
-    targets: Mapping[str, tuple[nn.Parameter, tuple[Part, ...]]],
-    stored: Mapping[str, TensorInfo],
+    weights: Iterable[Weight], own: Mapping[str, Target], stored: Mapping[str, TensorInfo]
 ) -> Iterator[str]:
     for weight in weights:
-        for tensor, part in zip(weight.tensors, targets[weight.parameter][1], strict=True):
-            info = stored.get(tensor)
+        for tensor, part in zip(weight.tensors, own[weight.parameter][1], strict=True):
+            name, expected = _name(tensor), _stored_shape(tensor, part)
+            info = stored.get(name)
             if info is None:
-                yield f"tensor {tensor} is missing"
-            elif info.shape != part.shape:
-                yield f"tensor {tensor} in {info.file.name} has shape {list(info.shape)}, expected {list(part.shape)}"
+                yield f"tensor {name} is missing"
+            elif info.shape != expected:
+                yield f"tensor {name} in {info.file.name} has shape {list(info.shape)}, expected {list(expected)}"
 
 
 def _superfluous(weight_map: WeightMap, num_layers: int, stored: Mapping[str, TensorInfo]) -> Iterator[str]:
     """Tensors that no rule of the map means, in any layer: they belong to a model that computes something else."""
-    known = {tensor for weight in _expand(weight_map.weights, range(num_layers)) for tensor in weight.tensors}
+    known = {_name(tensor) for weight in expand(weight_map.weights, range(num_layers)) for tensor in weight.tensors}
     for name, info in stored.items():
         if name not in known and not any(fnmatch(name, pattern) for pattern in weight_map.ignored):
             yield f"tensor {name} in {info.file.name} has no place in this model"

@@ -23,7 +23,7 @@ __all__ = ["SafetensorsReader"]
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-#: What a tokenizer can be built from, best first.
+#: What a tokenizer can be built from, best first; GPT-2's older folders have vocab.json and merges.txt.
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 
 
@@ -51,7 +51,8 @@ class SafetensorsReader(CheckpointReader):
                     "to safetensors"
                 )
             raise CheckpointError(f"{path} has neither {_SINGLE} nor {_INDEX}")
-        tokenizer = next((name for name in _TOKENIZERS if (path / name).is_file()), None)
+        kinds = (*_TOKENIZERS, "vocab.json") if architectures == ["GPT2LMHeadModel"] else _TOKENIZERS
+        tokenizer = next((name for name in kinds if (path / name).is_file()), None)
         return ModelDescription(
             format="huggingface",
             path=path,

@@ -20,7 +20,8 @@ def components(kind: str | None, no_plugins: bool, no_plugin: tuple[str, ...]) -
     width = max((len(f"{offer.kind} {offer.name}") for offer in offers), default=0)
     for offer in offers:
         title = f"{offer.kind} {offer.name}"
-        click.echo(f"{title:{width}}  {offer.component.summary}  [{offer.distribution} {offer.version}]")
+        also = f" (also {', '.join(offer.component.aliases)})" if offer.component.aliases else ""
+        click.echo(f"{title:{width}}  {offer.component.summary}{also}  [{offer.distribution} {offer.version}]")
         for word, model in (("option", offer.options_model()), ("parameter", offer.params_model())):
             for name, field in model.model_fields.items() if model else ():
                 click.echo(f"{'':{width}}    {word} {name}{': ' + field.description if field.description else ''}")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from plugtron.cli.common import host_options, set_option, spec_argument, verbose_option
 from plugtron.cli.specs import resolve_file
+from plugtron.parallel.environment import is_launched
 
 if TYPE_CHECKING:
+    from plugtron.host import Host
     from plugtron.spec.resolve import ResolvedSpec
 
 __all__ = ["run"]
@@ -34,29 +36,26 @@ def run(
     no_plugin: tuple[str, ...],
 ) -> None:
     """Run SPEC: its prompts in order, one JSON line each. Starts as many ranks as `parallel` asks for."""
-    if all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")):
-        _run_as_rank(spec, overrides, output, text, no_plugins, no_plugin)
-    resolved, host = resolve_file(spec, overrides, no_plugins, no_plugin)
-    ranks = resolved.spec.parallel.tensor
+
+    def resolved() -> tuple[ResolvedSpec, Host]:
+        return resolve_file(spec, overrides, no_plugins, no_plugin)
+
+    if is_launched():
+        sys.exit(_run_as_rank(resolved, output, text=text))
+    checked, host = resolved()
+    ranks = checked.spec.parallel.ranks
     if ranks > 1:
         from plugtron.models import fetch
         from plugtron.parallel.launch import torchrun
 
-        fetch(resolved.spec.model.checkpoint)  # once, before the ranks would all want to
+        fetch(checked.spec.model.checkpoint)  # once, before the ranks would all want to
         sys.exit(torchrun(ranks, sys.argv[1:]))
     from plugtron.cli.running import run_spec, to_json, to_text
 
-    sys.exit(run_spec(resolved, host, write=to_text if text else to_json, output=output or _output(resolved)))
+    sys.exit(run_spec(checked, host, write=to_text if text else to_json, output=output or _output(checked)))
 
 
-def _run_as_rank(
-    spec: Path,
-    overrides: tuple[str, ...],
-    output: Path | None,
-    text: bool,
-    no_plugins: bool,
-    no_plugin: tuple[str, ...],
-) -> NoReturn:
+def _run_as_rank(resolved: Callable[[], tuple[ResolvedSpec, Host]], output: Path | None, *, text: bool) -> int:
     """Run as one of torchrun's processes. They meet first, so that whatever fails on one is said once, by rank 0."""
     from plugtron.cli.running import run_spec, to_json, to_text
     from plugtron.parallel.world import launched
@@ -65,11 +64,10 @@ def _run_as_rank(
     assert world is not None
     write = to_text if text else to_json
     try:
-        resolved, host = world.group().together(lambda: resolve_file(spec, overrides, no_plugins, no_plugin))
-        code = run_spec(resolved, host, write=write, output=output or _output(resolved), world=world)
+        checked, host = world.group().together(resolved)
+        return run_spec(checked, host, write=write, output=output or _output(checked), world=world)
     finally:
         world.close()  # a rank that exits inside its job is aborted, and its exit code is lost
-    sys.exit(code)
 
 
 def _output(resolved: ResolvedSpec) -> Path | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.errors import SpecError
 
-__all__ = ["check_memory", "zeros"]
+__all__ = ["available_tokens", "check_memory", "zeros"]
 
 
 def check_memory(info: ModelInfo, *, tokens: int, dtype: torch.dtype, device: torch.device, remedy: str) -> None:
@@ -21,13 +21,17 @@ def check_memory(info: ModelInfo, *, tokens: int, dtype: torch.dtype, device: to
     Raises:
         SpecError: with the numbers and the `remedy`.
     """
-    per_token = sum(2 * state.kv_heads * state.head_dim for state in info.states) * dtype.itemsize
-    wanted, there = per_token * tokens, _memory(device)
+    wanted, there = _bytes_per_token(info, dtype) * tokens, _memory(device)
     if wanted > there:
         raise SpecError(
             f"keys and values of {tokens} tokens take {wanted / 2**30:.1f} GiB, and {device.type} memory is "
             f"{there / 2**30:.1f} GiB: {remedy}"
         )
+
+
+def available_tokens(info: ModelInfo, *, dtype: torch.dtype, device: torch.device) -> int:
+    """How many tokens' keys and values the memory that is free now could hold."""
+    return _free_memory(device) // _bytes_per_token(info, dtype)
 
 
 def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -40,6 +44,16 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
         return torch.zeros(shape, dtype=dtype, device=device)
     data = np.zeros(math.prod(shape) * dtype.itemsize, dtype=np.uint8)
     return torch.from_numpy(data).view(dtype).view(shape)
+
+
+def _bytes_per_token(info: ModelInfo, dtype: torch.dtype) -> int:
+    return sum(2 * state.kv_heads * state.head_dim for state in info.states) * dtype.itemsize
+
+
+def _free_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
 
 
 def _memory(device: torch.device) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from plugtron.context.base import InferenceContext
-from plugtron.context.memory import LayerState, MemoryView
-from plugtron.context.memory_size import check_memory, zeros
+from plugtron.context.layers import layer_states
+from plugtron.context.memory import MemoryView
 from plugtron.contracts.step import StepPlan
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.parallel.runtime import Runtime
@@ -28,21 +28,12 @@ class StaticInferenceContext(InferenceContext):
         self.max_length = max_length
         self.last_tokens = torch.zeros(slots, dtype=torch.int64, device=runtime.device)
         self._device = runtime.device
-        check_memory(
+        self._layers = layer_states(
             info,
-            tokens=(slots + 1) * max_length,
-            dtype=runtime.dtype,
-            device=runtime.device,
+            runtime,
+            blocks=slots + 1,
+            block_size=max_length,
             remedy="lower engine.options.max_batch_size or max_sequence_length",
-        )
-        self._layers = tuple(
-            LayerState(
-                keys=zeros(shape, runtime.dtype, runtime.device),
-                values=zeros(shape, runtime.dtype, runtime.device),
-                window=state.window,
-            )
-            for state in info.states
-            for shape in [(slots + 1, state.kv_heads, max_length, state.head_dim)]
         )
 
     def allocate(self, slot: int, length: int) -> bool:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from plugtron.contracts.sampler import Candidates, Sampler
     from plugtron.contracts.step import Row, RowResult, StepBatch, StepPlan, StepResult
     from plugtron.contracts.tokenizer import Tokenizer
-    from plugtron.contracts.weights import Weight, WeightMap
-    from plugtron.contracts.wrapper import AttentionState, Decoder, ModelInfo, ModelWrapper
+    from plugtron.contracts.weights import Section, Weight, WeightMap
+    from plugtron.contracts.wrapper import AttentionState, Decoder, Export, ModelInfo, ModelWrapper
 
 __all__ = [
     "API_VERSION",
@@ -27,6 +27,7 @@ __all__ = [
     "Decoder",
     "Detokenizer",
     "Engine",
+    "Export",
     "ModelDescription",
     "ModelInfo",
     "ModelWrapper",
@@ -35,6 +36,7 @@ __all__ = [
     "Row",
     "RowResult",
     "Sampler",
+    "Section",
     "StepBatch",
     "StepPlan",
     "StepResult",
@@ -54,6 +56,7 @@ _HOMES = {
     "Decoder": "plugtron.contracts.wrapper",
     "Detokenizer": "plugtron.contracts.detokenizer",
     "Engine": "plugtron.contracts.engine",
+    "Export": "plugtron.contracts.wrapper",
     "ModelDescription": "plugtron.contracts.checkpoint",
     "ModelInfo": "plugtron.contracts.wrapper",
     "ModelWrapper": "plugtron.contracts.wrapper",
@@ -62,6 +65,7 @@ _HOMES = {
     "Row": "plugtron.contracts.step",
     "RowResult": "plugtron.contracts.step",
     "Sampler": "plugtron.contracts.sampler",
+    "Section": "plugtron.contracts.weights",
     "StepBatch": "plugtron.contracts.step",
     "StepPlan": "plugtron.contracts.step",
     "StepResult": "plugtron.contracts.step",

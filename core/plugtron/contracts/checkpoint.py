@@ -50,8 +50,8 @@ class TensorInfo:
 class CheckpointReader(ABC):
     """Reads one checkpoint. The module of a reader must import without torch; `read` may import it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
 
     @property
     def model(self) -> ModelDescription:
@@ -62,7 +62,8 @@ class CheckpointReader(ABC):
         """
         description = self.describe(self.path)
         if description is None:
-            raise CheckpointError(f"{self.path} is not what {type(self).__name__} reads")
+            what = f"is not what {type(self).__name__} reads" if self.path.exists() else "is not there"
+            raise CheckpointError(f"{self.path} {what}")
         return description
 
     @classmethod

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, ClassVar
 
 from plugtron.contracts.parts import Parts
@@ -17,6 +19,7 @@ from plugtron.sampling_params import SamplingParams
 
 if TYPE_CHECKING:
     import torch
+    from torch.distributed import Work
 
     from plugtron.context.base import InferenceContext
     from plugtron.contracts.sampler import Candidates
@@ -33,14 +36,18 @@ class PendingStep:
         rows: the slots that draw, in order.
         tokens: [N] int64 on the device; -1 where the draw failed.
         failures: why, by slot; known on the drawing rank.
-        log_probs: per slot the token's value [], the ids of the most likely [K], and their values [K]; there too.
+        wanted: how many of the most likely ids are to be reported, for the slots whose requests want log probabilities.
+        log_probs: those, in the controller's own layout on the device; None when nobody wants any.
+        arrivals: what to wait for until `tokens` and `log_probs` are there.
     """
 
     plan: StepPlan
     rows: tuple[int, ...]
     tokens: torch.Tensor
     failures: dict[int, str]
-    log_probs: dict[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+    wanted: dict[int, int]
+    log_probs: torch.Tensor | None = None
+    arrivals: tuple[Work, ...] = ()
 
 
 class TextGenerationController(ABC):
@@ -94,7 +101,7 @@ class TextGenerationController(ABC):
 
     @abstractmethod
     def start_step(self, plan: StepPlan) -> PendingStep:
-        """Launch a step; does not wait for the device."""
+        """Launch a step; does not wait for the device, nor for later pipeline stages."""
 
     @abstractmethod
     def finish_step(self, pending: PendingStep) -> StepResult:
@@ -117,8 +124,24 @@ class TextGenerationController(ABC):
         """Return the text of all that a sequence has generated, computed afresh from its ids."""
 
     def generate_all_output_tokens_static_batch(self, sequences: Sequence[InferenceSequence]) -> Iterator[StepResult]:
-        """Run a fixed batch to its end, a step at a time; a sequence that has ended drops out of the steps."""
-        step = 0
-        while rows := [self.next_row(sequence) for sequence in sequences if sequence.finish_reason is None]:
-            yield self.finish_step(self.start_step(StepPlan(step=step, rows=tuple(rows))))
-            step += 1
+        """Run a fixed batch to its end, a step at a time; a sequence that has ended drops out of the steps.
+
+        Over several pipeline stages the batch is divided into as many, so that each stage has one to work on: their
+        steps are started in turn and finished in the same order.
+        """
+        stages = self.runtime.pipeline.size
+        parts = [sequences[first::stages] for first in range(min(stages, len(sequences)))]
+        under_way: deque[tuple[Sequence[InferenceSequence], PendingStep]] = deque()
+        steps = count()
+
+        def start(part: Sequence[InferenceSequence]) -> None:
+            rows = [self.next_row(sequence) for sequence in part if sequence.finish_reason is None]
+            if rows:
+                under_way.append((part, self.start_step(StepPlan(step=next(steps), rows=tuple(rows)))))
+
+        for part in parts:
+            start(part)
+        while under_way:
+            part, pending = under_way.popleft()
+            yield self.finish_step(pending)
+            start(part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 
 from plugtron.contracts.detokenizer import ByteDetokenizer, Detokenizer
 from plugtron.contracts.parts import Parts
@@ -51,6 +52,11 @@ class Tokenizer(ABC):
         """
         kept = (token for token in ids if not (skip_special and self.is_special(token)))
         return b"".join(map(self.token_bytes, kept)).decode("utf-8", errors="replace")
+
+    def save(self, folder: Path) -> bool:
+        """Write the files that a Hugging Face folder keeps a tokenizer in; False when it has no such form."""
+        del folder
+        return False
 
     def incremental(self, *, skip_special: bool = True) -> Detokenizer:
         """Return a detokenizer for one sequence; all pieces together equal `decode` of all ids."""

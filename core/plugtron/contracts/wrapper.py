@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.weights import WeightMap
+from plugtron.errors import CheckpointError
 from plugtron.options import Options
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from plugtron.nn.rotary import Rotation
     from plugtron.parallel.runtime import Runtime
 
-__all__ = ["AttentionState", "Decoder", "ModelInfo", "ModelWrapper"]
+__all__ = ["AttentionState", "Decoder", "Export", "ModelInfo", "ModelWrapper"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +50,24 @@ class ModelInfo:
     eos_ids: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """A model as a Hugging Face folder: what config.json says, and where the parameters are written.
+
+    `rows` cuts tensors to as many: the padding of a vocabulary is not written.
+    """
+
+    configuration: Mapping[str, Any]
+    weights: WeightMap
+    rows: Mapping[str, int]
+
+
 class Layer(Protocol):
     """One layer of a decoder."""
 
-    def __call__(self, hidden: torch.Tensor, rotation: Rotation, state: LayerState, memory: MemoryView) -> torch.Tensor:
+    def __call__(
+        self, hidden: torch.Tensor, rotation: Rotation | None, state: LayerState, memory: MemoryView
+    ) -> torch.Tensor:
         """Map hidden states [T, H] to [T, H], reading and writing this layer's `state`."""
         ...
 
@@ -65,16 +80,16 @@ class Decoder(Protocol):
         """This rank's layers, in order."""
         ...
 
-    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Map ids [T] to hidden states [T, H]."""
+    def embed(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Map ids and positions [T] to hidden states [T, H]; only where the range begins with the first layer."""
         ...
 
-    def rotation(self, positions: torch.Tensor) -> Rotation:
-        """Compute what all layers of a step share, from positions [T]."""
+    def rotation(self, positions: torch.Tensor) -> Rotation | None:
+        """Compute what all layers of a step share, from positions [T]; None when they share nothing."""
         ...
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Map hidden states [N, H] to this rank's logits [N, V / tp]."""
+        """Map hidden states [N, H] to this rank's logits [N, V / tp]; only where the range ends with the last layer."""
         ...
 
 
@@ -96,11 +111,22 @@ class ModelWrapper(ABC):
 
     @abstractmethod
     def build(self, layers: range) -> Decoder:
-        """Return the decoder with these layers, its parameters allocated on the runtime's device and not yet read."""
+        """Return the decoder with these layers, its parameters allocated on the runtime's device and not yet read.
+
+        The embedding belongs to the first layer and the head to the last: pipeline stages have some of the layers.
+        """
 
     @abstractmethod
     def weight_map(self, format: str) -> WeightMap:  # noqa: A002 - the field's word for it
         """Say where the parameters stand in a checkpoint of `format`."""
+
+    def export(self) -> Export:
+        """Say how the model is written as a Hugging Face folder. Only for wrappers that `plugtron convert` can use.
+
+        Raises:
+            CheckpointError: this wrapper has no such form.
+        """
+        raise CheckpointError(f"{type(self).__name__} cannot be converted")
 
     @abstractmethod
     def prep_model_for_inference(self, context: InferenceContext) -> None:

@@ -12,18 +12,30 @@ __all__ = ["EagerExecution"]
 
 
 class EagerExecution:
-    """Runs a decoder layer by layer."""
+    """Runs a decoder, or a pipeline stage's share of one, layer by layer.
 
-    def __init__(self, decoder: Decoder) -> None:
+    Args:
+        last: the decoder has the head, so that a step ends in logits.
+    """
+
+    def __init__(self, decoder: Decoder, *, last: bool) -> None:
         self._decoder = decoder
+        self._last = last
 
     @torch.inference_mode()
-    def run(self, batch: StepBatch) -> Tensor:
-        """Return this rank's logits [N, V / tp] in float32."""
-        hidden = self._decoder.embed(batch.tokens)
+    def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
+        """Run a step from its tokens, or from the hidden states [T, H] of the stage before.
+
+        Returns:
+            This rank's logits [N, V / tp] in float32; before the last stage hidden states [T, H].
+        """
+        if hidden is None:
+            hidden = self._decoder.embed(batch.tokens, batch.positions)
         rotation = self._decoder.rotation(batch.positions)
         for layer, state in zip(self._decoder.layers, batch.memory.layers, strict=True):
             hidden = layer(hidden, rotation, state, batch.memory)
+        if not self._last:
+            return hidden
         if batch.logit_index is not None:
             hidden = hidden[batch.logit_index]
         return self._decoder.head(hidden).float()

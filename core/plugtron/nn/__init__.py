@@ -1,18 +1,23 @@
 """The blocks that wrapper authors build decoders from. Provisional until 1.0."""
 
 from plugtron.nn.attention import Attention
-from plugtron.nn.config import DecoderConfig, RotaryConfig
+from plugtron.nn.config import DecoderConfig, ExpertsConfig, RotaryConfig
 from plugtron.nn.decoder import TransformerDecoder
-from plugtron.nn.mlp import GatedMLP
-from plugtron.nn.norms import RMSNorm
+from plugtron.nn.experts import MixtureOfExperts
+from plugtron.nn.mlp import MLP, GatedMLP
+from plugtron.nn.norms import LayerNorm, RMSNorm
 from plugtron.nn.rotary import Rotary, Rotation
 from plugtron.nn.wrapper import DecoderWrapper
 
 __all__ = [
+    "MLP",
     "Attention",
     "DecoderConfig",
     "DecoderWrapper",
+    "ExpertsConfig",
     "GatedMLP",
+    "LayerNorm",
+    "MixtureOfExperts",
     "RMSNorm",
     "Rotary",
     "RotaryConfig",

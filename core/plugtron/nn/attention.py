@@ -8,7 +8,7 @@ from plugtron.context.memory import LayerState, MemoryView
 from plugtron.errors import ParallelError
 from plugtron.kernels.attention import attend, write
 from plugtron.nn.config import DecoderConfig
-from plugtron.nn.norms import RMSNorm
+from plugtron.nn.norms import make_norm
 from plugtron.nn.rotary import Rotation, rotate
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, Rows, divide
 from plugtron.parallel.runtime import Runtime
@@ -22,32 +22,32 @@ class Attention(nn.Module):
     Shapes: T tokens, H hidden, h and k this rank's query and key-value heads, D the width of a head.
     """
 
-    def __init__(self, config: DecoderConfig, runtime: Runtime, *, rotates: bool) -> None:
+    def __init__(self, config: DecoderConfig, layer: int, runtime: Runtime) -> None:
         super().__init__()
         head_dim, rank = config.head_dim, runtime.tensor.rank
         heads = divide("attention heads", config.num_heads, runtime)
         kv_heads, first_kv = local_kv_heads(config.num_kv_heads, runtime)
         self._head_dim = head_dim
         self._widths = [heads * head_dim, kv_heads * head_dim, kv_heads * head_dim]
-        self._rotates = rotates
-        self._scale = head_dim**-0.5
+        self._rotates = config.rotates[layer]
+        self._scale = config.attention_scales[layer] if config.attention_scales else head_dim**-0.5
         kv = Rows(total=config.num_kv_heads * head_dim, start=first_kv * head_dim, count=kv_heads * head_dim)
         query = Rows(total=config.num_heads * head_dim, start=rank * heads * head_dim, count=heads * head_dim)
         self.qkv = ColumnParallelLinear(config.hidden_size, [query, kv, kv], runtime, bias=config.qkv_bias)
         self.output = RowParallelLinear(
             config.num_heads * head_dim, config.hidden_size, runtime, what="attention heads", bias=config.output_bias
         )
-        self.query_norm = RMSNorm(head_dim, config.norm_epsilon, runtime) if config.qk_norm else None
-        self.key_norm = RMSNorm(head_dim, config.norm_epsilon, runtime) if config.qk_norm else None
+        self.query_norm = make_norm(config, head_dim, runtime) if config.qk_norm else None
+        self.key_norm = make_norm(config, head_dim, runtime) if config.qk_norm else None
 
-    def forward(self, hidden: Tensor, rotation: Rotation, state: LayerState, memory: MemoryView) -> Tensor:
+    def forward(self, hidden: Tensor, rotation: Rotation | None, state: LayerState, memory: MemoryView) -> Tensor:
         """Map [T, H] to [T, H]; writes this step's keys and values."""
         query, key, value = (
             part.unflatten(-1, (-1, self._head_dim)) for part in self.qkv(hidden).split(self._widths, dim=-1)
         )
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
-        if self._rotates:
+        if self._rotates and rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
         write(key, value, state, memory)
         return self.output(attend(query, state, memory, self._scale).flatten(1))

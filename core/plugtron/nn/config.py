@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["DecoderConfig", "RotaryConfig"]
+__all__ = ["Activation", "DecoderConfig", "ExpertsConfig", "RotaryConfig"]
+
+#: gelu is exact, gelu_tanh its tanh approximation (GPT-2), gelu_quick x · sigmoid(1.702 x).
+Activation = Literal["silu", "gelu", "gelu_tanh", "gelu_quick", "relu", "relu_squared", "tanh"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,10 +18,11 @@ class RotaryConfig:
     linear: positions are divided by `factor`. llama3: low frequencies are divided by it, high ones kept
     (`low_frequency`, `high_frequency`: wavelengths per `original_positions`). yarn (arXiv:2309.00071): the same
     between `beta_slow` and `beta_fast` turns, and scores scaled by `attention_factor`. factors: one divisor per
-    frequency, as GGUF files carry them.
+    frequency, as GGUF files carry them. `width`: how many channels of a head, the first ones, rotate (None: all).
     """
 
     base: float
+    width: int | None = None
     scaling: Literal["none", "linear", "llama3", "yarn", "factors"] = "none"
     factor: float = 1.0
     original_positions: int = 0
@@ -32,14 +36,43 @@ class RotaryConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DecoderConfig:
-    """A decoder of pre-normed attention and gated MLP layers.
+class ExpertsConfig:
+    """A mixture of experts: each token goes to the `top_k` that its router scores highest.
 
-    `windows` and `rotates` have one entry per layer: how far it looks back (None: all the way), and whether it
-    rotates queries and keys by position.
+    `score`: softmax over all experts ("softmax"), over the chosen ones ("softmax_chosen"), or sigmoids, which are
+    divided by their sum over the chosen ones unless `top_k` is 1. `router_bias`: the router's linear layer has one.
+    `choice_bias`: experts are chosen by their scores plus a learned bias, which does not change their weights.
+    `groups`, `top_groups`: experts come in groups, and only those of the best groups are chosen from
+    (arXiv:2412.19437). `shared_size`: width of an expert that sees every token; `shared_gate`: through a gate.
+    """
+
+    count: int
+    top_k: int
+    size: int
+    score: Literal["softmax", "softmax_chosen", "sigmoid"] = "softmax_chosen"
+    scale: float = 1.0
+    router_bias: bool = False
+    choice_bias: bool = False
+    groups: int = 1
+    top_groups: int = 1
+    shared_size: int = 0
+    shared_gate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderConfig:
+    """A decoder of pre-normed attention and MLP layers.
+
+    What is one per layer: `windows`, how far it looks back (None: all the way); `rotates`, whether it rotates queries
+    and keys by position; `sparse`, whether its MLP is a mixture of `experts` (empty: none is); `attention_scales`, what
+    scores are multiplied with (empty: head_dim ** -0.5).
+
+    `vocab_size` counts the ids that mean something, `padded_vocab_size` the rows of the embedding (None: as many).
+    `learned_positions`: rows of a learned position embedding, 0 for none. `rotary` is None where no layer rotates.
     """
 
     vocab_size: int
+    padded_vocab_size: int | None = None
     hidden_size: int
     intermediate_size: int
     num_layers: int
@@ -47,12 +80,23 @@ class DecoderConfig:
     num_kv_heads: int
     head_dim: int
     max_positions: int
+    learned_positions: int = 0
+    norm: Literal["rms", "layer"] = "rms"
     norm_epsilon: float
-    rotary: RotaryConfig
+    activation: Activation = "silu"
+    gated: bool = True
+    rotary: RotaryConfig | None
     windows: tuple[int | None, ...]
     rotates: tuple[bool, ...]
+    sparse: tuple[bool, ...] = ()
+    experts: ExpertsConfig | None = None
+    attention_scales: tuple[float, ...] = ()
     qkv_bias: bool = False
     output_bias: bool = False
     mlp_bias: bool = False
     qk_norm: bool = False
     tied: bool = False
+
+    def is_sparse(self, layer: int) -> bool:
+        """Whether a layer's MLP is a mixture of experts."""
+        return bool(self.sparse) and self.sparse[layer]

@@ -1,4 +1,4 @@
-"""The one configurable decoder: what Llama, and the many that are Llama in all but name, are made of."""
+"""The one configurable decoder: what GPT, Llama, and the many that are one of them in all but name, are made of."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from plugtron.context.memory import LayerState, MemoryView
 from plugtron.nn.attention import Attention
 from plugtron.nn.config import DecoderConfig
-from plugtron.nn.mlp import GatedMLP
-from plugtron.nn.norms import RMSNorm
+from plugtron.nn.experts import MixtureOfExperts
+from plugtron.nn.mlp import make_mlp
+from plugtron.nn.norms import make_norm
+from plugtron.nn.positions import LearnedPositions
 from plugtron.nn.rotary import Rotary, Rotation
 from plugtron.parallel.layers import VocabParallelEmbedding
 from plugtron.parallel.runtime import Runtime
@@ -22,45 +24,64 @@ __all__ = ["TransformerDecoder", "TransformerLayer"]
 class TransformerLayer(nn.Module):
     """h + attention(norm(h)), then h + mlp(norm(h))."""
 
-    def __init__(self, config: DecoderConfig, runtime: Runtime, *, rotates: bool) -> None:
+    def __init__(self, config: DecoderConfig, layer: int, runtime: Runtime) -> None:
         super().__init__()
-        self.attention_norm = RMSNorm(config.hidden_size, config.norm_epsilon, runtime)
-        self.attention = Attention(config, runtime, rotates=rotates)
-        self.mlp_norm = RMSNorm(config.hidden_size, config.norm_epsilon, runtime)
-        self.mlp = GatedMLP(config.hidden_size, config.intermediate_size, runtime, bias=config.mlp_bias)
+        self.attention_norm = make_norm(config, config.hidden_size, runtime)
+        self.attention = Attention(config, layer, runtime)
+        self.mlp_norm = make_norm(config, config.hidden_size, runtime)
+        self.mlp = (
+            MixtureOfExperts(config, runtime)
+            if config.is_sparse(layer)
+            else make_mlp(config, config.intermediate_size, runtime)
+        )
 
-    def forward(self, hidden: Tensor, rotation: Rotation, state: LayerState, memory: MemoryView) -> Tensor:
+    def forward(self, hidden: Tensor, rotation: Rotation | None, state: LayerState, memory: MemoryView) -> Tensor:
         """Map [T, H] to [T, H]."""
         hidden = hidden + self.attention(self.attention_norm(hidden), rotation, state, memory)
         return hidden + self.mlp(self.mlp_norm(hidden))
 
 
 class TransformerDecoder(nn.Module):
-    """Embedding, layers, and head over them: this rank's share of each, with the layers of one range."""
+    """Embedding, layers, and head over them: this rank's share of each, with the layers of one range.
+
+    The embedding belongs to the first layer, the head to the last; a range without them has none.
+    """
 
     def __init__(self, config: DecoderConfig, layers: range, runtime: Runtime) -> None:
         super().__init__()
-        self.embedding = VocabParallelEmbedding(config.vocab_size, config.hidden_size, runtime)
-        self.stack = nn.ModuleList(TransformerLayer(config, runtime, rotates=config.rotates[layer]) for layer in layers)
-        self.final_norm = RMSNorm(config.hidden_size, config.norm_epsilon, runtime)
-        self.output = (
-            self.embedding if config.tied else VocabParallelEmbedding(config.vocab_size, config.hidden_size, runtime)
+        first, last = layers.start == 0, layers.stop == config.num_layers
+        rows = config.padded_vocab_size or config.vocab_size
+
+        def words() -> VocabParallelEmbedding:
+            return VocabParallelEmbedding(rows, config.hidden_size, runtime)
+
+        self.embedding = words() if first or (last and config.tied) else None
+        learned = first and config.learned_positions
+        self.positions = LearnedPositions(config, runtime) if learned else None
+        self.stack = nn.ModuleList(TransformerLayer(config, layer, runtime) for layer in layers)
+        self.final_norm = make_norm(config, config.hidden_size, runtime) if last else None
+        self.output = (self.embedding if config.tied else words()) if last else None
+        self._rotary = (
+            None if config.rotary is None else Rotary(config.rotary, config.head_dim, runtime.device, runtime.dtype)
         )
-        self._rotary = Rotary(config.rotary, config.head_dim, runtime.device, runtime.dtype)
 
     @property
     def layers(self) -> Sequence[TransformerLayer]:
         """This rank's layers, in order."""
         return cast(Sequence[TransformerLayer], self.stack)
 
-    def embed(self, tokens: Tensor) -> Tensor:
-        """Map ids [T] to hidden states [T, H]."""
-        return self.embedding(tokens)
+    def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Map ids and positions [T] to hidden states [T, H]."""
+        assert self.embedding is not None, "only the first range of layers has the embedding"
+        hidden = self.embedding(tokens)
+        return hidden if self.positions is None else hidden + self.positions(positions)
 
-    def rotation(self, positions: Tensor) -> Rotation:
+    def rotation(self, positions: Tensor) -> Rotation | None:
         """Compute what all layers of a step share, from positions [T]."""
-        return self._rotary(positions)
+        return None if self._rotary is None else self._rotary(positions)
 
     def head(self, hidden: Tensor) -> Tensor:
         """Map hidden states [N, H] to this rank's logits [N, V / tp]."""
+        assert self.final_norm is not None, "only the last range of layers has the head"
+        assert self.output is not None
         return self.output.logits(self.final_norm(hidden))

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from plugtron.nn.activations import activation
+from plugtron.nn.config import DecoderConfig
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear
 from plugtron.parallel.runtime import Runtime
 
-__all__ = ["GatedMLP"]
+__all__ = ["MLP", "GatedMLP"]
+
+_WHAT = "MLP channels"
 
 
 class GatedMLP(nn.Module):
-    """down(silu(gate(x)) · up(x)) (arXiv:2002.05202). Gate and up are one matrix product."""
+    """down(act(gate(x)) · up(x)) (arXiv:2002.05202). Gate and up are one matrix product."""
 
-    def __init__(self, hidden_size: int, intermediate_size: int, runtime: Runtime, *, bias: bool) -> None:
+    def __init__(self, config: DecoderConfig, size: int, runtime: Runtime) -> None:
         super().__init__()
-        what = "MLP channels"
-        self.gate_up = ColumnParallelLinear.even(
-            hidden_size, [intermediate_size, intermediate_size], runtime, what=what, bias=bias
-        )
-        self.down = RowParallelLinear(intermediate_size, hidden_size, runtime, what=what, bias=bias)
+        self._activation = activation(config.activation)
+        hidden, bias = config.hidden_size, config.mlp_bias
+        self.gate_up = ColumnParallelLinear.even(hidden, [size, size], runtime, what=_WHAT, bias=bias)
+        self.down = RowParallelLinear(size, hidden, runtime, what=_WHAT, bias=bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map [T, H] to [T, H]."""
         gate, up = self.gate_up(hidden).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
+        return self.down(self._activation(gate) * up)
+
+
+class MLP(nn.Module):
+    """down(act(up(x)))."""
+
+    def __init__(self, config: DecoderConfig, size: int, runtime: Runtime) -> None:
+        super().__init__()
+        self._activation = activation(config.activation)
+        hidden, bias = config.hidden_size, config.mlp_bias
+        self.up = ColumnParallelLinear.even(hidden, [size], runtime, what=_WHAT, bias=bias)
+        self.down = RowParallelLinear(size, hidden, runtime, what=_WHAT, bias=bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map [T, H] to [T, H]."""
+        return self.down(self._activation(self.up(hidden)))
+
+
+def make_mlp(config: DecoderConfig, size: int, runtime: Runtime) -> GatedMLP | MLP:
+    """Return an MLP of the kind that a decoder has throughout, `size` channels wide."""
+    return GatedMLP(config, size, runtime) if config.gated else MLP(config, size, runtime)

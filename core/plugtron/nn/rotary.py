@@ -11,7 +11,7 @@ from plugtron.nn.config import RotaryConfig
 
 __all__ = ["Rotary", "Rotation", "rotate"]
 
-#: Cosines and signed sines [T, 1, D], computed once per step and shared by all layers.
+#: Cosines and signed sines [T, 1, D] of the D channels that rotate, computed once per step and shared by all layers.
 Rotation = tuple[Tensor, Tensor]
 
 
@@ -19,7 +19,7 @@ class Rotary:
     """Makes the rotation of a step from its positions. The two halves of a head rotate against each other."""
 
     def __init__(self, config: RotaryConfig, head_dim: int, device: torch.device, dtype: torch.dtype) -> None:
-        self._frequencies = frequencies(config, head_dim).to(device)
+        self._frequencies = frequencies(config, config.width or head_dim).to(device)
         self._factor = config.attention_factor
         self._dtype = dtype
 
@@ -33,8 +33,12 @@ class Rotary:
 
 
 def rotate(heads: Tensor, rotation: Rotation) -> Tensor:
-    """Rotate queries or keys [T, heads, D]."""
+    """Rotate queries or keys [T, heads, D]; where fewer channels rotate, the others follow unchanged."""
     cosines, sines = rotation
+    width = cosines.shape[-1]
+    if width < heads.shape[-1]:
+        rotated = rotate(heads[..., :width], rotation)
+        return torch.cat((rotated, heads[..., width:]), dim=-1)
     swapped = heads.roll(heads.shape[-1] // 2, dims=-1)
     return torch.addcmul(heads * cosines, swapped, sines)
 

@@ -11,7 +11,8 @@ from plugtron.checkpoint.loader import load_weights
 from plugtron.context.base import InferenceContext
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
 from plugtron.contracts.step import Row, StepBatch, StepPlan
-from plugtron.contracts.wrapper import AttentionState, ModelInfo, ModelWrapper
+from plugtron.contracts.wrapper import AttentionState, Decoder, ModelInfo, ModelWrapper
+from plugtron.errors import ParallelError
 from plugtron.execution.eager import EagerExecution
 from plugtron.nn.attention import local_kv_heads
 from plugtron.nn.config import DecoderConfig
@@ -35,17 +36,19 @@ class DecoderWrapper(ModelWrapper):
         self.model = model
         self.checkpoint = checkpoint
         self.config = config
+        self.layers = stage_layers(config.num_layers, runtime)
         divide("attention heads", config.num_heads, runtime)
         kv_heads, _ = local_kv_heads(config.num_kv_heads, runtime)
-        ranks = runtime.tensor.size
+        ranks, rows = runtime.tensor.size, config.padded_vocab_size or config.vocab_size
         self.info = ModelInfo(
             vocab_size=config.vocab_size,
-            padded_vocab_size=-(-config.vocab_size // ranks) * ranks,
+            padded_vocab_size=-(-rows // ranks) * ranks,
             hidden_size=config.hidden_size,
             max_positions=config.max_positions,
             eos_ids=model.eos_ids,
             states=tuple(
-                AttentionState(kv_heads=kv_heads, head_dim=config.head_dim, window=window) for window in config.windows
+                AttentionState(kv_heads=kv_heads, head_dim=config.head_dim, window=config.windows[layer])
+                for layer in self.layers
             ),
         )
         self._execution: EagerExecution | None = None
@@ -54,11 +57,14 @@ class DecoderWrapper(ModelWrapper):
         """Load this rank's weights and make the execution ready. What is loaded already stays."""
         del context  # eager needs to know nothing of memory in advance; an execution that captures will
         if self._execution is None:
-            layers = range(self.config.num_layers)
-            decoder = self.build(layers)
-            weight_map = self.weight_map(self.model.format)
-            load_weights(decoder, layers, self.config.num_layers, weight_map, self.checkpoint)
-            self._execution = EagerExecution(decoder)
+            decoder = self.load(self.layers)
+            self._execution = EagerExecution(decoder, last=self.layers.stop == self.config.num_layers)
+
+    def load(self, layers: range) -> Decoder:
+        """Return the decoder with these layers and this rank's weights in it."""
+        decoder = self.build(layers)
+        load_weights(decoder, layers, self.config.num_layers, self.weight_map(self.model.format), self.checkpoint)
+        return decoder
 
     def prep_inference_input(self, plan: StepPlan, context: InferenceContext) -> StepBatch:
         """Lay a plan out on the device: one transfer for what the host knows, the rest is on the device already."""
@@ -83,9 +89,30 @@ class DecoderWrapper(ModelWrapper):
         )
 
     def run_one_forward_step(self, batch: StepBatch) -> Tensor | None:
-        """Return this rank's logits [N, V / tp] in float32."""
+        """Return this rank's logits [N, V / tp] in float32; None on a stage that hands its hidden states on."""
         assert self._execution is not None, "prep_model_for_inference comes first"
-        return self._execution.run(batch)
+        pipeline, hidden = self.runtime.pipeline, None
+        if pipeline.rank > 0:
+            shape = (len(batch.tokens), self.info.hidden_size)
+            hidden = torch.empty(shape, dtype=self.runtime.dtype, device=self.runtime.device)
+            pipeline.receive(hidden, pipeline.rank - 1)
+        output = self._execution.run(batch, hidden)
+        if pipeline.rank == pipeline.size - 1:
+            return output
+        pipeline.send(output, pipeline.rank + 1)
+        return None
+
+
+def stage_layers(num_layers: int, runtime: Runtime) -> range:
+    """The layers of this rank's pipeline stage: as even as can be.
+
+    Raises:
+        ParallelError: there are more stages than layers.
+    """
+    stages, stage = runtime.pipeline.size, runtime.pipeline.rank
+    if stages > num_layers:
+        raise ParallelError(f"parallel.pipeline {stages}: {num_layers} layers make {num_layers} stages at the most")
+    return range(num_layers * stage // stages, num_layers * (stage + 1) // stages)
 
 
 def _tokens(rows: Sequence[Row]) -> list[int]:
@@ -102,4 +129,4 @@ def _logit_index(rows: Sequence[Row], device: torch.device) -> Tensor | None:
     for row in rows:
         end += row.count
         wanted += range(end - row.wants_logits, end)
-    return None if len(wanted) == end else torch.tensor(wanted, device=device)
+    return None if len(wanted) == end else torch.tensor(wanted, dtype=torch.int64, device=device)

@@ -21,16 +21,12 @@ def main(arguments: Sequence[str]) -> int:
 
     world, spec = follow(arguments)
     try:
-        follow_leader(world, spec)
+        ended_well = follow_leader(world, spec)
     except PlugtronError as error:
         return error.exit_code  # the leader raises the same error
-    except RuntimeError as error:
-        if "Connection" not in str(error):
-            raise
-        return 1  # the leader is gone; there is nobody to tell
-    finally:
+    if ended_well:
         world.close()
-    return 0
+    return 0 if ended_well else 1
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ from plugtron.errors import ParallelError, PlugtronError
 __all__ = ["Group"]
 
 Result = TypeVar("Result")
+#: What a rank may have sent that nobody has taken yet: a few steps' worth.
+_MOST_UNDER_WAY = 16
 
 
 class Group:
@@ -23,11 +26,20 @@ class Group:
     Args:
         tensors: torch's group for tensors, or None for this rank alone.
         control: torch's group, of the same ranks, for objects; it must take tensors on the CPU.
+        through_host: what goes from rank to rank must be in host memory on its way.
     """
 
-    def __init__(self, tensors: dist.ProcessGroup | None, control: dist.ProcessGroup | None = None) -> None:
+    def __init__(
+        self,
+        tensors: dist.ProcessGroup | None,
+        control: dist.ProcessGroup | None = None,
+        *,
+        through_host: bool = False,
+    ) -> None:
         self._group = tensors
         self._control = control or tensors
+        self._through_host = through_host
+        self._sending: deque[tuple[dist.Work, torch.Tensor]] = deque()
         self.rank: int = 0 if tensors is None else dist.get_rank(tensors)
         self.size: int = 1 if tensors is None else dist.get_world_size(tensors)
 
@@ -46,23 +58,40 @@ class Group:
         dist.gather(tensor, parts, group=self._group, group_dst=0)
         return None if parts is None else torch.cat(parts, dim=axis)
 
-    def broadcast(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Give every rank the tensor of rank 0, in place."""
-        if self.size > 1:
-            dist.broadcast(tensor, group=self._group, group_src=0)
-        return tensor
+    def broadcast(self, tensor: torch.Tensor, source: int) -> dist.Work | None:
+        """Begin to give every rank the tensor of rank `source`, in place; it is there after `wait` on what is returned.
 
-    def broadcast_json(self, value: Any) -> Any:
-        """Give every rank the value of rank 0."""
+        None for a group of one, which has nothing to wait for.
+        """
+        return dist.broadcast(tensor, group=self._group, group_src=source, async_op=True) if self.size > 1 else None
+
+    def send(self, tensor: torch.Tensor, target: int) -> None:
+        """Begin to send a tensor to another rank, and go on; the rank must call `receive`."""
+        tensor = tensor.contiguous()
+        tensor = tensor.cpu() if self._through_host else tensor
+        self._keep(dist.isend(tensor, group=self._group, group_dst=target), tensor)
+
+    def receive(self, tensor: torch.Tensor, source: int) -> torch.Tensor:
+        """Fill a tensor with what another rank sends, and return it."""
+        arrived = torch.empty_like(tensor, device="cpu") if self._through_host else tensor
+        dist.recv(arrived, group=self._group, group_src=source)
+        return tensor.copy_(arrived) if self._through_host else tensor
+
+    def broadcast_json(self, value: Any, source: int = 0) -> Any:
+        """Give every rank the value of rank `source`."""
         if self.size == 1:
             return value
-        data = _encode(value) if self.rank == 0 else torch.empty(0, dtype=torch.uint8)
-        length = torch.tensor([len(data)])
-        dist.broadcast(length, group=self._control, group_src=0)
-        if self.rank != 0:
-            data = torch.empty(int(length.item()), dtype=torch.uint8)
-        dist.broadcast(data, group=self._control, group_src=0)
-        return value if self.rank == 0 else _decode(data)
+        if self.rank == source:
+            # The source goes on: pipeline stages behind it may take a while before they ask.
+            data = _encode(value)
+            for tensor in (torch.tensor([len(data)]), data):
+                self._keep(dist.broadcast(tensor, group=self._control, group_src=source, async_op=True), tensor)
+            return value
+        length = torch.zeros(1, dtype=torch.int64)
+        dist.broadcast(length, group=self._control, group_src=source)
+        data = torch.empty(int(length.item()), dtype=torch.uint8)
+        dist.broadcast(data, group=self._control, group_src=source)
+        return _decode(data)
 
     def all_gather_json(self, value: Any) -> list[Any]:
         """Give every rank the values of all, in order of rank."""
@@ -99,6 +128,13 @@ class Group:
         theirs = ParallelError(f"rank {rank}: {text}" if rank else text)
         theirs.exit_code = exit_code  # whichever rank ends first, the job ends with the same code
         raise theirs from failure
+
+    def _keep(self, work: dist.Work | None, tensor: torch.Tensor) -> None:
+        """Hold on to a tensor as long as it is on its way, and let no more than a few be."""
+        assert work is not None, "this rank is a member"
+        self._sending.append((work, tensor))
+        while len(self._sending) > _MOST_UNDER_WAY:
+            self._sending.popleft()[0].wait()
 
     def _await_everyone(self) -> None:
         """Let no rank leave for good while another still reads what it has sent."""

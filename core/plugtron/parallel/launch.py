@@ -36,6 +36,9 @@ def torchrun(ranks: int, arguments: Sequence[str]) -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "plugtron", *arguments)
     except ChildFailedError as error:
+        for rank, failure in error.failures.items():
+            if failure is error.get_first_failure()[1] and failure.exitcode < 0:
+                print(f"rank {rank} was ended by {failure.signal_name()}", file=sys.stderr)  # noqa: T201 - the rank itself could not say so
         # A negative code is a signal: a rank that was ended because another had failed.
         return next((failure.exitcode for failure in error.failures.values() if failure.exitcode > 0), 1)
     except SignalException as signalled:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 
 from plugtron.errors import ParallelError
 from plugtron.events import Event, decode, encode
+from plugtron.parallel.grid import Grid, form_groups
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, join
 
@@ -22,13 +21,16 @@ __all__ = ["Runtime", "choose_device"]
 class Runtime:
     """The only way to a device or to another rank.
 
-    `tensor` are the ranks that share each layer, `model` all that share one copy of the model.
+    `tensor` are the ranks that share each layer, `pipeline` those that pass activations on from stage to stage,
+    `model` all that share one copy of the model, `data` those of other copies that hold the same.
     """
 
     device: torch.device
     dtype: torch.dtype
     world: World
     tensor: Group
+    pipeline: Group
+    data: Group
     model: Group
 
     @classmethod
@@ -38,18 +40,29 @@ class Runtime:
         dtype: str = "float32",
         device: str = "auto",
         tensor: int = 1,
+        pipeline: int = 1,
+        data: int = 1,
         backend: str = "auto",
         world: World | None = None,
     ) -> Runtime:
-        """Join or start a job of `tensor` ranks, and choose this rank's device.
+        """Join or start a job of `tensor` × `pipeline` × `data` ranks, and choose this rank's device.
 
         Raises:
             ParallelError: the ranks cannot be formed, or the device is not there.
         """
         chosen = choose_device(device)
-        world = world or join(tensor)
-        group = world.group() if world.size == 1 else Group(_tensor_group(chosen, backend, world), dist.group.WORLD)
-        return cls(device=chosen, dtype=getattr(torch, dtype), world=world, tensor=group, model=group)
+        grid = Grid(tensor=tensor, pipeline=pipeline, data=data)
+        world = world or join(grid.ranks)
+        groups = form_groups(grid, world, chosen, backend)
+        return cls(
+            device=chosen,
+            dtype=getattr(torch, dtype),
+            world=world,
+            tensor=groups.tensor,
+            pipeline=groups.pipeline,
+            data=groups.data,
+            model=groups.model,
+        )
 
     @property
     def rank(self) -> int:
@@ -57,9 +70,14 @@ class Runtime:
         return self.world.rank
 
     @property
+    def drawer(self) -> int:
+        """Which rank of the model group runs the samplers and draws: the last stage's first, where the logits are."""
+        return (self.pipeline.size - 1) * self.tensor.size
+
+    @property
     def draws(self) -> bool:
-        """Whether this rank runs the samplers and draws for its model group."""
-        return self.model.rank == 0
+        """Whether that is this rank."""
+        return self.model.rank == self.drawer
 
     def agree(self, events: Sequence[Event]) -> Sequence[Event]:
         """Return the leader's events on every rank; where every rank knows all requests, this rank's own."""
@@ -88,20 +106,3 @@ def choose_device(name: str) -> torch.device:
         torch.cuda.set_device(index)
         return torch.device("cuda", index)
     return torch.device(name)
-
-
-def _tensor_group(device: torch.device, backend: str, world: World) -> dist.ProcessGroup | None:
-    """The group that tensors go through: NCCL where each rank has a GPU of its own, else gloo. All ranks come here.
-
-    Raises:
-        ParallelError: NCCL is asked for and cannot be had.
-    """
-    places = world.group().all_gather_json([socket.gethostname(), str(device)])
-    own_gpus = device.type == "cuda" and len({tuple(place) for place in places}) == world.size
-    if backend == "nccl" and not own_gpus:
-        raise ParallelError("parallel.backend nccl: every rank needs a GPU of its own (accepted here: auto, gloo)")
-    if backend == "gloo" or not own_gpus:
-        return dist.group.WORLD
-    group = dist.new_group(backend="nccl")
-    assert isinstance(group, dist.ProcessGroup), "every rank is a member"
-    return group

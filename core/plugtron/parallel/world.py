@@ -12,16 +12,18 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage] - documented as public
+from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPrivateImportUsage] - documented as public
+from torch.distributed.rendezvous import rendezvous
 
 from plugtron.errors import ParallelError
+from plugtron.parallel.environment import is_launched
 from plugtron.parallel.group import Group
 
-__all__ = ["World", "check_size", "follow", "is_launched", "join", "launched"]
+__all__ = ["TIMEOUT", "World", "check_size", "follow", "join", "launched"]
 
 #: A follower waits for its leader as long as its user thinks. A peer that dies closes its socket, which ends the
 #: wait at once, so the limit only has to be longer than any session.
-_TIMEOUT = timedelta(days=20)
+TIMEOUT = timedelta(days=20)
 _SPEC_KEY = "plugtron/spec"
 _START_LIMIT_S = 300
 
@@ -72,11 +74,6 @@ class World:
         return "; ".join(ended)
 
 
-def is_launched() -> bool:
-    """Whether torchrun, or something that sets the same variables, has started this process as a rank."""
-    return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
-
-
 def launched() -> World | None:
     """Join the job that torchrun has started this process for; None when it has not.
 
@@ -84,10 +81,14 @@ def launched() -> World | None:
     """
     if not is_launched():
         return None
-    size = int(os.environ["WORLD_SIZE"])
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if size > 1:
-        dist.init_process_group("gloo", timeout=_TIMEOUT)
-    return World(rank=int(os.environ["RANK"]), size=size)
+        store, rank, size = next(rendezvous("env://", timeout=timedelta(seconds=_START_LIMIT_S)))
+        # A process may join more than once, one model after the other; each time is told apart in the launcher's store.
+        times = store.add(f"plugtron/joins/{rank}", 1)
+        store = PrefixStore(f"plugtron/{times}", store)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=TIMEOUT)
+    return World(rank=rank, size=size)
 
 
 def join(size: int, *, spec: str = "") -> World:
@@ -115,7 +116,7 @@ def check_size(world: World, size: int) -> None:
     if world.size != size:
         raise ParallelError(
             f"the job has {world.size} processes, and parallel.tensor × pipeline × data is {size}: "
-            f"start torchrun with --nproc-per-node {size}, or change the spec"
+            f"start {size} of them (torchrun --nproc-per-node {size} on one machine), or change the spec"
         )
 
 
@@ -125,7 +126,7 @@ def follow(arguments: Sequence[str]) -> tuple[World, str]:
     store = TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=_START_LIMIT_S))
     spec = store.get(_SPEC_KEY).decode()
     store.set(f"plugtron/ready/{rank}", "1")
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=TIMEOUT)
     return World(rank=rank, size=size, interactive=True), spec
 
 
@@ -136,7 +137,7 @@ def _lead(size: int, spec: str) -> World:
         )
     if dist.is_initialized():
         raise ParallelError("this process is part of a parallel job already: close the other model first")
-    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
     store.set(_SPEC_KEY, spec)
     command = [sys.executable, "-m", "plugtron.parallel.follower", str(store.port)]
     followers = tuple(
@@ -145,7 +146,7 @@ def _lead(size: int, spec: str) -> World:
     )
     try:
         _await(store, followers)
-        dist.init_process_group("gloo", store=store, rank=0, world_size=size, timeout=_TIMEOUT)
+        dist.init_process_group("gloo", store=store, rank=0, world_size=size, timeout=TIMEOUT)
     except BaseException:
         for follower in followers:
             follower.kill()

@@ -58,12 +58,17 @@ class ModelSpec(_Section):
 
 
 class ParallelSpec(_Section):
-    """How many ranks share the model. Pipeline and data parallelism are not there yet."""
+    """How many ranks there are: those that share each layer, stages of layers, and replicas that share the prompts."""
 
     tensor: int = Field(default=1, ge=1)
-    pipeline: Literal[1] = 1
-    data: Literal[1] = 1
+    pipeline: int = Field(default=1, ge=1)
+    data: int = Field(default=1, ge=1)
     backend: Literal["auto", "gloo", "nccl"] = "auto"
+
+    @property
+    def ranks(self) -> int:
+        """The processes that a run takes."""
+        return self.tensor * self.pipeline * self.data
 
 
 class PromptSpec(_Section):

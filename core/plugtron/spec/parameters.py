@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -15,14 +15,20 @@ from plugtron.spec.load import Place, Source
 __all__ = ["check_parameters"]
 
 
-def check_parameters(source: Source, models: Sequence[type[BaseModel]], *, complete: bool) -> list[Problem]:
+def check_parameters(
+    source: Source, models: Sequence[type[BaseModel]], *, complete: bool, supplier: Callable[[str], str]
+) -> list[Problem]:
     """Check `sampling` and the parameters of each prompt: known, in range, and consumed by some part.
 
-    `models` are what the chosen parts consume. Unless they are `complete`, one that is missing may be what knows or
-    consumes a parameter; then only what is surely wrong is reported.
+    Args:
+        models: what the chosen parts consume. Unless they are `complete`, one that is missing may be what knows or
+            consumes a parameter; then only what is surely wrong is reported.
+        supplier: says which part that was not chosen would consume a parameter, or nothing.
     """
     return [
-        problem for place, values in _sections(source) for problem in _check(source, place, values, models, complete)
+        problem
+        for place, values in _sections(source)
+        for problem in _check(source, place, values, models, complete, supplier)
     ]
 
 
@@ -37,15 +43,22 @@ def _sections(source: Source) -> Iterator[tuple[Place, dict[str, Any]]]:
 
 
 def _check(
-    source: Source, place: Place, values: dict[str, Any], models: Iterable[type[BaseModel]], complete: bool
+    source: Source,
+    place: Place,
+    values: dict[str, Any],
+    models: Iterable[type[BaseModel]],
+    complete: bool,
+    supplier: Callable[[str], str],
 ) -> Iterator[Problem]:
     consumed = {name: model for model in models for name in model.model_fields}
     standard = SamplingParams.standard_names()
     for name, value in values.items():
         if name not in standard and name not in consumed:
-            hint = suggestion(str(name), sorted({*standard, *consumed}))
+            supplied = supplier(str(name)) if complete else ""
+            hint = supplied or suggestion(str(name), sorted({*standard, *consumed}))
             if complete or hint:
-                yield source.problem((*place, name), f"no such parameter.{hint}")
+                text = "no part of this run uses it." if supplied else "no such parameter."
+                yield source.problem((*place, name), f"{text}{hint}")
         elif complete and name not in consumed and value is not None and not (name == "temperature" and value == 0):
             text = f"no part of this run uses it (in use: {', '.join(sorted(consumed))})"
             yield source.problem((*place, name), text)

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from plugtron import messages
+from plugtron.attributes import declared_parameters
 from plugtron.component import Kind
 from plugtron.contracts.checkpoint import ModelDescription
 from plugtron.errors import CheckpointError, PluginError, Problem, SpecError, TokenizerError
@@ -132,8 +133,13 @@ class _Resolver:
             self._component(Kind.SAMPLER, place, raw)
         models = [model for chosen in self.components if (model := self._params_model(chosen)) is not None]
         complete = not self.problems and not self.plugin_problems
-        self.problems += check_parameters(self.source, models, complete=complete)
+        self.problems += check_parameters(self.source, models, complete=complete, supplier=self._supplier)
         self.plugin_problems += check_requirements(self.source, self.host)
+
+    def _supplier(self, name: str) -> str:
+        """Which part that was not chosen would consume a parameter, and how to choose it."""
+        offer = declared_parameters(self.host).get(name)
+        return "" if offer is None else f" {offer.title} would: add it to {offer.kind}s"
 
     def _params_model(self, chosen: ResolvedComponent) -> type[BaseModel] | None:
         try:

@@ -41,7 +41,8 @@ def json_schema(registry: Registry) -> dict[str, Any]:
 
 def _choice(offers: Sequence[Offer], *words: str) -> dict[str, Any]:
     # anyOf, not oneOf: two distributions may offer one name with equal options.
-    names = [*words, *sorted({offer.name for offer in offers} | {offer.qualified for offer in offers})]
+    named = {name for offer in offers for name in (offer.name, offer.qualified, *offer.component.aliases)}
+    names = [*words, *sorted(named)]
     forms: list[dict[str, Any]] = [{"enum": names}]
     for offer in offers:
         options = offer.options_model().model_json_schema()
@@ -50,7 +51,10 @@ def _choice(offers: Sequence[Offer], *words: str) -> dict[str, Any]:
                 "type": "object",
                 "title": offer.qualified,
                 "description": offer.component.summary,
-                "properties": {"name": {"enum": [offer.name, offer.qualified]}, "options": options},
+                "properties": {
+                    "name": {"enum": [offer.name, offer.qualified, *offer.component.aliases]},
+                    "options": options,
+                },
                 "required": ["name"],
                 "additionalProperties": False,
             }

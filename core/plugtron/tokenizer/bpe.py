@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 
 from tokenizers import Tokenizer as Backend
+from tokenizers.processors import TemplateProcessing
 
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.tokenizer.byte_level import byte_of_character, spelled_bytes
+from plugtron.tokenizer.folder import write_special_tokens
 
 __all__ = ["LibraryTokenizer", "piece_bytes"]
 
@@ -69,6 +72,17 @@ class LibraryTokenizer(Tokenizer):
     def is_special(self, token: int) -> bool:
         """Whether an id is an added token that is marked as special."""
         return token in self._special
+
+    def save(self, folder: Path) -> bool:
+        """Write tokenizer.json, and beside it what it has no place for."""
+        backend = Backend.from_str(self._backend.to_str())
+        if self._prefix and backend.post_processor is None:
+            names = [self._added.get(token) or str(backend.id_to_token(token)) for token in self._prefix]
+            special = list(zip(names, self._prefix, strict=True))
+            backend.post_processor = TemplateProcessing(single=" ".join([*names, "$A"]), special_tokens=special)
+        backend.save(str(folder / "tokenizer.json"))
+        write_special_tokens(folder, self)
+        return True
 
 
 def piece_bytes(piece: str) -> bytes:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import TokenizerError
 from plugtron.json_file import read_mapping
 
-__all__ = ["SpecialTokens", "read_special_tokens"]
+__all__ = ["SpecialTokens", "read_special_tokens", "write_special_tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,24 @@ def read_special_tokens(folder: Path) -> SpecialTokens:
             for token, entry in added.items()
         },
     )
+
+
+def write_special_tokens(folder: Path, tokenizer: Tokenizer, **more: Any) -> None:
+    """Write tokenizer_config.json, which `read_special_tokens` and transformers read."""
+
+    def name(token: int | None) -> str | None:
+        return None if token is None else tokenizer.token_bytes(token).decode("utf-8", errors="replace")
+
+    values = {
+        "bos_token": name(tokenizer.bos_id),
+        "eos_token": name(tokenizer.eos_ids[0] if tokenizer.eos_ids else None),
+        "chat_template": tokenizer.chat_template,
+        "clean_up_tokenization_spaces": False,
+        **more,
+    }
+    kept = {field: value for field, value in values.items() if value is not None}
+    text = json.dumps(kept, indent=2, ensure_ascii=False)
+    (folder / "tokenizer_config.json").write_text(text + "\n", encoding="utf-8")
 
 
 def _end_ids(file: Path) -> list[int]:

@@ -48,7 +48,7 @@ class GGUFTokenizer(LibraryTokenizer):
     def assemble(cls, parts: Parts, options: Options) -> Tokenizer:
         """Build from `path`, or else from the checkpoint itself; whichever kind the file carries."""
         assert isinstance(options, PathOptions)
-        return gguf_tokenizer(tokenizer_path(parts, options, "tokenizer.gguf"))
+        return gguf_tokenizer(tokenizer_path(parts, options.path, "tokenizer.gguf"))
 
 
 def gguf_tokenizer(path: Path) -> Tokenizer:

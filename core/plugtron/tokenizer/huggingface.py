@@ -25,7 +25,7 @@ class HuggingFaceTokenizer(LibraryTokenizer):
     def assemble(cls, parts: Parts, options: Options) -> HuggingFaceTokenizer:
         """Build from `path`, or else from the checkpoint's folder."""
         assert isinstance(options, PathOptions)
-        return cls.from_file(tokenizer_path(parts, options, "tokenizer.json"))
+        return cls.from_file(tokenizer_path(parts, options.path, "tokenizer.json"))
 
     @classmethod
     def from_file(cls, file: Path) -> HuggingFaceTokenizer:

@@ -13,8 +13,8 @@ from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import TokenizerError
 from plugtron.options import Options
 from plugtron.tokenizer.bpe import piece_bytes
-from plugtron.tokenizer.folder import read_special_tokens
-from plugtron.tokenizer.options import PathOptions, tokenizer_path
+from plugtron.tokenizer.folder import read_special_tokens, write_special_tokens
+from plugtron.tokenizer.options import SentencePieceOptions, tokenizer_path
 
 __all__ = ["SentencePieceTokenizer"]
 
@@ -39,6 +39,7 @@ class SentencePieceTokenizer(Tokenizer):
         whole: Mapping[int, str],
         special: Collection[int],
     ) -> None:
+        self._model = model
         self._processor = _load(model, "the vocabulary")
         self._ids = {text: token for token, text in whole.items()}
         self._names = dict(whole)
@@ -55,12 +56,19 @@ class SentencePieceTokenizer(Tokenizer):
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> SentencePieceTokenizer:
         """Build from `path`, or else from tokenizer.model in the checkpoint's folder."""
-        assert isinstance(options, PathOptions)
-        return cls.from_file(tokenizer_path(parts, options, "tokenizer.model"))
+        assert isinstance(options, SentencePieceOptions)
+        add_bos = options.add_bos
+        if add_bos is None and parts.model is not None and parts.model.format == "megatron":
+            add_bos = False  # Megatron adds none unless it is asked to
+        return cls.from_file(tokenizer_path(parts, options.path, "tokenizer.model"), add_bos=add_bos)
 
     @classmethod
-    def from_file(cls, path: Path) -> SentencePieceTokenizer:
-        """Build from a .model file; Hugging Face files beside it add what they know."""
+    def from_file(cls, path: Path, *, add_bos: bool | None = None) -> SentencePieceTokenizer:
+        """Build from a .model file; Hugging Face files beside it add what they know.
+
+        Args:
+            add_bos: begin texts with BOS; None: unless those files say otherwise.
+        """
         model = path.read_bytes()
         own = _load(model, str(path))
         named = read_special_tokens(path.parent)
@@ -71,7 +79,7 @@ class SentencePieceTokenizer(Tokenizer):
             model,
             bos_id=bos if bos >= 0 else None,
             eos_ids=list(dict.fromkeys([*([eos] if eos >= 0 else []), *named.eos_ids])),
-            add_bos=named.add_bos is not False,
+            add_bos=named.add_bos is not False if add_bos is None else add_bos,
             chat_template=named.chat_template,
             whole={token: own.id_to_piece(token) for token in control}
             | {token: entry.text for token, entry in added.items()},
@@ -97,6 +105,18 @@ class SentencePieceTokenizer(Tokenizer):
         if not 0 <= token < self._processor.get_piece_size():
             return b""
         return piece_bytes(self._processor.id_to_piece(token))
+
+    def save(self, folder: Path) -> bool:
+        """Write tokenizer.model, and beside it what it has no place for."""
+        (folder / "tokenizer.model").write_bytes(self._model)
+        size = self._processor.get_piece_size()
+        added = {
+            str(token): {"content": text, "special": token in self._special}
+            for token, text in self._names.items()
+            if token >= size
+        }
+        write_special_tokens(folder, self, add_bos_token=bool(self._prefix), added_tokens_decoder=added or None)
+        return True
 
     def is_special(self, token: int) -> bool:
         """Whether an id marks structure: control pieces, the unknown piece, added tokens that say so."""

@@ -1,44 +1,61 @@
-"""What a draw is reported with, brought to every rank: log probabilities and failures."""
+"""What a draw is reported with, brought to every rank: log probabilities as numbers beside the tokens, and failures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
 
 from plugtron.contracts.controller import PendingStep
-from plugtron.parallel.group import Group
+from plugtron.parallel.runtime import Runtime
 from plugtron.request import LogProbs
 
-__all__ = ["exchange_details"]
+__all__ = ["exchange_failures", "pack_log_probs", "unpack_log_probs"]
+
+#: Where a row has fewer most likely ids than the widest.
+_NONE = -1
 
 
-def exchange_details(
-    pending: PendingStep, tokens: Sequence[int], wants_log_probs: AbstractSet[int], group: Group
-) -> tuple[dict[int, str], dict[int, LogProbs]]:
-    """Return failures and log probabilities by slot, on every rank of `group`.
+def pack_log_probs(
+    log_probs: Mapping[int, tuple[Tensor, Tensor, Tensor]], wanted: Mapping[int, int], device: torch.device
+) -> Tensor | None:
+    """Lay out the log probabilities of the slots that want them, [W, 1 + 2 K] float64: all ranks can make room for it.
 
-    Whether there is anything to exchange follows from the tokens and the requests, which all ranks know.
+    Args:
+        log_probs: per slot the token's value [], ids [k] and values [k]; empty on ranks that do not draw.
+        wanted: how many of the most likely ids each slot asks for; the same on every rank.
     """
-    if not wants_log_probs and all(token >= 0 for token in tokens):
-        return {}, {}
-    own = [
-        [slot, pending.failures.get(slot), _numbers(pending, slot) if slot in wants_log_probs else None]
-        for slot in pending.rows
-    ]
-    details = group.broadcast_json(own)
-    failures = {slot: failure for slot, failure, _ in details if failure is not None}
-    drawn = dict(zip(pending.rows, tokens, strict=True))
-    log_probs = {
-        slot: LogProbs(token=drawn[slot], value=numbers[0], top=dict(zip(numbers[1], numbers[2], strict=True)))
-        for slot, _, numbers in details
-        if numbers is not None
-    }
-    return failures, log_probs
-
-
-def _numbers(pending: PendingStep, slot: int) -> list[object] | None:
-    """Log probabilities as plain numbers; None on ranks that do not draw and for a draw that failed."""
-    if slot not in pending.log_probs:
+    if not wanted:
         return None
-    value, ids, values = pending.log_probs[slot]
-    return [value.item(), ids.tolist(), values.tolist()]
+    widest = max(wanted.values())
+    packed = torch.full((len(wanted), 1 + 2 * widest), float(_NONE), dtype=torch.float64, device=device)
+    for row, slot in enumerate(wanted):
+        if slot in log_probs:
+            value, ids, values = log_probs[slot]
+            packed[row, 0] = value
+            packed[row, 1 : 1 + len(ids)] = ids
+            packed[row, 1 + widest : 1 + widest + len(values)] = values
+    return packed
+
+
+def unpack_log_probs(packed: Tensor | None, wanted: Mapping[int, int], drawn: Mapping[int, int]) -> dict[int, LogProbs]:
+    """The inverse, for the slots whose draw did not fail."""
+    if packed is None:
+        return {}
+    found = {}
+    for slot, (value, *numbers) in zip(wanted, packed.tolist(), strict=True):
+        if drawn[slot] >= 0:
+            half = len(numbers) // 2
+            pairs = zip(map(int, numbers[:half]), numbers[half:], strict=True)
+            top = {token: log_prob for token, log_prob in pairs if token != _NONE}
+            found[slot] = LogProbs(token=drawn[slot], value=value, top=top)
+    return found
+
+
+def exchange_failures(pending: PendingStep, tokens: Sequence[int], runtime: Runtime) -> dict[int, str]:
+    """Return why draws failed, by slot, on every rank of the model. That one has is told from the tokens."""
+    if all(token >= 0 for token in tokens):
+        return {}
+    own = [[slot, pending.failures[slot]] for slot in pending.rows if slot in pending.failures]
+    return dict(runtime.model.broadcast_json(own, runtime.drawer))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -21,7 +22,7 @@ from plugtron_controllers.chain import Chain
 from plugtron_controllers.drawing import draw, log_probabilities
 from plugtron_controllers.live import LiveSequence
 from plugtron_controllers.params import GenerationParams
-from plugtron_controllers.reporting import exchange_details
+from plugtron_controllers.reporting import exchange_failures, pack_log_probs, unpack_log_probs
 
 __all__ = ["SimpleTextGenerationController"]
 
@@ -29,8 +30,8 @@ __all__ = ["SimpleTextGenerationController"]
 class SimpleTextGenerationController(TextGenerationController):
     """Draws one token per sequence and step.
 
-    Samplers run and draws are made on the first rank of the model group; tokens, log probabilities and failures go
-    from there to the others, so that nothing a sampler does can make ranks disagree.
+    Samplers run and draws are made on the one rank of the model group where the logits come together; tokens, log
+    probabilities and failures go from there to the others, so that nothing a sampler does can make ranks disagree.
     """
 
     params = GenerationParams
@@ -105,22 +106,37 @@ class SimpleTextGenerationController(TextGenerationController):
         assert self._context is not None
         batch = self._wrapper.prep_inference_input(plan, self._context)
         logits = self._wrapper.run_one_forward_step(batch)
-        assert logits is not None, "pipeline stages are not there yet"
-        pending = self._choose(plan, batch, self.runtime.tensor.gather(logits, axis=1))
-        self.runtime.model.broadcast(pending.tokens)
+        gathered = None if logits is None else self.runtime.tensor.gather(logits, axis=1)
+        pending = self._choose(plan, batch, gathered)
+        results = [pending.tokens, *([] if pending.log_probs is None else [pending.log_probs])]
+        works = [self.runtime.model.broadcast(result, self.runtime.drawer) for result in results]
+        arrivals = tuple(work for work in works if work is not None)
+        if arrivals:
+            return replace(pending, arrivals=arrivals)
         drawn = batch.slots if len(pending.rows) == len(plan.rows) else self._on_device(pending.rows)
         self._context.last_tokens[drawn] = pending.tokens.clamp(min=0)
         return pending
 
     def finish_step(self, pending: PendingStep) -> StepResult:
         """Wait for the tokens, and add them to their sequences."""
+        assert self._context is not None
+        for arrival in pending.arrivals:
+            arrival.wait()
+        if pending.arrivals:
+            self._context.last_tokens[self._on_device(pending.rows)] = pending.tokens.clamp(min=0)
         tokens = pending.tokens.tolist()
-        wants = {slot for slot in pending.rows if self._params(slot).logprobs is not None}
-        failures, log_probs = exchange_details(pending, tokens, wants, self.runtime.model)
+        # A sequence may have been aborted and let go of while its step was under way.
+        live = {slot for slot in pending.rows if slot in self._live}
+        failures = exchange_failures(pending, tokens, self.runtime)
+        drawn = dict(zip(pending.rows, tokens, strict=True))
+        log_probs = unpack_log_probs(pending.log_probs, pending.wanted, drawn)
         for row in pending.plan.rows:
-            self._live[row.slot].sequence.computed = row.end
+            if row.slot in self._live:
+                self._live[row.slot].sequence.computed = row.end
         results = []
         for slot, token in zip(pending.rows, tokens, strict=True):
+            if slot not in live:
+                continue
             if token < 0:
                 result = RowResult(slot=slot, failure=failures.get(slot, "no token is left that could be drawn"))
             else:
@@ -162,9 +178,12 @@ class SimpleTextGenerationController(TextGenerationController):
         drawing = tuple(row for row in plan.rows if row.wants_logits)
         assert all(row.wants_logits == 1 for row in drawing), "this controller draws once per row and step"
         rows = tuple(row.slot for row in drawing)
+        asked = {slot: self._params(slot).logprobs for slot in rows}
+        wanted = {slot: count for slot, count in asked.items() if count is not None}
         if logits is None:
             tokens = torch.zeros(len(rows), dtype=torch.int64, device=self.runtime.device)
-            return PendingStep(plan=plan, rows=rows, tokens=tokens, failures={}, log_probs={})
+            packed = pack_log_probs({}, wanted, self.runtime.device)
+            return PendingStep(plan=plan, rows=rows, tokens=tokens, failures={}, wanted=wanted, log_probs=packed)
         candidates = Candidates(
             # Padding of the vocabulary lies at the end, and is never a candidate.
             logits=logits[:, : self.models[0].vocab_size],
@@ -176,12 +195,12 @@ class SimpleTextGenerationController(TextGenerationController):
         tokens, processed, failures = self._chain.run(candidates, self._live, self.sample_from_logits)
         log_probs = {}
         for index, slot in enumerate(rows):
-            params = self._params(slot)
-            if params.logprobs is not None and slot in processed:
-                raw = params.logprobs_mode != "processed"
+            if slot in wanted and slot in processed:
+                raw = self._params(slot).logprobs_mode != "processed"
                 source, place = (candidates, index) if raw else (processed[slot])
-                log_probs[slot] = log_probabilities(source, place, tokens[index], params.logprobs)
-        return PendingStep(plan=plan, rows=rows, tokens=tokens, failures=failures, log_probs=log_probs)
+                log_probs[slot] = log_probabilities(source, place, tokens[index], wanted[slot])
+        packed = pack_log_probs(log_probs, wanted, self.runtime.device)
+        return PendingStep(plan=plan, rows=rows, tokens=tokens, failures=failures, wanted=wanted, log_probs=packed)
 
     def _apply(self, live: LiveSequence, result: RowResult) -> None:
         """Add one row's result to its sequence. What a tokenizer or a stop condition raises fails that request."""

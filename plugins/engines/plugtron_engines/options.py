@@ -6,7 +6,7 @@ from pydantic import Field
 
 from plugtron.options import Options
 
-__all__ = ["StaticOptions"]
+__all__ = ["DynamicOptions", "StaticOptions"]
 
 
 class StaticOptions(Options):
@@ -16,3 +16,18 @@ class StaticOptions(Options):
     max_sequence_length: int | None = Field(
         default=None, ge=2, description="prompt and answer together; by default what the model allows, up to 2048"
     )
+
+
+class DynamicOptions(Options):
+    """How much the dynamic engine takes on at once, and how it holds memory."""
+
+    max_batch_size: int = Field(default=64, ge=1, le=4096, description="sequences at once")
+    max_sequence_length: int | None = Field(
+        default=None, ge=2, description="prompt and answer together; by default what the model allows, up to 2048"
+    )
+    max_step_tokens: int = Field(default=512, ge=1, description="tokens per step; longer prompts go in chunks")
+    block_size: int = Field(default=16, ge=1, le=4096, description="tokens per block of memory")
+    blocks: int | None = Field(
+        default=None, ge=1, description="blocks in all; by default enough for a full batch, within half the free memory"
+    )
+    share_prefixes: bool = Field(default=True, description="compute what prompts have in common once")

@@ -9,16 +9,15 @@ from plugtron.contracts.controller import TextGenerationController
 from plugtron.contracts.engine import Engine
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.step import StepResult
-from plugtron.errors import SpecError
 from plugtron.intake import Intake
 from plugtron.options import Options
-from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, RequestOutput
+from plugtron.request import InferenceRequest, InferenceSequence, RequestOutput
 from plugtron.scheduler import Scheduler
+from plugtron_engines.limits import sequence_limit
 from plugtron_engines.options import StaticOptions
+from plugtron_engines.reports import Reports
 
 __all__ = ["StaticEngine"]
-
-_DEFAULT_LENGTH = 2048
 
 
 class StaticEngine(Engine):
@@ -36,20 +35,14 @@ class StaticEngine(Engine):
     ) -> None:
         options = options or StaticOptions()
         info = controller.models[0]
-        limit = options.max_sequence_length or min(info.max_positions, _DEFAULT_LENGTH)
-        if limit > info.max_positions:
-            raise SpecError(
-                f"engine.options.max_sequence_length: {limit} is more than the {info.max_positions} positions "
-                "of this model"
-            )
+        limit = sequence_limit(options.max_sequence_length, info)
         self.controller = controller
         self.context = StaticInferenceContext(info, controller.runtime, slots=options.max_batch_size, max_length=limit)
         controller.prep_for_inference(self.context)
         self._scheduler = Scheduler(options.max_batch_size)
         self._intake = Intake(controller, self._scheduler, seed=seed, limit=limit)
         self._steps: Iterator[StepResult] = iter(())
-        # Which sequences of open requests have been reported as ended.
-        self._ended: set[tuple[int | None, int]] = set()
+        self._reports = Reports()
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> StaticEngine:
@@ -79,6 +72,8 @@ class StaticEngine(Engine):
     def step(self) -> Sequence[RequestOutput]:
         """Run one step of the current batch; begin the next batch when there is none."""
         self._intake.apply()
+        if self._intake.closed:
+            return []  # nobody will take part in a step any more
         if not self._scheduler.active and self._scheduler.waiting:
             self._begin_batch()
         if self._scheduler.active:
@@ -91,11 +86,7 @@ class StaticEngine(Engine):
                 self._retire_ended()
                 raise
             self._retire_ended()
-        outputs = self.controller.take_outputs()
-        self._ended |= {_key(output.request, output.sequence) for output in outputs if output.finish_reason is not None}
-        for request in self._scheduler.take_completed():
-            outputs += self._last_words(request)
-        return outputs
+        return self._reports.collect(self.controller.take_outputs(), self._scheduler.take_completed())
 
     def close(self) -> None:
         """End the other ranks that this engine leads, if any."""
@@ -122,30 +113,4 @@ class StaticEngine(Engine):
             self.controller.end_sequence(sequence)
             self.context.release(sequence.slot)
             self._scheduler.retire(sequence)
-            if sequence.request.is_finished and self._none_active(sequence.request):
-                self._scheduler.drop(sequence.request)
-                self._intake.finish(sequence.request)
-
-    def _none_active(self, request: InferenceRequest) -> bool:
-        return all(sequence.slot is None for sequence in request.sequences)
-
-    def _last_words(self, request: InferenceRequest) -> list[RequestOutput]:
-        """An output for every sequence that has ended without one: refused, aborted, or failed with another."""
-        indices = [sequence.index for sequence in request.sequences] or [0]
-        words = [
-            RequestOutput(
-                request=request,
-                sequence=index,
-                text="",
-                tokens=(),
-                finish_reason=request.finish_reason or FinishReason.ABORT,
-            )
-            for index in indices
-            if _key(request, index) not in self._ended
-        ]
-        self._ended -= {_key(request, index) for index in indices}
-        return words
-
-
-def _key(request: InferenceRequest, sequence: int) -> tuple[int | None, int]:
-    return request.id, sequence
+            self._intake.finish_if_over(sequence.request)

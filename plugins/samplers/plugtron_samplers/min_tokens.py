@@ -19,7 +19,7 @@ __all__ = ["MinTokens"]
 
 
 class MinTokens(Sampler):
-    """Masks the ids that would end a sequence while it is shorter than `min_tokens`.
+    """Masks the ids that would end a sequence while it is shorter than `min_tokens`, which Megatron calls min_length.
 
     Args:
         eos_ids: the ids that end a sequence besides the request's own stop_token_ids.
@@ -32,6 +32,7 @@ class MinTokens(Sampler):
         self._device = device
         self._stops: dict[int, Tensor] = {}
         self._sequences: dict[int, InferenceSequence] = {}
+        self._least: dict[int, int] = {}
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> MinTokens:
@@ -47,18 +48,22 @@ class MinTokens(Sampler):
         ends = (*(() if params.ignore_eos else self._eos_ids), *(params.stop_token_ids or ()))
         self._stops[slot] = torch.tensor(ends, dtype=torch.int64, device=self._device)
         self._sequences[slot] = sequence
+        asked = self.asked(params)
+        assert isinstance(asked, MinTokensParams)
+        self._least[slot] = max(asked.min_tokens or 0, asked.min_length or 0)
 
     def remove(self, slot: int) -> None:
         """Forget them."""
         self._stops.pop(slot, None)
         self._sequences.pop(slot, None)
+        self._least.pop(slot, None)
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask the stop tokens of the rows that are still too short."""
         ids, logits = token_ids(candidates), candidates.logits.clone()
         for row, slot in enumerate(candidates.rows):
             sequence = self._sequences.get(slot)
-            if sequence is not None and len(sequence.tokens) < (sequence.request.params.min_tokens or 0):
+            if sequence is not None and len(sequence.tokens) < self._least[slot]:
                 stops = torch.isin(ids[row if len(ids) > 1 else 0], self._stops[slot])
                 logits[row].masked_fill_(stops, float("-inf"))
         return replace(candidates, logits=logits)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from plugtron.options import Params
 
 __all__ = [
@@ -23,9 +25,10 @@ class AllowedTokensParams(Params):
 
 
 class MinTokensParams(Params):
-    """No stop token before this many tokens."""
+    """No stop token before this many tokens; `min_length` is Megatron's word for it."""
 
     min_tokens: int | None = None
+    min_length: int | None = Field(default=None, ge=0)
 
 
 class LogitBiasParams(Params):

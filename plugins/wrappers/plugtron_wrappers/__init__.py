@@ -10,6 +10,7 @@ __all__ = ["plugtron_wrappers"]
 _HUGGINGFACE = (
     "LlamaForCausalLM",
     "MistralForCausalLM",
+    "MixtralForCausalLM",
     "Qwen2ForCausalLM",
     "Qwen3ForCausalLM",
     "SmolLM3ForCausalLM",
@@ -19,14 +20,22 @@ _GGUF = ("llama", "qwen2", "qwen3", "smollm3")
 
 @hookimpl
 def plugtron_wrappers() -> list[Component]:
-    """The Llama family."""
+    """The Llama family, and GPT."""
     return [
+        Component(
+            name="gpt",
+            target="plugtron_wrappers.gpt:GPTWrapper",
+            options="plugtron_wrappers.options:GPTOptions",
+            summary="what Megatron Core trains as GPTModel, dense or with experts; GPT-2",
+            needs=frozenset({Need.CHECKPOINT}),
+            provides=frozenset({"megatron/GPTModel", "huggingface/GPT2LMHeadModel", "huggingface/PlugtronForCausalLM"}),
+        ),
         Component(
             name="llama",
             target="plugtron_wrappers.llama:LlamaWrapper",
             options="plugtron_wrappers.options:LlamaOptions",
-            summary="Llama, and what is Llama in all but name: Mistral, Qwen2, Qwen2.5, Qwen3, SmolLM, Yi, TinyLlama",
+            summary="Llama, and what is Llama in all but name: Mistral, Mixtral, Qwen2, Qwen3, SmolLM, Yi, TinyLlama",
             needs=frozenset({Need.CHECKPOINT}),
             provides=frozenset({f"huggingface/{name}" for name in _HUGGINGFACE} | {f"gguf/{name}" for name in _GGUF}),
-        )
+        ),
     ]

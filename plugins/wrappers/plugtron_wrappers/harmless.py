@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["HARMLESS"]
+from collections.abc import Collection
+
+from plugtron.contracts.checkpoint import ModelDescription
+from plugtron.errors import CheckpointError
+
+__all__ = ["HARMLESS", "refuse_unknown"]
 
 HARMLESS = frozenset(
     {
@@ -25,6 +30,9 @@ HARMLESS = frozenset(
         "attention_dropout",
         "initializer_range",
         "pretraining_tp",
+        "output_router_logits",
+        "router_aux_loss_coef",
+        "router_jitter_noise",
         # how transformers runs a model and what it returns
         "attn_implementation",
         "cache_implementation",
@@ -40,3 +48,17 @@ HARMLESS = frozenset(
         "use_cache",
     }
 )
+
+
+def refuse_unknown(model: ModelDescription, understood: Collection[str], place: str, *, wrapper: str) -> None:
+    """A field that nobody here reads may change what the model computes, unless it is empty.
+
+    Raises:
+        CheckpointError: with the field, and the option that allows it.
+    """
+    for name, value in model.configuration.items():
+        if name not in HARMLESS and name not in understood and value not in (None, False, {}, []):
+            raise CheckpointError(
+                f"{place}: {name} (= {value!r}) is not implemented for {model.architecture}; if it changes nothing, "
+                f"allow it with model.wrapper: {{name: {wrapper}, options: {{ignore_fields: [{name}]}}}}"
+            )

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from plugtron.contracts.checkpoint import ModelDescription
 from plugtron.errors import CheckpointError
-from plugtron.nn import DecoderConfig
-from plugtron_wrappers.harmless import HARMLESS
+from plugtron.nn import DecoderConfig, ExpertsConfig
+from plugtron_wrappers.harmless import refuse_unknown
 from plugtron_wrappers.huggingface_fields import LlamaFields, validated
 from plugtron_wrappers.rope_config import rotary_from_huggingface
 
@@ -20,6 +20,12 @@ Entry = TypeVar("Entry")
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "LlamaForCausalLM": {},
     "MistralForCausalLM": {"sliding_window": 4096, "num_key_value_heads": 8},
+    "MixtralForCausalLM": {
+        "num_key_value_heads": 8,
+        "rope_theta": 1_000_000.0,
+        "max_position_embeddings": 131072,
+        "rms_norm_eps": 1e-5,
+    },
     "Qwen2ForCausalLM": {"num_key_value_heads": 32, "max_window_layers": 28, "sliding_window": 4096},
     "Qwen3ForCausalLM": {
         "num_key_value_heads": 32,
@@ -38,7 +44,7 @@ def config_from_huggingface(model: ModelDescription, ignored: frozenset[str]) ->
         CheckpointError: a field is missing, wrong, or asks for what this family does not compute.
     """
     file = str(model.path / "config.json")
-    _refuse_unknown(model, ignored, file)
+    refuse_unknown(model, {*LlamaFields.model_fields, *ignored}, file, wrapper="llama")
     architecture = model.architecture
     fields = validated(LlamaFields, {**_DEFAULTS[architecture], **model.configuration}, file)
     layers, heads = fields.num_hidden_layers, fields.num_attention_heads
@@ -47,6 +53,7 @@ def config_from_huggingface(model: ModelDescription, ignored: frozenset[str]) ->
     kv_heads = fields.num_key_value_heads or heads
     if heads % kv_heads:
         raise CheckpointError(f"{file}: {heads} attention heads cannot share {kv_heads} key-value heads")
+    experts = _experts(fields, file) if architecture == "MixtralForCausalLM" else None
     rotates = _rotates(architecture, fields, file)
     return DecoderConfig(
         vocab_size=fields.vocab_size,
@@ -66,18 +73,9 @@ def config_from_huggingface(model: ModelDescription, ignored: frozenset[str]) ->
         mlp_bias=fields.mlp_bias,
         qk_norm=architecture == "Qwen3ForCausalLM",
         tied=fields.tie_word_embeddings,
+        sparse=(experts is not None,) * layers,
+        experts=experts,
     )
-
-
-def _refuse_unknown(model: ModelDescription, ignored: frozenset[str], file: str) -> None:
-    """A field that nobody here reads may change what the model computes, unless it is empty."""
-    understood = HARMLESS | LlamaFields.model_fields.keys() | ignored
-    for name, value in model.configuration.items():
-        if name not in understood and value not in (None, False, {}, []):
-            raise CheckpointError(
-                f"{file}: {name} (= {value!r}) is not implemented for {model.architecture}; if it changes nothing, "
-                f"allow it with model.wrapper: {{name: llama, options: {{ignore_fields: [{name}]}}}}"
-            )
 
 
 def _rotates(architecture: str, fields: LlamaFields, file: str) -> tuple[bool, ...]:
@@ -93,7 +91,7 @@ def _rotates(architecture: str, fields: LlamaFields, file: str) -> tuple[bool, .
 def _windows(architecture: str, fields: LlamaFields, rotates: tuple[bool, ...], file: str) -> tuple[int | None, ...]:
     """How far each layer looks back."""
     layers, window = fields.num_hidden_layers, fields.sliding_window
-    if architecture == "MistralForCausalLM":
+    if architecture in ("MistralForCausalLM", "MixtralForCausalLM"):
         return (window,) * layers
     if architecture == "LlamaForCausalLM" or not fields.use_sliding_window:
         return (None,) * layers
@@ -104,6 +102,13 @@ def _windows(architecture: str, fields: LlamaFields, rotates: tuple[bool, ...], 
         return tuple(None if rotating else window for rotating in rotates)
     first = layers if fields.max_window_layers is None else fields.max_window_layers
     return tuple(window if layer >= first else None for layer in range(layers))
+
+
+def _experts(fields: LlamaFields, file: str) -> ExpertsConfig:
+    count, top_k = fields.num_local_experts, fields.num_experts_per_tok
+    if top_k > count:
+        raise CheckpointError(f"{file}: num_experts_per_tok {top_k} is more than num_local_experts {count}")
+    return ExpertsConfig(count=count, top_k=top_k, size=fields.intermediate_size)
 
 
 def _one_per_layer(name: str, entries: Sequence[Entry], layers: int, file: str) -> Sequence[Entry]:

@@ -39,6 +39,8 @@ class LlamaFields(BaseModel):
     layer_types: list[LayerType] | None = None
     no_rope_layers: list[Literal[0, 1]] | None = None
     no_rope_layer_interval: int = Field(default=4, gt=0)
+    num_local_experts: int = Field(default=8, gt=0, lt=2**16)
+    num_experts_per_tok: int = Field(default=2, gt=0)
     rope_theta: float = Field(default=10_000.0, gt=0)
     rope_scaling: dict[str, Any] | None = None
     rope_parameters: dict[str, Any] | None = None

@@ -5,12 +5,15 @@ from __future__ import annotations
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.weights import WeightMap
+from plugtron.contracts.wrapper import Export
 from plugtron.nn import DecoderConfig, DecoderWrapper, TransformerDecoder
 from plugtron.options import Options
 from plugtron.parallel.runtime import Runtime
+from plugtron_wrappers.export import export
 from plugtron_wrappers.gguf_config import config_from_gguf
+from plugtron_wrappers.gguf_weights import gguf_weights
 from plugtron_wrappers.huggingface_config import config_from_huggingface
-from plugtron_wrappers.llama_weights import gguf_weights, huggingface_weights
+from plugtron_wrappers.huggingface_weights import huggingface_weights
 from plugtron_wrappers.options import LlamaOptions
 
 __all__ = ["LlamaWrapper"]
@@ -45,6 +48,10 @@ class LlamaWrapper(DecoderWrapper):
     def build(self, layers: range) -> TransformerDecoder:
         """Return the decoder with these layers."""
         return TransformerDecoder(self.config, layers, self.runtime)
+
+    def export(self) -> Export:
+        """Say how the model is written as a Hugging Face folder."""
+        return export(self.config)
 
     def weight_map(self, format: str) -> WeightMap:  # noqa: A002 - the contract's word for it
         """Say where the parameters stand."""

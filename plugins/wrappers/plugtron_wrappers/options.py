@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from plugtron.options import Options
 
-__all__ = ["LlamaOptions"]
+__all__ = ["GPTOptions", "LlamaOptions"]
 
 
 class LlamaOptions(Options):
@@ -15,3 +17,13 @@ class LlamaOptions(Options):
     ignore_fields: list[str] = Field(
         default_factory=list, description="fields of config.json that are known to change nothing"
     )
+
+
+class GPTOptions(Options):
+    """What a checkpoint leaves open or says wrongly, and what may be overlooked."""
+
+    configuration: dict[str, Any] = Field(
+        default_factory=dict, description="what describes the model, instead of what the checkpoint says"
+    )
+    configuration_file: str | None = Field(default=None, description="the same in a JSON file")
+    ignore_fields: list[str] = Field(default_factory=list, description="fields that are known to change nothing")

@@ -1,0 +1,40 @@
+"""plugtron convert"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from plugtron.cli.common import host_options, set_option, verbose_option
+from plugtron.cli.specs import resolve_source
+from plugtron.spec.load import Source
+from plugtron.spec.overrides import apply, split
+
+__all__ = ["convert_checkpoint"]
+
+
+@click.command("convert")
+@click.argument("checkpoint")
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--dtype", default="auto", help="auto, float32, bfloat16 or float16.")
+@set_option
+@host_options
+@verbose_option
+def convert_checkpoint(
+    checkpoint: str,
+    output: Path,
+    dtype: str,
+    overrides: tuple[str, ...],
+    no_plugins: bool,
+    no_plugin: tuple[str, ...],
+) -> None:
+    """Write CHECKPOINT, of any format, to OUTPUT as a Hugging Face folder, which appears when it is whole."""
+    from plugtron.convert import convert
+    from plugtron.models import fetch
+
+    values = {"version": 1, "model": {"checkpoint": str(fetch(checkpoint)), "dtype": dtype}, "device": "cpu"}
+    resolved, _ = resolve_source(apply(Source(values=values), split(overrides)), no_plugins, no_plugin)
+    has_tokenizer = convert(resolved, output)
+    without = "" if has_tokenizer else ", without a tokenizer: name one when you use it, or prompt with ids"
+    click.echo(f"{output}: written{without}")

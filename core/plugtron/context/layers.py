@@ -1,0 +1,27 @@
+"""The memory of a model's layers."""
+
+from __future__ import annotations
+
+from plugtron.context.memory import LayerState
+from plugtron.context.memory_size import check_memory, zeros
+from plugtron.contracts.wrapper import ModelInfo
+from plugtron.parallel.runtime import Runtime
+
+__all__ = ["layer_states"]
+
+
+def layer_states(
+    info: ModelInfo, runtime: Runtime, *, blocks: int, block_size: int, remedy: str
+) -> tuple[LayerState, ...]:
+    """Make the memory of this rank's layers: `blocks` blocks each, of `block_size` tokens.
+
+    Raises:
+        SpecError: there is not as much memory; with the numbers and the `remedy`.
+    """
+    tokens, dtype, device = blocks * block_size, runtime.dtype, runtime.device
+    check_memory(info, tokens=tokens, dtype=dtype, device=device, remedy=remedy)
+    return tuple(
+        LayerState(keys=zeros(shape, dtype, device), values=zeros(shape, dtype, device), window=state.window)
+        for state in info.states
+        for shape in [(blocks, state.kv_heads, block_size, state.head_dim)]
+    )

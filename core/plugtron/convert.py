@@ -1,0 +1,161 @@
+"""Writing a checkpoint, whatever its format, as a Hugging Face folder: config.json, safetensors, tokenizer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from plugtron.building import build_parts, make_runtime
+from plugtron.checkpoint.loader import expand, targets
+from plugtron.component import Need
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.weights import Section
+from plugtron.contracts.wrapper import Decoder, Export
+from plugtron.errors import CheckpointError, SpecError
+from plugtron.nn.wrapper import DecoderWrapper
+from plugtron.parallel.layers import Part
+from plugtron.parallel.world import World
+from plugtron.progress import progress
+from plugtron.spec.resolve import ResolvedSpec
+
+__all__ = ["convert"]
+
+_SHARD_BYTES = 4 * 2**30
+
+
+def convert(resolved: ResolvedSpec, output: Path) -> bool:
+    """Write the model of a spec to `output`, which appears when everything is in it.
+
+    Returns:
+        Whether the tokenizer is in it too.
+
+    Raises:
+        SpecError: `output` is there already.
+        CheckpointError: the model cannot be read, or its wrapper has no form to write.
+    """
+    output = output.resolve()
+    if resolved.spec.parallel.ranks > 1:
+        raise SpecError("parallel: a conversion runs in one process")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise SpecError(f"{output} is there already: name a folder that is not, or is empty")
+    assert resolved.model is not None
+    runtime = make_runtime(resolved, resolved.model, World(rank=0, size=1))
+    parts = build_parts(resolved, runtime, frozenset({Need.CHECKPOINT, Need.TOKENIZER, Need.WRAPPER}))
+    wrapper = parts.wrapper
+    if not isinstance(wrapper, DecoderWrapper):
+        raise CheckpointError(f"{type(wrapper).__name__} cannot be converted")
+    export = wrapper.export()
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        # Beside its place, so that moving it there is one step: what is killed on the way never stands under the name.
+        scratch = Path(tempfile.mkdtemp(prefix=f".{output.name[:64]}.converting-", dir=output.parent))
+    except OSError as error:
+        raise SpecError(f"{output} cannot be written: {error.strerror}") from None
+    try:
+        _write_weights(wrapper, export, scratch)
+        has_tokenizer = parts.tokenizer is not None and parts.tokenizer.save(scratch)
+        _write_json(scratch / "config.json", _configuration(export, parts))
+        scratch.chmod(0o755)  # mkdtemp's folders are for their owner alone
+        scratch.replace(output)
+    except OSError as error:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise SpecError(f"{output} cannot be written: {error.strerror or error}") from None
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return has_tokenizer
+
+
+def _configuration(export: Export, parts: Parts) -> dict[str, Any]:
+    tokenizer = parts.tokenizer
+    assert parts.model is not None
+    ends = parts.model.eos_ids if tokenizer is None else tokenizer.eos_ids
+    return {
+        **export.configuration,
+        "dtype": str(parts.runtime.dtype).removeprefix("torch."),
+        "bos_token_id": None if tokenizer is None else tokenizer.bos_id,
+        "eos_token_id": list(ends) or None,
+    }
+
+
+def _write_weights(wrapper: DecoderWrapper, export: Export, folder: Path) -> None:
+    """Write the model layer by layer, so that no more of it than a shard is in memory."""
+    layers = wrapper.config.num_layers
+    shards: list[dict[str, int]] = []
+    waiting: dict[str, Tensor] = {}
+    done: set[str] = set()
+    with progress("converting", total=layers, unit="layers") as bar:
+        for layer in range(layers):
+            decoder = wrapper.load(range(layer, layer + 1))
+            for name, tensor in _stored(decoder, range(layer, layer + 1), export).items():
+                if name not in done:  # a tied embedding is at both ends
+                    waiting[name] = tensor
+            done |= waiting.keys()
+            if sum(tensor.nbytes for tensor in waiting.values()) >= _SHARD_BYTES:
+                shards.append(_flush(waiting, folder, len(shards)))
+                waiting = {}
+            bar.update(layer + 1)
+    if waiting:
+        shards.append(_flush(waiting, folder, len(shards)))
+    _name_shards(shards, folder)
+
+
+def _stored(decoder: Decoder, layers: range, export: Export) -> dict[str, Tensor]:
+    """The tensors of some layers as they are written: the loader's work, the other way round."""
+    own = targets(decoder)
+    found: dict[str, Tensor] = {}
+    for weight in expand(export.weights.weights, layers):
+        if weight.parameter not in own:
+            continue
+        assert weight.transform is None, "an export writes what is there"
+        parameter, parts = own[weight.parameter]
+        for tensor, part in zip(weight.tensors, parts, strict=True):
+            value = parameter.data[part.target].reshape(part.shape).cpu()
+            if isinstance(tensor, Section):
+                _fill(found, tensor, part, value)
+            else:
+                found[tensor] = value[: export.rows.get(tensor)].contiguous().clone()
+    return found
+
+
+def _fill(found: dict[str, Tensor], section: Section, part: Part, value: Tensor) -> None:
+    shape = (section.total, *part.shape[1:])
+    whole = found.setdefault(section.tensor, torch.zeros(shape[::-1] if section.transposed else shape).to(value.dtype))
+    rows = whole.T if section.transposed else whole
+    at = 0
+    for stored in section.stored_rows(0, part.shape[0]):
+        rows[stored] = value[at : at + stored.stop - stored.start]
+        at += stored.stop - stored.start
+
+
+def _flush(tensors: Mapping[str, Tensor], folder: Path, number: int) -> dict[str, int]:
+    file = folder / f"part-{number}.safetensors"
+    save_file(dict(tensors), file, metadata={"format": "pt"})
+    file.chmod(0o644)  # the library writes files for their owner alone
+    return {name: tensor.nbytes for name, tensor in tensors.items()}
+
+
+def _name_shards(shards: list[dict[str, int]], folder: Path) -> None:
+    """Give the files their names, which say how many there are, and write the index of several."""
+    if len(shards) == 1:
+        (folder / "part-0.safetensors").rename(folder / "model.safetensors")
+        return
+    index: dict[str, str] = {}
+    for number, shard in enumerate(shards):
+        name = f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
+        (folder / f"part-{number}.safetensors").rename(folder / name)
+        index |= dict.fromkeys(shard, name)
+    total = sum(size for shard in shards for size in shard.values())
+    _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": index})
+
+
+def _write_json(file: Path, values: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

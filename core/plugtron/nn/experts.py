@@ -1,0 +1,110 @@
+"""A mixture of experts in place of a layer's MLP: a router sends each token to a few of them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from plugtron.nn.activations import activation
+from plugtron.nn.config import DecoderConfig, ExpertsConfig
+from plugtron.nn.mlp import make_mlp
+from plugtron.nn.router import Router
+from plugtron.parallel.layers import Part, ShardedModule, divide, parameter
+from plugtron.parallel.runtime import Runtime
+
+__all__ = ["Experts", "MixtureOfExperts"]
+
+
+class Experts(ShardedModule):
+    """The experts' weights, each shared out over the ranks as an MLP's are.
+
+    Shapes: E experts, F their width, H hidden: `into` [E, F / tp, H], or [E, 2 F / tp, H] with gate and up stacked;
+    `down` [E, H, F / tp]; biases, if any, [E, F / tp] or [E, 2 F / tp], and [E, H].
+    """
+
+    def __init__(self, config: DecoderConfig, experts: ExpertsConfig, runtime: Runtime) -> None:
+        super().__init__()
+        self._group = runtime.tensor
+        self._activation = activation(config.activation)
+        self._gated = config.gated
+        share = divide("expert channels", experts.size, runtime)
+        mine = slice(runtime.tensor.rank * share, (runtime.tensor.rank + 1) * share)
+        stacked = 2 if config.gated else 1
+        hidden, count = config.hidden_size, experts.count
+        self.into = parameter(runtime, count, stacked * share, hidden)
+        self.down = parameter(runtime, count, hidden, share)
+        rows = [
+            (slice(expert, expert + 1), slice(part * share, (part + 1) * share))
+            for expert in range(count)
+            for part in range(stacked)
+        ]
+        self.parts["into"] = tuple(Part(shape=(experts.size, hidden), source=(mine,), target=target) for target in rows)
+        self.parts["down"] = tuple(
+            Part(shape=(hidden, experts.size), source=(slice(None), mine), target=(slice(expert, expert + 1),))
+            for expert in range(count)
+        )
+        self.into_bias = parameter(runtime, count, stacked * share) if config.mlp_bias else None
+        self.down_bias = parameter(runtime, count, hidden) if config.mlp_bias else None
+        if config.mlp_bias:
+            self.parts["into_bias"] = tuple(
+                Part(shape=(experts.size,), source=(mine,), target=target) for target in rows
+            )
+            self.parts["down_bias"] = tuple(
+                Part(shape=(hidden,), target=(slice(expert, expert + 1),)) for expert in range(count)
+            )
+
+    def forward(self, hidden: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+        """Map [T, H] to [T, H]; `chosen` and `weights` [T, K] say which experts each token sees, and how strongly."""
+        output = torch.zeros_like(hidden)
+        for expert in chosen.unique().tolist():
+            tokens, place = (chosen == expert).nonzero(as_tuple=True)
+            strength = weights[tokens, place].unsqueeze(1)
+            output.index_add_(0, tokens, F.linear(self._inner(hidden[tokens], expert), self.down[expert]) * strength)
+        output = self._group.all_reduce(output)
+        if self.down_bias is not None:
+            output = output + (self.down_bias[chosen] * weights.unsqueeze(2)).sum(1)
+        return output
+
+    def _inner(self, hidden: Tensor, expert: int) -> Tensor:
+        """Map the tokens [t, H] of one expert to its channels [t, F / tp]."""
+        bias = None if self.into_bias is None else self.into_bias[expert]
+        into = F.linear(hidden, self.into[expert], bias)
+        if not self._gated:
+            return self._activation(into)
+        gate, up = into.chunk(2, dim=-1)
+        return self._activation(gate) * up
+
+
+class MixtureOfExperts(nn.Module):
+    """Router and experts, and beside them an expert that sees every token, if the model has one."""
+
+    def __init__(self, config: DecoderConfig, runtime: Runtime) -> None:
+        super().__init__()
+        assert config.experts is not None
+        experts = config.experts
+        self.router = Router(config.hidden_size, experts, runtime)
+        self.experts = Experts(config, experts, runtime)
+        self.shared = make_mlp(config, experts.shared_size, runtime) if experts.shared_size else None
+        self.shared_gate = SharedGate(config.hidden_size, runtime) if experts.shared_gate else None
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map [T, H] to [T, H]."""
+        output = self.experts(hidden, *self.router(hidden))
+        if self.shared is None:
+            return output
+        shared = self.shared(hidden)
+        return output + (shared if self.shared_gate is None else shared * self.shared_gate(hidden))
+
+
+class SharedGate(ShardedModule):
+    """How much of the shared expert each token takes: sigmoid(x · w). Every rank holds the whole weight."""
+
+    def __init__(self, hidden_size: int, runtime: Runtime) -> None:
+        super().__init__()
+        self.weight = parameter(runtime, 1, hidden_size)
+        self.parts["weight"] = (Part(shape=(1, hidden_size)),)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map [T, H] to [T, 1]."""
+        return F.linear(hidden, self.weight).sigmoid()

@@ -1,0 +1,45 @@
+"""What an engine's step returns: an output for each sequence that moved on, and a last one for each that ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from plugtron.request import FinishReason, InferenceRequest, RequestOutput
+
+__all__ = ["Reports"]
+
+
+class Reports:
+    """Sees to it that every sequence is reported as ended exactly once."""
+
+    def __init__(self) -> None:
+        # Which sequences of open requests have been reported as ended.
+        self._ended: set[tuple[int | None, int]] = set()
+
+    def collect(self, outputs: list[RequestOutput], completed: Sequence[InferenceRequest]) -> list[RequestOutput]:
+        """Return a step's outputs, and what is to be said of the requests that are over."""
+        self._ended |= {_key(output.request, output.sequence) for output in outputs if output.finish_reason is not None}
+        for request in completed:
+            outputs += self._last_words(request)
+        return outputs
+
+    def _last_words(self, request: InferenceRequest) -> list[RequestOutput]:
+        """An output for every sequence that has ended without one: refused, aborted, or failed with another."""
+        indices = [sequence.index for sequence in request.sequences] or [0]
+        words = [
+            RequestOutput(
+                request=request,
+                sequence=index,
+                text="",
+                tokens=(),
+                finish_reason=request.finish_reason or FinishReason.ABORT,
+            )
+            for index in indices
+            if _key(request, index) not in self._ended
+        ]
+        self._ended -= {_key(request, index) for index in indices}
+        return words
+
+
+def _key(request: InferenceRequest, sequence: int) -> tuple[int | None, int]:
+    return request.id, sequence

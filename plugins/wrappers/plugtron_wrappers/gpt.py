@@ -1,0 +1,114 @@
+"""GPT: what Megatron Core's GPTModel trains, and GPT-2."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.weights import WeightMap
+from plugtron.contracts.wrapper import Export
+from plugtron.errors import CheckpointError
+from plugtron.json_file import read_mapping
+from plugtron.nn import DecoderWrapper, TransformerDecoder
+from plugtron.options import Options
+from plugtron.parallel.runtime import Runtime
+from plugtron_wrappers.export import export
+from plugtron_wrappers.gpt2_config import config_from_gpt2, gpt2_weights
+from plugtron_wrappers.huggingface_weights import huggingface_weights
+from plugtron_wrappers.megatron_config import MegatronModel, check_overrides, model_from_megatron
+from plugtron_wrappers.megatron_weights import megatron_weights
+from plugtron_wrappers.options import GPTOptions
+from plugtron_wrappers.plain_config import PLAIN_ARCHITECTURE, config_from_plain
+
+__all__ = ["GPTWrapper"]
+
+
+class GPTWrapper(DecoderWrapper):
+    """Runs checkpoints of Megatron Core, and GPT-2 and plugtron's own from Hugging Face folders.
+
+    Args:
+        vocab_size: how many ids the tokenizer knows; those above are padding and are never drawn. By default what
+            the checkpoint says.
+
+    Raises:
+        CheckpointError: the configuration lacks something, or asks for what is not implemented.
+        ParallelError: the heads cannot be shared out over the ranks.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        checkpoint: CheckpointReader,
+        options: GPTOptions | None = None,
+        *,
+        model: ModelDescription | None = None,
+        vocab_size: int | None = None,
+    ) -> None:
+        model = model or checkpoint.model
+        overrides = _overrides(model, options or GPTOptions())
+        model = replace(model, configuration={**model.configuration, **overrides})
+        vocab_size = overrides.get("vocab_size", vocab_size)
+        self._megatron: MegatronModel | None = None
+        ignored = frozenset((options or GPTOptions()).ignore_fields)
+        if model.format == "megatron":
+            self._megatron = model_from_megatron(
+                model.configuration, checkpoint.tensors, ignored, str(model.path), vocab_size
+            )
+            config = self._megatron.config
+        elif model.architecture == PLAIN_ARCHITECTURE:
+            config = config_from_plain(model)
+        else:
+            config = config_from_gpt2(model, ignored)
+        super().__init__(runtime, checkpoint, model, config)
+
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> GPTWrapper:
+        """Build from a spec."""
+        assert isinstance(options, GPTOptions)
+        assert parts.checkpoint is not None
+        known = None if parts.tokenizer is None else parts.tokenizer.vocab_size
+        return cls(parts.runtime, parts.checkpoint, options, model=parts.model, vocab_size=known)
+
+    def build(self, layers: range) -> TransformerDecoder:
+        """Return the decoder with these layers."""
+        return TransformerDecoder(self.config, layers, self.runtime)
+
+    def export(self) -> Export:
+        """Say how the model is written as a Hugging Face folder."""
+        return export(self.config)
+
+    def weight_map(self, format: str) -> WeightMap:  # noqa: A002 - the contract's word for it
+        """Say where the parameters stand."""
+        if format == "megatron":
+            assert self._megatron is not None
+            return megatron_weights(self._megatron)
+        if self.model.architecture == PLAIN_ARCHITECTURE:
+            return huggingface_weights(self.config)
+        return gpt2_weights(self.config, self.checkpoint.tensors)
+
+
+def _overrides(model: ModelDescription, options: GPTOptions) -> dict[str, Any]:
+    """What the options say instead of the checkpoint."""
+    written: dict[str, Any] = {}
+    if options.configuration_file is not None:
+        file = Path(options.configuration_file).expanduser()
+        if not file.is_file():
+            raise CheckpointError(f"model.wrapper.options.configuration_file: {file} is not there")
+        written = read_mapping(file, CheckpointError)
+        _check(model, written, str(file))
+    _check(model, options.configuration, "model.wrapper.options.configuration")
+    overrides = {**written, **options.configuration}
+    size = overrides.get("vocab_size")
+    if size is not None and (not isinstance(size, int) or size < 1):
+        raise CheckpointError(
+            f"model.wrapper.options.configuration: vocab_size must be a number above 0 (got {size!r})"
+        )
+    return overrides
+
+
+def _check(model: ModelDescription, overrides: dict[str, Any], place: str) -> None:
+    if model.format == "megatron":
+        check_overrides(overrides, place)

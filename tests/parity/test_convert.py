@@ -1,0 +1,142 @@
+"""Converted checkpoints: the same tokens when loaded back, and in transformers where a class of it fits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support import models, reference
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from plugtron import LLM, SamplingParams
+from plugtron.convert import convert as convert_resolved
+from plugtron.host import Host
+from plugtron.spec.load import Source
+from plugtron.spec.resolve import resolve
+
+DATA = Path(__file__).parents[1] / "data"
+CHECKPOINTS = DATA / "megatron"
+GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
+CLASSES = {
+    "gpt_learned": "PlugtronForCausalLM",
+    "gpt_learned_legacy": "PlugtronForCausalLM",
+    "gpt_rope_swiglu": "LlamaForCausalLM",
+    "gpt_rope_swiglu_legacy": "LlamaForCausalLM",
+    "gpt_saved_tp2": "LlamaForCausalLM",
+    "gpt_saved_tp2_legacy": "LlamaForCausalLM",
+    "interleaved_legacy": "LlamaForCausalLM",
+    "moe_deepseek_legacy": "PlugtronForCausalLM",
+    "partial_rotary_legacy": "PlugtronForCausalLM",
+    "qk_norm_layer_legacy": "PlugtronForCausalLM",
+    "rope_scaling_legacy": "LlamaForCausalLM",
+    "singleton_moe": "MixtralForCausalLM",
+}
+
+
+def convert_here(checkpoint, out):
+    """In this process, which spares its start."""
+    values = {"version": 1, "model": {"checkpoint": str(checkpoint)}, "device": "cpu"}
+    convert_resolved(resolve(Source(values=values), Host()), out)
+
+
+def convert(*arguments, check=0):
+    command = [sys.executable, "-m", "plugtron", "convert", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == check, done.stderr
+    return done
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_converted_model_gives_the_same_tokens(name, tmp_path):
+    convert_here(CHECKPOINTS / name, tmp_path / "out")
+    architecture = json.loads((tmp_path / "out" / "config.json").read_text())["architectures"]
+    assert architecture == [CLASSES[name]]
+    folders = (CHECKPOINTS / folder for folder in (name, name.removesuffix("_legacy")))
+    file = next(folder / "reference.json" for folder in folders if (folder / "reference.json").is_file())
+    expected = json.loads(file.read_text())["reference"]
+    prompts = [entry["prompt_tokens"] for entry in expected]
+    with LLM(tmp_path / "out", dtype="float32") as llm:
+        found = llm.generate(prompts, GREEDY)
+    assert [request.tokens for request in found] == [entry["greedy_tokens"] for entry in expected]
+    if architecture != ["PlugtronForCausalLM"]:
+        model = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="float32")
+        for entry in expected:
+            choices, _ = reference.greedy_along(model, entry["prompt_tokens"], entry["greedy_tokens"])
+            assert choices == entry["greedy_tokens"]
+
+
+@pytest.mark.parametrize("name", ["llama_biases", "mistral_window", "qwen2", "qwen3", "gpt2", "mixtral"])
+def test_what_transformers_wrote_comes_out_as_it_was(name, random_model, tmp_path):
+    """config.json in other words, and the very same tensors."""
+    model, folder = random_model(name)
+    convert_here(folder, tmp_path / "out")
+    before, after = load_file(folder / "model.safetensors"), load_file(tmp_path / "out" / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "out", attn_implementation="eager")
+    assert type(again) is type(model)
+    prompt = models.prompts()[-1]
+    assert torch.equal(reference.logits(again, prompt), reference.logits(model, prompt))
+
+
+def test_a_gguf_file_with_its_tokenizer(default_model, tmp_path):
+    convert(default_model, tmp_path / "out")
+    text = "The capital of France is"
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    params = SamplingParams(temperature=0, max_tokens=8)
+    with LLM(default_model) as before, LLM(tmp_path / "out") as after:
+        expected, found = before.generate(text, params), after.generate(text, params)
+        chat = [{"role": "user", "content": "Hello"}]
+        assert before.chat(chat, params).prompt_tokens == after.chat(chat, params).prompt_tokens
+    assert (found.tokens, found.text) == (expected.tokens, expected.text)
+    assert tokenizer.encode(text) == expected.prompt_tokens
+
+
+def test_padding_of_the_vocabulary_is_not_written(tmp_path):
+    options = "model.wrapper={name: gpt, options: {configuration: {vocab_size: 300}}}"
+    convert(CHECKPOINTS / "gpt_learned", tmp_path / "out", "--set", options, "--set", "tokenizer=ids")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    weights = load_file(tmp_path / "out" / "model.safetensors")
+    assert config["vocab_size"] == len(weights["model.embed_tokens.weight"]) == 300
+
+
+def test_sentencepiece_and_gpt2_tokenizers_are_written(tmp_path):
+    bpe = DATA / "gpt2-bpe"
+    kinds = {
+        f"{{name: sentencepiece, options: {{path: {DATA / 'tokenizer.model'}}}}}": [22557, 1526],
+        f"{{name: gpt2, options: {{vocab_file: {bpe}/vocab.json, merge_file: {bpe}/merges.txt}}}}": [15496, 995],
+    }
+    for number, (kind, ids) in enumerate(kinds.items()):
+        out = tmp_path / str(number)
+        convert(CHECKPOINTS / "gpt_rope_swiglu", out, "--set", f"tokenizer={kind}")
+        with LLM(out) as llm:
+            assert llm.assembly.parts.tokenizer.encode("Hello world") == ids
+
+
+def test_a_place_that_is_taken_and_a_checkpoint_that_is_none(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    assert "is there already" in convert(CHECKPOINTS / "gpt_learned", tmp_path / "out", check=2).stderr
+    assert "no model 'nothing'" in convert("nothing", tmp_path / "other", check=2).stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_killed_conversion_leaves_nothing_that_looks_finished(default_model, tmp_path):
+    command = [sys.executable, "-m", "plugtron", "convert", str(default_model), str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
+        deadline = time.monotonic() + 60
+        while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(job.pid, signal.SIGKILL)
+        job.wait()
+    left = list(tmp_path.rglob("*"))
+    assert not (tmp_path / "out").exists()
+    assert not any(path.name == "config.json" for path in left)
+    convert(default_model, tmp_path / "out")
+    assert (tmp_path / "out" / "model.safetensors").is_file()

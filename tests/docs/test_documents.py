@@ -1,12 +1,18 @@
 """What the documents say is true: snippets run, specs are valid, the plugin shown is the one that is tested."""
 
+import argparse
+import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from support import reference
+from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 
 from plugtron import hooks
 from plugtron.host import Host
@@ -15,10 +21,13 @@ from plugtron.spec.resolve import resolve
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+WALKTHROUGH = (ROOT / "docs" / "walkthrough.md").read_text()
+CHECKPOINTS = ROOT / "tests" / "data" / "megatron"
+HERE = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
-def snippets(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def snippets(language, document=README):
+    return re.findall(rf"```{language}\n(.*?)```", document, flags=re.DOTALL)
 
 
 def test_python_of_the_readme_runs(default_model):
@@ -63,3 +72,143 @@ def test_commands_of_the_readme_exist():
         assert done.returncode == 0, verb
     targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"`?make ([a-z-]+)", README)) <= targets
+
+
+@pytest.mark.parametrize("snippet", snippets("python", WALKTHROUGH), ids=range(len(snippets("python", WALKTHROUGH))))
+def test_python_of_the_walkthrough_runs(snippet):
+    done = subprocess.run([sys.executable, "-c", snippet], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    if "generate([132, 281" in snippet:
+        assert "[122, 294, 294, 212, 299, 254, 91, 176]" in done.stdout
+
+
+def test_commands_of_the_walkthrough_run():
+    (commands,) = snippets("bash", WALKTHROUGH)
+    done = subprocess.run(
+        ["bash", "-e", "-c", commands], cwd=ROOT, env=HERE, capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("122 294 294 212 299 254 91 176") == 4
+
+
+def test_methods_named_in_the_walkthrough_exist():
+    from plugtron.contracts import ModelWrapper, Sampler, TextGenerationController
+
+    (flow,) = re.findall(r"```\n( engine\.generate.*?)```", WALKTHROUGH, flags=re.DOTALL)
+    owners = (TextGenerationController, ModelWrapper, Sampler)
+    for name in re.findall(r"\b(?:controller|wrapper|sampler)\.(\w+)|\b(\w+_(?:step|row|status|logits))\b", flow):
+        assert any(hasattr(owner, "".join(name)) for owner in owners), name
+
+
+REFERENCE = [("175", [294] * 8 + [245]), ("132 281 246 3 147", [122, 294, 294, 212, 299, 254, 91, 176, 156])]
+
+
+@pytest.mark.parametrize("flags", [["--tensor-model-parallel-size=2"], ["--pipeline-model-parallel-size=2"]], ids=str)
+def test_static_inference_example_under_torchrun(flags, tmp_path):
+    """Megatron's own tokens, from the command line, in one process and in two."""
+    output, file = tmp_path / "out.json", tmp_path / "prompts.jsonl"
+    file.write_text(json.dumps({"text": REFERENCE[1][0]}) + "\n")
+    script = [ROOT / "examples" / "gpt_static_inference.py", "--load", CHECKPOINTS / "gpt_learned", "--ckpt-step", "7"]
+    more = ["--tokenizer-type", "NullTokenizer", "--prompts", REFERENCE[0][0], "--prompt-file", file]
+    more += ["--num-tokens-to-generate", "9", "--return-log-probs", "--output-path", output]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    for command in ([sys.executable, *script, *more], [*launcher, *script, *more, *flags]):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        results = json.loads(output.read_text())
+        assert [(entry["prompt"], entry["tokens"]) for entry in results] == REFERENCE
+        assert all(len(entry["logprobs"]) == 9 for entry in results)
+        output.unlink()
+
+
+def test_static_inference_example_with_gpt2_files(random_model, tmp_path):
+    """A checkpoint in GPT-2's shape, vocabulary and all, with text in and text out, as transformers has it."""
+    model, folder = gpt2_in_megatrons_format(tmp_path)
+    files = ROOT / "tests" / "data" / "gpt2-bpe"
+    script = [ROOT / "examples" / "gpt_static_inference.py", "--load", folder, "--num-tokens-to-generate", "12"]
+    script += ["--tokenizer-type", "GPT2BPETokenizer", "--vocab-file", files / "vocab.json"]
+    script += ["--merge-file", files / "merges.txt", "--prompts", "Hello world", "Once upon a time"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*launcher, *script, "--tensor-model-parallel-size", "2"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    tokenizer = GPT2TokenizerFast(vocab=str(files / "vocab.json"), merges=str(files / "merges.txt"))
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(results) == 2
+    for entry in results:
+        choices, gaps = reference.greedy_along(model, tokenizer.encode(entry["prompt"]), entry["tokens"])
+        assert entry["tokens"] == choices
+        assert min(gaps) > 1e-4
+        assert entry["text"] == tokenizer.decode(entry["tokens"])
+        assert len(set(entry["tokens"])) > 4
+
+
+def gpt2_in_megatrons_format(folder):
+    """A small GPT-2 of transformers' with random weights, and the same as Megatron's training would have saved it."""
+    torch.manual_seed(0)
+    config = GPT2Config(n_embd=64, n_layer=2, n_head=4, n_positions=64, vocab_size=50257)
+    model = GPT2LMHeadModel(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            inputs = parameter.shape[0] if ".c_" in name and parameter.dim() == 2 else 25
+            parameter.normal_(1.0 if ".ln_" in name and "weight" in name else 0.0, 3.0 * inputs**-0.5)
+    state = model.state_dict()
+    saved = {
+        "embedding.word_embeddings.weight": torch.cat([state["transformer.wte.weight"], torch.full((47, 64), 9.0)]),
+        "embedding.position_embeddings.weight": state["transformer.wpe.weight"],
+        "decoder.final_layernorm.weight": state["transformer.ln_f.weight"],
+        "decoder.final_layernorm.bias": state["transformer.ln_f.bias"],
+    }
+    names = {"ln_1": "input_layernorm", "ln_2": "pre_mlp_layernorm", "attn.c_attn": "self_attention.linear_qkv"}
+    names |= {"attn.c_proj": "self_attention.linear_proj", "mlp.c_fc": "mlp.linear_fc1", "mlp.c_proj": "mlp.linear_fc2"}
+    for layer in range(2):
+        for theirs, ours in names.items():
+            for kind in ("weight", "bias"):
+                tensor = state[f"transformer.h.{layer}.{theirs}.{kind}"]
+                tensor = tensor.T if tensor.dim() == 2 else tensor
+                if theirs == "attn.c_attn":  # a head's query, key and value are neighbours
+                    tensor = tensor.unflatten(0, (3, 4, 16)).transpose(0, 1).flatten(0, 2)
+                saved[f"decoder.layers.{layer}.{ours}.{kind}"] = tensor.contiguous()
+    arguments = argparse.Namespace(
+        num_layers=2, hidden_size=64, num_attention_heads=4, ffn_hidden_size=256, max_position_embeddings=64,
+        position_embedding_type="learned_absolute", normalization="LayerNorm", layernorm_epsilon=1e-5,
+        add_bias_linear=True, bias_gelu_fusion=True, untie_embeddings_and_output_weights=False,
+        padded_vocab_size=50304, params_dtype=torch.float32, tokenizer_type="GPT2BPETokenizer",
+        vocab_file="/gone/vocab.json", merge_file="/gone/merges.txt",
+    )  # fmt: skip
+    place = folder / "iter_0000100" / "mp_rank_00"
+    place.mkdir(parents=True)
+    torch.save({"args": arguments, "checkpoint_version": 3.0, "model": saved}, place / "model_optim_rng.pt")
+    (folder / "latest_checkpointed_iteration.txt").write_text("100")
+    return model, folder
+
+
+def test_slurm_script_is_sound():
+    script = ROOT / "examples" / "slurm" / "run.sbatch"
+    subprocess.run(["bash", "-n", script], check=True)
+    done = subprocess.run([Path(sys.executable).parent / "shellcheck", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_slurm_script_runs_a_rank_on_each_node(tmp_path):
+    """Two nodes, both here: srun and scontrol are stand-ins of three lines, all the rest is the real thing."""
+    for name, text in (
+        ("scontrol", "echo localhost; seq --format 'node%.0f' 50000"),  # more than a pipe holds
+        ("srun", 'shift; "$@" & "$@" & wait -n; wait'),
+    ):
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    job = {"SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_JOB_ID": str(os.getpid())}
+    script = ROOT / "examples" / "slurm" / "run.sbatch"
+    spec = ROOT / "examples" / "specs" / "megatron.yaml"
+    done = subprocess.run(
+        ["bash", script, spec, "--set", "parallel.tensor=2"],
+        cwd=ROOT,
+        env={**HERE, **job, "PATH": f"{tmp_path}:{HERE['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["tokens"][0] for line in done.stdout.splitlines()] == [122, 294]

@@ -46,6 +46,8 @@ class Assembly:
         self.engine = engine
         # What steps yield for the runs that are going on, by request: several may be, such as streams side by side.
         self._queues: dict[int, deque[RequestOutput]] = {}
+        # The requests of whose end observers are still to be told.
+        self._open: set[int] = set()
         self._requests_before = 0
         self._closed = False
 
@@ -62,22 +64,18 @@ class Assembly:
             engine=self.resolved.spec.engine.name,
             world_size=self.parts.runtime.world.size,
         )
-        observes = self.parts.runtime.rank == 0
-        if observes:
+        if self._observes:
             self.host.run_started(info)
         open_requests: dict[int, InferenceRequest] = {}
         interrupted = True
         try:
-            for output in self._all_outputs(requests, open_requests):
-                if observes and output.request.is_finished and output.request.id not in open_requests:
-                    self.host.request_finished(output.request)
-                yield output
+            yield from self._all_outputs(requests, open_requests)
             interrupted = False
         finally:
             for request_id in open_requests:
                 del self._queues[request_id]
                 self.engine.abort_request(request_id)
-            if observes:
+            if self._observes:
                 failed = sum(request.error is not None for request in requests)
                 finished = sum(request.is_finished for request in requests) - failed
                 self.host.run_finished(info, Outcome(finished=finished, failed=failed, interrupted=interrupted))
@@ -102,6 +100,8 @@ class Assembly:
                     raise ParallelError(_LOST) from error
                 raise
             for request in foreign:
+                if self._observes:
+                    self.host.request_finished(request)
                 yield from _in_one_piece(request)
 
     def _seed_by_number(self, requests: Sequence[InferenceRequest]) -> None:
@@ -116,11 +116,9 @@ class Assembly:
         self, requests: Sequence[InferenceRequest], open_requests: dict[int, InferenceRequest]
     ) -> Iterator[RequestOutput]:
         """Yield the outputs of these requests; `open_requests` holds those that are still to end."""
-        if self._closed or self.parts.runtime.world.abandoned:
-            raise ParallelError("this model is closed, or has lost its ranks: make a new one")
         queue: deque[RequestOutput] = deque()
         for request in requests:
-            request_id = self.engine.add_request(request)
+            request_id = self.add_request(request)
             open_requests[request_id], self._queues[request_id] = request, queue
         while open_requests:
             while queue:
@@ -130,27 +128,35 @@ class Assembly:
                     del open_requests[request_id], self._queues[request_id]
                 yield output
             if open_requests:
-                self._step()
+                self.step()
 
-    def close(self) -> None:
-        """End the other ranks of an interactive job, leave the job, and let go of the engine."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            if not self.parts.runtime.world.abandoned:
-                self.engine.close()
-        finally:
-            self.parts.runtime.close()
+    @property
+    def has_unfinished_requests(self) -> bool:
+        """Whether `step` has anything to do."""
+        return self.engine.has_unfinished_requests
 
-    def __enter__(self) -> Assembly:
-        return self
+    def add_request(self, request: InferenceRequest) -> int:
+        """Hand a request to the engine, for the next `step`.
 
-    def __exit__(self, *error: object) -> None:
-        self.close()
+        Raises:
+            ParallelError: the model has been closed, or its ranks have been lost.
+        """
+        if self._closed or self.parts.runtime.world.abandoned:
+            raise ParallelError("this model is closed, or has lost its ranks: make a new one")
+        request_id = self.engine.add_request(request)
+        self._open.add(request_id)
+        return request_id
 
-    def _step(self) -> None:
-        """Do one step, and hand its outputs to whoever waits for them."""
+    def abort_request(self, request_id: int) -> bool:
+        """End a request before the next step; False when no such request is waiting or running."""
+        return self.engine.abort_request(request_id)
+
+    def step(self) -> Sequence[RequestOutput]:
+        """Do one step of the engine, tell observers of what has finished, and hand outputs to the runs that wait.
+
+        Raises:
+            ParallelError: another rank has ended.
+        """
         world = self.parts.runtime.world
         if self._closed:
             raise ParallelError("this model has been closed")
@@ -165,8 +171,35 @@ class Assembly:
                 raise ParallelError(_LOST) from error
             raise
         for output in outputs:
-            if output.request.id in self._queues:
-                self._queues[output.request.id].append(output)
+            request_id = output.request.id
+            if request_id in self._queues:
+                self._queues[request_id].append(output)
+            if request_id in self._open and output.request.is_finished:
+                self._open.discard(request_id)
+                if self._observes:
+                    self.host.request_finished(output.request)
+        return outputs
+
+    def close(self) -> None:
+        """End the other ranks of an interactive job, leave the job, and let go of the engine."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if not self.parts.runtime.world.abandoned:
+                self.engine.close()
+        finally:
+            self.parts.runtime.close()
+
+    @property
+    def _observes(self) -> bool:
+        return self.parts.runtime.rank == 0
+
+    def __enter__(self) -> Assembly:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def _in_one_piece(request: InferenceRequest) -> Iterator[RequestOutput]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "CheckpointError",
+    "EngineError",
     "ParallelError",
     "PluginError",
     "PlugtronError",
@@ -75,6 +76,10 @@ class RequestError(PlugtronError, ValueError):
         self.found = tuple(found)
         texts = [f"{'.'.join(map(str, place))}: {text}" if place else text for place, text in found]
         super().__init__(message or "; ".join(texts))
+
+
+class EngineError(PlugtronError):
+    """An engine, or its driver, has been closed or is broken."""
 
 
 class ParallelError(PlugtronError, ValueError):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plugtron.request import InferenceRequest, InferenceSequence
+from plugtron.request import FinishReason, InferenceRequest, InferenceSequence
 from plugtron.sampling_params import SamplingParams
 
 __all__ = ["Abort", "Add", "Close", "Event", "decode", "encode"]
@@ -21,9 +21,10 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """A request, by id, that is to end."""
+    """A request, by id, that is to end, and the reason to give for it."""
 
     request_id: int
+    reason: FinishReason = FinishReason.ABORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +53,19 @@ def _encode(event: Event) -> dict[str, Any]:
             "id": request.id,
             "index": request.index,
             "priority": request.priority,
+            "cache_salt": request.cache_salt,
             "tokens": request.prompt_tokens,
             "params": request.params.to_flat(),
             "seeds": [sequence.seed for sequence in request.sequences],
         }
     if isinstance(event, Abort):
-        return {"event": "abort", "id": event.request_id}
+        return {"event": "abort", "id": event.request_id, "reason": event.reason}
     return {"event": "close"}
 
 
 def _decode(entry: dict[str, Any]) -> Event:
     if entry["event"] == "abort":
-        return Abort(entry["id"])
+        return Abort(entry["id"], FinishReason(entry["reason"]))
     if entry["event"] == "close":
         return Close()
     params = entry["params"]
@@ -74,6 +76,7 @@ def _decode(entry: dict[str, Any]) -> Event:
         params=SamplingParams.from_flat(params),
         index=entry["index"],
         priority=entry["priority"],
+        cache_salt=entry["cache_salt"],
         id=entry["id"],
         prompt_tokens=entry["tokens"],
     )

@@ -33,6 +33,8 @@ class Intake:
         self._next_id = 0
         self._events: list[Event] = []
         self._open: dict[int, InferenceRequest] = {}
+        # When requests with a deadline are late, by id: of those that were added here.
+        self._deadlines: dict[int, float] = {}
         self.closed = False
 
     @property
@@ -52,6 +54,8 @@ class Intake:
             return request.id
         request.arrival = time.perf_counter()
         try:
+            if request.deadline is not None and not request.deadline > 0:
+                raise ValueError(f"deadline: {request.deadline!r} seconds are over before it arrives")
             request.prompt_tokens = self._controller.tokenize_prompt(request.prompt, request.params)
             self._check_length(request)
             self._controller.check(request)
@@ -67,7 +71,15 @@ class Intake:
             InferenceSequence(request=request, index=index, seed=mix(seed, index) if index else seed)
             for index in range(request.params.answers)
         ]
+        if request.params.max_tokens == 0:
+            for sequence in request.sequences:
+                sequence.finish_reason = FinishReason.LENGTH
+            request.finished = request.arrival
+            self._scheduler.complete(request)
+            return request.id
         self._open[request.id] = request
+        if request.deadline is not None:
+            self._deadlines[request.id] = request.arrival + request.deadline
         self._events.append(Add(request))
         return request.id
 
@@ -85,15 +97,16 @@ class Intake:
             self.apply()
 
     def apply(self) -> None:
-        """Agree on what has come in, and do it."""
-        events, self._events = self._controller.runtime.agree(self._events), []
+        """Agree on what has come in and who is late, and do it."""
+        own, self._events = self._events + self._expiries(), []
+        events = self._controller.runtime.agree(own)
         for event in events:
             if isinstance(event, Add):
                 assert event.request.id is not None
                 self._open[event.request.id] = event.request
                 self._scheduler.add(event.request)
             elif isinstance(event, Abort):
-                self._abort(event.request_id)
+                self._end(event.request_id, event.reason)
             else:
                 self.closed = True
 
@@ -101,6 +114,7 @@ class Intake:
         """Note that all sequences of a request have ended."""
         if request.id in self._open:
             del self._open[request.id]
+            self._deadlines.pop(request.id, None)
             request.finished = request.finished or time.perf_counter()
             self._scheduler.complete(request)
 
@@ -110,13 +124,24 @@ class Intake:
             self._scheduler.drop(request)
             self.finish(request)
 
-    def _abort(self, request_id: int) -> None:
+    def _expiries(self) -> list[Event]:
+        """The ends of requests that are past their deadline, by the first rank's clock."""
+        if not self._deadlines:
+            return []
+        now = time.perf_counter()
+        late = [request_id for request_id, due in self._deadlines.items() if due <= now]
+        late = self._controller.runtime.first_says(late)
+        for request_id in late:
+            del self._deadlines[request_id]
+        return [Abort(request_id, FinishReason.DEADLINE) for request_id in late]
+
+    def _end(self, request_id: int, reason: FinishReason) -> None:
         request = self._open.get(request_id)
         if request is None:
             return  # it has ended by itself in the meantime
         self._scheduler.drop(request)
         for sequence in request.sequences:
-            sequence.finish_reason = sequence.finish_reason or FinishReason.ABORT
+            sequence.finish_reason = sequence.finish_reason or reason
         if not any(sequence.slot is not None for sequence in request.sequences):
             self.finish(request)
 

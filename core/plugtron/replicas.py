@@ -32,12 +32,16 @@ def _encode(request: InferenceRequest) -> dict[str, Any]:
     return {
         "error": request.error,
         "prompt_tokens": request.prompt_tokens,
+        "started": None if request.started is None else request.started - request.arrival,
         "first_token": None if request.first_token is None else request.first_token - request.arrival,
         "finished": None if request.finished is None else request.finished - request.arrival,
         "sequences": [
             {
                 "seed": sequence.seed,
                 "tokens": sequence.tokens,
+                "token_times": [at - request.arrival for at in sequence.token_times],
+                "cached_tokens": sequence.cached_tokens,
+                "preemptions": sequence.preemptions,
                 "text": sequence.text,
                 "finish_reason": sequence.finish_reason,
                 "stop_reason": sequence.stop_reason,
@@ -51,13 +55,17 @@ def _encode(request: InferenceRequest) -> dict[str, Any]:
 def _fill(request: InferenceRequest, data: dict[str, Any]) -> None:
     request.error = data["error"]
     request.prompt_tokens = data["prompt_tokens"]
-    request.arrival, request.first_token, request.finished = 0.0, data["first_token"], data["finished"]
+    request.arrival, request.started = 0.0, data["started"]
+    request.first_token, request.finished = data["first_token"], data["finished"]
     request.sequences = [
         InferenceSequence(
             request=request,
             index=index,
             seed=entry["seed"],
             tokens=entry["tokens"],
+            token_times=entry["token_times"],
+            cached_tokens=entry["cached_tokens"],
+            preemptions=entry["preemptions"],
             text=entry["text"],
             finish_reason=None if entry["finish_reason"] is None else FinishReason(entry["finish_reason"]),
             stop_reason=entry["stop_reason"],

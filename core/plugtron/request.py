@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
+from typing import NamedTuple
 
 from plugtron.sampling_params import SamplingParams
 
@@ -15,6 +17,7 @@ __all__ = [
     "LogProbs",
     "Message",
     "Prompt",
+    "Rank",
     "RequestOutput",
     "Timings",
 ]
@@ -22,6 +25,7 @@ __all__ = [
 #: Text, token ids, or the messages of a chat.
 Message = dict[str, str]
 Prompt = str | list[int] | list[Message]
+Rank = tuple[int, int, int]
 
 
 class FinishReason(StrEnum):
@@ -31,6 +35,7 @@ class FinishReason(StrEnum):
     LENGTH = "length"
     ERROR = "error"
     ABORT = "abort"
+    DEADLINE = "deadline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,9 @@ class InferenceSequence:
     """One answer in the making. `slot` is its place in KV memory while it is active.
 
     `tokens` are generated ids, an end-of-sequence id included; `text` has no special tokens and no stop text.
+    `token_times` says when each token came, as time.perf_counter does. `cached_tokens` of the prompt were in memory
+    already; `preemptions` is how often the sequence gave its memory away, to be computed again. The lower `rank`, the
+    earlier its turn: by priority, by arrival, by number within the request.
     """
 
     request: InferenceRequest
@@ -56,9 +64,17 @@ class InferenceSequence:
     computed: int = 0
     tokens: list[int] = field(default_factory=list)
     text: str = ""
+    token_times: list[float] = field(default_factory=list)
     log_probs: list[LogProbs] = field(default_factory=list)
     finish_reason: FinishReason | None = None
     stop_reason: int | str | None = None
+    cached_tokens: int = 0
+    preemptions: int = 0
+    rank: Rank = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Set once, because every step sorts by it.
+        self.rank = -self.request.priority, self.request.id or 0, self.index
 
     @property
     def length(self) -> int:
@@ -73,9 +89,21 @@ class InferenceSequence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """Seconds since the request was added, and the decode rate over all its sequences (None: too short to say)."""
+    """How long a request took, in seconds (None: it has not come so far).
 
+    Args:
+        queue: until it was given a place.
+        time_to_first_token: until its first token.
+        inter_token: from one token of a sequence to the next, on average.
+        longest_pause: the longest of those times.
+        total: until its end.
+        tokens_per_second: the rate after the first token, over all sequences.
+    """
+
+    queue: float | None = None
     time_to_first_token: float | None
+    inter_token: float | None = None
+    longest_pause: float | None = None
     total: float
     tokens_per_second: float | None
 
@@ -84,19 +112,26 @@ class Timings:
 class InferenceRequest:
     """A prompt, what is asked of it, and what has become of it.
 
-    `.text`, `.tokens` and the like speak of the first sequence; `.sequences` has all `n`. Requests of higher `priority`
-    go first where an engine has to choose.
+    `.text`, `.tokens` and the like speak of the first sequence; `.sequences` has all `n`.
+
+    Args:
+        priority: requests of higher priority go first where an engine has to choose.
+        deadline: seconds after its arrival at which it is ended with what it has.
+        cache_salt: only requests with the same salt share what memory has of a common prefix.
     """
 
     prompt: Prompt
     params: SamplingParams = field(default_factory=SamplingParams)
     index: int = 0
     priority: int = 0
+    deadline: float | None = None
+    cache_salt: str = ""
     id: int | None = None
     prompt_tokens: list[int] = field(default_factory=list)
     sequences: list[InferenceSequence] = field(default_factory=list)
     error: str | None = None
     arrival: float = field(default_factory=time.perf_counter)
+    started: float | None = None
     first_token: float | None = None
     finished: float | None = None
 
@@ -130,15 +165,37 @@ class InferenceRequest:
         return bool(self.sequences) and all(sequence.finish_reason for sequence in self.sequences)
 
     @property
+    def cached_tokens(self) -> int:
+        """Tokens of the prompt that memory had already, over all sequences."""
+        return sum(sequence.cached_tokens for sequence in self.sequences)
+
+    @property
+    def preemptions(self) -> int:
+        """How often its sequences had to be computed again."""
+        return sum(sequence.preemptions for sequence in self.sequences)
+
+    @property
+    def token_gaps(self) -> list[float]:
+        """Seconds between each token and the one before it, of all sequences."""
+        times = (sequence.token_times for sequence in self.sequences)
+        return [later - earlier for one in times for earlier, later in pairwise(one)]
+
+    @property
     def timings(self) -> Timings:
         """How long it took; of a running request, so far."""
         end = time.perf_counter() if self.finished is None else self.finished
-        first = None if self.first_token is None else self.first_token - self.arrival
-        decoded = sum(len(sequence.tokens) - 1 for sequence in self.sequences if sequence.tokens)
+        gaps = self.token_gaps
         rate = None
-        if self.first_token is not None and decoded > 0 and end > self.first_token:
-            rate = decoded / (end - self.first_token)
-        return Timings(time_to_first_token=first, total=end - self.arrival, tokens_per_second=rate)
+        if self.first_token is not None and gaps and end > self.first_token:
+            rate = len(gaps) / (end - self.first_token)
+        return Timings(
+            queue=None if self.started is None else self.started - self.arrival,
+            time_to_first_token=None if self.first_token is None else self.first_token - self.arrival,
+            inter_token=sum(gaps) / len(gaps) if gaps else None,
+            longest_pause=max(gaps, default=None),
+            total=end - self.arrival,
+            tokens_per_second=rate,
+        )
 
     def fail(self, reason: str) -> None:
         """End the request with an error; what it had generated stays."""
@@ -148,12 +205,20 @@ class InferenceRequest:
             sequence.finish_reason = sequence.finish_reason or FinishReason.ERROR
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestOutput:
-    """What one step added to one sequence; `request` holds all there is so far."""
+class RequestOutput(NamedTuple):
+    """What a step, or several, added to one sequence; `request` holds all there is so far."""
 
     request: InferenceRequest
     sequence: int
     text: str
     tokens: tuple[int, ...]
     finish_reason: FinishReason | None
+    log_probs: tuple[LogProbs, ...] = ()
+
+    def then(self, later: RequestOutput) -> RequestOutput:
+        """This output and the next of the same sequence as one."""
+        return later._replace(
+            text=self.text + later.text,
+            tokens=self.tokens + later.tokens,
+            log_probs=self.log_probs + later.log_probs,
+        )

@@ -44,7 +44,7 @@ class SamplingParams(BaseModel):
     stop: list[str] | None = Field(default=None, description="texts that end the request, and are cut off")
     stop_token_ids: list[int] | None = None
     ignore_eos: bool | None = None
-    max_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=0)
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     n: int | None = Field(default=None, ge=1, le=1024, description="independent answers to one prompt")
     logprobs: int | None = Field(

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
+import time
 
 from plugtron.request import InferenceRequest, InferenceSequence
+from plugtron.waiting import WaitingQueue
 
 __all__ = ["Scheduler"]
 
 
 class Scheduler:
-    """Keeps sequences in order of arrival and hands out slots. Which to admit when is the engine's policy.
+    """Keeps sequences in order of priority and arrival, and hands out slots. When to admit is the engine's policy.
 
     Args:
         slots: how many sequences may be active at once.
     """
 
     def __init__(self, slots: int) -> None:
-        self.waiting: deque[InferenceSequence] = deque()
+        self.waiting = WaitingQueue()
         self.active: dict[int, InferenceSequence] = {}
         self.completed: list[InferenceRequest] = []
-        # Lowest first, so that a fresh batch fills neighbouring slots and its memory is one view.
-        self._free = list(range(slots - 1, -1, -1))
+        # A heap, lowest first, so that a fresh batch fills neighbouring slots and its memory is one view.
+        self._free = list(range(slots))
 
     @property
     def has_unfinished(self) -> bool:
@@ -34,30 +36,28 @@ class Scheduler:
         return bool(self._free)
 
     def add(self, request: InferenceRequest) -> None:
-        """Put the sequences of a request at the end of the queue."""
-        self.waiting.extend(request.sequences)
+        """Have the sequences of a request wait."""
+        self.waiting.add(request.sequences)
 
-    def admit(self, sequence: InferenceSequence | None = None) -> InferenceSequence:
-        """Move a waiting sequence, by default the first, to a free slot."""
-        if sequence is None:
-            sequence = self.waiting.popleft()
-        else:
-            self.waiting.remove(sequence)
-        sequence.slot = self._free.pop()
+    def admit(self) -> InferenceSequence:
+        """Move the first of the waiting sequences to a free slot."""
+        sequence = self.waiting.take()
+        sequence.slot = heapq.heappop(self._free)
         self.active[sequence.slot] = sequence
+        if sequence.request.started is None:
+            sequence.request.started = time.perf_counter()
         return sequence
 
     def retire(self, sequence: InferenceSequence) -> None:
         """Free the slot of a sequence that has ended."""
         assert sequence.slot is not None
         del self.active[sequence.slot]
-        self._free.append(sequence.slot)
-        self._free.sort(reverse=True)
+        heapq.heappush(self._free, sequence.slot)
         sequence.slot = None
 
     def drop(self, request: InferenceRequest) -> None:
         """Take the waiting sequences of a request out of the queue."""
-        self.waiting = deque(sequence for sequence in self.waiting if sequence.request is not request)
+        self.waiting.drop(request.sequences)
 
     def complete(self, request: InferenceRequest) -> None:
         """Note that a request is over; the next step reports it."""

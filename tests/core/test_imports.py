@@ -11,14 +11,14 @@ CORE = ROOT / "core" / "plugtron"
 #: From the bottom up. A module may import from its own layer and from those below.
 LAYERS = [
     {"errors", "lazy", "api_version"},
-    {"component", "options", "messages", "progress", "run", "json_file"},
-    {"sampling_params", "request", "prompts"},
+    {"component", "options", "messages", "progress", "run", "json_file", "stats"},
+    {"sampling_params", "request", "prompts", "waiting", "mailbox"},
     {"hooks", "contracts", "events", "scheduler"},
     {"registry"},
     {"discovery", "host", "models", "download"},
     {"attributes"},
     {"spec"},
-    {"tokenizer", "parallel", "intake", "dtypes", "replicas"},
+    {"tokenizer", "parallel", "intake", "dtypes", "replicas", "driver", "bench"},
     {"checkpoint", "context", "builtin"},
     {"kernels", "execution"},
     {"nn"},

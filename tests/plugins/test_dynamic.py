@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from plugtron import LLM, SamplingParams
@@ -91,7 +91,8 @@ def run_workload(random, answers, **parallel):
         assert engine.context.pool.held == 0
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+# A smaller example would take long to find, and the printed random seed repeats this one.
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.reuse, Phase.generate))
 @given(random=st.randoms(use_true_random=False))
 def test_any_workload(random, answers):
     run_workload(random, answers)
@@ -110,7 +111,7 @@ def test_a_common_prefix_is_computed_once(answers):
     with dynamic(block_size=16, max_step_tokens=80) as llm:
         engine, computed = llm.assembly.engine, []
         start_step = engine.controller.start_step
-        engine.controller.start_step = lambda plan: (computed.extend(row.count for row in plan.rows), start_step(plan))[
+        engine.controller.start_step = lambda plan: (computed.extend(row.size for row in plan.rows), start_step(plan))[
             1
         ]
         assert llm.generate(prompts[0], GREEDY).tokens == answers(prompts[0], GREEDY)[0]
@@ -190,3 +191,98 @@ def test_pool():
     pool.release(two)
     with pytest.raises(AssertionError, match="released more often than held"):
         pool.release(two)
+
+
+@pytest.mark.parametrize("engine", ["static", "dynamic"])
+def test_a_request_that_is_late_ends_with_what_it_has(engine):
+    with LLM(CHECKPOINT, dtype="float32", engine=engine) as llm:
+        late = InferenceRequest(prompt=[1, 2], params=GREEDY, deadline=1e-6)
+        patient = InferenceRequest(prompt=[1, 2], params=GREEDY, deadline=600.0)
+        running = InferenceRequest(prompt=[3], params=GREEDY)
+        wrong = InferenceRequest(prompt=[3], params=GREEDY, deadline=-1.0)
+        assembly = llm.assembly
+        for request in (late, patient, running, wrong):
+            assembly.add_request(request)
+        outputs = [*assembly.step(), *assembly.step()]
+        assert (late.finish_reason, late.tokens) == ("deadline", [])
+        assert wrong.error == "deadline: -1.0 seconds are over before it arrives"
+        assert [output.finish_reason for output in outputs if output.request is late] == ["deadline"]
+        assembly.engine._intake._deadlines[running.id] = 0.0  # its time is up while it runs
+        while assembly.has_unfinished_requests:
+            assembly.step()
+        assert (running.finish_reason, len(running.tokens)) == ("deadline", 2)
+        assert (patient.finish_reason, len(patient.tokens)) == ("length", 12)
+        assert assembly.engine.stats.blocks_used == 0
+
+
+@pytest.mark.parametrize("engine", ["static", "dynamic"])
+def test_no_tokens_asked_for(engine, answers):
+    with LLM(CHECKPOINT, dtype="float32", engine=engine) as llm:
+        none, some = llm.generate([[1, 2], [5, 6]], [GREEDY.model_copy(update={"max_tokens": 0}), GREEDY])
+        assert (none.finish_reason, none.tokens, none.error) == ("length", [], None)
+        assert some.tokens == answers([5, 6], GREEDY)[0]
+        refused = llm.generate([10_000], SamplingParams(max_tokens=0))
+        assert "no token of this model" in refused.error
+
+
+def test_edges_of_blocks_and_chunks(answers):
+    """Prompts around a block's edge, and a prompt of one token; a chunk is one token or a block more or less."""
+    prompts = [list(range(1, length + 1)) for length in (1, 7, 8, 9, 15, 16, 17)]
+    for budget in (1, 7, 8, 9):
+        with dynamic(block_size=8, max_step_tokens=budget) as llm:
+            for _ in range(2):  # the second time from memory
+                assert [request.tokens for request in llm.generate(prompts, GREEDY)] == [
+                    answers(prompt, GREEDY)[0] for prompt in prompts
+                ]
+            assert llm.assembly.engine.context.pool.held == 0
+
+
+def test_salts_keep_prefixes_apart(answers):
+    prompt = [*range(40)]
+    with dynamic(block_size=8) as llm:
+
+        def cached(salt):
+            request = InferenceRequest(prompt=prompt, params=GREEDY, cache_salt=salt)
+            for _ in llm.assembly.run([request]):
+                pass
+            assert request.tokens == answers(prompt, GREEDY)[0]
+            return request.cached_tokens
+
+        assert [cached("") for _ in range(2)] == [0, 32]
+        assert [cached("tenant a") for _ in range(2)] == [0, 32]
+        assert cached("tenant b") == 0
+
+
+def test_memory_in_bytes():
+    # 3 layers, keys and values of 32 numbers, in float32.
+    token = 3 * 2 * 32 * 4
+    with dynamic(block_size=8, memory=f"{token * 8 * 5 + 100}B") as llm:
+        assert llm.assembly.engine.context.pool.total == 5
+    with pytest.raises(SpecError, match=r"engine\.options\.memory: 100 bytes hold no block, which takes 6144"):
+        dynamic(block_size=8, memory=100)
+    with pytest.raises(SpecError, match="give blocks or memory, not both"):
+        dynamic(blocks=5, memory="1GiB")
+
+
+def test_what_is_counted(answers):
+    """Two sequences in a pool that holds one and a half: the later one is computed again."""
+    with dynamic(block_size=4, blocks=8, share_prefixes=False) as llm:
+        requests = llm.generate([[1] * 8, [2] * 8], SamplingParams(temperature=0, max_tokens=16, ignore_eos=True))
+        stats = llm.assembly.engine.stats
+        assert [request.preemptions for request in requests] == [0, 1]
+        assert stats.preemptions == 1
+        assert (stats.most_running, stats.most_blocks_used, stats.blocks_used) == (2, 8, 0)
+        assert (stats.prompt_tokens, stats.cached_tokens, stats.hit_rate) == (16, 0, 0.0)
+        assert stats.tokens > 2 * (8 + 15)
+        for request in requests:
+            timings = request.timings
+            assert 0 <= timings.queue <= timings.time_to_first_token <= timings.total
+            assert 0 < timings.inter_token <= timings.longest_pause < timings.total
+            assert len(request.sequences[0].token_times) == 16
+    with dynamic(block_size=8) as llm:
+        llm.generate([[1] * 17], GREEDY)
+        llm.generate([[1] * 17], GREEDY)
+        stats = llm.assembly.engine.stats
+        assert (stats.cached_tokens, stats.hit_rate) == (16, 16 / 34)
+        assert stats.steps == 24
+        assert stats.blocks_kept == 3

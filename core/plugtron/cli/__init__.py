@@ -16,6 +16,7 @@ __all__ = ["main"]
 _VERBS = {
     "generate": ("plugtron.cli.generate:generate", "answer prompts given on the command line"),
     "run": ("plugtron.cli.run:run", "run a spec and write its results as JSON lines"),
+    "bench": ("plugtron.cli.bench:bench", "measure engines under a load"),
     "convert": ("plugtron.cli.convert:convert_checkpoint", "write a checkpoint as a Hugging Face folder"),
     "check": ("plugtron.cli.check:check", "check a spec without loading anything"),
     "show": ("plugtron.cli.show:show", "print a spec with every default written out"),

@@ -11,7 +11,17 @@ import click
 from plugtron.errors import suggestion
 from plugtron.host import Host
 
-__all__ = ["host_options", "make_host", "set_option", "spec_argument", "verbose_option"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "host_options",
+    "make_host",
+    "set_option",
+    "spec_argument",
+    "stats_option",
+    "verbose_option",
+]
+
+DEFAULT_MODEL = "smollm2-135m-instruct"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -27,6 +37,11 @@ def set_option(function: Function) -> Function:
     return click.option(
         "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Replace one value of the spec."
     )(function)
+
+
+def stats_option(function: Function) -> Function:
+    """Add --stats."""
+    return click.option("--stats", is_flag=True, help="Print how long requests waited and took.")(function)
 
 
 def verbose_option(function: Function) -> Function:

@@ -8,19 +8,17 @@ from typing import Any
 
 import click
 
-from plugtron.cli.common import host_options, set_option, verbose_option
+from plugtron.cli.common import DEFAULT_MODEL, host_options, set_option, stats_option, verbose_option
 from plugtron.cli.specs import resolve_source
 from plugtron.spec.load import Source
 from plugtron.spec.overrides import apply, split
 
 __all__ = ["generate"]
 
-_DEFAULT_MODEL = "smollm2-135m-instruct"
-
 
 @click.command()
 @click.argument("prompts", nargs=-1, required=True, metavar="PROMPT...")
-@click.option("--model", default=_DEFAULT_MODEL, show_default=True, help="Alias, path, or hub id.")
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Alias, path, or hub id.")
 @click.option("--max-tokens", type=int, default=128, show_default=True, help="Tokens per answer.")
 @click.option("--temperature", type=float, default=0.0, show_default=True, help="0 takes the most likely token.")
 @click.option("--top-k", type=int, help="Draw from the k most likely.")
@@ -28,6 +26,7 @@ _DEFAULT_MODEL = "smollm2-135m-instruct"
 @click.option("--seed", type=int, help="The same seed draws the same answer.")
 @click.option("--chat", is_flag=True, help="Prompts are what a user says; answer with the model's chat template.")
 @click.option("--json", "as_json", is_flag=True, help="Print results as JSON lines.")
+@stats_option
 @set_option
 @host_options
 @verbose_option
@@ -36,6 +35,7 @@ def generate(
     model: str,
     chat: bool,
     as_json: bool,
+    stats: bool,
     overrides: tuple[str, ...],
     no_plugins: bool,
     no_plugin: tuple[str, ...],
@@ -49,4 +49,5 @@ def generate(
     output = None if resolved.spec.output is None else Path(resolved.spec.output.file)
     from plugtron.cli.running import run_spec, to_json, to_text
 
-    sys.exit(run_spec(resolved, host, write=to_json if as_json else to_text, output=output, stream=not as_json))
+    write = to_json if as_json else to_text
+    sys.exit(run_spec(resolved, host, write=write, output=output, stream=not as_json, stats=stats))

@@ -32,7 +32,14 @@ def read_prompts(spec: Spec) -> list[InferenceRequest]:
 
 def _request(index: int, prompt: PromptSpec, defaults: SamplingParams) -> InferenceRequest:
     content = prompt.prompt if prompt.prompt is not None else prompt.messages or prompt.tokens or []
-    request = InferenceRequest(prompt=content, params=defaults, index=index)
+    request = InferenceRequest(
+        prompt=content,
+        params=defaults,
+        index=index,
+        priority=prompt.priority,
+        deadline=prompt.deadline,
+        cache_salt=prompt.cache_salt,
+    )
     try:
         request.params = SamplingParams.from_flat(prompt.sampling).over(defaults)
     except RequestError as error:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from plugtron.cli.common import host_options, set_option, spec_argument, verbose_option
+from plugtron.cli.common import host_options, set_option, spec_argument, stats_option, verbose_option
 from plugtron.cli.specs import resolve_file
 from plugtron.parallel.environment import is_launched
 
 if TYPE_CHECKING:
     from plugtron.host import Host
+    from plugtron.parallel.world import World
     from plugtron.spec.resolve import ResolvedSpec
 
 __all__ = ["run"]
@@ -24,6 +25,7 @@ __all__ = ["run"]
 @spec_argument
 @set_option
 @click.option("--output", type=click.Path(path_type=Path), help="Write results here, not to standard output.")
+@stats_option
 @click.option("--text", is_flag=True, help="Print the answers alone, for reading.")
 @host_options
 @verbose_option
@@ -32,6 +34,7 @@ def run(
     overrides: tuple[str, ...],
     output: Path | None,
     text: bool,
+    stats: bool,
     no_plugins: bool,
     no_plugin: tuple[str, ...],
 ) -> None:
@@ -40,8 +43,9 @@ def run(
     def resolved() -> tuple[ResolvedSpec, Host]:
         return resolve_file(spec, overrides, no_plugins, no_plugin)
 
+    write_to: dict[str, Any] = {"output": output, "text": text, "stats": stats}
     if is_launched():
-        sys.exit(_run_as_rank(resolved, output, text=text))
+        sys.exit(_run_as_rank(resolved, **write_to))
     checked, host = resolved()
     ranks = checked.spec.parallel.ranks
     if ranks > 1:
@@ -50,25 +54,27 @@ def run(
 
         fetch(checked.spec.model.checkpoint)  # once, before the ranks would all want to
         sys.exit(torchrun(ranks, sys.argv[1:]))
-    from plugtron.cli.running import run_spec, to_json, to_text
-
-    sys.exit(run_spec(checked, host, write=to_text if text else to_json, output=output or _output(checked)))
+    sys.exit(_run(checked, host, **write_to))
 
 
-def _run_as_rank(resolved: Callable[[], tuple[ResolvedSpec, Host]], output: Path | None, *, text: bool) -> int:
+def _run_as_rank(resolved: Callable[[], tuple[ResolvedSpec, Host]], **write_to: Any) -> int:
     """Run as one of torchrun's processes. They meet first, so that whatever fails on one is said once, by rank 0."""
-    from plugtron.cli.running import run_spec, to_json, to_text
     from plugtron.parallel.world import launched
 
     world = launched()
     assert world is not None
-    write = to_text if text else to_json
     try:
         checked, host = world.group().together(resolved)
-        return run_spec(checked, host, write=write, output=output or _output(checked), world=world)
+        return _run(checked, host, world=world, **write_to)
     finally:
         world.close()  # a rank that exits inside its job is aborted, and its exit code is lost
 
 
-def _output(resolved: ResolvedSpec) -> Path | None:
-    return None if resolved.spec.output is None else Path(resolved.spec.output.file)
+def _run(
+    resolved: ResolvedSpec, host: Host, *, output: Path | None, text: bool, stats: bool, world: World | None = None
+) -> int:
+    from plugtron.cli.running import run_spec, to_json, to_text
+
+    if output is None and resolved.spec.output is not None:
+        output = Path(resolved.spec.output.file)
+    return run_spec(resolved, host, write=to_text if text else to_json, output=output, stats=stats, world=world)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
 from plugtron.assembly import Assembly, assemble
+from plugtron.bench.summary import Summary, engine_line
 from plugtron.cli.prompts import read_prompts
 from plugtron.errors import SpecError
 from plugtron.host import Host
@@ -33,11 +36,13 @@ def run_spec(
     write: Callable[[Record], str],
     output: Path | None = None,
     stream: bool = False,
+    stats: bool = False,
     world: World | None = None,
 ) -> int:
     """Run a spec and return the exit code: 0, 1 when every request failed, 130 when interrupted.
 
-    `write` makes a line of a result. With `stream`, text goes to a terminal as it comes.
+    `write` makes a line of a result. With `stream`, text goes to a terminal as it comes; with `stats`, a table of times
+    to standard error at the end.
     """
     world = world or launched()
     leads = world is None or world.rank == 0
@@ -51,12 +56,21 @@ def run_spec(
             return 0
         if handle is not None:
             handle.truncate(0)  # not before: a model that cannot be loaded must not cost the last run's results
+        begin = time.perf_counter()
         one = len(requests) == 1 and requests[0].params.answers == 1
         if stream and one and handle is None and sys.stdout.isatty():
             interrupted = _stream(assembly, requests)
         else:
             interrupted = _batch(assembly, requests, _sink(handle), write)
+        if stats:
+            _print_stats(assembly, requests, time.perf_counter() - begin)
     return 130 if interrupted else _exit_code(requests)
+
+
+def _print_stats(assembly: Assembly, requests: Sequence[InferenceRequest], seconds: float) -> None:
+    click.echo(Summary.of(requests, seconds).table(), err=True)
+    if assembly.engine.stats is not None:
+        click.echo(engine_line(assembly.engine.stats), err=True)
 
 
 def to_json(record: Record) -> str:
@@ -129,7 +143,6 @@ def _stream(assembly: Assembly, requests: Sequence[InferenceRequest]) -> bool:
 
 
 def _record(request: InferenceRequest, sequence: InferenceSequence | None) -> Record:
-    timings = request.timings
     record: Record = {
         "index": request.index,
         "prompt": request.prompt,
@@ -138,11 +151,9 @@ def _record(request: InferenceRequest, sequence: InferenceSequence | None) -> Re
         "tokens": sequence.tokens if sequence else [],
         "finish_reason": request.finish_reason if request.error or not sequence else sequence.finish_reason,
         "error": request.error,
-        "timings": {
-            "time_to_first_token": timings.time_to_first_token,
-            "total": timings.total,
-            "tokens_per_second": timings.tokens_per_second,
-        },
+        "timings": asdict(request.timings),
+        "cached_tokens": sequence.cached_tokens if sequence else 0,
+        "preemptions": sequence.preemptions if sequence else 0,
     }
     if sequence and sequence.stop_reason is not None:
         record["stop_reason"] = sequence.stop_reason

@@ -27,9 +27,19 @@ class BlockPool:
         return len(self._free) + len(self._evictable)
 
     @property
+    def total(self) -> int:
+        """How many blocks there are."""
+        return len(self._holders) - 1
+
+    @property
+    def kept(self) -> int:
+        """How many blocks nobody holds that are kept for their content."""
+        return len(self._evictable)
+
+    @property
     def held(self) -> int:
         """How many blocks some sequence holds, shared ones counted once."""
-        return len(self._holders) - 1 - self.available
+        return self.total - self.available
 
     def take(self) -> int:
         """Take a block, for writing; there must be one available."""

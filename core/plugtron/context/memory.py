@@ -1,18 +1,19 @@
 """What attention is told of a step: where keys and values lie, for whom, and how far.
 
 Memory has one layout everywhere: per layer [blocks, kv_heads, block, head_dim] for keys and for values, and a table
-of block numbers per row. R rows, T tokens.
+of block numbers per row. R rows, T tokens; D rows that compute one token, the decodes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from plugtron.context.transfer import transfer
 from plugtron.contracts.step import StepPlan
 
 __all__ = ["LayerState", "MemoryView", "Span"]
@@ -29,12 +30,12 @@ class LayerState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """One row as the host knows it: its tokens are [first, first + count) of the step, from position `start` on."""
+    """A chunk as the host knows it: tokens [first, first + count) of the step are row `row`'s, from `start` on."""
 
+    row: int
     first: int
     start: int
     count: int
-    blocks: tuple[int, ...]
 
     @property
     def end(self) -> int:
@@ -46,17 +47,24 @@ class Span:
 class MemoryView:
     """The memory of one step.
 
-    Shapes: tables [R, max_blocks] int64, lengths [R] int64 (after the step), write_blocks and write_offsets [T]
-    int64: where each token's key and value go. `spans` is the same for the host, so that no kernel has to ask the
-    device for it.
+    Shapes, int64 on the device: slots and lengths (after the step) [R], row_starts [R + 1], tables [R, max_blocks],
+    positions, write_blocks and write_offsets [T]: where each token stands, and where its key and value go. `starts`
+    and `counts` [R] are the host's, so that no kernel has to ask the device.
     """
 
     layers: tuple[LayerState, ...]
-    tables: Tensor
+    block_size: int
+    starts: np.ndarray
+    counts: np.ndarray
+    slots: Tensor
     lengths: Tensor
+    row_starts: Tensor
+    tables: Tensor
+    positions: Tensor
     write_blocks: Tensor
     write_offsets: Tensor
-    spans: tuple[Span, ...]
+    # The first block of each row, [R], where all the decodes have but one.
+    _only_blocks: np.ndarray
     _masks: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -65,74 +73,100 @@ class MemoryView:
         plan: StepPlan,
         *,
         layers: tuple[LayerState, ...],
-        blocks: Sequence[tuple[int, ...]],
+        tables: np.ndarray,
         block_size: int,
         device: torch.device,
     ) -> MemoryView:
-        """Lay out a plan whose rows hold these blocks."""
-        spans, first = [], 0
-        for row, held in zip(plan.rows, blocks, strict=True):
-            spans.append(Span(first=first, start=row.start, count=row.count, blocks=held))
-            first += row.count
-        places = [(span, position) for span in spans for position in range(span.start, span.end)]
-        widest = max(len(span.blocks) for span in spans)
+        """Lay out a plan over the block tables [slots, blocks] int64 of its context."""
+        slots = np.array(plan.columns.slots)
+        starts = np.array(plan.columns.starts)
+        counts = np.array(plan.columns.sizes)
+        ends = starts + counts
+        row_starts = np.concatenate(([0], counts.cumsum()))
+        if len(plan.rows) == row_starts[-1]:
+            positions, owners = starts, slots
+        else:
+            positions = np.arange(row_starts[-1]) + np.repeat(starts - row_starts[:-1], counts)
+            owners = np.repeat(slots, counts)
+        held = tables[slots, : -(-int(ends.max()) // block_size)]
         # One transfer for all that the device has to know.
-        writes = torch.tensor(
-            [[span.blocks[at // block_size] for span, at in places], [at % block_size for _, at in places]]
-        ).to(device, non_blocking=True)
-        rows = torch.tensor([[span.end, *span.blocks, *([0] * (widest - len(span.blocks)))] for span in spans])
-        rows = rows.to(device, non_blocking=True)
+        sent = transfer(
+            device,
+            slots,
+            ends,
+            row_starts,
+            held,
+            positions,
+            tables[owners, positions // block_size],
+            positions % block_size,
+        )
         return cls(
             layers=layers,
-            tables=rows[:, 1:],
-            lengths=rows[:, 0],
-            write_blocks=writes[0],
-            write_offsets=writes[1],
-            spans=tuple(spans),
+            block_size=block_size,
+            starts=starts,
+            counts=counts,
+            slots=sent[0],
+            lengths=sent[1],
+            row_starts=sent[2],
+            tables=sent[3],
+            positions=sent[4],
+            write_blocks=sent[5],
+            write_offsets=sent[6],
+            _only_blocks=held[:, 0],
         )
-
-    @cached_property
-    def decodes(self) -> tuple[Span, ...]:
-        """The rows that compute one token; they go through attention together."""
-        return tuple(span for span in self.spans if span.count == 1)
 
     @cached_property
     def chunks(self) -> tuple[Span, ...]:
         """The rows that compute several tokens; they go through attention one by one."""
-        return tuple(span for span in self.spans if span.count > 1)
+        firsts = self.counts.cumsum() - self.counts
+        return tuple(
+            Span(row=int(row), first=int(firsts[row]), start=int(self.starts[row]), count=int(self.counts[row]))
+            for row in (self.counts > 1).nonzero()[0]
+        )
+
+    @cached_property
+    def decodes(self) -> np.ndarray:
+        """The rows [D] that compute one token; they go through attention together."""
+        return (self.counts == 1).nonzero()[0]
 
     @cached_property
     def decode_tokens(self) -> Tensor | None:
         """Which tokens of the step belong to `decodes` [D]; None when all do."""
-        if not self.chunks:
-            return None
-        return torch.tensor([span.first for span in self.decodes], device=self.tables.device)
+        return None if len(self.decodes) == len(self.counts) else self.row_starts[self._decode_rows]
 
     @cached_property
     def decode_length(self) -> int:
         """The longest history among `decodes`."""
-        return max(span.end for span in self.decodes)
+        return int(self.starts[self.decodes].max()) + 1
 
     @cached_property
     def decode_blocks(self) -> Tensor | slice:
         """The blocks of `decodes`: a slice where they are neighbours, as in a full static batch, else [D, blocks]."""
-        held = [span.blocks for span in self.decodes]
-        first = held[0][0]
-        if all(len(blocks) == 1 and blocks[0] == first + row for row, blocks in enumerate(held)):
-            return slice(first, first + len(held))
-        widest = max(map(len, held))
-        return torch.tensor([[*row, *([0] * (widest - len(row)))] for row in held], device=self.tables.device)
+        if self.decode_length <= self.block_size:
+            held = self._only_blocks[self.decodes]
+            first = int(held[0])
+            if (held == np.arange(first, first + len(held))).all():
+                return slice(first, first + len(held))
+        blocks = -(-self.decode_length // self.block_size)
+        return self.tables[self._decode_rows, :blocks]
+
+    def chunk_blocks(self, span: Span) -> Tensor | slice:
+        """The blocks of a chunk: a slice where it is but one, else [1, blocks]."""
+        blocks = -(-span.end // self.block_size)
+        if blocks == 1:
+            only = int(self._only_blocks[span.row])
+            return slice(only, only + 1)
+        return self.tables[span.row : span.row + 1, :blocks]
 
     def decode_mask(self, window: int | None, dtype: torch.dtype) -> Tensor | None:
         """What is added to the scores of `decodes`, [D, 1, 1, length]; None when every row sees all there is."""
-        lengths = [span.end for span in self.decodes]
         longest = self.decode_length
         window = window if window is not None and longest > window else None
-        if min(lengths) == longest and window is None:
+        if window is None and int(self.starts[self.decodes].min()) + 1 == longest:
             return None
         key = ("decode", window, dtype)
         if key not in self._masks:
-            ends = torch.tensor(lengths, device=self.tables.device).view(-1, 1, 1, 1)
+            ends = self.lengths[self._decode_rows].view(-1, 1, 1, 1)
             at = torch.arange(longest, device=self.tables.device)
             seen = at < ends
             if window is not None:
@@ -155,3 +189,10 @@ class MemoryView:
                 seen &= at > query - window
             self._masks[key] = seen
         return self._masks[key]
+
+    @cached_property
+    def _decode_rows(self) -> Tensor | slice:
+        """`decodes` for the device."""
+        if len(self.decodes) == len(self.counts):
+            return slice(0, len(self.counts))
+        return torch.from_numpy(self.decodes).to(self.tables.device, non_blocking=True)

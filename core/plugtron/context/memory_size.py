@@ -12,7 +12,7 @@ from torch import Tensor
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.errors import SpecError
 
-__all__ = ["available_tokens", "check_memory", "zeros"]
+__all__ = ["available_tokens", "bytes_per_token", "check_memory", "zeros"]
 
 
 def check_memory(info: ModelInfo, *, tokens: int, dtype: torch.dtype, device: torch.device, remedy: str) -> None:
@@ -21,7 +21,7 @@ def check_memory(info: ModelInfo, *, tokens: int, dtype: torch.dtype, device: to
     Raises:
         SpecError: with the numbers and the `remedy`.
     """
-    wanted, there = _bytes_per_token(info, dtype) * tokens, _memory(device)
+    wanted, there = bytes_per_token(info, dtype) * tokens, _memory(device)
     if wanted > there:
         raise SpecError(
             f"keys and values of {tokens} tokens take {wanted / 2**30:.1f} GiB, and {device.type} memory is "
@@ -31,7 +31,7 @@ def check_memory(info: ModelInfo, *, tokens: int, dtype: torch.dtype, device: to
 
 def available_tokens(info: ModelInfo, *, dtype: torch.dtype, device: torch.device) -> int:
     """How many tokens' keys and values the memory that is free now could hold."""
-    return _free_memory(device) // _bytes_per_token(info, dtype)
+    return _free_memory(device) // bytes_per_token(info, dtype)
 
 
 def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -46,7 +46,8 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
     return torch.from_numpy(data).view(dtype).view(shape)
 
 
-def _bytes_per_token(info: ModelInfo, dtype: torch.dtype) -> int:
+def bytes_per_token(info: ModelInfo, dtype: torch.dtype) -> int:
+    """What a token's keys and values take in this rank's layers."""
     return sum(2 * state.kv_heads * state.head_dim for state in info.states) * dtype.itemsize
 
 

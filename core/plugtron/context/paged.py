@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from plugtron.context.base import InferenceContext
@@ -62,6 +63,8 @@ class PagedInferenceContext(InferenceContext):
         self._share_prefixes = share_prefixes
         self._device = runtime.device
         self._held: dict[int, _Holding] = {}
+        # What `_held` says of blocks, for the device; what lies beyond a slot's last block is left over.
+        self._tables = np.zeros((slots, -(-max_length // block_size)), dtype=np.int64)
         self._layers = layer_states(
             info, runtime, blocks=blocks + 1, block_size=block_size, remedy="lower engine.options.blocks"
         )
@@ -69,7 +72,8 @@ class PagedInferenceContext(InferenceContext):
     def attach(self, slot: int, tokens: Sequence[int], salt: bytes = b"") -> int:
         """Give a fresh slot the blocks that hold a beginning of its tokens already; return how many tokens that is.
 
-        The last token is never served: its logits are what a step is for.
+        The last token is never served: its logits are what a step is for. Prefixes of different salts are never shared;
+        those of different models cannot be, because a context is one model's.
         """
         assert slot not in self._held, "a slot is attached once, before anything is allocated"
         holding = self._held[slot] = _Holding([], [first_key(salt)])
@@ -79,7 +83,7 @@ class PagedInferenceContext(InferenceContext):
             if block is None:
                 break
             self.pool.share(block)
-            holding.blocks.append(block)
+            self._append(slot, block)
             holding.keys.append(key)
         return holding.known * self.block_size
 
@@ -87,16 +91,15 @@ class PagedInferenceContext(InferenceContext):
         """How many blocks of a slot have been published."""
         return self._held[slot].known
 
-    def needed(self, slot: int, length: int) -> int:
-        """How many more blocks a slot needs to hold `length` tokens."""
-        return max(-(-length // self.block_size) - len(self._held[slot].blocks), 0)
-
     def allocate(self, slot: int, length: int) -> bool:
         """Reserve memory for the first `length` tokens of a slot: all of it, or none and False."""
-        missing = self.needed(slot, length)
+        missing = -(-length // self.block_size) - len(self._held[slot].blocks)
+        if missing <= 0:
+            return True
         if length > self.max_length or missing > self.pool.available:
             return False
-        self._held[slot].blocks += [self.pool.take() for _ in range(missing)]
+        for _ in range(missing):
+            self._append(slot, self.pool.take())
         return True
 
     def fork(self, source: int, target: int, length: int) -> bool:
@@ -110,16 +113,16 @@ class PagedInferenceContext(InferenceContext):
         if rest and not self.pool.available:
             return False
         theirs = self._held[source]
-        blocks = theirs.blocks[:full]
-        for block in blocks:
+        self._held[target] = _Holding([], theirs.keys[: full + 1])
+        for block in theirs.blocks[:full]:
             self.pool.share(block)
+            self._append(target, block)
         if rest:
             copy = self.pool.take()
             for state in self._layers:
                 state.keys[copy] = state.keys[theirs.blocks[full]]
                 state.values[copy] = state.values[theirs.blocks[full]]
-            blocks.append(copy)
-        self._held[target] = _Holding(blocks, theirs.keys[: full + 1])
+            self._append(target, copy)
         return True
 
     def publish(self, slot: int, tokens: Sequence[int]) -> None:
@@ -137,8 +140,14 @@ class PagedInferenceContext(InferenceContext):
 
     def view(self, plan: StepPlan) -> MemoryView:
         """Describe a step to attention."""
-        blocks = [tuple(self._held[row.slot].blocks[: -(-row.end // self.block_size)]) for row in plan.rows]
-        return MemoryView.of(plan, layers=self._layers, blocks=blocks, block_size=self.block_size, device=self._device)
+        return MemoryView.of(
+            plan, layers=self._layers, tables=self._tables, block_size=self.block_size, device=self._device
+        )
+
+    def _append(self, slot: int, block: int) -> None:
+        blocks = self._held[slot].blocks
+        self._tables[slot, len(blocks)] = block
+        blocks.append(block)
 
     def _next_key(self, holding: _Holding, tokens: Sequence[int]) -> bytes:
         """The key of the first block that has none yet."""

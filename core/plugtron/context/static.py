@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from plugtron.context.base import InferenceContext
@@ -28,6 +29,7 @@ class StaticInferenceContext(InferenceContext):
         self.max_length = max_length
         self.last_tokens = torch.zeros(slots, dtype=torch.int64, device=runtime.device)
         self._device = runtime.device
+        self._tables = np.arange(1, slots + 1).reshape(slots, 1)
         self._layers = layer_states(
             info,
             runtime,
@@ -45,5 +47,6 @@ class StaticInferenceContext(InferenceContext):
 
     def view(self, plan: StepPlan) -> MemoryView:
         """Describe a step to attention."""
-        blocks = [(row.slot + 1,) for row in plan.rows]
-        return MemoryView.of(plan, layers=self._layers, blocks=blocks, block_size=self.max_length, device=self._device)
+        return MemoryView.of(
+            plan, layers=self._layers, tables=self._tables, block_size=self.max_length, device=self._device
+        )

@@ -4,13 +4,36 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from plugtron.contracts.parts import Parts
 from plugtron.options import Options
 from plugtron.request import InferenceRequest, Prompt, RequestOutput
 from plugtron.sampling_params import SamplingParams
+from plugtron.stats import EngineStats
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Steps"]
+
+
+class Steps(Protocol):
+    """Whatever requests can be added to and stepped: an engine, or an assembly with an engine in it."""
+
+    @property
+    def has_unfinished_requests(self) -> bool:
+        """Whether `step` has anything to do."""
+        ...
+
+    def add_request(self, request: InferenceRequest) -> int:
+        """Take a request up and return its id."""
+        ...
+
+    def abort_request(self, request_id: int) -> bool:
+        """End a request before the next step; False when no such request is waiting or running."""
+        ...
+
+    def step(self) -> Sequence[RequestOutput]:
+        """Do one step of work and return what it added to which requests."""
+        ...
 
 
 class Engine(ABC):
@@ -46,6 +69,11 @@ class Engine(ABC):
     def closed(self) -> bool:
         """Whether the engine, here or at the leader of its ranks, has been closed."""
         return False
+
+    @property
+    def stats(self) -> EngineStats | None:
+        """What the engine counts of its work; None: it keeps no account."""
+        return None
 
     @abstractmethod
     def close(self) -> None:

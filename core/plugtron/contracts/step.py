@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 from plugtron.request import LogProbs
 
@@ -12,44 +13,56 @@ if TYPE_CHECKING:
 
     from plugtron.context.memory import MemoryView
 
-__all__ = ["Row", "RowResult", "StepBatch", "StepPlan", "StepResult"]
+__all__ = ["Columns", "Row", "RowResult", "StepBatch", "StepPlan", "StepResult"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What one sequence does in one step.
+class Row(NamedTuple):
+    """What one sequence does in one step. A tuple, because hundreds are made in every step.
 
     Args:
         slot: its place in KV memory, stable while it is active.
         start: how many of its tokens are in memory already.
-        tokens: the ids to compute; empty for one token, the last drawn, which the device has.
+        size: how many tokens this row computes.
         room: how many tokens memory is reserved for.
+        tokens: the ids to compute; empty for one token, the last drawn, which the device has.
         wants_logits: of how many of the last positions; 0 for an unfinished chunk of a prompt.
     """
 
     slot: int
     start: int
-    tokens: tuple[int, ...] = ()
+    size: int
     room: int
+    tokens: tuple[int, ...] = ()
     wants_logits: int = 1
-
-    @property
-    def count(self) -> int:
-        """How many tokens this row computes."""
-        return len(self.tokens) or 1
 
     @property
     def end(self) -> int:
         """How many tokens are in memory after the step."""
-        return self.start + self.count
+        return self.start + self.size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns(NamedTuple):
+    """The rows of a plan, turned by 90 degrees: [R] each."""
+
+    slots: tuple[int, ...]
+    starts: tuple[int, ...]
+    sizes: tuple[int, ...]
+    rooms: tuple[int, ...]
+    tokens: tuple[tuple[int, ...], ...]
+    wants_logits: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepPlan:
-    """The rows of one step, in the order in which their tokens are laid out."""
+    """The rows of one step, in the order in which their tokens are laid out; there is at least one."""
 
     step: int
     rows: tuple[Row, ...]
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The rows by field, for who works on all of them at once."""
+        return Columns(*zip(*self.rows, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +81,7 @@ class StepBatch:
     memory: MemoryView
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowResult:
+class RowResult(NamedTuple):
     """What a step gave one slot: no token, one, or several; or the reason why its request fails."""
 
     slot: int

@@ -28,7 +28,7 @@ def attend(query: Tensor, state: LayerState, memory: MemoryView, scale: float) -
     if tokens is None:
         return _decode(query, state, memory, scale)
     output = torch.empty_like(query)
-    if memory.decodes:
+    if len(memory.decodes):
         output[tokens] = _decode(query[tokens], state, memory, scale)
     for span in memory.chunks:
         inside = slice(span.first, span.first + span.count)
@@ -50,8 +50,7 @@ def _decode(query: Tensor, state: LayerState, memory: MemoryView, scale: float) 
 
 def _chunk(query: Tensor, span: Span, state: LayerState, memory: MemoryView, scale: float) -> Tensor:
     """One row with several tokens. [count, H, D]."""
-    first, *more = span.blocks
-    blocks = torch.tensor([span.blocks], device=query.device) if more else slice(first, first + 1)
+    blocks = memory.chunk_blocks(span)
     keys = _histories(state.keys, blocks, span.end)
     values = _histories(state.values, blocks, span.end)
     mask = memory.chunk_mask(span, state.window)
@@ -69,5 +68,8 @@ def _histories(cache: Tensor, blocks: Tensor | slice, length: int) -> Tensor:
         return cache[blocks, :, :length]
     if blocks.shape[1] == 1:
         return cache[:, :, :length].index_select(0, blocks[:, 0])
-    gathered = cache[blocks].transpose(1, 2)  # [R, K, blocks, block, D]
-    return gathered.flatten(2, 3)[:, :, :length]
+    # Head by head, so that one copy brings each head's blocks into line.
+    kv_heads, head_dim = cache.shape[1], cache.shape[3]
+    places = blocks.unsqueeze(1) * kv_heads + torch.arange(kv_heads, device=blocks.device).unsqueeze(1)
+    gathered = cache.flatten(0, 1).index_select(0, places.flatten())  # [R * K * blocks, block, D]
+    return gathered.view(len(blocks), kv_heads, -1, head_dim)[:, :, :length]

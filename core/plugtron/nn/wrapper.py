@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import numpy as np
 import torch
 from torch import Tensor
 
 from plugtron.checkpoint.loader import load_weights
 from plugtron.context.base import InferenceContext
+from plugtron.context.transfer import transfer
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
-from plugtron.contracts.step import Row, StepBatch, StepPlan
+from plugtron.contracts.step import StepBatch, StepPlan
 from plugtron.contracts.wrapper import AttentionState, Decoder, ModelInfo, ModelWrapper
 from plugtron.errors import ParallelError
 from plugtron.execution.eager import EagerExecution
@@ -68,24 +68,23 @@ class DecoderWrapper(ModelWrapper):
 
     def prep_inference_input(self, plan: StepPlan, context: InferenceContext) -> StepBatch:
         """Lay a plan out on the device: one transfer for what the host knows, the rest is on the device already."""
-        device = self.runtime.device
-        known = torch.tensor([list(_tokens(plan.rows)), list(_positions(plan.rows))]).to(device, non_blocking=True)
-        tokens, positions = known
-        slots = torch.tensor([row.slot for row in plan.rows], device=device)
-        ends = torch.tensor([0, *(row.count for row in plan.rows)], device=device).cumsum(0)
-        continuing = [not row.tokens for row in plan.rows]
-        if all(continuing):
-            tokens = context.last_tokens[slots]
-        elif any(continuing):
-            chosen = torch.tensor(continuing, device=device)
-            tokens[ends[:-1][chosen]] = context.last_tokens[slots[chosen]]
+        memory = context.view(plan)
+        named = plan.columns.tokens
+        if not any(named):
+            tokens = context.last_tokens[memory.slots]
+        else:
+            (tokens,) = transfer(self.runtime.device, np.array([token for row in named for token in (row or (0,))]))
+            continuing = [not row for row in named]
+            if any(continuing):
+                (chosen,) = transfer(self.runtime.device, np.array(continuing).nonzero()[0])
+                tokens[memory.row_starts[chosen]] = context.last_tokens[memory.slots[chosen]]
         return StepBatch(
             tokens=tokens,
-            positions=positions,
-            row_starts=ends,
-            slots=slots,
-            logit_index=_logit_index(plan.rows, device),
-            memory=context.view(plan),
+            positions=memory.positions,
+            row_starts=memory.row_starts,
+            slots=memory.slots,
+            logit_index=_logit_index(plan, self.runtime.device),
+            memory=memory,
         )
 
     def run_one_forward_step(self, batch: StepBatch) -> Tensor | None:
@@ -115,18 +114,13 @@ def stage_layers(num_layers: int, runtime: Runtime) -> range:
     return range(num_layers * stage // stages, num_layers * (stage + 1) // stages)
 
 
-def _tokens(rows: Sequence[Row]) -> list[int]:
-    return [token for row in rows for token in (row.tokens or (0,))]
-
-
-def _positions(rows: Sequence[Row]) -> list[int]:
-    return [position for row in rows for position in range(row.start, row.end)]
-
-
-def _logit_index(rows: Sequence[Row], device: torch.device) -> Tensor | None:
+def _logit_index(plan: StepPlan, device: torch.device) -> Tensor | None:
     """Which tokens want logits: the last few of each row. None when all do, which spares a copy."""
+    columns = plan.columns
+    if columns.wants_logits == columns.sizes:
+        return None
     wanted, end = [], 0
-    for row in rows:
-        end += row.count
-        wanted += range(end - row.wants_logits, end)
-    return None if len(wanted) == end else torch.tensor(wanted, dtype=torch.int64, device=device)
+    for size, wants_logits in zip(columns.sizes, columns.wants_logits, strict=True):
+        end += size
+        wanted += range(end - wants_logits, end)
+    return transfer(device, np.array(wanted, dtype=np.int64))[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -85,6 +86,15 @@ class Runtime:
             return events
         agreed = self.model.broadcast_json(encode(events))
         return events if self.rank == 0 else decode(agreed)
+
+    def first_says(self, value: Any) -> Any:
+        """Return what the first rank says, where every rank of the model asks: of clocks, and other things of a host.
+
+        In an interactive job the leader alone asks; its events are the others'. JSON-ready data.
+        """
+        if self.world.interactive or self.model.size == 1:
+            return value
+        return self.model.broadcast_json(value)
 
     def close(self) -> None:
         """Leave the job."""

@@ -72,12 +72,15 @@ class ParallelSpec(_Section):
 
 
 class PromptSpec(_Section):
-    """One prompt: exactly one of text, token ids and chat messages, and parameters of its own."""
+    """One prompt: exactly one of text, token ids and chat messages, and what is asked for it alone."""
 
     prompt: str | None = None
     tokens: list[int] | None = None
     messages: list[dict[str, str]] | None = None
     sampling: dict[str, Any] = Field(default_factory=dict)
+    priority: int = Field(default=0, description="higher goes first")
+    deadline: float | None = Field(default=None, gt=0, description="seconds until it ends with what it has")
+    cache_salt: str = Field(default="", description="only equal ones share what memory has of a common prefix")
 
     @model_validator(mode="before")
     @classmethod

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from plugtron.contracts.sampler import Candidates, Sampler
+from plugtron.request import InferenceSequence
 from plugtron.sampling_params import SamplingParams
-from plugtron_controllers.live import LiveSequence
 
 __all__ = ["Chain"]
 
 Draw = Callable[[Candidates], Tensor]
+Seen = Callable[[int], tuple[Candidates, int] | None]
 
 
 class Chain:
-    """The stages in order. A stage that no row of a step uses is not run."""
+    """The stages in order, and which slots use each. A stage that no row of a step uses is not run."""
 
     def __init__(self, samplers: Sequence[Sampler]) -> None:
         self.samplers = tuple(samplers)
+        self._users: dict[Sampler, set[int]] = {sampler: set() for sampler in self.samplers}
+        # Why slots cannot be drawn for: what a stage raised when it was told of their sequence.
+        self._failures: dict[int, str] = {}
 
     def stages_of(self, params: SamplingParams) -> frozenset[Sampler]:
         """The stages that a request needs; a greedy one does without those that keep its most likely token."""
@@ -30,69 +35,78 @@ class Chain:
             if sampler.uses(params) and not (params.greedy and sampler.keeps_argmax)
         )
 
-    def run(
-        self, candidates: Candidates, live: Mapping[int, LiveSequence], draw: Draw
-    ) -> tuple[Tensor, dict[int, tuple[Candidates, int]], dict[int, str]]:
+    def add(self, slot: int, sequence: InferenceSequence) -> None:
+        """Tell the stages of a sequence. A stage is a plugin's code: what it raises fails this sequence alone."""
+        try:
+            for sampler in self.stages_of(sequence.request.params):
+                sampler.add(slot, sequence)
+                self._users[sampler].add(slot)
+        except Exception as error:
+            self._failures[slot] = f"a sampler failed: {type(error).__name__}: {error}"
+
+    def remove(self, slot: int) -> None:
+        """Have the stages forget a sequence; whatever they raise, its slot is given back."""
+        self._failures.pop(slot, None)
+        for sampler, users in self._users.items():
+            if slot in users:
+                users.discard(slot)
+                try:
+                    sampler.remove(slot)
+                except Exception as error:
+                    warnings.warn(f"{type(sampler).__name__}.remove: {type(error).__name__}: {error}", stacklevel=2)
+
+    def run(self, candidates: Candidates, draw: Draw) -> tuple[Tensor, Seen, dict[int, str]]:
         """Apply the stages and draw.
 
         Returns:
-            tokens [N], -1 for a row that failed or has no candidate left; per slot the candidates that the draw saw,
-            and its row in them; and why rows failed, by slot.
+            tokens [N], -1 for a row that failed or has no candidate left; a function from a slot to the candidates that
+            its draw saw, and its row in them, or None; and why rows failed, by slot.
         """
-        if any(live[slot].failure for slot in candidates.rows):
-            return self._row_by_row(candidates, live, draw)
+        if not self._failures.keys().isdisjoint(candidates.rows):
+            return self._row_by_row(candidates, draw)
         try:
-            tokens, left = self._attempt(candidates, live, draw)
-            seen = {slot: (left, row) for row, slot in enumerate(candidates.rows)}
-            return tokens, seen, self._accept(candidates.rows, tokens, live)
+            tokens, left = self._attempt(candidates, draw)
+            failures = self._accept(candidates.rows, tokens)
         # A sampler is a plugin's code. Whatever it raises, only the rows that make it raise may fail.
         except Exception:
-            return self._row_by_row(candidates, live, draw)
+            return self._row_by_row(candidates, draw)
+        return tokens, lambda slot: (left, candidates.rows.index(slot)), failures
 
-    def _row_by_row(
-        self, candidates: Candidates, live: Mapping[int, LiveSequence], draw: Draw
-    ) -> tuple[Tensor, dict[int, tuple[Candidates, int]], dict[int, str]]:
+    def _row_by_row(self, candidates: Candidates, draw: Draw) -> tuple[Tensor, Seen, dict[int, str]]:
         tokens = torch.full((len(candidates.rows),), -1, dtype=torch.int64, device=candidates.logits.device)
         seen: dict[int, tuple[Candidates, int]] = {}
         failures: dict[int, str] = {}
         for row, slot in enumerate(candidates.rows):
-            earlier = live[slot].failure
-            if earlier is not None:
-                failures[slot] = earlier
+            if slot in self._failures:
+                failures[slot] = self._failures[slot]
                 continue
             try:
-                token, left = self._attempt(_one_row(candidates, row), live, draw)
+                token, left = self._attempt(_one_row(candidates, row), draw)
                 tokens[row], seen[slot] = token[0], (left, 0)
             except Exception as error:
                 failures[slot] = f"a sampler failed: {type(error).__name__}: {error}"
         drawn = tuple(slot for slot in candidates.rows if slot not in failures)
         kept = [row for row, slot in enumerate(candidates.rows) if slot not in failures]
         accepted = tokens[kept]
-        failures |= self._accept(drawn, accepted, live)
+        failures |= self._accept(drawn, accepted)
         tokens[kept] = accepted
-        return tokens, seen, failures
+        return tokens, seen.get, failures
 
-    def _attempt(
-        self, candidates: Candidates, live: Mapping[int, LiveSequence], draw: Draw
-    ) -> tuple[Tensor, Candidates]:
-        using = {
-            sampler: tuple(row for row, slot in enumerate(candidates.rows) if sampler in live[slot].stages)
-            for sampler in self.samplers
-        }
+    def _attempt(self, candidates: Candidates, draw: Draw) -> tuple[Tensor, Candidates]:
         left = candidates
-        for sampler, rows in using.items():
-            if rows:
+        for sampler in self.samplers:
+            if not self._users[sampler].isdisjoint(candidates.rows):
                 left = sampler.apply(left)
         return draw(left), left
 
-    def _accept(self, rows: tuple[int, ...], tokens: Tensor, live: Mapping[int, LiveSequence]) -> dict[int, str]:
+    def _accept(self, rows: tuple[int, ...], tokens: Tensor) -> dict[int, str]:
         """Tell the stages what was drawn, each row once and on its own; mark the rows for which one raises."""
         failures: dict[int, str] = {}
         for sampler in self.samplers:
-            if type(sampler).accept is Sampler.accept:
+            if type(sampler).accept is Sampler.accept or not self._users[sampler]:
                 continue  # it has nothing to learn
             for row, slot in enumerate(rows):
-                if sampler in live[slot].stages and slot not in failures:
+                if slot in self._users[sampler] and slot not in failures:
                     try:
                         sampler.accept((slot,), tokens[row : row + 1].clamp(min=0))
                     except Exception as error:

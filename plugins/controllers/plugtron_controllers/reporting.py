@@ -39,17 +39,18 @@ def pack_log_probs(
     return packed
 
 
-def unpack_log_probs(packed: Tensor | None, wanted: Mapping[int, int], drawn: Mapping[int, int]) -> dict[int, LogProbs]:
-    """The inverse, for the slots whose draw did not fail."""
-    if packed is None:
+def unpack_log_probs(pending: PendingStep, tokens: Sequence[int]) -> dict[int, tuple[LogProbs]]:
+    """The inverse, for the slots whose draw did not fail: one position each."""
+    if pending.log_probs is None:
         return {}
+    drawn = dict(zip(pending.rows, tokens, strict=True))
     found = {}
-    for slot, (value, *numbers) in zip(wanted, packed.tolist(), strict=True):
+    for slot, (value, *numbers) in zip(pending.wanted, pending.log_probs.tolist(), strict=True):
         if drawn[slot] >= 0:
             half = len(numbers) // 2
             pairs = zip(map(int, numbers[:half]), numbers[half:], strict=True)
             top = {token: log_prob for token, log_prob in pairs if token != _NONE}
-            found[slot] = LogProbs(token=drawn[slot], value=value, top=top)
+            found[slot] = (LogProbs(token=drawn[slot], value=value, top=top),)
     return found
 
 

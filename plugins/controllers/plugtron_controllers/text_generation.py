@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -46,8 +47,12 @@ class SimpleTextGenerationController(TextGenerationController):
         self._wrapper = wrapper
         self._chain = Chain(samplers)
         self._live: dict[int, LiveSequence] = {}
+        # Which slots draw at random, and how many of the most likely ids those report that want log probabilities.
+        self._drawing: set[int] = set()
+        self._wanted: dict[int, int] = {}
         self._outputs: list[RequestOutput] = []
         self._context: InferenceContext | None = None
+        self._now = 0.0  # when the tokens of this step came
         # Per slot and on the device, for the draw; they are sized when the context is known.
         self._seeds = torch.zeros(0, dtype=torch.int64)
         self._greedy = torch.zeros(0, dtype=torch.bool)
@@ -80,26 +85,32 @@ class SimpleTextGenerationController(TextGenerationController):
         assert sequence.slot is not None
         assert self._context is not None
         params = sequence.request.params
-        stages = self._chain.stages_of(params) if self.runtime.draws else frozenset()
-        live = LiveSequence.begin(sequence, stages, self.tokenizer, self._eos_ids, self._context.max_length)
+        live = LiveSequence.begin(sequence, self.tokenizer, self._eos_ids, self._context.max_length)
         self._live[sequence.slot] = live
         self._seeds[sequence.slot] = sequence.seed
         self._greedy[sequence.slot] = params.greedy
-        live.tell_stages()
+        if not params.greedy:
+            self._drawing.add(sequence.slot)
+        if params.logprobs is not None:
+            self._wanted[sequence.slot] = params.logprobs
+        if self.runtime.draws:
+            self._chain.add(sequence.slot, sequence)
 
     def end_sequence(self, sequence: InferenceSequence) -> None:
         """Let go of a sequence."""
         assert sequence.slot is not None
-        live = self._live.pop(sequence.slot, None)
-        if live is not None:  # None: it could not even be started
-            live.release_stages()
+        if self._live.pop(sequence.slot, None) is not None:  # None: it could not even be started
+            self._drawing.discard(sequence.slot)
+            self._wanted.pop(sequence.slot, None)
+            self._chain.remove(sequence.slot)
 
     def next_row(self, sequence: InferenceSequence) -> Row:
         """The whole prompt first, then the token drawn last."""
         assert sequence.slot is not None
         assert self._context is not None
         tokens = () if sequence.computed else tuple(sequence.request.prompt_tokens)
-        return Row(slot=sequence.slot, start=sequence.computed, tokens=tokens, room=self._context.max_length)
+        room = self._context.max_length
+        return Row(slot=sequence.slot, start=sequence.computed, size=len(tokens) or 1, room=room, tokens=tokens)
 
     def start_step(self, plan: StepPlan) -> PendingStep:
         """Run the model, the chain and the draw, as far as they are this rank's."""
@@ -125,26 +136,27 @@ class SimpleTextGenerationController(TextGenerationController):
         if pending.arrivals:
             self._context.last_tokens[self._on_device(pending.rows)] = pending.tokens.clamp(min=0)
         tokens = pending.tokens.tolist()
-        # A sequence may have been aborted and let go of while its step was under way.
-        live = {slot for slot in pending.rows if slot in self._live}
         failures = exchange_failures(pending, tokens, self.runtime)
+        log_probs = unpack_log_probs(pending, tokens)
         drawn = dict(zip(pending.rows, tokens, strict=True))
-        log_probs = unpack_log_probs(pending.log_probs, pending.wanted, drawn)
-        for row in pending.plan.rows:
-            if row.slot in self._live:
-                self._live[row.slot].sequence.computed = row.end
+        self._now = time.perf_counter()
         results = []
-        for slot, token in zip(pending.rows, tokens, strict=True):
-            if slot not in live:
+        columns = pending.plan.columns
+        for slot, start, size in zip(columns.slots, columns.starts, columns.sizes, strict=True):
+            live = self._live.get(slot)
+            if live is None:
+                continue  # it has been aborted and let go of while its step was under way
+            live.sequence.computed = start + size
+            token = drawn.get(slot)
+            if token is None:
                 continue
             if token < 0:
-                result = RowResult(slot=slot, failure=failures.get(slot, "no token is left that could be drawn"))
+                result = RowResult(slot, failure=failures.get(slot, "no token is left that could be drawn"))
             else:
-                own = (log_probs[slot],) if slot in log_probs else ()
-                result = RowResult(slot=slot, tokens=(token,), log_probs=own)
+                result = RowResult(slot, (token,), log_probs.get(slot, ()))
             results.append(result)
-            if self._live[slot].sequence.finish_reason is None:  # its request may have failed in this very step
-                self._apply(self._live[slot], result)
+            if live.sequence.finish_reason is None:  # its request may have failed in this very step
+                self._apply(live, result)
         return StepResult(step=pending.plan.step, rows=tuple(results))
 
     def take_outputs(self) -> list[RequestOutput]:
@@ -154,14 +166,18 @@ class SimpleTextGenerationController(TextGenerationController):
 
     def sample_from_logits(self, candidates: Candidates) -> torch.Tensor:
         """Draw one id per row: the most likely for greedy rows, by Gumbel-max for the others."""
-        all_greedy = all(self._params(slot).greedy for slot in candidates.rows)
+        all_greedy = self._drawing.isdisjoint(candidates.rows)
         return draw(candidates, self._seeds[candidates.slots], self._greedy[candidates.slots], all_greedy=all_greedy)
 
     def update_generation_status(self, sequence: InferenceSequence, tokens: Sequence[int]) -> FinishReason | None:
         """Add tokens until the sequence ends; say whether it has."""
         assert sequence.slot is not None
         live = self._live[sequence.slot]
-        return next((reason for token in tokens if (reason := live.push(token)) is not None), None)
+        for token in tokens:
+            reason = live.push(token, self._now)
+            if reason is not None:
+                return reason
+        return None
 
     def detokenize_generations(self, sequence: InferenceSequence) -> str:
         """Return the text of all ids, stop texts included; `sequence.text` has them cut."""
@@ -170,56 +186,49 @@ class SimpleTextGenerationController(TextGenerationController):
     def _on_device(self, numbers: Sequence[int]) -> torch.Tensor:
         return torch.tensor(numbers, dtype=torch.int64, device=self.runtime.device)
 
-    def _params(self, slot: int) -> SamplingParams:
-        return self._live[slot].sequence.request.params
-
     def _choose(self, plan: StepPlan, batch: StepBatch, logits: torch.Tensor | None) -> PendingStep:
         """Chain and draw, on the rank that draws; elsewhere an empty place for what comes from there."""
-        drawing = tuple(row for row in plan.rows if row.wants_logits)
-        assert all(row.wants_logits == 1 for row in drawing), "this controller draws once per row and step"
-        rows = tuple(row.slot for row in drawing)
-        asked = {slot: self._params(slot).logprobs for slot in rows}
-        wanted = {slot: count for slot, count in asked.items() if count is not None}
+        assert max(plan.columns.wants_logits) <= 1, "this controller draws once per row and step"
+        wanting = [row for row, wants in enumerate(plan.columns.wants_logits) if wants]
+        rows = tuple([plan.columns.slots[row] for row in wanting])
+        wanted = {slot: self._wanted[slot] for slot in rows if slot in self._wanted} if self._wanted else {}
         if logits is None:
             tokens = torch.zeros(len(rows), dtype=torch.int64, device=self.runtime.device)
             packed = pack_log_probs({}, wanted, self.runtime.device)
             return PendingStep(plan=plan, rows=rows, tokens=tokens, failures={}, wanted=wanted, log_probs=packed)
+        drawing = slice(None) if len(rows) == len(plan.rows) else self._on_device(wanting)
         candidates = Candidates(
             # Padding of the vocabulary lies at the end, and is never a candidate.
             logits=logits[:, : self.models[0].vocab_size],
             ids=None,
-            slots=batch.slots if len(drawing) == len(plan.rows) else self._on_device(rows),
-            positions=self._on_device([row.end for row in drawing]),
+            slots=batch.slots[drawing],
+            positions=batch.memory.lengths[drawing],
             rows=rows,
         )
-        tokens, processed, failures = self._chain.run(candidates, self._live, self.sample_from_logits)
+        tokens, seen, failures = self._chain.run(candidates, self.sample_from_logits)
         log_probs = {}
-        for index, slot in enumerate(rows):
-            if slot in wanted and slot in processed:
-                raw = self._params(slot).logprobs_mode != "processed"
-                source, place = (candidates, index) if raw else (processed[slot])
-                log_probs[slot] = log_probabilities(source, place, tokens[index], wanted[slot])
+        for slot, top in wanted.items():
+            processed = seen(slot)
+            if processed is not None:
+                index = rows.index(slot)
+                raw = self._live[slot].sequence.request.params.logprobs_mode != "processed"
+                source, place = (candidates, index) if raw else processed
+                log_probs[slot] = log_probabilities(source, place, tokens[index], top)
         packed = pack_log_probs(log_probs, wanted, self.runtime.device)
         return PendingStep(plan=plan, rows=rows, tokens=tokens, failures=failures, wanted=wanted, log_probs=packed)
 
     def _apply(self, live: LiveSequence, result: RowResult) -> None:
         """Add one row's result to its sequence. What a tokenizer or a stop condition raises fails that request."""
-        sequence = live.sequence
+        sequence, before = live.sequence, len(live.sequence.tokens)
         if result.failure is not None:
             sequence.request.fail(result.failure)
         else:
-            sequence.log_probs += result.log_probs
+            sequence.log_probs.extend(result.log_probs)
             try:
                 self.update_generation_status(sequence, result.tokens)
             except Exception as error:
                 sequence.request.fail(f"{type(error).__name__}: {error}")
-        tokens, text = live.take_fresh()
+        tokens, text = result.tokens[: len(sequence.tokens) - before], live.take_fresh()
         self._outputs.append(
-            RequestOutput(
-                request=sequence.request,
-                sequence=sequence.index,
-                text=text,
-                tokens=tokens,
-                finish_reason=sequence.finish_reason,
-            )
+            RequestOutput(sequence.request, sequence.index, text, tokens, sequence.finish_reason, result.log_probs)
         )

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 
-from plugtron.context.memory_size import available_tokens
+from plugtron.context.memory_size import available_tokens, bytes_per_token
 from plugtron.context.paged import PagedInferenceContext
 from plugtron.contracts.controller import PendingStep, TextGenerationController
-from plugtron.contracts.engine import Engine
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.step import StepPlan
 from plugtron.errors import SpecError
-from plugtron.intake import Intake
 from plugtron.options import Options
-from plugtron.request import InferenceRequest, InferenceSequence, RequestOutput
-from plugtron.scheduler import Scheduler
+from plugtron.request import InferenceSequence
+from plugtron_engines.batching import BatchingEngine
 from plugtron_engines.limits import sequence_limit
 from plugtron_engines.options import DynamicOptions
-from plugtron_engines.planning import Planner, rank
-from plugtron_engines.reports import Reports
+from plugtron_engines.planning import Planner
 
 __all__ = ["DynamicEngine"]
 
 
-class DynamicEngine(Engine):
+class DynamicEngine(BatchingEngine):
     """Plans each step anew from all that is there: who goes on, who begins, who has to wait for memory.
 
     Args:
@@ -40,11 +36,11 @@ class DynamicEngine(Engine):
         options = options or DynamicOptions()
         info, runtime = controller.models[0], controller.runtime
         limit = sequence_limit(options.max_sequence_length, info)
-        blocks = options.blocks or _blocks(options, limit, controller)
+        blocks = _blocks(options, limit, controller)
         limit = min(limit, blocks * options.block_size)
         if limit < 2:
             raise SpecError(f"engine.options.blocks: {blocks} of {options.block_size} tokens hold no sequence")
-        self.controller = controller
+        super().__init__(controller, slots=options.max_batch_size, limit=limit, seed=seed)
         self.context = PagedInferenceContext(
             info,
             runtime,
@@ -56,10 +52,7 @@ class DynamicEngine(Engine):
         )
         controller.prep_for_inference(self.context)
         self._stages = runtime.pipeline.size
-        self._scheduler = Scheduler(options.max_batch_size)
-        self._intake = Intake(controller, self._scheduler, seed=seed, limit=limit)
-        self._planner = Planner(self.context, options.max_step_tokens)
-        self._reports = Reports()
+        self._planner = Planner(self.context, options.max_step_tokens, self._account)
         self._under_way: deque[PendingStep] = deque()
         self._steps = 0
 
@@ -70,54 +63,31 @@ class DynamicEngine(Engine):
         assert parts.controller is not None
         return cls(parts.controller, options, seed=parts.seed)
 
-    @property
-    def has_unfinished_requests(self) -> bool:
-        """Whether anything waits, runs, or has ended without having been reported."""
-        return self._intake.has_events or self._scheduler.has_unfinished or bool(self._scheduler.completed)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the engine, here or at the leader, has been closed."""
-        return self._intake.closed
-
-    def add_request(self, request: InferenceRequest) -> int:
-        """Take a request up for the next step."""
-        return self._intake.add(request)
-
-    def abort_request(self, request_id: int) -> bool:
-        """End a request before the next step."""
-        return self._intake.abort(request_id)
-
-    def step(self) -> Sequence[RequestOutput]:
+    def _advance(self) -> None:
         """Start a step of all that can go on, and finish the one that was started first.
 
         Over several pipeline stages as many steps are under way, each with sequences of its own.
         """
-        self._intake.apply()
-        if self._intake.closed:
-            return []  # nobody will take part in a step any more
         self._retire_ended()
-        try:
-            self._start()
-            if len(self._under_way) == self._stages or (self._under_way and not self._can_start()):
-                self._finish()
-        except BaseException as error:
-            # Part of the batch may have moved on and part not: none of it can be trusted to go on.
-            self._under_way.clear()
-            for sequence in self._scheduler.active.values():
-                sequence.request.fail(f"a step failed: {type(error).__name__}: {error}")
-            self._retire_ended()
-            raise
-        self._retire_ended()
-        return self._reports.collect(self.controller.take_outputs(), self._scheduler.take_completed())
+        self._start()
+        if len(self._under_way) == self._stages or (self._under_way and not self._can_start()):
+            self._finish()
 
-    def close(self) -> None:
-        """End the other ranks that this engine leads, if any."""
-        self._intake.close()
+    def _abandon_steps(self) -> None:
+        self._under_way.clear()
+
+    def _blocks(self) -> tuple[int, int, int]:
+        return self.context.pool.total, self.context.pool.held, self.context.pool.kept
+
+    def _busy(self) -> set[int]:
+        """The slots that are in some step."""
+        return {row.slot for pending in self._under_way for row in pending.plan.rows}
 
     def _idle(self) -> list[InferenceSequence]:
         """The sequences with a slot that are in no step."""
-        busy = {row.slot for pending in self._under_way for row in pending.plan.rows}
+        if not self._under_way:
+            return list(self._scheduler.active.values())
+        busy = self._busy()
         return [sequence for slot, sequence in self._scheduler.active.items() if slot not in busy]
 
     def _can_start(self) -> bool:
@@ -132,39 +102,37 @@ class DynamicEngine(Engine):
         if rows:
             plan = StepPlan(step=self._steps, rows=tuple(rows))
             self._steps += 1
+            self._account.step(sum(row.size for row in rows))
             self._under_way.append(self.controller.start_step(plan))
 
     def _finish(self) -> None:
         pending = self._under_way.popleft()
         self.controller.finish_step(pending)
-        for row in pending.plan.rows:
-            sequence = self._scheduler.active.get(row.slot)
-            if sequence is not None and row.end // self.context.block_size > self.context.known(row.slot):
-                self.context.publish(row.slot, sequence.all_tokens[: row.end])
+        columns, block = pending.plan.columns, self.context.block_size
+        for slot, start, size in zip(columns.slots, columns.starts, columns.sizes, strict=True):
+            # Whether a block has been filled: most rows of most steps are quickly done with.
+            if start % block + size >= block and slot in self._scheduler.active:
+                self.context.publish(slot, self._scheduler.active[slot].all_tokens[: start + size])
 
     def _admit(self) -> InferenceSequence | None:
         """Give the next waiting sequence a slot, and what memory has of its prompt already."""
         if not self._scheduler.waiting or not self._scheduler.has_room:
             return None
-        first = min(self._scheduler.waiting, key=rank)
+        first = self._scheduler.waiting.first
         prompt = first.request.prompt_tokens
         room = self.context.pool.available * self.context.block_size
         if self._scheduler.active and (len(prompt) >= room or not self._prompt_is_ready(first)):
             return None
-        sequence = self._scheduler.admit(first)
+        sequence = self._scheduler.admit()
         assert sequence.slot is not None
         elder = self._elder(sequence)
         if elder is None or not self.context.fork(elder, sequence.slot, len(prompt) - 1):
-            sequence.computed = self.context.attach(sequence.slot, prompt)
+            sequence.computed = self.context.attach(sequence.slot, prompt, first.request.cache_salt.encode())
         else:
             sequence.computed = len(prompt) - 1
-        try:
-            self.controller.start_sequence(sequence)
-        # Partly plugins' code, such as a tokenizer's: what it raises fails this request alone.
-        except Exception as error:
-            sequence.request.fail(f"{type(error).__name__}: {error}")
-            return None  # the next one's turn is the next step
-        return sequence
+        sequence.cached_tokens = sequence.computed
+        # One that could not be started ends this round of admissions; the next one's turn is the next step.
+        return sequence if self._start_sequence(sequence) else None
 
     def _prompt_is_ready(self, sequence: InferenceSequence) -> bool:
         """Whether nobody is just computing the prompt that this one of several answers begins with."""
@@ -180,23 +148,37 @@ class DynamicEngine(Engine):
         return None
 
     def _retire_ended(self) -> None:
-        busy = {row.slot for pending in self._under_way for row in pending.plan.rows}
-        for slot, sequence in list(self._scheduler.active.items()):
+        ended = [sequence for sequence in self._scheduler.active.values() if sequence.finish_reason is not None]
+        busy = self._busy() if ended else ()
+        for sequence in ended:
             # A slot stays its owner's until the step that writes to its memory is over.
-            if sequence.finish_reason is None or slot in busy:
+            assert sequence.slot is not None
+            if sequence.slot in busy:
                 continue
-            self.controller.end_sequence(sequence)
-            if slot in self._planner.preempted:
-                self._planner.preempted.discard(slot)
+            if sequence.slot in self._planner.preempted:
+                self._planner.preempted.discard(sequence.slot)
             else:
-                self.context.release(slot)
-            self._scheduler.retire(sequence)
-            self._intake.finish_if_over(sequence.request)
+                self.context.release(sequence.slot)
+            self._end_sequence(sequence)
 
 
 def _blocks(options: DynamicOptions, limit: int, controller: TextGenerationController) -> int:
-    """Blocks for a full batch of the longest sequences, as far as half the free memory goes, equal on all ranks."""
+    """How many blocks there are, equal on all ranks: as asked, or as a full batch of the longest sequences needs.
+
+    The latter within half of the memory that is free.
+
+    Raises:
+        SpecError: `memory` is less than a block.
+    """
     runtime, info = controller.runtime, controller.models[0]
+    if options.blocks is not None:
+        return options.blocks
+    if options.memory is not None:
+        block = bytes_per_token(info, runtime.dtype) * options.block_size
+        blocks = min(runtime.model.all_gather_json(options.memory // block))
+        if not blocks:
+            raise SpecError(f"engine.options.memory: {options.memory} bytes hold no block, which takes {block}")
+        return blocks
     wanted = options.max_batch_size * -(-limit // options.block_size)
     there = available_tokens(info, dtype=runtime.dtype, device=runtime.device) // 2 // options.block_size
     return max(min(runtime.model.all_gather_json(min(wanted, there))), 1)

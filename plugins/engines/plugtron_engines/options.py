@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import ByteSize, Field, model_validator
 
 from plugtron.options import Options
 
@@ -30,4 +32,13 @@ class DynamicOptions(Options):
     blocks: int | None = Field(
         default=None, ge=1, description="blocks in all; by default enough for a full batch, within half the free memory"
     )
+    memory: ByteSize | None = Field(
+        default=None, ge=1, description="bytes for blocks on each rank, such as 4GiB, instead of their number"
+    )
     share_prefixes: bool = Field(default=True, description="compute what prompts have in common once")
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if self.blocks is not None and self.memory is not None:
+            raise ValueError("give blocks or memory, not both")
+        return self

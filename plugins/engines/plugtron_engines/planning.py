@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 from plugtron.context.paged import PagedInferenceContext
 from plugtron.contracts.step import Row
 from plugtron.request import InferenceSequence
+from plugtron_engines.account import Account
 
-__all__ = ["Planner", "rank"]
+__all__ = ["Planner"]
 
-
-def rank(sequence: InferenceSequence) -> tuple[int, int, int]:
-    """Who comes first: by priority, then by arrival, then by number within the request."""
-    request = sequence.request
-    assert request.id is not None
-    return -request.priority, request.id, sequence.index
+_RANK = attrgetter("rank")
 
 
 class Planner:
@@ -28,9 +25,10 @@ class Planner:
         budget: tokens per step.
     """
 
-    def __init__(self, context: PagedInferenceContext, budget: int) -> None:
+    def __init__(self, context: PagedInferenceContext, budget: int, account: Account) -> None:
         self._context = context
         self._budget = budget
+        self._account = account
         self.preempted: set[int] = set()
 
     def plan(
@@ -44,50 +42,51 @@ class Planner:
         """
         rows: list[Row] = []
         left = self._budget
-        order = sorted(active, key=rank)
-        victims = list(order)
-        for sequence in order:
-            if len(rows) == most or left == 0:
-                break
-            if sequence not in victims:
-                continue  # it has just given way
-            row = self._row(sequence, left, victims, rows)
+        order = sorted(active, key=_RANK)
+        at = 0
+        while at < len(order) and len(rows) < most and left > 0:
+            row = self._row(order[at], left)
             if row is not None:
                 rows.append(row)
-                left -= row.count
+                left -= row.size
+                at += 1
+            else:  # whoever is last gives way, in the end this one itself
+                self._give_way(order.pop())
         while len(rows) < most and left > 0 and not self.preempted and (sequence := admit()) is not None:
-            row = self._row(sequence, left, [], rows)
+            row = self._row(sequence, left)
             if row is None:
                 self._give_way(sequence)
                 break
             rows.append(row)
-            left -= row.count
+            left -= row.size
         return rows
 
-    def _row(
-        self, sequence: InferenceSequence, left: int, victims: list[InferenceSequence], rows: list[Row]
-    ) -> Row | None:
+    def _row(self, sequence: InferenceSequence, left: int) -> Row | None:
         """What a sequence computes next, with memory for it; None when there is none to be had."""
-        assert sequence.slot is not None
-        slot, length = sequence.slot, sequence.length
-        if slot in self.preempted:
-            sequence.computed = self._context.attach(slot, sequence.all_tokens)
-        count = min(length - sequence.computed, left)
-        while not self._context.allocate(slot, sequence.computed + count):
-            victim = victims[-1] if victims else None
-            if victim is None or victim is sequence or any(row.slot == victim.slot for row in rows):
-                if slot in self.preempted:
-                    self._context.release(slot)
-                elif victim is sequence:
-                    self._give_way(sequence)
-                return None
-            self._give_way(victims.pop())
-        self.preempted.discard(slot)
-        end = sequence.computed + count
+        slot, computed, tokens = sequence.slot, sequence.computed, sequence.tokens
+        assert slot is not None
+        length = len(sequence.request.prompt_tokens) + len(tokens)
         # The token drawn last is on the device already; whatever else there is to compute is named.
-        on_device = count == 1 and end == length and bool(sequence.tokens)
-        named = () if on_device else tuple(sequence.all_tokens[sequence.computed : end])
-        return Row(slot=slot, start=sequence.computed, tokens=named, room=end, wants_logits=int(end == length))
+        if computed + 1 == length and tokens and slot not in self.preempted:
+            # Inside a block there is room.
+            there = computed % self._context.block_size or self._context.allocate(slot, length)
+            return Row(slot, computed, 1, length) if there else None
+        return self._chunk(sequence, slot, length, left)
+
+    def _chunk(self, sequence: InferenceSequence, slot: int, length: int, left: int) -> Row | None:
+        """The next tokens of a prompt, or of all that a preempted sequence has to compute again."""
+        everything = sequence.all_tokens
+        if slot in self.preempted:
+            salt = sequence.request.cache_salt.encode()
+            sequence.computed = self._context.attach(slot, everything, salt)
+        start, end = sequence.computed, min(sequence.computed + left, length)
+        if not self._context.allocate(slot, end):
+            if slot in self.preempted:
+                self._context.release(slot)
+            return None
+        self.preempted.discard(slot)
+        named = tuple(everything[start:end])
+        return Row(slot, start, end - start, end, named, wants_logits=int(end == length))
 
     def _give_way(self, sequence: InferenceSequence) -> None:
         assert sequence.slot is not None
@@ -95,3 +94,4 @@ class Planner:
             self._context.release(sequence.slot)
             self.preempted.add(sequence.slot)
             sequence.computed = 0
+            self._account.preempted(sequence)

@@ -1,0 +1,1 @@
+"""The request simulator: loads as they come in practice, run through an engine and measured."""

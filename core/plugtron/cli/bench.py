@@ -1,0 +1,115 @@
+"""plugtron bench"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from plugtron.cli.common import DEFAULT_MODEL, host_options, set_option, verbose_option
+
+if TYPE_CHECKING:
+    from plugtron.cli.benching import Load
+
+__all__ = ["bench"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class _Range(click.ParamType):
+    """A number, or the least and greatest of several: 128 or 16-512."""
+
+    name = "tokens"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        least, _, most = str(value).partition("-")
+        try:
+            found = int(least), int(most or least)
+        except ValueError:
+            self.fail(f"{value!r} is no number and no range such as 16-512", param, ctx)
+        if not 1 <= found[0] <= found[1]:
+            self.fail(f"{value!r}: a range goes from its least to its greatest, and from 1 up", param, ctx)
+        return found
+
+
+def _load_options(function: Function) -> Function:
+    """Add what says which requests are run, and on what."""
+    for option in reversed(
+        (
+            click.argument("spec", required=False, type=click.Path(path_type=Path)),
+            click.option("--model", help=f"Without SPEC: alias, path, or hub id.  [default: {DEFAULT_MODEL}]"),
+            click.option("--engine", "engines", multiple=True, help="Measure this one; several alternate."),
+            click.option("--requests", type=click.IntRange(1), default=16, show_default=True, help="How many."),
+            click.option("--prompt-tokens", type=_Range(), default="128", show_default=True, help="128 or 16-512."),
+            click.option("--output-tokens", type=_Range(), default="64", show_default=True, help="64 or 8-256."),
+            click.option("--shared-prefix", type=click.IntRange(0), default=0, help="More, the same in all prompts."),
+            click.option("--prompts", type=click.Path(path_type=Path), help="JSON lines; instead of random ids."),
+            click.option("--seed", type=int, default=1234, show_default=True, help="Equal seeds, equal requests."),
+            click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="After a warm-up."),
+            click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+            set_option,
+            host_options,
+            verbose_option,
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@click.group()
+def bench() -> None:
+    """Measure an engine under a load: random prompts of fixed or ragged lengths, greedy, to the last token."""
+
+
+@bench.command()
+@_load_options
+def latency(**asked: Any) -> None:
+    """One request after the other: time to the first token and between tokens."""
+    _run(_load("latency", asked), asked)
+
+
+@bench.command()
+@_load_options
+def throughput(**asked: Any) -> None:
+    """All requests at once: tokens per second."""
+    _run(_load("throughput", asked), asked)
+
+
+@bench.command()
+@click.option("--rate", type=click.FloatRange(0, min_open=True), required=True, help="Requests per second, on average.")
+@_load_options
+def arrivals(rate: float, **asked: Any) -> None:
+    """Requests that arrive at random (a Poisson process): what each of them waits for."""
+    _run(_load("arrivals", asked, rate), asked)
+
+
+def _load(mode: str, asked: dict[str, Any], rate: float | None = None) -> Load:
+    from plugtron.bench.workload import Workload
+    from plugtron.cli.benching import Load
+
+    workload = Workload(
+        **{name: asked[name] for name in ("requests", "prompt_tokens", "output_tokens", "shared_prefix", "seed")}
+    )
+    return Load(mode=mode, workload=workload, rate=rate, prompts=asked["prompts"], repeat=asked["repeat"])
+
+
+def _run(load: Load, asked: dict[str, Any]) -> None:
+    from plugtron.cli.benching import measure, report
+
+    if asked["spec"] is not None and asked["model"] is not None:
+        raise click.UsageError("give SPEC or --model, not both")
+    found = measure(
+        load,
+        spec=asked["spec"],
+        model=asked["model"] or DEFAULT_MODEL,
+        engines=asked["engines"],
+        overrides=asked["overrides"],
+        no_plugins=asked["no_plugins"],
+        no_plugin=asked["no_plugin"],
+    )
+    click.echo(json.dumps(found, indent=2) if asked["as_json"] else report(found))

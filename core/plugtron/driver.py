@@ -1,0 +1,151 @@
+"""The driver: an engine in a thread of its own, for callers that await what it generates."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Self
+
+from plugtron.contracts.engine import Steps
+from plugtron.errors import EngineError
+from plugtron.mailbox import Mailbox
+from plugtron.request import InferenceRequest, RequestOutput
+
+__all__ = ["Driver"]
+
+
+class Driver:
+    """Steps an engine for as long as it has something to do, and hands what comes of it to whoever waits for it.
+
+        with LLM("smollm2-135m-instruct", engine="dynamic") as llm, Driver(llm.assembly) as driver:
+            async for output in driver.stream(InferenceRequest(prompt="Hello")):
+                print(output.text, end="")
+
+    From here on the engine is the driver's alone. A reader that is slow, or does not read at all, costs nobody
+    anything: what it has not taken is merged. A request that fails says so in `request.error`; the others go on.
+
+    Args:
+        engine: an engine, or an assembly; it stays the caller's to close.
+    """
+
+    def __init__(self, engine: Steps) -> None:
+        self._engine = engine
+        self._changed = threading.Condition()
+        self._incoming: list[Callable[[], None]] = []
+        self._closing = False
+        # Of the thread alone.
+        self._mailboxes: dict[int, Mailbox] = {}
+        self._failed_steps = 0
+        self._thread = threading.Thread(target=self._run, name="plugtron-driver", daemon=True)
+        self._thread.start()
+
+    async def stream(self, request: InferenceRequest) -> AsyncIterator[RequestOutput]:
+        """Run a request and yield what is added to it: text, tokens and log probabilities since the last output.
+
+        The last output of each sequence has its finish reason. Leaving the loop early aborts the request.
+
+        Raises:
+            RequestError: the request has been added before.
+            EngineError: the driver is closed, or its engine is broken.
+        """
+        mailbox = Mailbox(asyncio.get_running_loop())
+        self._send(lambda: self._add(request, mailbox))
+        try:
+            while not mailbox.over:
+                for output in await mailbox.take():
+                    yield output
+        finally:
+            if not mailbox.over and request.id is not None:
+                self._send_if_open(lambda: self._abort(request))
+
+    async def generate(self, request: InferenceRequest) -> InferenceRequest:
+        """Run a request to its end.
+
+        Raises:
+            RequestError, EngineError: as `stream`.
+        """
+        async for _ in self.stream(request):
+            pass
+        return request
+
+    def close(self) -> None:
+        """Abort what is unfinished and end the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _send(self, command: Callable[[], None]) -> None:
+        if not self._send_if_open(command):
+            raise EngineError("this driver is closed, or its engine is broken")
+
+    def _send_if_open(self, command: Callable[[], None]) -> bool:
+        """Have the thread do something between two steps."""
+        with self._changed:
+            if self._closing:
+                return False
+            self._incoming.append(command)
+            self._changed.notify()
+        return True
+
+    def _run(self) -> None:
+        error: Exception = EngineError("the driver was closed")
+        try:
+            while self._take_commands():
+                self._step()
+        except Exception as fatal:
+            error = fatal  # to everyone who waits, below
+        with self._changed:
+            self._closing = True
+            late, self._incoming = self._incoming, []
+        for command in late:
+            command()
+        for request_id, mailbox in self._mailboxes.items():
+            self._engine.abort_request(request_id)
+            mailbox.fail(error)
+
+    def _take_commands(self) -> bool:
+        """Do what callers want done, having waited for it when there is nothing else; False: the driver is closing."""
+        with self._changed:
+            while not (self._closing or self._incoming or self._engine.has_unfinished_requests):
+                self._changed.wait()
+            commands, self._incoming = self._incoming, []
+            closing = self._closing
+        for command in commands:
+            command()
+        return not closing
+
+    def _step(self) -> None:
+        """Do a step and deliver what it yields."""
+        try:
+            outputs = self._engine.step() if self._engine.has_unfinished_requests else ()
+        except Exception:
+            # An engine fails the requests that were in a failing step, so that each is told by its own output. One that
+            # fails more often than it has requests does not do that.
+            self._failed_steps += 1
+            if self._failed_steps > len(self._mailboxes) + 1:
+                raise
+            return
+        self._failed_steps = 0
+        for output in outputs:
+            request_id = output.request.id
+            if request_id in self._mailboxes and self._mailboxes[request_id].put(output):
+                del self._mailboxes[request_id]
+
+    def _add(self, request: InferenceRequest, mailbox: Mailbox) -> None:
+        try:
+            self._mailboxes[self._engine.add_request(request)] = mailbox
+        except Exception as error:  # the caller's, where it waits
+            mailbox.fail(error)
+
+    def _abort(self, request: InferenceRequest) -> None:
+        assert request.id is not None
+        self._mailboxes.pop(request.id, None)
+        self._engine.abort_request(request.id)

@@ -1,0 +1,49 @@
+"""What an engine counts of its work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["EngineStats"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStats:
+    """An engine at this moment, and what it has done since it was made.
+
+    Args:
+        running, waiting: sequences now.
+        blocks: blocks of KV memory in all.
+        blocks_used: those that sequences hold now, shared ones counted once.
+        blocks_kept: those that nobody holds, kept for the prefix that they contain.
+        most_running, most_waiting, most_blocks_used: the greatest these have been after any step.
+        steps: steps run.
+        tokens: tokens computed in them, of prompts and of answers.
+        prompt_tokens: tokens of the prompts that were admitted, counted for each sequence.
+        cached_tokens: those of them that memory had already.
+        preemptions: how often a sequence gave its memory away, to be computed again.
+    """
+
+    running: int
+    waiting: int
+    blocks: int
+    blocks_used: int
+    blocks_kept: int = 0
+    most_running: int
+    most_waiting: int
+    most_blocks_used: int
+    steps: int
+    tokens: int
+    prompt_tokens: int
+    cached_tokens: int = 0
+    preemptions: int = 0
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Tokens computed in a step, on average."""
+        return self.tokens / self.steps if self.steps else 0.0
+
+    @property
+    def hit_rate(self) -> float:
+        """The share of prompt tokens that memory had already, 0 to 1."""
+        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else 0.0

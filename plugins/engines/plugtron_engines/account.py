@@ -1,0 +1,59 @@
+"""The account that an engine keeps of its work."""
+
+from __future__ import annotations
+
+from plugtron.request import InferenceSequence
+from plugtron.stats import EngineStats
+
+__all__ = ["Account"]
+
+
+class Account:
+    """Counts since the engine was made, and the greatest values after any step."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._tokens = 0
+        self._prompt_tokens = 0
+        self._cached_tokens = 0
+        self._preemptions = 0
+        self._most = (0, 0, 0)
+
+    def admitted(self, sequence: InferenceSequence) -> None:
+        """Note a sequence that has been given a slot, and what memory had of its prompt."""
+        self._prompt_tokens += len(sequence.request.prompt_tokens)
+        self._cached_tokens += sequence.cached_tokens
+
+    def preempted(self, sequence: InferenceSequence) -> None:
+        """Note a sequence that has given its memory away."""
+        sequence.preemptions += 1
+        self._preemptions += 1
+
+    def step(self, tokens: int) -> None:
+        """Note a step that computes so many tokens."""
+        self._steps += 1
+        self._tokens += tokens
+
+    def note(self, running: int, waiting: int, used: int) -> None:
+        """Note how things stand after a step."""
+        most_running, most_waiting, most_used = self._most
+        self._most = max(most_running, running), max(most_waiting, waiting), max(most_used, used)
+
+    def stats(self, *, running: int, waiting: int, blocks: int, used: int, kept: int) -> EngineStats:
+        """Put the account beside how things stand now."""
+        most_running, most_waiting, most_used = self._most
+        return EngineStats(
+            running=running,
+            waiting=waiting,
+            blocks=blocks,
+            blocks_used=used,
+            blocks_kept=kept,
+            most_running=most_running,
+            most_waiting=most_waiting,
+            most_blocks_used=most_used,
+            steps=self._steps,
+            tokens=self._tokens,
+            prompt_tokens=self._prompt_tokens,
+            cached_tokens=self._cached_tokens,
+            preemptions=self._preemptions,
+        )

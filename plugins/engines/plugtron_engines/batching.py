@@ -1,0 +1,119 @@
+"""What the engines have in common: the way in, the way out, and the account that they keep."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from plugtron.contracts.controller import TextGenerationController
+from plugtron.contracts.engine import Engine
+from plugtron.intake import Intake
+from plugtron.request import InferenceRequest, InferenceSequence, RequestOutput
+from plugtron.scheduler import Scheduler
+from plugtron.stats import EngineStats
+from plugtron_engines.account import Account
+from plugtron_engines.reports import Reports
+
+__all__ = ["BatchingEngine"]
+
+
+class BatchingEngine(Engine):
+    """Runs sequences in batches over a controller; an engine of this kind says who is in the next step.
+
+    Args:
+        slots: how many sequences may be active at once.
+        limit: the longest sequence, prompt and answer together.
+        seed: what requests without a seed of their own derive theirs from.
+    """
+
+    def __init__(self, controller: TextGenerationController, *, slots: int, limit: int, seed: int | None) -> None:
+        self.controller = controller
+        self._scheduler = Scheduler(slots)
+        self._intake = Intake(controller, self._scheduler, seed=seed, limit=limit)
+        self._reports = Reports()
+        self._account = Account()
+
+    @property
+    def has_unfinished_requests(self) -> bool:
+        """Whether anything waits, runs, or has ended without having been reported."""
+        return self._intake.has_events or self._scheduler.has_unfinished or bool(self._scheduler.completed)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the engine, here or at the leader, has been closed."""
+        return self._intake.closed
+
+    @property
+    def stats(self) -> EngineStats:
+        """What the engine counts of its work."""
+        blocks, used, kept = self._blocks()
+        return self._account.stats(
+            running=len(self._scheduler.active),
+            waiting=len(self._scheduler.waiting),
+            blocks=blocks,
+            used=used,
+            kept=kept,
+        )
+
+    def add_request(self, request: InferenceRequest) -> int:
+        """Take a request up for the next step that has room."""
+        return self._intake.add(request)
+
+    def abort_request(self, request_id: int) -> bool:
+        """End a request before the next step."""
+        return self._intake.abort(request_id)
+
+    def step(self) -> Sequence[RequestOutput]:
+        """Do a step of what there is to do, and return what it added."""
+        self._intake.apply()
+        if self._intake.closed:
+            return []  # nobody will take part in a step any more
+        try:
+            self._advance()
+        except BaseException as error:
+            # Part of the batch may have moved on and part not: none of it can be trusted to go on.
+            for sequence in self._scheduler.active.values():
+                sequence.request.fail(f"a step failed: {type(error).__name__}: {error}")
+            self._abandon_steps()
+            self._retire_ended()
+            raise
+        self._account.note(len(self._scheduler.active), len(self._scheduler.waiting), self._blocks()[1])
+        self._retire_ended()
+        return self._reports.collect(self.controller.take_outputs(), self._scheduler.take_completed())
+
+    def close(self) -> None:
+        """End the other ranks that this engine leads, if any."""
+        self._intake.close()
+
+    @abstractmethod
+    def _advance(self) -> None:
+        """Start and finish what this step is to do."""
+
+    @abstractmethod
+    def _abandon_steps(self) -> None:
+        """Forget the steps that are under way, one of which has failed."""
+
+    @abstractmethod
+    def _retire_ended(self) -> None:
+        """Take slots and memory from the sequences that have ended."""
+
+    @abstractmethod
+    def _blocks(self) -> tuple[int, int, int]:
+        """Blocks of memory in all, used by sequences, and kept for their content alone."""
+
+    def _start_sequence(self, sequence: InferenceSequence) -> bool:
+        """Have the controller take up a sequence that has its slot."""
+        self._account.admitted(sequence)
+        try:
+            self.controller.start_sequence(sequence)
+        # Partly plugins' code, such as a tokenizer's: what it raises fails this request alone.
+        except Exception as error:
+            sequence.request.fail(f"{type(error).__name__}: {error}")
+            return False
+        return True
+
+    def _end_sequence(self, sequence: InferenceSequence) -> None:
+        """Have everybody let go of a sequence whose memory has been given back."""
+        self.controller.end_sequence(sequence)
+        self._scheduler.retire(sequence)
+        self._intake.finish_if_over(sequence.request)

@@ -52,6 +52,7 @@ def test_results_are_json_lines(spec, tmp_path):
     assert [record["index"] for record in found] == [0, 1, 2]
     assert set(found[0]) == {
         "index", "prompt", "prompt_tokens", "text", "tokens", "finish_reason", "error", "timings",
+            "cached_tokens", "preemptions",
     }  # fmt: skip
     assert found[1]["prompt_tokens"] == found[1]["prompt"] == models.prompts(3)[1]
     assert found[0]["finish_reason"] == "length"
@@ -130,7 +131,10 @@ def test_a_broken_file_of_prompts(spec, tmp_path):
     path.write_text('[1]\n{"promt": "x"}\n{\n')
     done = plugtron("run", spec(prompts={"file": str(path)}))
     assert done.returncode == 2
-    assert f"{path}:2: promt: no such option (accepted: messages, prompt, sampling, tokens)." in done.stderr
+    assert (
+        f"{path}:2: promt: no such option (accepted: cache_salt, deadline, messages, priority, prompt, sampling, tokens)."
+        in done.stderr
+    )
     assert f"{path}:3: not JSON" in done.stderr
     missing = plugtron("run", spec(prompts={"file": "nowhere.jsonl"}))
     assert (missing.returncode, "cannot read nowhere.jsonl" in missing.stderr) == (2, True)

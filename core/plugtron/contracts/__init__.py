@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from plugtron.contracts.engine import Engine
     from plugtron.contracts.parts import Parts
     from plugtron.contracts.sampler import Candidates, Sampler
-    from plugtron.contracts.step import Row, RowResult, StepBatch, StepPlan, StepResult
+    from plugtron.contracts.step import Row, StepBatch, StepPlan, StepResult
     from plugtron.contracts.tokenizer import Tokenizer
     from plugtron.contracts.weights import Section, Weight, WeightMap
     from plugtron.contracts.wrapper import AttentionState, Decoder, Export, ModelInfo, ModelWrapper
@@ -34,7 +34,6 @@ __all__ = [
     "Parts",
     "PendingStep",
     "Row",
-    "RowResult",
     "Sampler",
     "Section",
     "StepBatch",
@@ -63,7 +62,6 @@ _HOMES = {
     "Parts": "plugtron.contracts.parts",
     "PendingStep": "plugtron.contracts.controller",
     "Row": "plugtron.contracts.step",
-    "RowResult": "plugtron.contracts.step",
     "Sampler": "plugtron.contracts.sampler",
     "Section": "plugtron.contracts.weights",
     "StepBatch": "plugtron.contracts.step",

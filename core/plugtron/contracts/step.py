@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from plugtron.context.memory import MemoryView
 
-__all__ = ["Columns", "Row", "RowResult", "StepBatch", "StepPlan", "StepResult"]
+__all__ = ["Columns", "Row", "StepBatch", "StepPlan", "StepResult"]
 
 
 class Row(NamedTuple):
@@ -81,18 +82,14 @@ class StepBatch:
     memory: MemoryView
 
 
-class RowResult(NamedTuple):
-    """What a step gave one slot: no token, one, or several; or the reason why its request fails."""
-
-    slot: int
-    tokens: tuple[int, ...] = ()
-    log_probs: tuple[LogProbs, ...] = ()
-    failure: str | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """What a step gave, row by row, equal on every rank of the model."""
+    """What a step gave, by slot, equal on every rank of the model: tokens, or the reason why a request fails.
+
+    A slot that is in neither has computed a chunk of its prompt.
+    """
 
     step: int
-    rows: tuple[RowResult, ...]
+    tokens: Mapping[int, tuple[int, ...]]
+    log_probs: Mapping[int, tuple[LogProbs, ...]]
+    failures: Mapping[int, str]

@@ -12,7 +12,7 @@ from plugtron.context.base import InferenceContext
 from plugtron.contracts.controller import PendingStep, TextGenerationController
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.sampler import Candidates, Sampler
-from plugtron.contracts.step import Row, RowResult, StepBatch, StepPlan, StepResult
+from plugtron.contracts.step import Row, StepBatch, StepPlan, StepResult
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.contracts.wrapper import ModelWrapper
 from plugtron.options import Options
@@ -136,28 +136,24 @@ class SimpleTextGenerationController(TextGenerationController):
         if pending.arrivals:
             self._context.last_tokens[self._on_device(pending.rows)] = pending.tokens.clamp(min=0)
         tokens = pending.tokens.tolist()
-        failures = exchange_failures(pending, tokens, self.runtime)
-        log_probs = unpack_log_probs(pending, tokens)
-        drawn = dict(zip(pending.rows, tokens, strict=True))
+        result = StepResult(
+            step=pending.plan.step,
+            tokens={slot: (token,) for slot, token in zip(pending.rows, tokens, strict=True) if token >= 0},
+            log_probs=unpack_log_probs(pending, tokens),
+            failures=exchange_failures(pending, tokens, self.runtime),
+        )
         self._now = time.perf_counter()
-        results = []
         columns = pending.plan.columns
-        for slot, start, size in zip(columns.slots, columns.starts, columns.sizes, strict=True):
+        for slot, start, size, draws in zip(
+            columns.slots, columns.starts, columns.sizes, columns.wants_logits, strict=True
+        ):
             live = self._live.get(slot)
             if live is None:
                 continue  # it has been aborted and let go of while its step was under way
             live.sequence.computed = start + size
-            token = drawn.get(slot)
-            if token is None:
-                continue
-            if token < 0:
-                result = RowResult(slot, failure=failures.get(slot, "no token is left that could be drawn"))
-            else:
-                result = RowResult(slot, (token,), log_probs.get(slot, ()))
-            results.append(result)
-            if live.sequence.finish_reason is None:  # its request may have failed in this very step
+            if draws and live.sequence.finish_reason is None:  # its request may have failed in this very step
                 self._apply(live, result)
-        return StepResult(step=pending.plan.step, rows=tuple(results))
+        return result
 
     def take_outputs(self) -> list[RequestOutput]:
         """Return what has been added since the last call."""
@@ -217,18 +213,21 @@ class SimpleTextGenerationController(TextGenerationController):
         packed = pack_log_probs(log_probs, wanted, self.runtime.device)
         return PendingStep(plan=plan, rows=rows, tokens=tokens, failures=failures, wanted=wanted, log_probs=packed)
 
-    def _apply(self, live: LiveSequence, result: RowResult) -> None:
-        """Add one row's result to its sequence. What a tokenizer or a stop condition raises fails that request."""
-        sequence, before = live.sequence, len(live.sequence.tokens)
-        if result.failure is not None:
-            sequence.request.fail(result.failure)
-        else:
-            sequence.log_probs.extend(result.log_probs)
+    def _apply(self, live: LiveSequence, result: StepResult) -> None:
+        """Add what a step gave to a sequence. What a tokenizer or a stop condition raises fails that request."""
+        sequence = live.sequence
+        assert sequence.slot is not None
+        slot, before = sequence.slot, len(sequence.tokens)
+        tokens, log_probs = result.tokens.get(slot, ()), result.log_probs.get(slot, ())
+        if tokens:
+            sequence.log_probs.extend(log_probs)
             try:
-                self.update_generation_status(sequence, result.tokens)
+                self.update_generation_status(sequence, tokens)
             except Exception as error:
                 sequence.request.fail(f"{type(error).__name__}: {error}")
-        tokens, text = result.tokens[: len(sequence.tokens) - before], live.take_fresh()
+        else:
+            sequence.request.fail(result.failures.get(slot, "no token is left that could be drawn"))
+        added = tokens[: len(sequence.tokens) - before]
         self._outputs.append(
-            RequestOutput(sequence.request, sequence.index, text, tokens, sequence.finish_reason, result.log_probs)
+            RequestOutput(sequence.request, sequence.index, live.take_fresh(), added, sequence.finish_reason, log_probs)
         )

@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 MODEL := smollm2-135m-instruct
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-gpu lint bench-eager clean
+.PHONY: help setup demo test test-gpu lint bench-eager bench-dynamic clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -39,6 +39,9 @@ lint: $(INSTALLED)  ## ruff (format and rules) and pyright
 
 bench-eager: $(INSTALLED)  ## eager decode beside transformers, in one run
 	$(BIN)/python benchmarks/eager.py
+
+bench-dynamic: $(INSTALLED)  ## the dynamic engine under load beside its peers, in one run (20 minutes)
+	$(BIN)/python benchmarks/dynamic.py
 
 clean:  ## remove the virtual environment
 	rm -rf $(VENV)

@@ -17,10 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM
+from dense import transformers_model
 
 from plugtron import LLM, SamplingParams
-from plugtron.models import fetch
 
 MODEL = "smollm2-135m-instruct"
 PROMPT = 128
@@ -31,12 +30,11 @@ Run = Callable[[list[list[int]], int], object]
 
 def transformers_run() -> Run:
     """Generate with transformers."""
-    path = fetch(MODEL)
-    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.bfloat16).eval()
+    model = transformers_model(MODEL, "bfloat16")
 
     def run(prompts: list[list[int]], tokens: int) -> object:
         ids = torch.tensor(prompts)
-        return model.generate(  # pyright: ignore[reportAttributeAccessIssue] - its mixin's types contradict themselves
+        return model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=tokens,

@@ -9,16 +9,20 @@ from plugtron.lazy import loader
 if TYPE_CHECKING:
     from plugtron.assembly import assemble
     from plugtron.component import Component, Kind, Need
+    from plugtron.driver import Driver
     from plugtron.errors import PlugtronError, Problem
     from plugtron.hooks import hookimpl
     from plugtron.llm import LLM
     from plugtron.options import Options, Params
+    from plugtron.request import InferenceRequest
     from plugtron.sampling_params import SamplingParams
     from plugtron.spec.model import Spec
 
 __all__ = [
     "LLM",
     "Component",
+    "Driver",
+    "InferenceRequest",
     "Kind",
     "Need",
     "Options",
@@ -35,6 +39,8 @@ __all__ = [
 _HOMES = {
     "LLM": "plugtron.llm",
     "Component": "plugtron.component",
+    "Driver": "plugtron.driver",
+    "InferenceRequest": "plugtron.request",
     "Kind": "plugtron.component",
     "Need": "plugtron.component",
     "Options": "plugtron.options",

@@ -141,8 +141,7 @@ class Assembly:
         Raises:
             ParallelError: the model has been closed, or its ranks have been lost.
         """
-        if self._closed or self.parts.runtime.world.abandoned:
-            raise ParallelError("this model is closed, or has lost its ranks: make a new one")
+        self._check_usable()
         request_id = self.engine.add_request(request)
         self._open.add(request_id)
         return request_id
@@ -158,8 +157,7 @@ class Assembly:
             ParallelError: another rank has ended.
         """
         world = self.parts.runtime.world
-        if self._closed:
-            raise ParallelError("this model has been closed")
+        self._check_usable()
         try:
             outputs = self.engine.step()
         except BaseException as error:
@@ -190,6 +188,10 @@ class Assembly:
                 self.engine.close()
         finally:
             self.parts.runtime.close()
+
+    def _check_usable(self) -> None:
+        if self._closed or self.parts.runtime.world.abandoned:
+            raise ParallelError("this model is closed, or has lost its ranks: make a new one")
 
     @property
     def _observes(self) -> bool:

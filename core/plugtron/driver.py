@@ -56,8 +56,8 @@ class Driver:
                 for output in await mailbox.take():
                     yield output
         finally:
-            if not mailbox.over and request.id is not None:
-                self._send_if_open(lambda: self._abort(request))
+            if not mailbox.over:
+                self._send_if_open(lambda: self._abort(request, mailbox))
 
     async def generate(self, request: InferenceRequest) -> InferenceRequest:
         """Run a request to its end.
@@ -107,9 +107,10 @@ class Driver:
             late, self._incoming = self._incoming, []
         for command in late:
             command()
-        for request_id, mailbox in self._mailboxes.items():
-            self._engine.abort_request(request_id)
+        for mailbox in self._mailboxes.values():
             mailbox.fail(error)
+        for request_id in self._mailboxes:
+            self._engine.abort_request(request_id)
 
     def _take_commands(self) -> bool:
         """Do what callers want done, having waited for it when there is nothing else; False: the driver is closing."""
@@ -145,7 +146,8 @@ class Driver:
         except Exception as error:  # the caller's, where it waits
             mailbox.fail(error)
 
-    def _abort(self, request: InferenceRequest) -> None:
-        assert request.id is not None
-        self._mailboxes.pop(request.id, None)
-        self._engine.abort_request(request.id)
+    def _abort(self, request: InferenceRequest, mailbox: Mailbox) -> None:
+        # Not when it was refused, or has ended in the meantime.
+        if request.id is not None and self._mailboxes.get(request.id) is mailbox:
+            del self._mailboxes[request.id]
+            self._engine.abort_request(request.id)

@@ -68,6 +68,21 @@ def requests_of(random, limit):
         yield InferenceRequest(prompt=prompt, params=params, priority=random.randrange(3))
 
 
+def assert_memory_is_held_once(engine):
+    """What is held are the blocks of the tokens in memory, those that several sequences hold counted once."""
+    if engine.controller.runtime.pipeline.size > 1:
+        return  # steps that are under way have their memory already
+    pool, context, held = engine.context.pool, engine.context, set()
+    for slot, sequence in engine._scheduler.active.items():
+        blocks = context._held[slot].blocks if slot in context._held else []
+        assert len(blocks) == -(-sequence.computed // context.block_size)
+        held |= set(blocks)
+    assert pool.held == len(held)
+    assert pool.held + pool.kept <= pool.total
+    if not context._share_prefixes:
+        assert pool.kept == 0
+
+
 def run_workload(random, answers, **parallel):
     """Requests arrive and are aborted between steps; what is not aborted gets the right answer."""
     with dynamic(**options_of(random), **parallel) as llm:
@@ -83,6 +98,7 @@ def run_workload(random, answers, **parallel):
                 aborted.add(chosen)
                 assert engine.abort_request(chosen)
             engine.step()
+            assert_memory_is_held_once(engine)
         for request in requests:
             assert request.error is None
             if request.id not in aborted:

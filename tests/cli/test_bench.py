@@ -1,0 +1,98 @@
+"""plugtron bench, over a small checkpoint in processes of their own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plugtron.bench.summary import Spread
+from plugtron.bench.workload import Workload, poisson
+
+CHECKPOINT = Path(__file__).parents[1] / "data" / "megatron" / "gpt_learned"
+SMALL = ["--prompt-tokens", "4-40", "--output-tokens", "2-9", "--requests", "6", "--repeat", "2"]
+
+
+def bench(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "plugtron", "bench", *map(str, arguments)], capture_output=True, text=True, timeout=120
+    )
+
+
+def test_both_engines_run_the_same_requests():
+    done = bench("throughput", "--model", CHECKPOINT, "--engine", "static", "--engine", "dynamic", *SMALL, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["workload"]["prompt_tokens"] == [4, 40]
+    static, dynamic = (found["engines"][name]["repetitions"] for name in ("static", "dynamic"))
+    assert len(static) == len(dynamic) == 2
+    for one, other in zip(static, dynamic, strict=True):
+        for count in ("requests", "prompt_tokens", "output_tokens", "failed"):
+            assert one[count] == other[count]
+        assert one["time_to_first_token"]["mean"] > 0
+    # Fresh ones in each repetition.
+    assert static[0]["prompt_tokens"] != static[1]["prompt_tokens"]
+
+
+def test_arrivals_and_a_shared_prefix():
+    done = bench(
+        "arrivals", "--rate", 200, "--model", CHECKPOINT, "--engine", "dynamic", *SMALL, "--json",
+        "--shared-prefix", 64, "--set", "engine.options.max_batch_size=2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (engine,) = json.loads(done.stdout)["engines"].values()
+    assert engine["options"]["max_batch_size"] == 2
+    assert engine["repetitions"][0]["cached_tokens"] >= 64 * 4
+    assert engine["repetitions"][0]["queue"]["most"] > 0
+
+
+def test_latency_of_prompts_in_a_file(tmp_path):
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('[5, 6, 7]\n{"tokens": [9], "sampling": {"max_tokens": 3}}\n')
+    spec = tmp_path / "run.yaml"
+    spec.write_text(
+        f"model: {{checkpoint: {CHECKPOINT}}}\nsampling: {{temperature: 0, max_tokens: 4, ignore_eos: true}}\n"
+    )
+    done = bench("latency", spec, "--prompts", prompts, "--repeat", 1)
+    assert done.returncode == 0, done.stderr
+    assert "2 requests in" in done.stdout
+    assert "4 prompt tokens (0 from memory), 7 generated" in done.stdout
+    assert "time to first token" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--prompt-tokens", "9-3"], 2, "a range goes from its least to its greatest"),
+        (["--output-tokens", "many"], 2, "is no number and no range such as 16-512"),
+        (["--engine", "dynamik"], 2, "Did you mean 'dynamic'?"),
+        (["--prompt-tokens", "5000"], 2, "all 6 requests failed: the prompt has 5000 tokens"),
+        (["--prompts", "gone.jsonl"], 2, "cannot read gone.jsonl"),
+        (["spec.yaml"], 2, "give SPEC or --model, not both"),
+    ],
+)
+def test_mistakes(arguments, code, text):
+    done = bench("throughput", "--model", CHECKPOINT, *SMALL, *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert text in done.stderr
+
+
+def test_a_seed_says_all_of_a_workload():
+    shape = Workload(requests=20, prompt_tokens=(3, 9), output_tokens=(1, 4), shared_prefix=5)
+    first, second = ([request.prompt for request in shape.make(50, (7, 8))] for _ in range(2))
+    assert first == second
+    assert len({tuple(prompt[:5]) for prompt in first}) == 1
+    assert not {7, 8} & {token for prompt in first for token in prompt}
+    times = poisson(2000, 8.0, 1)
+    assert times[0] == 0.0
+    assert times == sorted(times)
+    assert 2000 / times[-1] == pytest.approx(8.0, rel=0.1)
+
+
+def test_spread():
+    spread = Spread.of([4.0, None, 1.0, 2.0, 3.0, 5.0])
+    assert (spread.mean, spread.median, spread.most) == (3.0, 3.0, 5.0)
+    assert 4.5 < spread.p95 < 5.0
+    assert Spread.of([None]) is None
+    assert Spread.of([2.0]).p95 == 2.0

@@ -1,0 +1,63 @@
+"""The dynamic engine over ranks: what a clock or a caller decides is the same for all of them."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plugtron import LLM, Driver, InferenceRequest, SamplingParams
+
+CHECKPOINT = Path(__file__).parents[1] / "data" / "megatron" / "gpt_learned"
+PROMPTS = [[5, 6, 7], [100, 9], [3] * 30, [250, 251, 252, 253]]
+DRAWN = SamplingParams(temperature=1.0, seed=3, max_tokens=24, ignore_eos=True)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    with LLM(CHECKPOINT, dtype="float32") as llm:
+        return [request.tokens for request in llm.generate(PROMPTS, DRAWN)]
+
+
+def test_a_driver_leads_the_ranks(expected):
+    async def leave_early(driver):
+        async for _ in driver.stream(InferenceRequest(prompt=[9], params=DRAWN)):
+            break
+
+    async def main(driver):
+        late = InferenceRequest(prompt=[1], params=DRAWN, deadline=1e-6)
+        asked = [InferenceRequest(prompt=prompt, params=DRAWN) for prompt in PROMPTS]
+        await asyncio.gather(*map(driver.generate, [late, *asked]), *(leave_early(driver) for _ in range(9)))
+        return late, [request.tokens for request in asked]
+
+    with LLM(CHECKPOINT, dtype="float32", engine="dynamic", tensor_parallel=2) as llm, Driver(llm.assembly) as driver:
+        late, found = asyncio.run(main(driver))
+        assert (late.finish_reason, late.tokens) == ("deadline", [])
+        assert found == expected
+        assert asyncio.run(main(driver))[1] == expected
+
+
+@pytest.mark.parametrize("shape", [{"tensor": 2}, {"pipeline": 2}], ids=str)
+def test_deadlines_of_a_job_are_kept_by_its_first_rank(shape, expected, tmp_path):
+    lines = [{"tokens": [1], "deadline": 1e-6}, *({"tokens": prompt, "deadline": 900} for prompt in PROMPTS)]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    spec = {
+        "model": {"checkpoint": str(CHECKPOINT), "dtype": "float32"},
+        "engine": "dynamic",
+        "parallel": shape,
+        "sampling": DRAWN.to_flat(),
+        "prompts": {"file": str(tmp_path / "prompts.jsonl")},
+    }
+    (tmp_path / "run.json").write_text(json.dumps(spec))
+    done = subprocess.run(
+        [sys.executable, "-m", "plugtron", "run", tmp_path / "run.json", "--stats"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    late, *found = map(json.loads, done.stdout.splitlines())
+    assert (late["finish_reason"], late["tokens"]) == ("deadline", [])
+    assert [record["tokens"] for record in found] == expected
+    assert done.stderr.count("5 requests in") == 1
+    assert "engine: " in done.stderr

@@ -10,6 +10,7 @@ from plugtron.contracts.sampler import Sampler
 from plugtron.driver import Driver
 from plugtron.errors import EngineError, RequestError
 from plugtron.request import FinishReason, InferenceRequest
+from plugtron.tokenizer.ids import NullTokenizer
 from plugtron_controllers.text_generation import SimpleTextGenerationController
 from plugtron_engines.dynamic import DynamicEngine
 from plugtron_engines.options import DynamicOptions
@@ -221,3 +222,29 @@ def test_wrong_requests_raise_or_fail_where_they_are_asked_for(llm):
 
     with Driver(llm.assembly) as driver:
         assert "the prompt has 500 tokens" in asyncio.run(main(driver)).error
+
+
+class Stumbling(NullTokenizer):
+    """Cannot say one of the tokens."""
+
+    def token_bytes(self, token):
+        if token == self.unsayable:
+            raise UnicodeError("no words for it")
+        return super().token_bytes(token)
+
+
+def test_a_detokenizer_that_raises_fails_its_request_alone(llm, expected):
+    tokenizer = Stumbling(320)
+    # The first token that one answer has and no other one.
+    only = [set(tokens).difference(*(other for other in expected if other is not tokens)) for tokens in expected]
+    tokenizer.unsayable = next(token for token in expected[2] if token in only[2])
+    parts = llm.assembly.parts
+    engine = DynamicEngine(
+        SimpleTextGenerationController(parts.wrapper, tokenizer, parts.samplers), DynamicOptions(block_size=4)
+    )
+    requests = engine.generate(PROMPTS, DRAWN)
+    assert [request.error for request in requests] == [None, None, "UnicodeError: no words for it", None]
+    for number in (0, 1, 3):
+        assert requests[number].tokens == expected[number]
+    assert requests[2].tokens[-1] == tokenizer.unsayable
+    assert engine.stats.blocks_used == 0

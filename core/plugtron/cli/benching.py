@@ -80,11 +80,12 @@ def measure(
 ) -> dict[str, Any]:
     """Run a load through each engine in turn, a warm-up and then `repeat` times; return all figures, JSON-ready."""
     base = read(spec) if spec is not None else Source(values={"version": 1, "model": {"checkpoint": model}})
-    base = apply(base, split(overrides))
     with ExitStack() as stack:
         assemblies: dict[str, Assembly] = {}
-        for name in engines or [None]:
-            source = base if name is None else apply(base, {"engine.name": name})
+        for name in dict.fromkeys(engines) or [None]:
+            # The name first: it would drop the options that an override has set.
+            named = base if name is None else apply(base, {"engine.name": name})
+            source = apply(named, split(overrides))
             resolved, host = resolve_source(source, no_plugins, no_plugin)
             assembly = stack.enter_context(assemble(resolved, host=host))
             assemblies[resolved.spec.engine.name] = assembly

@@ -28,6 +28,7 @@ def make_runtime(resolved: ResolvedSpec, model: ModelDescription, world: World) 
         pipeline=spec.parallel.pipeline,
         data=spec.parallel.data,
         backend=spec.parallel.backend,
+        quantization=spec.model.quantization,
         world=world,
     )
 

@@ -99,7 +99,7 @@ def test_lines_in_every_format(name, text, line, write, host):
             "parallel.pipeline: must be at least 1 (got 0)",
         ),
         ("model: {checkpoint: smollm2-135m-instruct}\nparallel: {tensor: 0}\n", "parallel.tensor: must be at least 1"),
-        ("model: {checkpoint: smollm2-135m-instruct, quantization: int4}\n", "model.quantization: "),
+        ("model: {checkpoint: smollm2-135m-instruct, quantization: int5}\n", "model.quantization: "),
         ("? [a, b]\n: 1\n", "run.yaml: cannot be read: "),
         ("version: 1\nseed: 2020-99-99\n", "run.yaml: cannot be read: ValueError: month must be in 1..12"),
         (

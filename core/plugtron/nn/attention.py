@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 from plugtron.context.memory import LayerState, MemoryView
@@ -13,7 +15,18 @@ from plugtron.nn.rotary import Rotation, rotate
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, Rows, divide
 from plugtron.parallel.runtime import Runtime
 
-__all__ = ["Attention", "local_kv_heads"]
+__all__ = ["Attention", "AttentionShape", "local_kv_heads"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionShape:
+    """This rank's heads; `rotary` counts the channels of each that rotate, the first ones."""
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+    rotary: int
+    scale: float
 
 
 class Attention(nn.Module):
@@ -27,10 +40,15 @@ class Attention(nn.Module):
         head_dim, rank = config.head_dim, runtime.tensor.rank
         heads = divide("attention heads", config.num_heads, runtime)
         kv_heads, first_kv = local_kv_heads(config.num_kv_heads, runtime)
-        self._head_dim = head_dim
+        rotary = config.rotary if config.rotates[layer] else None
+        self.shape = AttentionShape(
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=head_dim,
+            rotary=0 if rotary is None else rotary.width or head_dim,
+            scale=config.attention_scales[layer] if config.attention_scales else head_dim**-0.5,
+        )
         self._widths = [heads * head_dim, kv_heads * head_dim, kv_heads * head_dim]
-        self._rotates = config.rotates[layer]
-        self._scale = config.attention_scales[layer] if config.attention_scales else head_dim**-0.5
         kv = Rows(total=config.num_kv_heads * head_dim, start=first_kv * head_dim, count=kv_heads * head_dim)
         query = Rows(total=config.num_heads * head_dim, start=rank * heads * head_dim, count=heads * head_dim)
         self.qkv = ColumnParallelLinear(config.hidden_size, [query, kv, kv], runtime, bias=config.qkv_bias)
@@ -43,14 +61,14 @@ class Attention(nn.Module):
     def forward(self, hidden: Tensor, rotation: Rotation | None, state: LayerState, memory: MemoryView) -> Tensor:
         """Map [T, H] to [T, H]; writes this step's keys and values."""
         query, key, value = (
-            part.unflatten(-1, (-1, self._head_dim)) for part in self.qkv(hidden).split(self._widths, dim=-1)
+            part.unflatten(-1, (-1, self.shape.head_dim)) for part in self.qkv(hidden).split(self._widths, dim=-1)
         )
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
-        if self._rotates and rotation is not None:
+        if self.shape.rotary and rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
         write(key, value, state, memory)
-        return self.output(attend(query, state, memory, self._scale).flatten(1))
+        return self.output(attend(query, state, memory, self.shape.scale).flatten(1))
 
 
 def local_kv_heads(total: int, runtime: Runtime) -> tuple[int, int]:

@@ -19,6 +19,7 @@ class GatedMLP(nn.Module):
 
     def __init__(self, config: DecoderConfig, size: int, runtime: Runtime) -> None:
         super().__init__()
+        self.activation_name = config.activation
         self._activation = activation(config.activation)
         hidden, bias = config.hidden_size, config.mlp_bias
         self.gate_up = ColumnParallelLinear.even(hidden, [size, size], runtime, what=_WHAT, bias=bias)
@@ -35,6 +36,7 @@ class MLP(nn.Module):
 
     def __init__(self, config: DecoderConfig, size: int, runtime: Runtime) -> None:
         super().__init__()
+        self.activation_name = config.activation
         self._activation = activation(config.activation)
         hidden, bias = config.hidden_size, config.mlp_bias
         self.up = ColumnParallelLinear.even(hidden, [size], runtime, what=_WHAT, bias=bias)

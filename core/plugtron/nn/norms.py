@@ -17,13 +17,13 @@ class RMSNorm(ShardedModule):
 
     def __init__(self, width: int, epsilon: float, runtime: Runtime) -> None:
         super().__init__()
-        self._epsilon = epsilon
+        self.epsilon = epsilon
         self.weight = parameter(runtime, width)
         self.parts["weight"] = (Part(shape=(width,)),)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map [..., width] to the same shape."""
-        return F.rms_norm(hidden, self.weight.shape, self.weight, self._epsilon)
+        return F.rms_norm(hidden, self.weight.shape, self.weight, self.epsilon)
 
 
 class LayerNorm(ShardedModule):
@@ -31,14 +31,14 @@ class LayerNorm(ShardedModule):
 
     def __init__(self, width: int, epsilon: float, runtime: Runtime) -> None:
         super().__init__()
-        self._epsilon = epsilon
+        self.epsilon = epsilon
         self.weight = parameter(runtime, width)
         self.bias = parameter(runtime, width)
         self.parts["weight"] = self.parts["bias"] = (Part(shape=(width,)),)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map [..., width] to the same shape."""
-        return F.layer_norm(hidden, self.weight.shape, self.weight, self.bias, self._epsilon)
+        return F.layer_norm(hidden, self.weight.shape, self.weight, self.bias, self.epsilon)
 
 
 def make_norm(config: DecoderConfig, width: int, runtime: Runtime) -> RMSNorm | LayerNorm:

@@ -13,7 +13,7 @@ from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
 from plugtron.contracts.step import StepBatch, StepPlan
 from plugtron.contracts.wrapper import AttentionState, Decoder, ModelInfo, ModelWrapper
 from plugtron.errors import ParallelError
-from plugtron.execution.eager import EagerExecution
+from plugtron.execution.choice import Execution, make_execution
 from plugtron.nn.attention import local_kv_heads
 from plugtron.nn.config import DecoderConfig
 from plugtron.parallel.layers import divide
@@ -51,14 +51,13 @@ class DecoderWrapper(ModelWrapper):
                 for layer in self.layers
             ),
         )
-        self._execution: EagerExecution | None = None
+        self._execution: Execution | None = None
 
     def prep_model_for_inference(self, context: InferenceContext) -> None:
         """Load this rank's weights and make the execution ready. What is loaded already stays."""
-        del context  # eager needs to know nothing of memory in advance; an execution that captures will
+        del context  # an execution that captures steps will need it
         if self._execution is None:
-            decoder = self.load(self.layers)
-            self._execution = EagerExecution(decoder, last=self.layers.stop == self.config.num_layers)
+            self._execution = make_execution(self)
 
     def load(self, layers: range) -> Decoder:
         """Return the decoder with these layers and this rank's weights in it."""

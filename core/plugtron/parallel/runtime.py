@@ -14,6 +14,7 @@ from plugtron.events import Event, decode, encode
 from plugtron.parallel.grid import Grid, form_groups
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, join
+from plugtron.spec.model import Quantization
 
 __all__ = ["Runtime", "choose_device"]
 
@@ -23,11 +24,13 @@ class Runtime:
     """The only way to a device or to another rank.
 
     `tensor` are the ranks that share each layer, `pipeline` those that pass activations on from stage to stage,
-    `model` all that share one copy of the model, `data` those of other copies that hold the same.
+    `model` all that share one copy of the model, `data` those of other copies that hold the same. `quantization`: how
+    many bits the weights of linear layers are held in; None: all that `dtype` has.
     """
 
     device: torch.device
     dtype: torch.dtype
+    quantization: Quantization | None = None
     world: World
     tensor: Group
     pipeline: Group
@@ -44,6 +47,7 @@ class Runtime:
         pipeline: int = 1,
         data: int = 1,
         backend: str = "auto",
+        quantization: Quantization | None = None,
         world: World | None = None,
     ) -> Runtime:
         """Join or start a job of `tensor` × `pipeline` × `data` ranks, and choose this rank's device.
@@ -58,6 +62,7 @@ class Runtime:
         return cls(
             device=chosen,
             dtype=getattr(torch, dtype),
+            quantization=quantization,
             world=world,
             tensor=groups.tensor,
             pipeline=groups.pipeline,

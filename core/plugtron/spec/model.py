@@ -16,6 +16,7 @@ __all__ = [
     "PluginsSpec",
     "PromptFile",
     "PromptSpec",
+    "Quantization",
     "Spec",
 ]
 
@@ -30,6 +31,10 @@ DEFAULT_CHAIN = (
     "top_k",
     "top_p",
 )
+
+
+#: How the weights of linear layers are held.
+Quantization = Literal["int8", "int4"]
 
 
 class _Section(BaseModel):
@@ -54,7 +59,9 @@ class ModelSpec(_Section):
     checkpoint: str
     wrapper: ComponentRef = ComponentRef(name="auto")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    quantization: None = Field(default=None, description="weights as the checkpoint's dtype says; nothing else yet")
+    quantization: Quantization | None = Field(
+        default=None, description="bits of the linear layers' weights, in groups of 32; the head has 8"
+    )
 
 
 class ParallelSpec(_Section):

@@ -1,0 +1,91 @@
+"""Which execution runs a decoder's steps: chosen once, when the weights are loaded."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from plugtron.contracts.step import StepBatch
+from plugtron.contracts.wrapper import Decoder
+from plugtron.execution.eager import EagerExecution
+from plugtron.execution.lowering import Listing, NotNative
+from plugtron.execution.native import NativeExecution
+from plugtron.kernels.native.build import NoCompiler
+from plugtron.kernels.quantised import GROUP, QuantisedWeight
+from plugtron.nn.decoder import TransformerDecoder
+from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear
+
+if TYPE_CHECKING:
+    from plugtron.nn.wrapper import DecoderWrapper
+
+__all__ = ["Execution", "make_execution"]
+
+
+class Execution(Protocol):
+    """Runs steps over a decoder, or over a pipeline stage's share of one."""
+
+    def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
+        """Return this rank's logits [N, V / tp] in float32; before the last stage hidden states [T, H]."""
+        ...
+
+
+def make_execution(wrapper: DecoderWrapper) -> Execution:
+    """Load a wrapper's weights and say how they are run.
+
+    Quantised weights run natively on a CPU; where that cannot be, torch computes with what they stand for, which is
+    said once.
+    """
+    quantization = wrapper.runtime.quantization
+    if quantization is not None:
+        try:
+            return _native(wrapper, int(quantization.removeprefix("int")))
+        except (NotNative, NoCompiler) as reason:
+            warnings.warn(f"quantization {quantization} runs through torch, and slowly: {reason}", stacklevel=2)
+    decoder = wrapper.load(wrapper.layers)
+    if quantization is not None:
+        _quantise_in_place(decoder, int(quantization.removeprefix("int")))
+    return EagerExecution(decoder, last=wrapper.layers.stop == wrapper.config.num_layers)
+
+
+def _native(wrapper: DecoderWrapper, bits: int) -> NativeExecution:
+    """Lower a decoder layer by layer, so that no more than one is ever there in float32.
+
+    Raises:
+        NotNative, NoCompiler: it cannot be done, or not here.
+    """
+    runtime = wrapper.runtime
+    if runtime.device.type != "cpu":
+        raise NotNative(f"the native kernels run on a CPU, not on {runtime.device.type}")
+    if runtime.model.size > 1:
+        raise NotNative("the native step runs on one rank")
+    exact = copy.copy(wrapper)
+    exact.runtime = replace(runtime, dtype=torch.float32)
+    listing = Listing(bits=bits)
+    last = wrapper.layers.stop - 1
+    for layer in wrapper.layers:
+        decoder = _load(exact, range(layer, layer + 1))
+        listing.add_layer(decoder.layers[0], layer)
+        if layer == last:
+            listing.add_head(decoder)
+    # The embedding alone, in the run's own dtype.
+    return NativeExecution(_load(wrapper, range(0)), listing, wrapper.info.padded_vocab_size)
+
+
+def _load(wrapper: DecoderWrapper, layers: range) -> TransformerDecoder:
+    decoder = wrapper.load(layers)
+    if not isinstance(decoder, TransformerDecoder):
+        raise NotNative(f"the native step does not know a {type(decoder).__name__}")
+    return decoder
+
+
+def _quantise_in_place(decoder: Decoder, bits: int) -> None:
+    """Replace the weights of linear layers by what they are after quantising."""
+    assert isinstance(decoder, torch.nn.Module)
+    for module in decoder.modules():
+        if isinstance(module, ColumnParallelLinear | RowParallelLinear) and module.weight.shape[1] % GROUP == 0:
+            module.weight.data = QuantisedWeight.of(module.weight, bits).dense().to(module.weight.dtype)

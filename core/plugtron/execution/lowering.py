@@ -1,0 +1,157 @@
+"""From a decoder's layers to the list of operations that the native step walks.
+
+What the list holds is said in kernels/native/step.cpp; the numbers here are its enumerations'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, IntFlag
+
+from torch import Tensor, nn
+
+from plugtron.kernels.native.binding import Op
+from plugtron.kernels.quantised import GROUP, QuantisedWeight
+from plugtron.nn.attention import Attention
+from plugtron.nn.config import Activation
+from plugtron.nn.decoder import TransformerDecoder, TransformerLayer
+from plugtron.nn.mlp import MLP, GatedMLP
+from plugtron.nn.norms import LayerNorm, RMSNorm
+from plugtron.parallel.layers import VocabParallelEmbedding
+
+__all__ = ["Listing", "NotNative"]
+
+_ACTIVATIONS: tuple[Activation, ...] = ("silu", "gelu", "gelu_tanh", "gelu_quick", "relu", "relu_squared", "tanh")
+
+
+class NotNative(Exception):
+    """A decoder has something that the native step does not know, and what."""
+
+
+class _Kind(IntEnum):
+    NORMALISE = 0
+    QUANTISE = 1
+    LINEAR = 2
+    ROTATE = 3
+    ATTEND = 4
+    ACTIVATE = 5
+
+
+class _Buffer(IntEnum):
+    HIDDEN = 0
+    NORMED = 1
+    QKV = 2
+    ATTENDED = 3
+    CHANNELS = 4
+    LOGITS = 5
+
+
+class _Flag(IntFlag):
+    NONE = 0
+    ADD = 1
+    SELECTED = 2
+    GATED = 4
+
+
+@dataclass
+class Listing:
+    """The operations of a decoder, and the tensors that they point to.
+
+    Args:
+        bits: of the layers' weights; the head has eight.
+    """
+
+    bits: int
+    ops: list[Op] = field(default_factory=list)
+    tensors: list[Tensor] = field(default_factory=list)
+
+    def add_layer(self, layer: TransformerLayer, number: int) -> None:
+        """Append a layer, whose weights may be let go of afterwards.
+
+        Raises:
+            NotNative: it has something else than attention and an MLP.
+        """
+        if not isinstance(layer.mlp, GatedMLP | MLP):
+            raise NotNative(f"the step of a {type(layer.mlp).__name__}")
+        self._normalise(layer.attention_norm)
+        self._attention(layer.attention, number)
+        self._normalise(layer.mlp_norm)
+        self._mlp(layer.mlp)
+
+    def add_head(self, decoder: TransformerDecoder) -> None:
+        """Append the final norm and the head."""
+        assert decoder.final_norm is not None
+        assert isinstance(decoder.output, VocabParallelEmbedding)
+        self._normalise(decoder.final_norm, _Flag.SELECTED)
+        self._linear(decoder.output, _Buffer.LOGITS, _Flag.SELECTED, bits=8)
+
+    def _attention(self, attention: Attention, number: int) -> None:
+        shape = attention.shape
+        query, key = attention.query_norm, attention.key_norm
+        if isinstance(query, LayerNorm) or isinstance(key, LayerNorm):
+            raise NotNative("layer normalisation of queries and keys")
+        heads = {"layer": number, "heads": shape.heads, "kv_heads": shape.kv_heads, "head_dim": shape.head_dim}
+        self._linear(attention.qkv, _Buffer.QKV)
+        self._append(
+            _Kind.ROTATE,
+            **heads,
+            rotary=shape.rotary,
+            weight=self._keep(None if query is None else query.weight),
+            bias=self._keep(None if key is None else key.weight),
+            epsilon=0.0 if query is None else query.epsilon,
+        )
+        self._append(_Kind.ATTEND, **heads, scale=shape.scale)
+        self._append(_Kind.QUANTISE, source=_Buffer.ATTENDED, inputs=shape.heads * shape.head_dim)
+        self._linear(attention.output, _Buffer.HIDDEN, _Flag.ADD)
+
+    def _mlp(self, mlp: GatedMLP | MLP) -> None:
+        gated = isinstance(mlp, GatedMLP)
+        self._linear(mlp.gate_up if gated else mlp.up, _Buffer.CHANNELS)
+        self._append(
+            _Kind.ACTIVATE,
+            source=_Buffer.CHANNELS,
+            inputs=mlp.down.weight.shape[1],
+            layer=_ACTIVATIONS.index(mlp.activation_name),
+            flags=_Flag.GATED if gated else _Flag.NONE,
+        )
+        self._linear(mlp.down, _Buffer.HIDDEN, _Flag.ADD)
+
+    def _normalise(self, norm: RMSNorm | LayerNorm, flags: _Flag = _Flag.NONE) -> None:
+        self._append(
+            _Kind.NORMALISE,
+            source=_Buffer.HIDDEN,
+            inputs=len(norm.weight),
+            weight=self._keep(norm.weight),
+            bias=self._keep(norm.bias if isinstance(norm, LayerNorm) else None),
+            epsilon=norm.epsilon,
+            flags=flags,
+        )
+
+    def _linear(self, layer: nn.Module, target: _Buffer, flags: _Flag = _Flag.NONE, bits: int | None = None) -> None:
+        weight, bias = layer.get_parameter("weight"), getattr(layer, "bias", None)
+        outputs, inputs = weight.shape
+        if inputs % GROUP:
+            raise NotNative(f"a width of {inputs}, which is no multiple of {GROUP}")
+        quantised = QuantisedWeight.of(weight, bits or self.bits)
+        self._append(
+            _Kind.LINEAR,
+            target=target,
+            inputs=inputs,
+            outputs=outputs,
+            bits=quantised.bits,
+            flags=flags,
+            packed=self._keep(quantised.packed()),
+            bias=self._keep(bias),
+        )
+
+    def _append(self, kind: _Kind, **fields: float | None) -> None:
+        self.ops.append(Op(kind=kind, **fields))
+
+    def _keep(self, tensor: Tensor | None) -> int | None:
+        """The address of a tensor, which lives as long as this list; parameters as float32."""
+        if tensor is None:
+            return None
+        kept = tensor.detach()
+        kept = kept if kept.dtype.itemsize == 1 else kept.float().clone()
+        self.tensors.append(kept.contiguous())
+        return self.tensors[-1].data_ptr()

@@ -1,0 +1,79 @@
+"""The native execution: a step as one foreign call, on a CPU."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plugtron.context.memory import LayerState, MemoryView
+from plugtron.contracts.step import StepBatch
+from plugtron.execution.lowering import Listing
+from plugtron.kernels.native.binding import NativeLayer, NativeTokens, Program
+from plugtron.kernels.native.build import library
+from plugtron.nn.decoder import TransformerDecoder
+
+__all__ = ["NativeExecution"]
+
+
+class NativeExecution:
+    """Runs a whole decoder over quantised weights; hidden states are float32 throughout.
+
+    Args:
+        decoder: for the embedding and the rotation, which are torch's; its layers are in `listing`.
+        listing: the operations.
+        vocabulary: the width of the logits.
+
+    Raises:
+        NoCompiler: the kernels cannot be compiled here.
+    """
+
+    def __init__(self, decoder: TransformerDecoder, listing: Listing, vocabulary: int) -> None:
+        self._decoder = decoder
+        self._listing = listing
+        self._vocabulary = vocabulary
+        self._program = Program(library(), listing.ops, torch.get_num_threads())
+        self._layers: tuple[tuple[LayerState, ...], ctypes.Array[NativeLayer]] | None = None
+
+    @torch.inference_mode()
+    def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
+        """Run a step from its tokens; returns logits [N, V] float32."""
+        assert hidden is None, "the native step has all layers"
+        hidden = self._decoder.embed(batch.tokens, batch.positions).float().contiguous()
+        rotation = self._decoder.rotation(batch.positions)
+        memory, chosen = batch.memory, batch.logit_index
+        owners = np.repeat(np.arange(len(memory.counts)), memory.counts)
+        count = len(hidden) if chosen is None else len(chosen)
+        logits = torch.empty(count, self._vocabulary)
+        tables = memory.tables.contiguous()
+        cosines, sines = (None, None) if rotation is None else (part.float().contiguous() for part in rotation)
+        tokens = NativeTokens(
+            count=len(hidden),
+            logit_count=count,
+            block_size=memory.block_size,
+            table_width=tables.shape[1],
+            positions=memory.positions.data_ptr(),
+            owners=owners.ctypes.data,
+            tables=tables.data_ptr(),
+            logit_index=None if chosen is None else chosen.data_ptr(),
+            cosines=None if cosines is None else cosines.data_ptr(),
+            sines=None if sines is None else sines.data_ptr(),
+        )
+        self._program.run(self._states(memory), tokens, hidden.data_ptr(), logits.data_ptr())
+        return logits
+
+    def _states(self, memory: MemoryView) -> ctypes.Array[NativeLayer]:
+        if self._layers is None or self._layers[0] is not memory.layers:
+            entries = [
+                NativeLayer(
+                    keys=state.keys.data_ptr(),
+                    values=state.values.data_ptr(),
+                    window=state.window or 0,
+                    bf16=state.keys.dtype == torch.bfloat16,
+                )
+                for state in memory.layers
+            ]
+            self._layers = memory.layers, (NativeLayer * len(entries))(*entries)
+        return self._layers[1]

@@ -1,0 +1,1 @@
+"""The native kernels: C++ sources, one idea a file, compiled when they are first needed."""

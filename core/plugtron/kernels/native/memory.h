@@ -1,0 +1,54 @@
+// KV memory as Python lays it out: [blocks, kv_heads, block, head_dim] for keys and for values, and a table of block
+// numbers per row; and what a step has to know of its tokens.
+#pragma once
+
+#include <cstdint>
+
+#include "activations.h"
+
+namespace plugtron {
+
+struct Layer {
+    void* keys;
+    void* values;
+    int window;  // how far back queries look; 0: all the way
+    int bf16;    // else float32
+};
+
+// All arrays are the host's; see plugtron.context.memory for their meaning.
+struct Tokens {
+    int count;             // T
+    int logit_count;       // N
+    int block_size;
+    int table_width;
+    const int64_t* positions;     // [T]
+    const int64_t* owners;        // [T]: the row that each token belongs to
+    const int64_t* tables;        // [R, table_width]
+    const int64_t* logit_index;   // [N], or null when every token wants logits
+    const float* cosines;         // [T, rotary width], or null
+    const float* sines;           // the same, the first half negated
+};
+
+// Where the key (or value) of one position and head is.
+inline long place(const Tokens& tokens, long row, long position, int head, int kv_heads, int head_dim) {
+    const long block = tokens.tables[row * tokens.table_width + position / tokens.block_size];
+    return ((block * kv_heads + head) * tokens.block_size + position % tokens.block_size) * head_dim;
+}
+
+template <class Stored>
+inline float load(Stored value) {
+    if constexpr (sizeof(Stored) == 2)
+        return bf16_to_float(value);
+    else
+        return value;
+}
+
+template <class Stored>
+inline Stored store(float value) {
+    if constexpr (sizeof(Stored) == 2)
+        return float_to_bf16(value);
+    else
+        return value;
+}
+
+}  // namespace plugtron

@@ -1,0 +1,230 @@
+// A step: a list of operations that a team of threads walks together. What the operations are, plugtron.execution.lowering
+// says; their order is a decoder's, and no operation knows a family of models.
+//
+// Hidden states are float32 throughout. An operation that multiplies with weights reads what the one before it has
+// quantised; between two operations the threads wait for each other.
+
+#include <vector>
+
+#include "activations.h"
+#include "attention.h"
+#include "linear.h"
+#include "memory.h"
+#include "norm.h"
+#include "threads.h"
+
+using namespace plugtron;
+
+namespace {
+
+enum Kind : int32_t { kNormalise, kQuantise, kLinear, kRotate, kAttend, kActivate };
+
+// Buffers of floats that operations name by number.
+enum Buffer : int32_t { kHidden, kNormed, kQkv, kAttended, kChannels, kLogits, kBuffers };
+
+}  // namespace
+
+extern "C" {
+
+// One operation; what each kind reads of it is said where it is carried out. The layout is known to Python's ctypes.
+struct PlugtronOp {
+    int32_t kind, source, target, layer;
+    int32_t inputs, outputs, bits, flags;
+    int32_t heads, kv_heads, head_dim, rotary;
+    float epsilon, scale;
+    const uint8_t* packed;
+    const float* weight;
+    const float* bias;
+};
+
+struct PlugtronLayer {
+    void* keys;
+    void* values;
+    int32_t window, bf16;
+};
+}
+
+namespace {
+
+enum Flags { kAdd = 1, kSelected = 2, kGated = 4 };
+
+class Program {
+   public:
+    Program(const PlugtronOp* ops, int count, int threads) : ops_(ops, ops + count), team_(threads) {
+        scratch_.resize(threads);
+    }
+
+    void run(const PlugtronLayer* layers, const Tokens& tokens, float* hidden, float* logits) {
+        tokens_ = &tokens;
+        layers_ = layers;
+        buffers_[kHidden] = hidden;
+        buffers_[kLogits] = logits;
+        prepare();
+        team_.run([this](int rank) {
+            for (const PlugtronOp& op : ops_) {
+                carry_out(op, rank);
+                team_.barrier();
+            }
+        });
+    }
+
+   private:
+    int rows(const PlugtronOp& op) const { return op.flags & kSelected ? tokens_->logit_count : tokens_->count; }
+
+    // Make room for what operations write, before the threads begin.
+    void prepare() {
+        size_t widest = 0;
+        for (const PlugtronOp& op : ops_) {
+            widest = std::max<size_t>(widest, op.inputs);
+            if (op.kind == kLinear && op.target != kHidden && op.target != kLogits)
+                grow(op.target, static_cast<size_t>(tokens_->count) * op.outputs);
+            if (op.kind == kAttend) grow(kAttended, static_cast<size_t>(tokens_->count) * op.heads * op.head_dim);
+        }
+        const size_t rows = std::max(tokens_->count, tokens_->logit_count);
+        if (values_.size() < rows * widest) {
+            values_.resize(rows * widest);
+            scales_.resize(rows * widest / kGroup);
+            sums_.resize(rows * widest / kGroup);
+        }
+        for (auto& own : scratch_) own.row.resize(widest);
+    }
+
+    void grow(int buffer, size_t size) {
+        if (storage_[buffer].size() < size) storage_[buffer].resize(size);
+        buffers_[buffer] = storage_[buffer].data();
+    }
+
+    void carry_out(const PlugtronOp& op, int rank) {
+        switch (op.kind) {
+            case kNormalise: return quantise_rows(op, rank, true);
+            case kQuantise: return quantise_rows(op, rank, false);
+            case kLinear: return linear(op, rank);
+            case kRotate: return rotate(op, rank);
+            case kAttend: return attend_all(op, rank);
+            case kActivate: return activate_all(op, rank);
+        }
+    }
+
+    // A norm (or none) over rows of `source`, `inputs` wide, quantised for the next linear.
+    void quantise_rows(const PlugtronOp& op, int rank, bool norm) {
+        const Share share(rows(op), rank, team_.size());
+        const Quantised target = quantised(op);
+        const Norm own{op.weight, op.bias, op.epsilon};
+        float* line = scratch_[rank].row.data();
+        for (long row = share.begin; row < share.end; row++) {
+            const bool selected = (op.flags & kSelected) && tokens_->logit_index;
+            const long from = selected ? tokens_->logit_index[row] : row;
+            const float* source = buffers_[op.source] + from * op.inputs;
+            if (norm) normalise(own, source, line, op.inputs);
+            target.put_row(row, norm ? line : source);
+        }
+    }
+
+    // Where what an operation multiplies is quantised: one place for all, because each is used up by the next.
+    Quantised quantised(const PlugtronOp& op) {
+        return Quantised{op.inputs, values_.data(), scales_.data(), sums_.data()};
+    }
+
+    void linear(const PlugtronOp& op, int rank) {
+        const Linear layer{op.packed, op.bias, op.inputs, op.outputs, op.bits};
+        const Share share(layer.blocks(), rank, team_.size());
+        multiply(layer, quantised(op), rows(op), buffers_[op.target], op.flags & kAdd, share.begin, share.end);
+    }
+
+    Heads heads(const PlugtronOp& op) const {
+        return Heads{op.heads, op.kv_heads, op.head_dim, op.rotary, op.scale, op.weight, op.bias, op.epsilon};
+    }
+
+    template <class Work>
+    void each_head(const PlugtronOp& op, int rank, Work work) {
+        const long items = static_cast<long>(tokens_->count) * op.kv_heads;
+        // In turn, not in halves: later tokens of a prompt have longer histories.
+        for (long item = rank; item < items; item += team_.size()) work(item / op.kv_heads, item % op.kv_heads);
+    }
+
+    Layer layer(const PlugtronOp& op) const {
+        const PlugtronLayer& own = layers_[op.layer];
+        return Layer{own.keys, own.values, own.window, own.bf16};
+    }
+
+    void rotate(const PlugtronOp& op, int rank) {
+        const Layer own = layer(op);
+        each_head(op, rank, [&](long t, int head) {
+            if (own.bf16)
+                rotate_and_write<uint16_t>(heads(op), own, *tokens_, buffers_[kQkv], t, head);
+            else
+                rotate_and_write<float>(heads(op), own, *tokens_, buffers_[kQkv], t, head);
+        });
+    }
+
+    void attend_all(const PlugtronOp& op, int rank) {
+        const Layer own = layer(op);
+        std::vector<float>& scores = scratch_[rank].scores;
+        each_head(op, rank, [&](long t, int head) {
+            if (own.bf16)
+                attend<uint16_t>(heads(op), own, *tokens_, buffers_[kQkv], buffers_[kAttended], t, head, scores);
+            else
+                attend<float>(heads(op), own, *tokens_, buffers_[kQkv], buffers_[kAttended], t, head, scores);
+        });
+    }
+
+    // act(gate) · up, or act(x), quantised; `inputs` channels a row, `layer` the function.
+    void activate_all(const PlugtronOp& op, int rank) {
+        switch (op.layer) {
+            case kSilu: return activate_rows<kSilu>(op, rank);
+            case kGelu: return activate_rows<kGelu>(op, rank);
+            case kGeluTanh: return activate_rows<kGeluTanh>(op, rank);
+            case kGeluQuick: return activate_rows<kGeluQuick>(op, rank);
+            case kRelu: return activate_rows<kRelu>(op, rank);
+            case kReluSquared: return activate_rows<kReluSquared>(op, rank);
+            default: return activate_rows<kTanh>(op, rank);
+        }
+    }
+
+    template <int FUNCTION>
+    void activate_rows(const PlugtronOp& op, int rank) {
+        const Quantised target = quantised(op);
+        const long groups = op.inputs / kGroup, gated = op.flags & kGated ? 1 : 0;
+        const Share share(rows(op) * groups, rank, team_.size());
+        for (long item = share.begin; item < share.end; item++) {
+            const long row = item / groups, group = item % groups;
+            const float* gate = buffers_[op.source] + row * op.inputs * (1 + gated) + group * kGroup;
+            float line[kGroup];
+            for (int at = 0; at < kGroup; at++) line[at] = activate<FUNCTION>(gate[at]);
+            if (gated)
+                for (int at = 0; at < kGroup; at++) line[at] *= gate[op.inputs + at];
+            target.put(row, static_cast<int>(group), line);
+        }
+    }
+
+    struct Scratch {
+        std::vector<float> row, scores;
+    };
+
+    std::vector<PlugtronOp> ops_;
+    Team team_;
+    std::vector<Scratch> scratch_;
+    std::vector<float> storage_[kBuffers];
+    float* buffers_[kBuffers] = {};
+    std::vector<int8_t> values_;
+    std::vector<float> scales_;
+    std::vector<int32_t> sums_;
+    const Tokens* tokens_ = nullptr;
+    const PlugtronLayer* layers_ = nullptr;
+};
+
+}  // namespace
+
+extern "C" {
+
+void* plugtron_program(const PlugtronOp* ops, int32_t count, int32_t threads) {
+    return new Program(ops, count, threads);
+}
+
+void plugtron_free(void* program) { delete static_cast<Program*>(program); }
+
+void plugtron_run(
+    void* program, const PlugtronLayer* layers, const Tokens* tokens, float* hidden, float* logits) {
+    static_cast<Program*>(program)->run(layers, *tokens, hidden, logits);
+}
+}

@@ -1,0 +1,107 @@
+// A team of threads for one step at a time. Inside a step threads wait for each other by spinning, because stages are
+// microseconds long; between steps they sleep, so that an idle process costs nothing.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace plugtron {
+
+inline void relax() {
+#if defined(__x86_64__)
+    _mm_pause();
+#endif
+}
+
+class Team {
+   public:
+    explicit Team(int size) : size_(size) {
+        for (int rank = 1; rank < size; rank++) members_.emplace_back([this, rank] { serve(rank); });
+    }
+
+    ~Team() {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            leaving_ = true;
+        }
+        begun_.notify_all();
+        for (auto& member : members_) member.join();
+    }
+
+    int size() const { return size_; }
+
+    // Run `work(rank)` on every thread, the caller being rank 0; returns when all are done.
+    void run(const std::function<void(int)>& work) {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            work_ = &work;
+            busy_.store(size_ - 1, std::memory_order_relaxed);
+            turn_++;
+        }
+        begun_.notify_all();
+        work(0);
+        while (busy_.load(std::memory_order_acquire) > 0) relax();
+    }
+
+    // Wait until every thread of the running work has come here. A thread that the system has put to sleep is waited
+    // for politely after a while.
+    void barrier() {
+        if (size_ == 1) return;
+        const int phase = phase_.load(std::memory_order_relaxed);
+        if (arrived_.fetch_add(1, std::memory_order_acq_rel) == size_ - 1) {
+            arrived_.store(0, std::memory_order_relaxed);
+            phase_.store(phase + 1, std::memory_order_release);
+            return;
+        }
+        for (int spins = 0; phase_.load(std::memory_order_acquire) == phase; spins++) {
+            if (spins < 20000)
+                relax();
+            else
+                std::this_thread::yield();
+        }
+    }
+
+   private:
+    void serve(int rank) {
+        long seen = 0;
+        while (true) {
+            const std::function<void(int)>* work;
+            {
+                std::unique_lock<std::mutex> lock(mutex_);
+                begun_.wait(lock, [&] { return leaving_ || turn_ != seen; });
+                if (leaving_) return;
+                seen = turn_;
+                work = work_;
+            }
+            (*work)(rank);
+            busy_.fetch_sub(1, std::memory_order_release);
+        }
+    }
+
+    const int size_;
+    std::vector<std::thread> members_;
+    std::mutex mutex_;
+    std::condition_variable begun_;
+    const std::function<void(int)>* work_ = nullptr;
+    long turn_ = 0;
+    bool leaving_ = false;
+    std::atomic<int> busy_{0};
+    std::atomic<int> arrived_{0};
+    std::atomic<int> phase_{0};
+};
+
+// The share of `rank` when `count` things are divided in order.
+struct Share {
+    long begin, end;
+    Share(long count, int rank, int size) : begin(count * rank / size), end(count * (rank + 1) / size) {}
+};
+
+}  // namespace plugtron

@@ -52,7 +52,8 @@ class Workload:
 
 def poisson(requests: int, rate: float, seed: int) -> list[float]:
     """Return arrival times in seconds of a Poisson process of `rate` requests a second; the first arrives at 0."""
-    random, now, times = Random(seed), 0.0, []
+    # Not the random numbers that a workload of the same seed takes its lengths from.
+    random, now, times = Random(f"arrivals {seed}"), 0.0, []
     for _ in range(requests):
         times.append(now)
         now += random.expovariate(rate)

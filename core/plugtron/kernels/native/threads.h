@@ -62,7 +62,7 @@ class Team {
             return;
         }
         for (int spins = 0; phase_.load(std::memory_order_acquire) == phase; spins++) {
-            if (spins < 20000)
+            if (spins < 2000)
                 relax();
             else
                 std::this_thread::yield();

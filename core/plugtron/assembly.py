@@ -22,7 +22,7 @@ from plugtron.parallel.group import Group
 from plugtron.parallel.runtime import choose_device
 from plugtron.parallel.world import World, check_size, join
 from plugtron.replicas import exchange, share
-from plugtron.request import FinishReason, InferenceRequest, RequestOutput
+from plugtron.request import FinishReason, InferenceRequest, Outstanding, RequestOutput
 from plugtron.run import Outcome, RunInfo
 from plugtron.spec.dump import plain_data
 from plugtron.spec.load import Source
@@ -66,7 +66,7 @@ class Assembly:
         )
         if self._observes:
             self.host.run_started(info)
-        open_requests: dict[int, InferenceRequest] = {}
+        open_requests: dict[int, Outstanding] = {}
         interrupted = True
         try:
             yield from self._all_outputs(requests, open_requests)
@@ -81,7 +81,7 @@ class Assembly:
                 self.host.run_finished(info, Outcome(finished=finished, failed=failed, interrupted=interrupted))
 
     def _all_outputs(
-        self, requests: Sequence[InferenceRequest], open_requests: dict[int, InferenceRequest]
+        self, requests: Sequence[InferenceRequest], open_requests: dict[int, Outstanding]
     ) -> Iterator[RequestOutput]:
         """Yield the outputs of these requests; those that other replicas run come in rounds, each in one piece."""
         replicas = self.parts.runtime.data
@@ -113,18 +113,18 @@ class Assembly:
         self._requests_before += len(requests)
 
     def _outputs(
-        self, requests: Sequence[InferenceRequest], open_requests: dict[int, InferenceRequest]
+        self, requests: Sequence[InferenceRequest], open_requests: dict[int, Outstanding]
     ) -> Iterator[RequestOutput]:
         """Yield the outputs of these requests; `open_requests` holds those that are still to end."""
         queue: deque[RequestOutput] = deque()
         for request in requests:
             request_id = self.add_request(request)
-            open_requests[request_id], self._queues[request_id] = request, queue
+            open_requests[request_id], self._queues[request_id] = Outstanding(), queue
         while open_requests:
             while queue:
                 output = queue.popleft()
                 request_id = output.request.id
-                if request_id in open_requests and output.request.is_finished and not _more(queue, output.request):
+                if request_id in open_requests and open_requests[request_id].note(output):
                     del open_requests[request_id], self._queues[request_id]
                 yield output
             if open_requests:
@@ -207,26 +207,15 @@ class Assembly:
 def _in_one_piece(request: InferenceRequest) -> Iterator[RequestOutput]:
     """What a request that was run elsewhere has come to, an output for each of its sequences."""
     if not request.sequences:
-        yield RequestOutput(
-            request=request, sequence=0, text="", tokens=(), finish_reason=request.finish_reason or FinishReason.ABORT
-        )
+        yield RequestOutput(request, 0, "", (), request.finish_reason or FinishReason.ABORT)
     for sequence in request.sequences:
-        yield RequestOutput(
-            request=request,
-            sequence=sequence.index,
-            text=sequence.text,
-            tokens=tuple(sequence.tokens),
-            finish_reason=sequence.finish_reason,
-        )
+        tokens, log_probs = tuple(sequence.tokens), tuple(sequence.log_probs)
+        yield RequestOutput(request, sequence.index, sequence.text, tokens, sequence.finish_reason, log_probs)
 
 
 def _is_loss(error: BaseException) -> bool:
     """Whether a collective has failed because another rank is gone: gloo has no class of errors of its own."""
     return isinstance(error, RuntimeError) and "Connection" in str(error)
-
-
-def _more(queue: deque[RequestOutput], request: InferenceRequest) -> bool:
-    return any(output.request is request for output in queue)
 
 
 def assemble(spec: Spec | ResolvedSpec, *, host: Host | None = None, world: World | None = None) -> Assembly:

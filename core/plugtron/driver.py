@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Self
 
 from plugtron.contracts.engine import Steps
-from plugtron.errors import EngineError
+from plugtron.errors import EngineError, ParallelError
 from plugtron.mailbox import Mailbox
 from plugtron.request import InferenceRequest, RequestOutput
 
 __all__ = ["Driver"]
+
+#: After how many failing steps in a row an engine is taken for broken.
+_PATIENCE = 100
 
 
 class Driver:
@@ -36,7 +39,7 @@ class Driver:
         self._closing = False
         # Of the thread alone.
         self._mailboxes: dict[int, Mailbox] = {}
-        self._failed_steps = 0
+        self._fruitless = 0
         self._thread = threading.Thread(target=self._run, name="plugtron-driver", daemon=True)
         self._thread.start()
 
@@ -100,8 +103,11 @@ class Driver:
         try:
             while self._take_commands():
                 self._step()
+        # Whatever it is, those who wait must hear of it, below.
         except Exception as fatal:
-            error = fatal  # to everyone who waits, below
+            error = fatal
+        except BaseException as fatal:
+            error = EngineError(f"the engine's thread has ended: {type(fatal).__name__}: {fatal}")
         with self._changed:
             self._closing = True
             late, self._incoming = self._incoming, []
@@ -127,14 +133,16 @@ class Driver:
         """Do a step and deliver what it yields."""
         try:
             outputs = self._engine.step() if self._engine.has_unfinished_requests else ()
+        except ParallelError:
+            raise  # without its other ranks an engine can do nothing more
         except Exception:
-            # An engine fails the requests that were in a failing step, so that each is told by its own output. One that
-            # fails more often than it has requests does not do that.
-            self._failed_steps += 1
-            if self._failed_steps > len(self._mailboxes) + 1:
+            # An engine fails the requests that were in a failing step, so that each is told by its own output, and
+            # sooner or later none is left. One that only fails is broken.
+            self._fruitless += 1
+            if self._fruitless > _PATIENCE:
                 raise
             return
-        self._failed_steps = 0
+        self._fruitless = 0
         for output in outputs:
             request_id = output.request.id
             if request_id in self._mailboxes and self._mailboxes[request_id].put(output):

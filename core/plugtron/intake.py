@@ -58,6 +58,7 @@ class Intake:
                 raise ValueError(f"deadline: {request.deadline!r} seconds are over before it arrives")
             request.prompt_tokens = self._controller.tokenize_prompt(request.prompt, request.params)
             self._check_length(request)
+            _check_types(request)
             self._controller.check(request)
             if self._controller.runtime.world.interactive:
                 json.dumps(request.params.to_flat())  # as it will travel to the other ranks
@@ -85,7 +86,7 @@ class Intake:
 
     def abort(self, request_id: int) -> bool:
         """Queue the end of a request; False when it is not open."""
-        if request_id not in self._open:
+        if self.closed or request_id not in self._open:
             return False
         self._events.append(Abort(request_id))
         return True
@@ -109,6 +110,8 @@ class Intake:
                 self._end(event.request_id, event.reason)
             else:
                 self.closed = True
+                for request_id in list(self._open):
+                    self._end(request_id, FinishReason.ABORT)
 
     def finish(self, request: InferenceRequest) -> None:
         """Note that all sequences of a request have ended."""
@@ -158,6 +161,22 @@ class Intake:
             return request.params.seed
         assert request.id is not None
         return secrets.randbits(63) if self._seed is None else mix(self._seed, request.id + 1)
+
+
+def _check_types(request: InferenceRequest) -> None:
+    """What callers set that nobody else looks at before the request runs."""
+    if not isinstance(request.priority, int):
+        raise ValueError(f"priority: must be a whole number (got {request.priority!r})")
+    if not isinstance(request.cache_salt, str) or not _is_unicode(request.cache_salt):
+        raise ValueError(f"cache_salt: must be a text (got {request.cache_salt!r})")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
 
 
 def mix(seed: int, index: int) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from contextlib import suppress
 
-from plugtron.request import RequestOutput
+from plugtron.request import Outstanding, RequestOutput
 
 __all__ = ["Mailbox"]
 
@@ -22,7 +22,7 @@ class Mailbox:
         self._loop = loop
         self._lock = threading.Lock()
         self._pending: dict[int, RequestOutput] = {}
-        self._open: set[int] | None = None
+        self._outstanding = Outstanding()
         self._error: Exception | None = None
         self._arrived = asyncio.Event()
         self._complete = False
@@ -31,16 +31,11 @@ class Mailbox:
     def put(self, output: RequestOutput) -> bool:
         """Add an output; say whether it was the request's last."""
         with self._lock:
-            if self._open is None:
-                self._open = {sequence.index for sequence in output.request.sequences} or {0}
             earlier = self._pending.get(output.sequence)
             self._pending[output.sequence] = output if earlier is None else earlier.then(output)
-            if output.finish_reason is not None:
-                self._open.discard(output.sequence)
-                self._complete = not self._open
-            complete = self._complete
+            self._complete = self._outstanding.note(output)
         self._wake()
-        return complete
+        return self._complete
 
     def fail(self, error: Exception) -> None:
         """Have the reader raise `error`, once it has taken what is there."""

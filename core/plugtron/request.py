@@ -16,6 +16,7 @@ __all__ = [
     "InferenceSequence",
     "LogProbs",
     "Message",
+    "Outstanding",
     "Prompt",
     "Rank",
     "RequestOutput",
@@ -222,3 +223,18 @@ class RequestOutput(NamedTuple):
             tokens=self.tokens + later.tokens,
             log_probs=self.log_probs + later.log_probs,
         )
+
+
+class Outstanding:
+    """Which sequences of a request are still to be reported as ended; of a refused one, which has none, the first."""
+
+    def __init__(self) -> None:
+        self._open: set[int] | None = None
+
+    def note(self, output: RequestOutput) -> bool:
+        """Take note of an output; say whether it was the request's last."""
+        if self._open is None:
+            self._open = {sequence.index for sequence in output.request.sequences} or {0}
+        if output.finish_reason is not None:
+            self._open.discard(output.sequence)
+        return not self._open

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from statistics import correlation
 
 import pytest
 
@@ -54,7 +55,10 @@ def test_latency_of_prompts_in_a_file(tmp_path):
     spec.write_text(
         f"model: {{checkpoint: {CHECKPOINT}}}\nsampling: {{temperature: 0, max_tokens: 4, ignore_eos: true}}\n"
     )
-    done = bench("latency", spec, "--prompts", prompts, "--repeat", 1)
+    gone = bench("latency", spec, "--prompts", tmp_path / "gone.jsonl")
+    assert gone.returncode == 2
+    assert "cannot read" in gone.stderr
+    done = bench("latency", spec, "--prompts", prompts, "--repeat", 1, "--engine", "dynamic")
     assert done.returncode == 0, done.stderr
     assert "2 requests in" in done.stdout
     assert "4 prompt tokens (0 from memory), 7 generated" in done.stdout
@@ -68,8 +72,9 @@ def test_latency_of_prompts_in_a_file(tmp_path):
         (["--output-tokens", "many"], 2, "is no number and no range such as 16-512"),
         (["--engine", "dynamik"], 2, "Did you mean 'dynamic'?"),
         (["--prompt-tokens", "5000"], 2, "all 6 requests failed: the prompt has 5000 tokens"),
-        (["--prompts", "gone.jsonl"], 2, "cannot read gone.jsonl"),
         (["spec.yaml"], 2, "give SPEC or --model, not both"),
+        (["--prompts", "some.jsonl", "--seed", "3"], 2, "--seed would mean nothing"),
+        (["--engine", "static", "--engine", "dynamic", "--set", "parallel.tensor=2"], 2, "give one --engine"),
     ],
 )
 def test_mistakes(arguments, code, text):
@@ -88,6 +93,15 @@ def test_a_seed_says_all_of_a_workload():
     assert times[0] == 0.0
     assert times == sorted(times)
     assert 2000 / times[-1] == pytest.approx(8.0, rel=0.1)
+
+
+def test_arrivals_do_not_follow_lengths():
+    lengths, gaps = [], []
+    for seed in range(300):
+        workload = Workload(requests=2, prompt_tokens=(16, 512), output_tokens=(1, 1), seed=seed)
+        lengths.append(len(workload.make(9)[0].prompt))
+        gaps.append(poisson(2, 1.0, seed)[1])
+    assert abs(correlation(lengths, gaps)) < 0.2
 
 
 def test_spread():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from plugtron import LLM, Driver, InferenceRequest, SamplingParams
+from plugtron.errors import ParallelError
 
 CHECKPOINT = Path(__file__).parents[1] / "data" / "megatron" / "gpt_learned"
 PROMPTS = [[5, 6, 7], [100, 9], [3] * 30, [250, 251, 252, 253]]
@@ -61,3 +62,17 @@ def test_deadlines_of_a_job_are_kept_by_its_first_rank(shape, expected, tmp_path
     assert [record["tokens"] for record in found] == expected
     assert done.stderr.count("5 requests in") == 1
     assert "engine: " in done.stderr
+
+
+def test_readers_are_told_why_a_rank_is_gone():
+    async def main(llm, driver):
+        endless = InferenceRequest(prompt=[1], params=SamplingParams(seed=1, ignore_eos=True))
+        stream = driver.stream(endless)
+        await anext(stream)
+        llm.assembly.parts.runtime.world.followers[0].kill()
+        with pytest.raises(ParallelError, match="rank 1 ended with exit code -9"):
+            async for _ in stream:
+                pass
+
+    with LLM(CHECKPOINT, dtype="float32", engine="dynamic", tensor_parallel=2) as llm, Driver(llm.assembly) as driver:
+        asyncio.run(asyncio.wait_for(main(llm, driver), 60))

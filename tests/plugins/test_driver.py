@@ -248,3 +248,24 @@ def test_a_detokenizer_that_raises_fails_its_request_alone(llm, expected):
         assert requests[number].tokens == expected[number]
     assert requests[2].tokens[-1] == tokenizer.unsayable
     assert engine.stats.blocks_used == 0
+
+
+def test_readers_hear_of_whatever_ends_the_thread(llm):
+    controller = llm.assembly.engine.controller
+    start = controller.start_step
+
+    def leave(plan):
+        raise SystemExit(3)
+
+    async def main(driver):
+        with pytest.raises(EngineError, match="the engine's thread has ended: SystemExit: 3"):
+            await driver.generate(request([1]))
+        with pytest.raises(EngineError, match="this driver is closed"):
+            await driver.generate(request([1]))
+
+    controller.start_step = leave
+    try:
+        with Driver(llm.assembly) as driver:
+            asyncio.run(asyncio.wait_for(main(driver), 30))
+    finally:
+        controller.start_step = start

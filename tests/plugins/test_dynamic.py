@@ -302,3 +302,140 @@ def test_what_is_counted(answers):
         assert (stats.cached_tokens, stats.hit_rate) == (16, 16 / 34)
         assert stats.steps == 24
         assert stats.blocks_kept == 3
+
+
+def test_several_answers_and_small_pools_over_stages(answers):
+    """Where the next in turn has to wait, the step that is under way is finished all the same."""
+    params = SamplingParams(temperature=1.0, seed=1, n=2, max_tokens=4, ignore_eos=True)
+    with dynamic(pipeline_parallel=2, block_size=8, blocks=4) as llm:
+        engine = llm.assembly.engine
+        requests = [InferenceRequest(prompt=[1, 2, 3], params=params)]
+        requests += [InferenceRequest(prompt=[token] * 20, params=GREEDY) for token in (4, 5, 6)]
+        for request in requests:
+            engine.add_request(request)
+        for _ in range(500):
+            engine.step()
+        assert not engine.has_unfinished_requests
+        for request in requests:
+            assert [sequence.tokens for sequence in request.sequences] == answers(request.prompt, request.params)
+
+
+def test_stages_have_work_while_requests_wait():
+    with dynamic(pipeline_parallel=2, max_batch_size=4) as llm:
+        engine, under_way = llm.assembly.engine, []
+        start = engine.controller.start_step
+        engine.controller.start_step = lambda plan: (under_way.append(len(engine._under_way)), start(plan))[1]
+        llm.generate([[token, 2, 3] for token in range(12)], GREEDY)
+        assert under_way.count(1) > 0.9 * len(under_way)
+
+
+def test_wrong_fields_of_a_request_fail_it_alone(answers):
+    with dynamic() as llm:
+        wrong = [
+            InferenceRequest(prompt=[4], params=GREEDY, cache_salt="\ud800"),
+            InferenceRequest(prompt=[4], params=GREEDY, cache_salt=None),
+            InferenceRequest(prompt=[4], params=GREEDY, priority=None),
+        ]
+        right = InferenceRequest(prompt=[5, 6], params=GREEDY)
+        for _ in llm.assembly.run([*wrong[:2], right, wrong[2]]):
+            pass
+        assert right.tokens == answers([5, 6], GREEDY)[0]
+        for request, place in zip(wrong, ("cache_salt", "cache_salt", "priority"), strict=True):
+            assert request.error.startswith(f"{place}: must be a")
+
+
+def test_each_sequence_is_reported_with_its_own_end():
+    params = SamplingParams(temperature=1.0, n=2, seed=1, max_tokens=30, ignore_eos=True)
+    with dynamic() as llm:
+        engine = llm.assembly.engine
+        first, second = (sequence.tokens for sequence in llm.generate([1, 2, 3], params).sequences)
+        stop = next(token for token in first if token not in second[: first.index(token) + 6])
+        request = InferenceRequest(prompt=[1, 2, 3], params=params.model_copy(update={"stop_token_ids": [stop]}))
+        engine.add_request(request)
+        while request.sequences[0].finish_reason is None:
+            engine.step()
+        engine.abort_request(request.id)
+        assert [(output.sequence, output.finish_reason) for output in engine.step()] == [(1, "abort")]
+
+
+@pytest.mark.parametrize("engine", ["static", "dynamic"])
+def test_a_closed_engine_has_nothing_more_to_do(engine):
+    with LLM(CHECKPOINT, dtype="float32", engine=engine) as llm:
+        running, engine = InferenceRequest(prompt=[1], params=GREEDY), llm.assembly.engine
+        engine.add_request(running)
+        engine.step()
+        engine.close()
+        assert not engine.has_unfinished_requests
+        assert running.finish_reason == "abort"
+        assert not engine.abort_request(running.id)
+
+
+@pytest.mark.parametrize("engine", ["static", "dynamic"])
+def test_an_interrupt_is_nobodys_failure(engine):
+    with LLM(CHECKPOINT, dtype="float32", engine=engine) as llm:
+        short, long = (
+            InferenceRequest(prompt=[token], params=GREEDY.model_copy(update={"max_tokens": most}))
+            for token, most in ((1, 2), (2, 9))
+        )
+        engine = llm.assembly.engine
+        finish = engine.controller.finish_step
+
+        def interrupted(pending):
+            finish(pending)
+            raise KeyboardInterrupt
+
+        engine.add_request(short)
+        engine.add_request(long)
+        engine.step()
+        engine.controller.finish_step = interrupted
+        with pytest.raises(KeyboardInterrupt):
+            engine.step()
+        engine.controller.finish_step = finish
+        while engine.has_unfinished_requests:
+            engine.step()
+        assert [request.finish_reason for request in (short, long)] == ["length", "abort"]
+        assert short.error is None
+        assert long.error is None
+
+
+def test_what_is_no_number_reaches_nobody(answers):
+    """A request whose values overflow fails, and whoever gets its memory does not notice."""
+    with dynamic(block_size=4, blocks=8, max_batch_size=2) as llm:
+        engine = llm.assembly.engine
+        start = engine.controller.start_step
+        broken = InferenceRequest(prompt=[9] * 13, params=GREEDY)
+
+        def overflowing(plan):
+            for row in plan.rows:
+                if engine._scheduler.active[row.slot].request is broken:
+                    for state in engine.context._layers:
+                        state.values[engine.context._held[row.slot].blocks] = float("nan")
+            return start(plan)
+
+        engine.controller.start_step = overflowing
+        for _ in llm.assembly.run([broken]):
+            pass
+        engine.controller.start_step = start
+        assert broken.error == "no token is left that could be drawn"
+        prompts = [[1] * 9, [2] * 2, [9] * 13]
+        assert [request.tokens for request in llm.generate(prompts, GREEDY)] == [
+            answers(prompt, GREEDY)[0] for prompt in prompts
+        ]
+
+
+def test_all_sequences_of_a_failed_request_are_reported_over_stages():
+    with dynamic(pipeline_parallel=2) as llm:
+        controller, engine = llm.assembly.engine.controller, llm.assembly.engine
+        update = controller.update_generation_status
+
+        def failing(sequence, tokens):
+            if sequence.index == 1 and len(sequence.tokens) == 2:
+                raise ValueError("no words")
+            return update(sequence, tokens)
+
+        controller.update_generation_status = failing
+        params = SamplingParams(temperature=1.0, n=2, seed=1, max_tokens=6, ignore_eos=True)
+        outputs = list(llm.assembly.run([InferenceRequest(prompt=[1, 2, 3], params=params)]))
+        ends = sorted(output.sequence for output in outputs if output.finish_reason is not None)
+        assert ends == [0, 1]
+        assert engine.stats.running == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from plugtron.cli.common import DEFAULT_MODEL, host_options, set_option, verbose_option
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from plugtron.cli.benching import Load
 
 __all__ = ["bench"]
+
+#: The options that random requests are made from.
+_SHAPE = ("requests", "prompt_tokens", "output_tokens", "shared_prefix", "seed")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -89,12 +93,15 @@ def arrivals(rate: float, **asked: Any) -> None:
 
 
 def _load(mode: str, asked: dict[str, Any], rate: float | None = None) -> Load:
+    context = click.get_current_context()
+    unused = [name for name in _SHAPE if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if asked["prompts"] is not None and unused:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+        raise click.UsageError(f"--prompts says which requests there are; {options} would mean nothing")
     from plugtron.bench.workload import Workload
     from plugtron.cli.benching import Load
 
-    workload = Workload(
-        **{name: asked[name] for name in ("requests", "prompt_tokens", "output_tokens", "shared_prefix", "seed")}
-    )
+    workload = Workload(**{name: asked[name] for name in _SHAPE})
     return Load(mode=mode, workload=workload, rate=rate, prompts=asked["prompts"], repeat=asked["repeat"])
 
 

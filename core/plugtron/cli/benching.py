@@ -44,10 +44,13 @@ class Load:
     repeat: int
 
     def requests(self, assembly: Assembly, repetition: int) -> list[InferenceRequest]:
-        """Make the requests of a repetition: fresh ones, so that no cache knows them from the last."""
+        """Make the requests of a repetition, of which no cache knows anything from the last."""
         if self.prompts is not None:
             spec = assembly.resolved.spec
-            return read_prompts(spec.model_copy(update={"prompts": PromptFile(file=str(self.prompts))}))
+            requests = read_prompts(spec.model_copy(update={"prompts": PromptFile(file=str(self.prompts))}))
+            for request in requests:
+                request.cache_salt += f" repetition {repetition}"
+            return requests
         wrapper, tokenizer = assembly.parts.wrapper, assembly.parts.tokenizer
         if wrapper is None:
             raise SpecError(f"engine {assembly.resolved.spec.engine.name} brings its own model: give --prompts")
@@ -86,6 +89,10 @@ def measure(
             # The name first: it would drop the options that an override has set.
             named = base if name is None else apply(base, {"engine.name": name})
             source = apply(named, split(overrides))
+            if len(engines) > 1 and resolve_source(source, no_plugins, no_plugin)[0].spec.parallel.ranks > 1:
+                raise SpecError(
+                    "several engines are measured in one process; give one --engine where parallel asks for more"
+                )
             resolved, host = resolve_source(source, no_plugins, no_plugin)
             assembly = stack.enter_context(assemble(resolved, host=host))
             assemblies[resolved.spec.engine.name] = assembly

@@ -20,8 +20,8 @@ from plugtron.errors import SpecError
 from plugtron.host import Host
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, launched
-from plugtron.progress import Progress, progress
-from plugtron.request import InferenceRequest, InferenceSequence
+from plugtron.progress import progress
+from plugtron.request import FinishReason, InferenceRequest, InferenceSequence
 from plugtron.spec.resolve import ResolvedSpec
 
 __all__ = ["run_spec", "to_json", "to_text"]
@@ -70,7 +70,8 @@ def run_spec(
 def _print_stats(assembly: Assembly, requests: Sequence[InferenceRequest], seconds: float) -> None:
     click.echo(Summary.of(requests, seconds).table(), err=True)
     if assembly.engine.stats is not None:
-        click.echo(engine_line(assembly.engine.stats), err=True)
+        replica = " of replica 0" if assembly.parts.runtime.data.size > 1 else ""
+        click.echo(f"engine{replica}: {engine_line(assembly.engine.stats)}", err=True)
 
 
 def to_json(record: Record) -> str:
@@ -95,32 +96,41 @@ def _batch(
     write: Callable[[Record], str],
 ) -> bool:
     """Run all requests; results are written in order, each as soon as those before it are there."""
-    written = 0
+    results = _Results(requests, sink, write)
     try:
         with progress("generating", total=len(requests), unit="requests") as bar:
             for _ in assembly.run(requests):
-                written = _write_finished(requests, written, sink, write, bar)
+                results.write_finished()
+                bar.update(results.written)
     except KeyboardInterrupt:
         # What was finished out of order is not lost.
-        for request in requests[written:]:
-            if request.is_finished:
-                _write_request(request, sink, write)
+        results.write_rest()
         return True
     return False
 
 
-def _write_finished(
-    requests: Sequence[InferenceRequest],
-    written: int,
-    sink: Callable[[str], None],
-    write: Callable[[Record], str],
-    bar: Progress,
-) -> int:
-    while written < len(requests) and requests[written].is_finished:
-        _write_request(requests[written], sink, write)
-        written += 1
-        bar.update(written)
-    return written
+class _Results:
+    """Writes requests in order, each once, whatever interrupts it."""
+
+    def __init__(
+        self, requests: Sequence[InferenceRequest], sink: Callable[[str], None], write: Callable[[Record], str]
+    ) -> None:
+        self._requests = requests
+        self._sink = sink
+        self._write = write
+        self.written = 0
+
+    def write_finished(self) -> None:
+        """Write those that have finished, up to the first that has not."""
+        while self.written < len(self._requests) and self._requests[self.written].is_finished:
+            self.written += 1
+            _write_request(self._requests[self.written - 1], self._sink, self._write)
+
+    def write_rest(self) -> None:
+        """Write those that have finished by themselves."""
+        for request in self._requests[self.written :]:
+            if request.is_finished and request.finish_reason is not FinishReason.ABORT:
+                _write_request(request, self._sink, self._write)
 
 
 def _write_request(request: InferenceRequest, sink: Callable[[str], None], write: Callable[[Record], str]) -> None:

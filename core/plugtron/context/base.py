@@ -27,8 +27,8 @@ class InferenceContext(ABC):
         """Reserve memory for the first `length` tokens of a slot: all of it, or none and False."""
 
     @abstractmethod
-    def release(self, slot: int) -> None:
-        """Give back what a slot holds."""
+    def release(self, slot: int, *, clear: bool = False) -> None:
+        """Give back what a slot holds. `clear`: it may hold what is no number, which must reach nobody."""
 
     @abstractmethod
     def view(self, plan: StepPlan) -> MemoryView:

@@ -67,6 +67,15 @@ class BlockPool:
         else:
             self._free.append(block)
 
+    def forget(self, block: int) -> bool:
+        """Forget what a block holds, if one sequence alone holds it; say so."""
+        if self._holders[block] != 1:
+            return False
+        key = self._key_of.pop(block, None)
+        if key is not None:
+            del self._block_of[key]
+        return True
+
     def find(self, key: bytes) -> int | None:
         """The block whose content is known by `key`."""
         return self._block_of.get(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +102,11 @@ class PagedInferenceContext(InferenceContext):
             self._append(slot, self.pool.take())
         return True
 
+    def could_hold(self, length: int, slots: Iterable[int | None]) -> bool:
+        """Whether `length` tokens would find memory if these slots had none; what others share is not looked at."""
+        theirs = sum(len(self._held[slot].blocks) for slot in slots if slot in self._held)
+        return -(-length // self.block_size) <= self.pool.available + theirs
+
     def fork(self, source: int, target: int, length: int) -> bool:
         """Let a fresh slot begin with the first `length` tokens of another: full blocks are shared, a rest copied.
 
@@ -133,9 +138,12 @@ class PagedInferenceContext(InferenceContext):
             self.pool.publish(holding.blocks[holding.known], key)
             holding.keys.append(key)
 
-    def release(self, slot: int) -> None:
+    def release(self, slot: int, *, clear: bool = False) -> None:
         """Give back what a slot holds; of a prefix that stays findable, its end is the first to go."""
         for block in reversed(self._held.pop(slot).blocks):
+            if clear and self.pool.forget(block):
+                for state in self._layers:
+                    state.keys[block] = state.values[block] = 0
             self.pool.release(block)
 
     def view(self, plan: StepPlan) -> MemoryView:

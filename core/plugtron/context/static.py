@@ -42,8 +42,11 @@ class StaticInferenceContext(InferenceContext):
         """A slot's memory is its own for good; only a length beyond the limit is refused."""
         return 0 <= slot < self.slots and length <= self.max_length
 
-    def release(self, slot: int) -> None:
-        """Nothing is shared, so nothing has to be given back."""
+    def release(self, slot: int, *, clear: bool = False) -> None:
+        """Nothing is shared, so nothing has to be given back; what is to be cleared becomes zero."""
+        if clear:
+            for state in self._layers:
+                state.keys[slot + 1] = state.values[slot + 1] = 0
 
     def view(self, plan: StepPlan) -> MemoryView:
         """Describe a step to attention."""

@@ -34,8 +34,8 @@ class Execution(Protocol):
         ...
 
 
-def make_execution(wrapper: DecoderWrapper) -> Execution:
-    """Load a wrapper's weights and say how they are run.
+def make_execution(wrapper: DecoderWrapper, max_length: int) -> Execution:
+    """Load a wrapper's weights and say how they are run, over sequences of at most `max_length` tokens.
 
     Quantised weights run natively on a CPU; where that cannot be, torch computes with what they stand for, which is
     said once.
@@ -43,7 +43,7 @@ def make_execution(wrapper: DecoderWrapper) -> Execution:
     quantization = wrapper.runtime.quantization
     if quantization is not None:
         try:
-            return _native(wrapper, int(quantization.removeprefix("int")))
+            return _native(wrapper, int(quantization.removeprefix("int")), max_length)
         except (NotNative, NoCompiler) as reason:
             warnings.warn(f"quantization {quantization} runs through torch, and slowly: {reason}", stacklevel=2)
     decoder = wrapper.load(wrapper.layers)
@@ -52,7 +52,7 @@ def make_execution(wrapper: DecoderWrapper) -> Execution:
     return EagerExecution(decoder, last=wrapper.layers.stop == wrapper.config.num_layers)
 
 
-def _native(wrapper: DecoderWrapper, bits: int) -> NativeExecution:
+def _native(wrapper: DecoderWrapper, bits: int, max_length: int) -> NativeExecution:
     """Lower a decoder layer by layer, so that no more than one is ever there in float32.
 
     Raises:
@@ -72,8 +72,11 @@ def _native(wrapper: DecoderWrapper, bits: int) -> NativeExecution:
         listing.add_layer(decoder.layers[0], layer)
         if layer == last:
             listing.add_head(decoder)
-    # The embedding alone, in the run's own dtype.
-    return NativeExecution(_load(wrapper, range(0)), listing, wrapper.info.padded_vocab_size)
+    # The embedding alone, in the run's own dtype, and an exact rotation.
+    rest = _load(exact, range(0))
+    assert rest.embedding is not None
+    rest.embedding.weight.data = rest.embedding.weight.data.to(runtime.dtype)
+    return NativeExecution(rest, listing, vocabulary=wrapper.info.padded_vocab_size, max_length=max_length)
 
 
 def _load(wrapper: DecoderWrapper, layers: range) -> TransformerDecoder:

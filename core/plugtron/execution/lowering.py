@@ -23,6 +23,9 @@ __all__ = ["Listing", "NotNative"]
 
 _ACTIVATIONS: tuple[Activation, ...] = ("silu", "gelu", "gelu_tanh", "gelu_quick", "relu", "relu_squared", "tanh")
 
+#: attention.h has room for as many queries to a key-value head.
+_MOST_GROUPED = 64
+
 
 class NotNative(Exception):
     """A decoder has something that the native step does not know, and what."""
@@ -90,6 +93,8 @@ class Listing:
         query, key = attention.query_norm, attention.key_norm
         if isinstance(query, LayerNorm) or isinstance(key, LayerNorm):
             raise NotNative("layer normalisation of queries and keys")
+        if shape.heads // shape.kv_heads > _MOST_GROUPED:
+            raise NotNative(f"{shape.heads // shape.kv_heads} queries to a key-value head")
         heads = {"layer": number, "heads": shape.heads, "kv_heads": shape.kv_heads, "head_dim": shape.head_dim}
         self._linear(attention.qkv, _Buffer.QKV)
         self._append(

@@ -22,18 +22,21 @@ class NativeExecution:
     """Runs a whole decoder over quantised weights; hidden states are float32 throughout.
 
     Args:
-        decoder: for the embedding and the rotation, which are torch's; its layers are in `listing`.
+        decoder: for the embedding and the rotation; its layers are in `listing`.
         listing: the operations.
         vocabulary: the width of the logits.
+        max_length: the longest sequence, which tables of the rotation are made for.
 
     Raises:
         NoCompiler: the kernels cannot be compiled here.
     """
 
-    def __init__(self, decoder: TransformerDecoder, listing: Listing, vocabulary: int) -> None:
+    def __init__(self, decoder: TransformerDecoder, listing: Listing, *, vocabulary: int, max_length: int) -> None:
         self._decoder = decoder
         self._listing = listing
         self._vocabulary = vocabulary
+        # Cosines and sines [max_length, D] float32 of all positions; None: nothing rotates.
+        self._rotation = _tables(decoder, max_length)
         self._program = Program(library(), listing.ops, torch.get_num_threads())
         self._layers: tuple[tuple[LayerState, ...], ctypes.Array[NativeLayer]] | None = None
 
@@ -41,22 +44,20 @@ class NativeExecution:
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
         """Run a step from its tokens; returns logits [N, V] float32."""
         assert hidden is None, "the native step has all layers"
-        hidden = self._decoder.embed(batch.tokens, batch.positions).float().contiguous()
-        rotation = self._decoder.rotation(batch.positions)
+        hidden = self._decoder.embed(batch.tokens, batch.positions).float()
         memory, chosen = batch.memory, batch.logit_index
         owners = np.repeat(np.arange(len(memory.counts)), memory.counts)
         count = len(hidden) if chosen is None else len(chosen)
         logits = torch.empty(count, self._vocabulary)
-        tables = memory.tables.contiguous()
-        cosines, sines = (None, None) if rotation is None else (part.float().contiguous() for part in rotation)
+        cosines, sines = (None, None) if self._rotation is None else self._rotation
         tokens = NativeTokens(
             count=len(hidden),
             logit_count=count,
             block_size=memory.block_size,
-            table_width=tables.shape[1],
+            table_width=memory.tables.shape[1],
             positions=memory.positions.data_ptr(),
             owners=owners.ctypes.data,
-            tables=tables.data_ptr(),
+            tables=memory.tables.data_ptr(),
             logit_index=None if chosen is None else chosen.data_ptr(),
             cosines=None if cosines is None else cosines.data_ptr(),
             sines=None if sines is None else sines.data_ptr(),
@@ -77,3 +78,11 @@ class NativeExecution:
             ]
             self._layers = memory.layers, (NativeLayer * len(entries))(*entries)
         return self._layers[1]
+
+
+def _tables(decoder: TransformerDecoder, max_length: int) -> tuple[Tensor, Tensor] | None:
+    rotation = decoder.rotation(torch.arange(max_length))
+    if rotation is None:
+        return None
+    cosines, sines = (part.squeeze(1).float().contiguous() for part in rotation)
+    return cosines, sines

@@ -55,9 +55,8 @@ class DecoderWrapper(ModelWrapper):
 
     def prep_model_for_inference(self, context: InferenceContext) -> None:
         """Load this rank's weights and make the execution ready. What is loaded already stays."""
-        del context  # an execution that captures steps will need it
         if self._execution is None:
-            self._execution = make_execution(self)
+            self._execution = make_execution(self, context.max_length)
 
     def load(self, layers: range) -> Decoder:
         """Return the decoder with these layers and this rank's weights in it."""

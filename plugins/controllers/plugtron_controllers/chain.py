@@ -106,9 +106,9 @@ class Chain:
             if type(sampler).accept is Sampler.accept or not self._users[sampler]:
                 continue  # it has nothing to learn
             for row, slot in enumerate(rows):
-                if slot in self._users[sampler] and slot not in failures:
+                if slot in self._users[sampler] and slot not in failures and tokens[row] >= 0:
                     try:
-                        sampler.accept((slot,), tokens[row : row + 1].clamp(min=0))
+                        sampler.accept((slot,), tokens[row : row + 1])
                     except Exception as error:
                         failures[slot] = f"a sampler failed: {type(error).__name__}: {error}"
                         tokens[row] = -1

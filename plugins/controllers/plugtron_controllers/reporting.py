@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -49,7 +50,8 @@ def unpack_log_probs(pending: PendingStep, tokens: Sequence[int]) -> dict[int, t
         if drawn[slot] >= 0:
             half = len(numbers) // 2
             pairs = zip(map(int, numbers[:half]), numbers[half:], strict=True)
-            top = {token: log_prob for token, log_prob in pairs if token != _NONE}
+            # Of what the chain has masked there is nothing to say.
+            top = {token: log_prob for token, log_prob in pairs if token != _NONE and math.isfinite(log_prob)}
             found[slot] = (LogProbs(token=drawn[slot], value=value, top=top),)
     return found
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from plugtron.contracts.controller import TextGenerationController
 from plugtron.contracts.engine import Engine
 from plugtron.intake import Intake
-from plugtron.request import InferenceRequest, InferenceSequence, RequestOutput
+from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, RequestOutput
 from plugtron.scheduler import Scheduler
 from plugtron.stats import EngineStats
 from plugtron_engines.account import Account
@@ -36,6 +36,8 @@ class BatchingEngine(Engine):
     @property
     def has_unfinished_requests(self) -> bool:
         """Whether anything waits, runs, or has ended without having been reported."""
+        if self._intake.closed:
+            return False
         return self._intake.has_events or self._scheduler.has_unfinished or bool(self._scheduler.completed)
 
     @property
@@ -73,7 +75,7 @@ class BatchingEngine(Engine):
         except BaseException as error:
             # Part of the batch may have moved on and part not: none of it can be trusted to go on.
             for sequence in self._scheduler.active.values():
-                sequence.request.fail(f"a step failed: {type(error).__name__}: {error}")
+                _end(sequence.request, error)
             self._abandon_steps()
             self._retire_ended()
             raise
@@ -117,3 +119,14 @@ class BatchingEngine(Engine):
         self.controller.end_sequence(sequence)
         self._scheduler.retire(sequence)
         self._intake.finish_if_over(sequence.request)
+
+
+def _end(request: InferenceRequest, error: BaseException) -> None:
+    """End a request that was in a failing step. An interrupt is nobody's failure."""
+    if request.is_finished:
+        return
+    if isinstance(error, Exception):
+        request.fail(f"a step failed: {type(error).__name__}: {error}")
+        return
+    for sequence in request.sequences:
+        sequence.finish_reason = sequence.finish_reason or FinishReason.ABORT

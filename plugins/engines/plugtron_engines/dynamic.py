@@ -69,8 +69,8 @@ class DynamicEngine(BatchingEngine):
         Over several pipeline stages as many steps are under way, each with sequences of its own.
         """
         self._retire_ended()
-        self._start()
-        if len(self._under_way) == self._stages or (self._under_way and not self._can_start()):
+        started = self._start()
+        if self._under_way and (len(self._under_way) == self._stages or not started):
             self._finish()
 
     def _abandon_steps(self) -> None:
@@ -90,20 +90,20 @@ class DynamicEngine(BatchingEngine):
         busy = self._busy()
         return [sequence for slot, sequence in self._scheduler.active.items() if slot not in busy]
 
-    def _can_start(self) -> bool:
-        return bool(self._idle()) or bool(self._scheduler.waiting and self._scheduler.has_room)
-
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """Start a step, if there is a stage for it and a sequence that can go on."""
         if len(self._under_way) == self._stages:
-            return
+            return False
         # With several stages a step takes its share of the sequences, so that the other stages get theirs.
-        there = len(self._scheduler.active) + len(self._scheduler.waiting)
+        there = min(len(self._scheduler.active) + len(self._scheduler.waiting), self.context.slots)
         rows = self._planner.plan(self._idle(), self._admit, -(-there // self._stages))
-        if rows:
-            plan = StepPlan(step=self._steps, rows=tuple(rows))
-            self._steps += 1
-            self._account.step(sum(row.size for row in rows))
-            self._under_way.append(self.controller.start_step(plan))
+        if not rows:
+            return False
+        plan = StepPlan(step=self._steps, rows=tuple(rows))
+        self._steps += 1
+        self._account.step(sum(row.size for row in rows))
+        self._under_way.append(self.controller.start_step(plan))
+        return True
 
     def _finish(self) -> None:
         pending = self._under_way.popleft()
@@ -155,10 +155,8 @@ class DynamicEngine(BatchingEngine):
             assert sequence.slot is not None
             if sequence.slot in busy:
                 continue
-            if sequence.slot in self._planner.preempted:
-                self._planner.preempted.discard(sequence.slot)
-            else:
-                self.context.release(sequence.slot)
+            if not self._planner.forget(sequence.slot):
+                self.context.release(sequence.slot, clear=sequence.request.error is not None)
             self._end_sequence(sequence)
 
 

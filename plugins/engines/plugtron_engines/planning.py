@@ -50,8 +50,11 @@ class Planner:
                 rows.append(row)
                 left -= row.size
                 at += 1
-            else:  # whoever is last gives way, in the end this one itself
+            # The last in rank gives way to it, as long as that can help; else it does so itself.
+            elif self._context.could_hold(self._end(order[at], left), [entry.slot for entry in order[at:]]):
                 self._give_way(order.pop())
+            else:
+                self._give_way(order.pop(at))
         while len(rows) < most and left > 0 and not self.preempted and (sequence := admit()) is not None:
             row = self._row(sequence, left)
             if row is None:
@@ -83,10 +86,23 @@ class Planner:
         if not self._context.allocate(slot, end):
             if slot in self.preempted:
                 self._context.release(slot)
+                sequence.computed = 0
             return None
         self.preempted.discard(slot)
         named = tuple(everything[start:end])
         return Row(slot, start, end - start, end, named, wants_logits=int(end == length))
+
+    def forget(self, slot: int) -> bool:
+        """Forget a slot whose sequence has ended; say whether it had given its memory away."""
+        if slot not in self.preempted:
+            return False
+        self.preempted.discard(slot)
+        return True
+
+    @staticmethod
+    def _end(sequence: InferenceSequence, left: int) -> int:
+        """How many of its tokens are in memory once it has had its turn."""
+        return min(sequence.computed + left, sequence.length)
 
     def _give_way(self, sequence: InferenceSequence) -> None:
         assert sequence.slot is not None

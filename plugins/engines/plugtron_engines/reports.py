@@ -25,19 +25,15 @@ class Reports:
 
     def _last_words(self, request: InferenceRequest) -> list[RequestOutput]:
         """An output for every sequence that has ended without one: refused, aborted, or failed with another."""
-        indices = [sequence.index for sequence in request.sequences] or [0]
+        reasons = {sequence.index: sequence.finish_reason for sequence in request.sequences} or {0: None}
+        if request.error is not None:
+            reasons = dict.fromkeys(reasons, FinishReason.ERROR)
         words = [
-            RequestOutput(
-                request=request,
-                sequence=index,
-                text="",
-                tokens=(),
-                finish_reason=request.finish_reason or FinishReason.ABORT,
-            )
-            for index in indices
+            RequestOutput(request, index, "", (), reason or FinishReason.ABORT)
+            for index, reason in reasons.items()
             if _key(request, index) not in self._ended
         ]
-        self._ended -= {_key(request, index) for index in indices}
+        self._ended -= {_key(request, index) for index in reasons}
         return words
 
 

@@ -70,8 +70,10 @@ class StaticEngine(BatchingEngine):
 
     def _retire_ended(self) -> None:
         for sequence in [entry for entry in self._scheduler.active.values() if entry.finish_reason is not None]:
+            # Its step may still be under way: nobody gets the slot before the batch is over, and the controller passes
+            # over slots that have been let go of.
             assert sequence.slot is not None
-            self.context.release(sequence.slot)
+            self.context.release(sequence.slot, clear=sequence.request.error is not None)
             self._end_sequence(sequence)
 
     def _blocks(self) -> tuple[int, int, int]:

@@ -9,31 +9,37 @@
 namespace plugtron {
 
 constexpr int kGroup = 32;
+constexpr int kTile = 8;
 
-// T rows of `width` numbers as int8 with a scale per group of 32; `sums` are the groups' sums, which meet the minimum
-// (or the offset) of a group of weights.
+// Rows of `width` numbers as int8 with a scale per group of 32. Rows lie in tiles of eight, a tile group by group, so
+// that what is used together is side by side. `offsets` are a group's sum times its scale: what the minimum of a group of
+// weights is multiplied with.
 struct Quantised {
     int width;
     int8_t* values;
     float* scales;
-    int32_t* sums;
+    float* offsets;
 
     int groups() const { return width / kGroup; }
+
+    // Where a group of a row is, in groups.
+    long place(long row, int group) const { return ((row / kTile) * groups() + group) * kTile + row % kTile; }
 
     // Quantise one group of one row.
     void put(long row, int group, const float* source) const {
         float largest = 0.0f;
         for (int at = 0; at < kGroup; at++) largest = std::max(largest, std::fabs(source[at]));
         const float scale = largest / 127.0f, inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
-        int8_t* target = values + row * width + static_cast<long>(group) * kGroup;
+        const long to = place(row, group);
+        int8_t* target = values + to * kGroup;
         int32_t sum = 0;
         for (int at = 0; at < kGroup; at++) {
             const int32_t value = static_cast<int32_t>(std::nearbyint(source[at] * inverse));
             target[at] = static_cast<int8_t>(value);
             sum += value;
         }
-        scales[row * groups() + group] = scale;
-        sums[row * groups() + group] = sum;
+        scales[to] = scale;
+        offsets[to] = scale * static_cast<float>(sum);
     }
 
     void put_row(long row, const float* source) const {

@@ -1,121 +1,183 @@
-// Rotation, writing to KV memory, and attention over it, one token and key-value head at a time.
+// Attention of a tile of neighbouring tokens, and of the queries that share a key-value head, over their row's memory.
+//
+// Keys are taken sixteen at a time, by absolute position, and turned, so that a score is a sum over channels in order and
+// lanes are positions. What a query does not see weighs nothing. So each query's result is the same bits whatever tile
+// it is in.
 #pragma once
 
+#include <limits>
 #include <vector>
 
-#include "memory.h"
+#include "heads.h"
+#include "lanes.h"
 
 namespace plugtron {
 
-struct Heads {
-    int query, kv, dim, rotary;  // rotary: how many channels of a head rotate, the first ones; 0: none
-    float scale;
-    const float* query_norm;  // or null
-    const float* key_norm;
-    float epsilon;
-    int width() const { return (query + 2 * kv) * dim; }
+constexpr int kTileTokens = 8;
+constexpr int kMostGrouped = 64;  // queries to a key-value head
+
+struct Tile {
+    long first;  // token
+    int count;
 };
 
-inline void normalise_head(float* head, const float* weight, int dim, float epsilon) {
-    float squares = 0.0f;
-    for (int at = 0; at < dim; at++) squares += head[at] * head[at];
-    const float factor = 1.0f / std::sqrt(squares / static_cast<float>(dim) + epsilon);
-    for (int at = 0; at < dim; at++) head[at] *= factor * weight[at];
-}
-
-inline void rotate_head(float* head, const float* cosines, const float* sines, int width) {
-    const int half = width / 2;
-    for (int at = 0; at < half; at++) {
-        const float low = head[at], high = head[at + half];
-        head[at] = low * cosines[at] + high * sines[at];
-        head[at + half] = high * cosines[at + half] + low * sines[at + half];
-    }
-}
-
-// Normalise and rotate what belongs to one token and key-value head, in place, and put its key and value in memory.
+// Walks one head's keys or values by position, a division only where a block ends.
 template <class Stored>
-inline void rotate_and_write(const Heads& heads, const Layer& layer, const Tokens& tokens, float* qkv, long t, int head) {
-    float* token = qkv + t * heads.width();
-    const int group = heads.query / heads.kv;
-    float* key = token + (heads.query + head) * heads.dim;
-    const float* value = token + (heads.query + heads.kv + head) * heads.dim;
-    const float* cosines = tokens.cosines + t * heads.rotary;
-    const float* sines = tokens.sines + t * heads.rotary;
-    for (int own = 0; own < group; own++) {
-        float* query = token + (head * group + own) * heads.dim;
-        if (heads.query_norm) normalise_head(query, heads.query_norm, heads.dim, heads.epsilon);
-        if (heads.rotary) rotate_head(query, cosines, sines, heads.rotary);
+class Cursor {
+   public:
+    Cursor(const void* memory, const Tokens& tokens, long row, int head, const Heads& heads)
+        : memory_(static_cast<const Stored*>(memory)), tokens_(tokens), heads_(heads), row_(row), head_(head) {}
+
+    const Stored* at(long position) {
+        if (position < begin_ || position >= end_) {
+            begin_ = position / tokens_.block_size * tokens_.block_size;
+            end_ = begin_ + tokens_.block_size;
+            start_ = memory_ + place(tokens_, row_, begin_, head_, heads_.kv, heads_.dim);
+        }
+        return start_ + (position - begin_) * heads_.dim;
     }
-    if (heads.key_norm) normalise_head(key, heads.key_norm, heads.dim, heads.epsilon);
-    if (heads.rotary) rotate_head(key, cosines, sines, heads.rotary);
-    const long at = place(tokens, tokens.owners[t], tokens.positions[t], head, heads.kv, heads.dim);
-    Stored* keys = static_cast<Stored*>(layer.keys) + at;
-    Stored* values = static_cast<Stored*>(layer.values) + at;
-    for (int channel = 0; channel < heads.dim; channel++) {
-        keys[channel] = store<Stored>(key[channel]);
-        values[channel] = store<Stored>(value[channel]);
+
+   private:
+    const Stored* memory_;
+    const Tokens& tokens_;
+    const Heads& heads_;
+    const long row_;
+    const int head_;
+    long begin_ = 0, end_ = 0;
+    const Stored* start_ = nullptr;
+};
+
+struct AttentionScratch {
+    std::vector<float> scores, turned;
+};
+
+// Scores of QUERIES queries with sixteen keys, `turned` [dim][16].
+template <int QUERIES>
+inline void score(const float* const* queries, const float* turned, int dim, float* const* scores) {
+    Lane sums[QUERIES] = {};
+    for (int channel = 0; channel < dim; channel++) {
+        const Lane keys = load_lane(turned + channel * kLaneCount, kLaneCount);
+        for (int own = 0; own < QUERIES; own++) sums[own] += queries[own][channel] * keys;
     }
+    for (int own = 0; own < QUERIES; own++) std::memcpy(scores[own], &sums[own], sizeof(Lane));
+}
+
+// Weighted values of QUERIES queries, CHANNELS lanes of them from `channel` on.
+template <class Stored, int QUERIES, int CHANNELS>
+inline void weigh(
+    Cursor<Stored>& values, const float* const* weights, long base, long last, int channel, int dim,
+    float* const* results, const float* factors) {
+    Lane sums[QUERIES][CHANNELS] = {};
+    int widths[CHANNELS];
+    for (int part = 0; part < CHANNELS; part++) widths[part] = std::min(kLaneCount, dim - channel - part * kLaneCount);
+    for (long position = base; position <= last; position++) {
+        const Stored* value = values.at(position) + channel;
+        Lane parts[CHANNELS];
+        for (int part = 0; part < CHANNELS; part++) parts[part] = load_lane(value + part * kLaneCount, widths[part]);
+        for (int own = 0; own < QUERIES; own++)
+            for (int part = 0; part < CHANNELS; part++) sums[own][part] += weights[own][position - base] * parts[part];
+    }
+    for (int own = 0; own < QUERIES; own++)
+        for (int part = 0; part < CHANNELS; part++) {
+            const Lane scaled = sums[own][part] * factors[own];
+            std::memcpy(results[own] + channel + part * kLaneCount, &scaled, sizeof(float) * widths[part]);
+        }
+}
+
+// Turn scores into weights that are still to be divided by their sum, whose inverse is returned.
+inline float soften(float* line, long base, long length, long first, long last, float scale) {
+    float most = -std::numeric_limits<float>::max();
+    for (long at = first - base; at <= last - base; at++) most = std::fmax(most, line[at]);
+    Lane sum = {};
+    for (long block = 0; block < length; block += kLaneCount) {
+        float part[kLaneCount];
+        for (int at = 0; at < kLaneCount; at++) {
+            const long position = base + block + at;
+            const float seen = position >= first && position <= last ? 1.0f : 0.0f;
+            part[at] = seen * exponential(scale * (line[block + at] - most));
+        }
+        std::memcpy(line + block, part, sizeof(part));
+        sum += load_lane(part, kLaneCount);
+    }
+    return 1.0f / sum_of(sum);
 }
 
 template <class Stored, int DIM>
-inline float dot(const float* query, const Stored* key, int dim) {
-    float sum = 0.0f;
-    const int width = DIM ? DIM : dim;
-    for (int at = 0; at < width; at++) sum += query[at] * load<Stored>(key[at]);
-    return sum;
-}
+inline void attend_tile(
+    const Heads& heads, const Layer& layer, const Tokens& tokens, const float* qkv, float* output, Tile tile, int head,
+    AttentionScratch& scratch) {
+    const int dim = DIM ? DIM : heads.dim, group = heads.group(), queries = tile.count * group;
+    const long row = tokens.owners[tile.first], last = tokens.positions[tile.first + tile.count - 1];
+    const long seen = layer.window ? std::max(0L, tokens.positions[tile.first] + 1 - layer.window) : 0;
+    const long base = seen / kLaneCount * kLaneCount;
+    const long length = (last - base) / kLaneCount * kLaneCount + kLaneCount;
+    const int lanes = (dim + kLaneCount - 1) / kLaneCount;
+    scratch.scores.resize(queries * length);
+    scratch.turned.resize(lanes * kLaneCount * kLaneCount);
 
-// Let the queries of one token that share a key-value head look at its history. `scores` is scratch.
-template <class Stored, int DIM>
-inline void attend_head(
-    const Heads& heads, const Layer& layer, const Tokens& tokens, const float* qkv, float* output, long t, int head,
-    std::vector<float>& scores) {
-    const int dim = DIM ? DIM : heads.dim, group = heads.query / heads.kv;
-    const long row = tokens.owners[t], last = tokens.positions[t];
-    const long first = layer.window ? std::max(0L, last + 1 - layer.window) : 0, length = last + 1 - first;
-    const Stored* keys = static_cast<const Stored*>(layer.keys);
-    const Stored* values = static_cast<const Stored*>(layer.values);
-    const float* queries = qkv + t * heads.width() + head * group * dim;
-    float* result = output + t * heads.query * dim + head * group * dim;
-    if (static_cast<long>(scores.size()) < group * length) scores.resize(group * length);
+    const float* query[kTileTokens * kMostGrouped];
+    float* line[kTileTokens * kMostGrouped];
+    float* result[kTileTokens * kMostGrouped];
+    float factor[kTileTokens * kMostGrouped];
+    for (int own = 0; own < queries; own++) {
+        const long t = tile.first + own / group, offset = (head * group + own % group) * static_cast<long>(dim);
+        query[own] = qkv + t * heads.width() + offset;
+        result[own] = output + t * heads.query * dim + offset;
+    }
 
-    for (long position = first; position <= last;) {
-        const long end = std::min(last + 1, (position / tokens.block_size + 1) * tokens.block_size);
-        const Stored* key = keys + place(tokens, row, position, head, heads.kv, dim);
-        for (; position < end; position++, key += dim)
-            for (int own = 0; own < group; own++)
-                scores[own * length + position - first] = heads.scale * dot<Stored, DIM>(queries + own * dim, key, dim);
+    Cursor<Stored> keys(layer.keys, tokens, row, head, heads);
+    for (long block = 0; block < length; block += kLaneCount) {
+        const int there = static_cast<int>(std::min<long>(kLaneCount, last - base - block + 1));
+        for (int part = 0; part < lanes; part++) {
+            const int width = std::min(kLaneCount, dim - part * kLaneCount);
+            Lane rows[kLaneCount] = {};
+            for (int at = 0; at < there; at++)
+                rows[at] = load_lane(keys.at(base + block + at) + part * kLaneCount, width);
+            transpose(rows);
+            std::memcpy(scratch.turned.data() + part * kLaneCount * kLaneCount, rows, sizeof(rows));
+        }
+        for (int own = 0; own < queries; own++) line[own] = scratch.scores.data() + own * length + block;
+        int own = 0;
+        for (; own + 6 <= queries; own += 6) score<6>(query + own, scratch.turned.data(), dim, line + own);
+        for (; own + 3 <= queries; own += 3) score<3>(query + own, scratch.turned.data(), dim, line + own);
+        for (; own < queries; own++) score<1>(query + own, scratch.turned.data(), dim, line + own);
     }
-    for (int own = 0; own < group; own++) {
-        float* line = scores.data() + own * length;
-        float most = line[0], sum = 0.0f;
-        for (long at = 1; at < length; at++) most = std::fmax(most, line[at]);
-        for (long at = 0; at < length; at++) line[at] = exponential(line[at] - most);
-        for (long at = 0; at < length; at++) sum += line[at];
-        const float factor = 1.0f / sum;
-        for (long at = 0; at < length; at++) line[at] *= factor;
+
+    for (int own = 0; own < queries; own++) {
+        const long position = tokens.positions[tile.first + own / group];
+        const long first = layer.window ? std::max(0L, position + 1 - layer.window) : 0;
+        line[own] = scratch.scores.data() + own * length;
+        factor[own] = soften(line[own], base, length, first, position, heads.scale);
     }
-    for (int at = 0; at < group * dim; at++) result[at] = 0.0f;
-    for (long position = first; position <= last;) {
-        const long end = std::min(last + 1, (position / tokens.block_size + 1) * tokens.block_size);
-        const Stored* value = values + place(tokens, row, position, head, heads.kv, dim);
-        for (; position < end; position++, value += dim)
-            for (int own = 0; own < group; own++) {
-                const float weight = scores[own * length + position - first];
-                float* target = result + own * dim;
-                for (int at = 0; at < dim; at++) target[at] += weight * load<Stored>(value[at]);
-            }
+
+    Cursor<Stored> values(layer.values, tokens, row, head, heads);
+    for (int channel = 0; channel < dim; channel += 4 * kLaneCount) {
+        const int parts = std::min(4, lanes - channel / kLaneCount);
+        for (int own = 0; own < queries;) {
+            const int some = queries - own >= 3 ? 3 : 1;
+            if (parts == 4 && some == 3)
+                weigh<Stored, 3, 4>(values, line + own, base, last, channel, dim, result + own, factor + own);
+            else if (parts == 4)
+                weigh<Stored, 1, 4>(values, line + own, base, last, channel, dim, result + own, factor + own);
+            else
+                for (int part = 0; part < parts; part++)
+                    for (int each = own; each < own + some; each++)
+                        weigh<Stored, 1, 1>(
+                            values, line + each, base, last, channel + part * kLaneCount, dim, result + each,
+                            factor + each);
+            own += some;
+        }
     }
 }
 
 template <class Stored>
 inline void attend(
-    const Heads& heads, const Layer& layer, const Tokens& tokens, const float* qkv, float* output, long t, int head,
-    std::vector<float>& scores) {
+    const Heads& heads, const Layer& layer, const Tokens& tokens, const float* qkv, float* output, Tile tile, int head,
+    AttentionScratch& scratch) {
     switch (heads.dim) {
-        case 64: return attend_head<Stored, 64>(heads, layer, tokens, qkv, output, t, head, scores);
-        case 128: return attend_head<Stored, 128>(heads, layer, tokens, qkv, output, t, head, scores);
-        default: return attend_head<Stored, 0>(heads, layer, tokens, qkv, output, t, head, scores);
+        case 64: return attend_tile<Stored, 64>(heads, layer, tokens, qkv, output, tile, head, scratch);
+        case 128: return attend_tile<Stored, 128>(heads, layer, tokens, qkv, output, tile, head, scratch);
+        default: return attend_tile<Stored, 0>(heads, layer, tokens, qkv, output, tile, head, scratch);
     }
 }
 

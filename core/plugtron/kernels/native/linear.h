@@ -19,7 +19,6 @@ namespace plugtron {
 
 constexpr int kLanes = 16;
 constexpr int kSteps = 8;
-constexpr int kTile = 8;
 
 template <int BITS>
 constexpr long group_bytes() {
@@ -50,35 +49,46 @@ inline void load_steps(const uint8_t* at, __m512i* steps) {
     }
 }
 
+// One block of weights with the first TILE rows of a tile.
 template <int BITS, int TILE>
-inline void multiply_block(const uint8_t* at, const Quantised& x, long row, float (*output)[kLanes]) {
+inline void multiply_block(const uint8_t* at, const Quantised& x, long tile, float (*output)[kLanes]) {
     const int groups = x.groups();
+    const int8_t* values = x.values + tile * groups * kTile * kGroup;
+    const float* scales = x.scales + tile * groups * kTile;
+    const float* offsets = x.offsets + tile * groups * kTile;
     __m512 total[TILE];
     for (int t = 0; t < TILE; t++) total[t] = _mm512_setzero_ps();
-    for (int group = 0; group < groups; group++, at += group_bytes<BITS>()) {
+    for (int group = 0; group < groups; group++) {
         __m512i steps[kSteps];
         load_steps<BITS>(at, steps);
         const uint8_t* tail = at + (BITS == 4 ? 4 : 8) * 64;
         const __m512 scale = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(tail)));
-        __m512 minimum = _mm512_setzero_ps();
+        __m512 minimum;
         if constexpr (BITS == 4)
             minimum = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(tail + 32)));
+        else
+            minimum = _mm512_mul_ps(scale, _mm512_set1_ps(-128.0f));
+        // All rows for one step before the next: the sums of a row wait for each other.
+        __m512i dots[TILE];
+        for (int t = 0; t < TILE; t++) dots[t] = _mm512_setzero_si512();
+#pragma GCC unroll 8
+        for (int step = 0; step < kSteps; step++)
+#pragma GCC unroll 8
+            for (int t = 0; t < TILE; t++) {
+                int32_t four;
+                std::memcpy(&four, values + t * kGroup + 4 * step, 4);
+                dots[t] = _mm512_dpbusd_epi32(dots[t], steps[step], _mm512_set1_epi32(four));
+            }
 #pragma GCC unroll 8
         for (int t = 0; t < TILE; t++) {
-            const long place = (row + t) * groups + group;
-            const int32_t sum = x.sums[place];
-            const float own = x.scales[place];
-            const int32_t* values =
-                reinterpret_cast<const int32_t*>(x.values + (row + t) * x.width + group * kGroup);
-            __m512i dot = BITS == 4 ? _mm512_setzero_si512() : _mm512_set1_epi32(-128 * sum);
-#pragma GCC unroll 8
-            for (int step = 0; step < kSteps; step++)
-                dot = _mm512_dpbusd_epi32(dot, steps[step], _mm512_set1_epi32(values[step]));
-            const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), scale);
-            total[t] = _mm512_fmadd_ps(scaled, _mm512_set1_ps(own), total[t]);
-            if constexpr (BITS == 4)
-                total[t] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(own * static_cast<float>(sum)), total[t]);
+            const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(dots[t]), scale);
+            total[t] = _mm512_fmadd_ps(scaled, _mm512_set1_ps(scales[t]), total[t]);
+            total[t] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(offsets[t]), total[t]);
         }
+        at += group_bytes<BITS>();
+        values += kTile * kGroup;
+        scales += kTile;
+        offsets += kTile;
     }
     for (int t = 0; t < TILE; t++) _mm512_storeu_ps(output[t], total[t]);
 }
@@ -97,15 +107,14 @@ inline float half_to_float(const uint8_t* at) {
 }
 
 template <int BITS, int TILE>
-inline void multiply_block(const uint8_t* at, const Quantised& x, long row, float (*output)[kLanes]) {
-    const int groups = x.groups();
+inline void multiply_block(const uint8_t* at, const Quantised& x, long tile, float (*output)[kLanes]) {
     for (int t = 0; t < TILE; t++)
         for (int lane = 0; lane < kLanes; lane++) output[t][lane] = 0.0f;
-    for (int group = 0; group < groups; group++, at += group_bytes<BITS>()) {
+    for (int group = 0; group < x.groups(); group++, at += group_bytes<BITS>()) {
         const uint8_t* tail = at + (BITS == 4 ? 4 : 8) * 64;
         for (int t = 0; t < TILE; t++) {
-            const long place = (row + t) * groups + group;
-            const int8_t* values = x.values + (row + t) * x.width + group * kGroup;
+            const long place = x.place(tile * kTile + t, group);
+            const int8_t* values = x.values + place * kGroup;
             int32_t dot[kLanes] = {};
             for (int step = 0; step < kSteps; step++)
                 for (int lane = 0; lane < kLanes; lane++)
@@ -114,13 +123,14 @@ inline void multiply_block(const uint8_t* at, const Quantised& x, long row, floa
                         if (BITS == 4)
                             weight = (at[64 * (step / 2) + 4 * lane + k] >> (4 * (step & 1))) & 15;
                         else
-                            weight = at[64 * step + 4 * lane + k] - 128;
+                            weight = at[64 * step + 4 * lane + k];
                         dot[lane] += weight * values[4 * step + k];
                     }
-            const float own = x.scales[place], sum = own * static_cast<float>(x.sums[place]);
             for (int lane = 0; lane < kLanes; lane++) {
-                output[t][lane] += static_cast<float>(dot[lane]) * half_to_float(tail + 2 * lane) * own;
-                if (BITS == 4) output[t][lane] += half_to_float(tail + 32 + 2 * lane) * sum;
+                const float scale = half_to_float(tail + 2 * lane);
+                const float minimum = BITS == 4 ? half_to_float(tail + 32 + 2 * lane) : scale * -128.0f;
+                output[t][lane] += static_cast<float>(dot[lane]) * scale * x.scales[place];
+                output[t][lane] += minimum * x.offsets[place];
             }
         }
     }
@@ -129,16 +139,16 @@ inline void multiply_block(const uint8_t* at, const Quantised& x, long row, floa
 #endif
 
 template <int BITS>
-inline void multiply_tile(const uint8_t* at, const Quantised& x, long row, int rows, float (*output)[kLanes]) {
+inline void multiply_tile(const uint8_t* at, const Quantised& x, long tile, int rows, float (*output)[kLanes]) {
     switch (rows) {
-        case 1: return multiply_block<BITS, 1>(at, x, row, output);
-        case 2: return multiply_block<BITS, 2>(at, x, row, output);
-        case 3: return multiply_block<BITS, 3>(at, x, row, output);
-        case 4: return multiply_block<BITS, 4>(at, x, row, output);
-        case 5: return multiply_block<BITS, 5>(at, x, row, output);
-        case 6: return multiply_block<BITS, 6>(at, x, row, output);
-        case 7: return multiply_block<BITS, 7>(at, x, row, output);
-        default: return multiply_block<BITS, kTile>(at, x, row, output);
+        case 1: return multiply_block<BITS, 1>(at, x, tile, output);
+        case 2: return multiply_block<BITS, 2>(at, x, tile, output);
+        case 3: return multiply_block<BITS, 3>(at, x, tile, output);
+        case 4: return multiply_block<BITS, 4>(at, x, tile, output);
+        case 5: return multiply_block<BITS, 5>(at, x, tile, output);
+        case 6: return multiply_block<BITS, 6>(at, x, tile, output);
+        case 7: return multiply_block<BITS, 7>(at, x, tile, output);
+        default: return multiply_block<BITS, kTile>(at, x, tile, output);
     }
 }
 
@@ -152,9 +162,9 @@ inline void multiply(const Linear& layer, const Quantised& x, int rows, float* y
         for (long row = 0; row < rows; row += kTile) {
             const int count = static_cast<int>(std::min<long>(kTile, rows - row));
             if (layer.bits == 4)
-                multiply_tile<4>(at, x, row, count, tile);
+                multiply_tile<4>(at, x, row / kTile, count, tile);
             else
-                multiply_tile<8>(at, x, row, count, tile);
+                multiply_tile<8>(at, x, row / kTile, count, tile);
             for (int t = 0; t < count; t++) {
                 float* target = y + (row + t) * layer.outputs + block * kLanes;
                 const float* bias = layer.bias ? layer.bias + block * kLanes : nullptr;

@@ -25,7 +25,7 @@ struct Tokens {
     const int64_t* owners;        // [T]: the row that each token belongs to
     const int64_t* tables;        // [R, table_width]
     const int64_t* logit_index;   // [N], or null when every token wants logits
-    const float* cosines;         // [T, rotary width], or null
+    const float* cosines;         // [positions, rotary width], or null
     const float* sines;           // the same, the first half negated
 };
 

@@ -74,19 +74,33 @@ class Program {
     // Make room for what operations write, before the threads begin.
     void prepare() {
         size_t widest = 0;
+        tiles_.clear();
         for (const PlugtronOp& op : ops_) {
             widest = std::max<size_t>(widest, op.inputs);
             if (op.kind == kLinear && op.target != kHidden && op.target != kLogits)
                 grow(op.target, static_cast<size_t>(tokens_->count) * op.outputs);
-            if (op.kind == kAttend) grow(kAttended, static_cast<size_t>(tokens_->count) * op.heads * op.head_dim);
+            if (op.kind != kAttend) continue;
+            grow(kAttended, static_cast<size_t>(tokens_->count) * op.heads * op.head_dim);
+            if (tiles_.empty()) divide_into_tiles();
         }
-        const size_t rows = std::max(tokens_->count, tokens_->logit_count);
-        if (values_.size() < rows * widest) {
-            values_.resize(rows * widest);
-            scales_.resize(rows * widest / kGroup);
-            sums_.resize(rows * widest / kGroup);
+        const size_t tiles = (std::max(tokens_->count, tokens_->logit_count) + kTile - 1) / kTile;
+        if (values_.size() < tiles * kTile * widest) {
+            values_.resize(tiles * kTile * widest);
+            scales_.resize(tiles * kTile * widest / kGroup);
+            offsets_.resize(tiles * kTile * widest / kGroup);
         }
         for (auto& own : scratch_) own.row.resize(widest);
+    }
+
+    // Neighbouring tokens of one row share what is read of its memory.
+    void divide_into_tiles() {
+        for (long t = 0; t < tokens_->count; t++) {
+            const bool same = !tiles_.empty() && tokens_->owners[tiles_.back().first] == tokens_->owners[t];
+            if (same && tiles_.back().count < kTileTokens)
+                tiles_.back().count++;
+            else
+                tiles_.push_back(Tile{t, 1});
+        }
     }
 
     void grow(int buffer, size_t size) {
@@ -122,7 +136,7 @@ class Program {
 
     // Where what an operation multiplies is quantised: one place for all, because each is used up by the next.
     Quantised quantised(const PlugtronOp& op) {
-        return Quantised{op.inputs, values_.data(), scales_.data(), sums_.data()};
+        return Quantised{op.inputs, values_.data(), scales_.data(), offsets_.data()};
     }
 
     void linear(const PlugtronOp& op, int rank) {
@@ -136,8 +150,8 @@ class Program {
     }
 
     template <class Work>
-    void each_head(const PlugtronOp& op, int rank, Work work) {
-        const long items = static_cast<long>(tokens_->count) * op.kv_heads;
+    void each_head(const PlugtronOp& op, long count, int rank, Work work) {
+        const long items = count * op.kv_heads;
         // In turn, not in halves: later tokens of a prompt have longer histories.
         for (long item = rank; item < items; item += team_.size()) work(item / op.kv_heads, item % op.kv_heads);
     }
@@ -149,7 +163,7 @@ class Program {
 
     void rotate(const PlugtronOp& op, int rank) {
         const Layer own = layer(op);
-        each_head(op, rank, [&](long t, int head) {
+        each_head(op, tokens_->count, rank, [&](long t, int head) {
             if (own.bf16)
                 rotate_and_write<uint16_t>(heads(op), own, *tokens_, buffers_[kQkv], t, head);
             else
@@ -159,12 +173,14 @@ class Program {
 
     void attend_all(const PlugtronOp& op, int rank) {
         const Layer own = layer(op);
-        std::vector<float>& scores = scratch_[rank].scores;
-        each_head(op, rank, [&](long t, int head) {
+        AttentionScratch& scratch = scratch_[rank].attention;
+        each_head(op, tiles_.size(), rank, [&](long tile, int head) {
             if (own.bf16)
-                attend<uint16_t>(heads(op), own, *tokens_, buffers_[kQkv], buffers_[kAttended], t, head, scores);
+                attend<uint16_t>(
+                    heads(op), own, *tokens_, buffers_[kQkv], buffers_[kAttended], tiles_[tile], head, scratch);
             else
-                attend<float>(heads(op), own, *tokens_, buffers_[kQkv], buffers_[kAttended], t, head, scores);
+                attend<float>(
+                    heads(op), own, *tokens_, buffers_[kQkv], buffers_[kAttended], tiles_[tile], head, scratch);
         });
     }
 
@@ -198,17 +214,19 @@ class Program {
     }
 
     struct Scratch {
-        std::vector<float> row, scores;
+        std::vector<float> row;
+        AttentionScratch attention;
     };
 
     std::vector<PlugtronOp> ops_;
     Team team_;
     std::vector<Scratch> scratch_;
+    std::vector<Tile> tiles_;
     std::vector<float> storage_[kBuffers];
     float* buffers_[kBuffers] = {};
     std::vector<int8_t> values_;
     std::vector<float> scales_;
-    std::vector<int32_t> sums_;
+    std::vector<float> offsets_;
     const Tokens* tokens_ = nullptr;
     const PlugtronLayer* layers_ = nullptr;
 };

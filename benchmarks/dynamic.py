@@ -37,6 +37,7 @@ RAGGED = Workload(requests=64, prompt_tokens=(16, 512), output_tokens=(8, 256))
 ARRIVALS = Workload(requests=48, prompt_tokens=(16, 512), output_tokens=(8, 256))
 PREFIX = Workload(requests=16, prompt_tokens=(16, 16), output_tokens=(32, 32), shared_prefix=512)
 RATE = 4.0
+SECTIONS = ["bookkeeping", "prefix", "arrivals", "ragged"]
 
 
 def load(engine: str, dtype: str, rows: int, **options: object) -> LLM:
@@ -132,6 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float32"])
+    parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "dynamic.json")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
@@ -144,8 +146,8 @@ def main() -> None:
         "arrivals": lambda: arrivals(arguments.dtype, arguments.repetitions),
         "ragged": lambda: ragged(arguments.dtype, arguments.repetitions, [transformers_peer(MODEL, arguments.dtype)]),
     }
-    for name, section in sections.items():
-        results[name] = section()
+    for name in arguments.sections:
+        results[name] = sections[name]()
         print(f"{name} ({time.perf_counter() - begin:.0f} s)\n{json.dumps(results[name], indent=2)}", flush=True)
         arguments.output.write_text(json.dumps(results, indent=2) + "\n")
 

@@ -1,6 +1,7 @@
 """Pipeline stages, replicas, and both with tensor parallelism: the tokens of one process, from two to four."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -17,6 +18,11 @@ from plugtron.parallel.grid import Grid
 CHECKPOINTS = Path(__file__).parents[1] / "data" / "megatron"
 GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
 SEEDED = SamplingParams(temperature=0.9, top_p=0.95, seed=7, max_tokens=24, ignore_eos=True, logprobs=2)
+SUPPORT = Path(__file__).parents[1] / "support"
+MEGATRON_CHECKPOINTS = [
+    *(f"{name}{kind}" for name in ("gpt_learned", "gpt_rope_swiglu", "gpt_saved_tp2") for kind in ("", "_legacy")),
+    "moe_deepseek_legacy",
+]
 SHAPES = [{"tensor": 2}, {"pipeline": 2}, {"tensor": 2, "pipeline": 2}]
 
 
@@ -43,28 +49,31 @@ def write_spec(folder, checkpoint, prompts, **more):
     return file
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(f"{name}{kind}" for name in ("gpt_learned", "gpt_rope_swiglu", "gpt_saved_tp2") for kind in ("", "_legacy")),
-        "moe_deepseek_legacy",
-    ],
-)
-def test_megatron_checkpoints_over_ranks(name, shape):
-    expected = reference(name)
-    prompts = [entry["prompt_tokens"] for entry in expected]
-    sizes = {f"{kind}_parallel": size for kind, size in shape.items()}
-    with LLM(CHECKPOINTS / name, dtype="float32", **sizes) as llm:
-        together = llm.generate(prompts, GREEDY)
-        alone = [llm.generate(prompt, GREEDY) for prompt in prompts]
-        first = llm.generate(prompts, GREEDY.model_copy(update={"max_tokens": 1, "logprobs": 320}))
-    assert [request.error for request in together] == [None] * len(prompts)
-    assert [request.tokens for request in together] == [entry["greedy_tokens"] for entry in expected]
-    assert [request.tokens for request in alone] == [entry["greedy_tokens"] for entry in expected]
-    for request, entry in zip(first, expected, strict=True):
-        log_probs = request.log_probs[0].top
-        logits = [log_probs[token] + entry["last_prompt_logsumexp"] for token in range(320)]
+@pytest.fixture(scope="module", params=SHAPES, ids=str)
+def over_ranks(request):
+    """What each checkpoint answers over the ranks of a shape: one job for all of them."""
+    asked = {
+        str(CHECKPOINTS / name): [entry["prompt_tokens"] for entry in reference(name)] for name in MEGATRON_CHECKPOINTS
+    }
+    sizes = {f"{kind}_parallel": size for kind, size in request.param.items()}
+    ranks = math.prod(request.param.values())
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+    done = subprocess.run(
+        [*command, SUPPORT / "over_ranks.py", json.dumps(sizes), json.dumps(asked)],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", MEGATRON_CHECKPOINTS)
+def test_megatron_checkpoints_over_ranks(name, over_ranks):
+    expected, found = reference(name), over_ranks[str(CHECKPOINTS / name)]
+    assert set(found["errors"]) == {None}
+    assert found["together"] == [entry["greedy_tokens"] for entry in expected]
+    assert found["alone"] == [entry["greedy_tokens"] for entry in expected]
+    for log_probs, entry in zip(found["first"], expected, strict=True):
+        logits = [log_prob + entry["last_prompt_logsumexp"] for log_prob in log_probs]
         limit = 1e-4 * max(1.0, *map(abs, logits))
         differences = zip(logits, entry["last_prompt_logits_head"], strict=False)
         assert max(abs(found - wanted) for found, wanted in differences) <= limit

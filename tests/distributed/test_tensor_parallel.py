@@ -84,31 +84,26 @@ def test_vocabulary_that_ranks_do_not_divide(random_model, tmp_path):
 
 
 def test_each_rank_reads_and_holds_its_share(random_model):
+    """Of safetensors, and of both of Megatron's formats, saved by one rank or two."""
     _, folder = random_model("llama_untied")
-    one, (first, second) = shard_bytes(folder, 1)[0], shard_bytes(folder, 2)
-    norms = sum(size for name, size in one["held"].items() if "norm" in name)
-    for share in (first, second):
-        assert share["read"] == norms + (one["read"] - norms) / 2
+    checkpoints = Path(__file__).parents[1] / "data" / "megatron"
+    names = ("gpt_rope_swiglu", "gpt_rope_swiglu_legacy", "gpt_saved_tp2", "gpt_saved_tp2_legacy")
+    folders = [str(folder), *(str(checkpoints / name) for name in names)]
+    whole, halves = shard_bytes(folders, 1), shard_bytes(folders, 2)
+    for place in folders:
+        (one,), shares = whole[place], halves[place]
+        norms = sum(size for name, size in one["held"].items() if "norm" in name)
+        for share in shares:
+            assert share["read"] == norms + (one["read"] - norms) / 2, place
+    for share in halves[str(folder)]:
         for name, size in share["held"].items():
-            assert size == one["held"][name] / (1 if "norm" in name else 2), name
+            assert size == whole[str(folder)][0]["held"][name] / (1 if "norm" in name else 2), name
 
 
-@pytest.mark.parametrize("name", ["gpt_rope_swiglu", "gpt_rope_swiglu_legacy", "gpt_saved_tp2", "gpt_saved_tp2_legacy"])
-def test_each_rank_reads_its_share_of_megatrons_files(name):
-    folder = Path(__file__).parents[1] / "data" / "megatron" / name
-    one, shares = shard_bytes(folder, 1)[0], shard_bytes(folder, 2)
-    norms = sum(size for name, size in one["held"].items() if "norm" in name)
-    for share in shares:
-        assert share["read"] == norms + (one["read"] - norms) / 2
-
-
-def shard_bytes(folder, ranks):
+def shard_bytes(folders, ranks):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     done = subprocess.run(
-        [*command, str(SUPPORT / "shard_bytes.py"), str(folder), str(ranks)],
-        capture_output=True,
-        text=True,
-        timeout=120,
+        [*command, str(SUPPORT / "shard_bytes.py"), str(ranks), *folders], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

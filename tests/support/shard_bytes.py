@@ -1,4 +1,4 @@
-"""Run under torchrun: load a model and print, per rank, the bytes that it read and that it holds."""
+"""Run under torchrun: load models and print, for each and per rank, the bytes that it read and that it holds."""
 
 import json
 import sys
@@ -41,12 +41,13 @@ def counted(folder, runtime):
     if (folder / "config.json").is_file():
         reader = CountingReader(folder)
         return LlamaWrapper(runtime, reader), lambda: reader.count
+    CountingArchive.count = 0
     for module in (megatron_dist, megatron_legacy):
         module.TorchArchive = CountingArchive
     return GPTWrapper(runtime, MegatronReader(folder)), lambda: CountingArchive.count
 
 
-def main(folder, ranks):
+def shares(folder, ranks):
     runtime = Runtime.create(tensor=ranks)
     wrapper, count = counted(folder, runtime)
     context = StaticInferenceContext(wrapper.info, runtime, slots=1, max_length=8)
@@ -54,10 +55,11 @@ def main(folder, ranks):
     decoder = wrapper._execution._decoder
     held = {name: parameter.nbytes for name, parameter in decoder.named_parameters()}
     everyone = runtime.model.all_gather_json({"read": count(), "held": held})
-    if runtime.rank == 0:
-        print(json.dumps(everyone))
     runtime.close()
+    return everyone, runtime.rank == 0
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    found = {folder: shares(Path(folder), int(sys.argv[1])) for folder in sys.argv[2:]}
+    if all(first for _, first in found.values()):
+        print(json.dumps({folder: everyone for folder, (everyone, _) in found.items()}))

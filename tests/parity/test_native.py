@@ -106,6 +106,22 @@ def test_blocks_of_a_file_are_quantised_without_a_loss(name, default_model):
     assert torch.equal(again, dense)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "reason"),
+    [
+        ("llama_untied", {"dtype": "float16"}, "keys and values in float16"),
+        ("mixtral", {}, "the step of a MixtureOfExperts"),
+        ("llama_untied", {"tensor_parallel": 2}, "the native step runs on one rank"),
+    ],
+)
+def test_what_is_not_native_runs_through_torch_and_says_so(name, options, reason, random_model):
+    _, folder = random_model(name)
+    with pytest.warns(UserWarning, match=f"quantization int8 runs through torch, and slowly: {reason}"):
+        llm = LLM(folder, quantization="int8", **options)
+    with llm:
+        assert len(llm.generate([1, 2, 3], SamplingParams(temperature=0, max_tokens=8, ignore_eos=True)).tokens) == 8
+
+
 def test_without_a_compiler_torch_runs_and_says_so(random_model):
     _, folder = random_model("llama_untied")
     program = (

@@ -84,7 +84,9 @@ def run_workload(random, answers, **parallel):
 
 
 # A smaller example would take long to find, and the printed random seed repeats this one.
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.reuse, Phase.generate))
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.reuse, Phase.generate)
+)
 @given(random=st.randoms(use_true_random=False))
 def test_any_workload(random, answers):
     run_workload(random, answers)

@@ -61,6 +61,8 @@ def _native(wrapper: DecoderWrapper, bits: int, max_length: int) -> NativeExecut
     runtime = wrapper.runtime
     if runtime.device.type != "cpu":
         raise NotNative(f"the native kernels run on a CPU, not on {runtime.device.type}")
+    if runtime.dtype not in (torch.float32, torch.bfloat16):
+        raise NotNative(f"keys and values in {str(runtime.dtype).removeprefix('torch.')}")
     if runtime.model.size > 1:
         raise NotNative("the native step runs on one rank")
     exact = copy.copy(wrapper)

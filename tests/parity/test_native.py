@@ -87,7 +87,7 @@ def test_linear(rows, inputs, outputs, bits, processor):
     packed, logits = weight.packed(), torch.empty(rows, outputs)
     ops = [
         Op(kind=1, source=0, inputs=inputs),
-        Op(kind=2, target=5, inputs=inputs, outputs=outputs, bits=bits, packed=packed.data_ptr(), bias=bias.data_ptr()),
+        Op(kind=2, target=4, inputs=inputs, outputs=outputs, bits=bits, packed=packed.data_ptr(), bias=bias.data_ptr()),
     ]
     tokens = NativeTokens(count=rows, logit_count=rows, block_size=1, table_width=1)
     program = Program(library(processor), ops, 2)

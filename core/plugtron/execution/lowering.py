@@ -42,11 +42,10 @@ class _Kind(IntEnum):
 
 class _Buffer(IntEnum):
     HIDDEN = 0
-    NORMED = 1
-    QKV = 2
-    ATTENDED = 3
-    CHANNELS = 4
-    LOGITS = 5
+    QKV = 1
+    ATTENDED = 2
+    CHANNELS = 3
+    LOGITS = 4
 
 
 class _Flag(IntFlag):

@@ -20,7 +20,7 @@ namespace {
 enum Kind : int32_t { kNormalise, kQuantise, kLinear, kRotate, kAttend, kActivate };
 
 // Buffers of floats that operations name by number.
-enum Buffer : int32_t { kHidden, kNormed, kQkv, kAttended, kChannels, kLogits, kBuffers };
+enum Buffer : int32_t { kHidden, kQkv, kAttended, kChannels, kLogits, kBuffers };
 
 }  // namespace
 

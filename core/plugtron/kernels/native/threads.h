@@ -48,11 +48,10 @@ class Team {
         }
         begun_.notify_all();
         work(0);
-        while (busy_.load(std::memory_order_acquire) > 0) relax();
+        spin([this] { return busy_.load(std::memory_order_acquire) == 0; });
     }
 
-    // Wait until every thread of the running work has come here. A thread that the system has put to sleep is waited
-    // for politely after a while.
+    // Wait until every thread of the running work has come here.
     void barrier() {
         if (size_ == 1) return;
         const int phase = phase_.load(std::memory_order_relaxed);
@@ -61,7 +60,14 @@ class Team {
             phase_.store(phase + 1, std::memory_order_release);
             return;
         }
-        for (int spins = 0; phase_.load(std::memory_order_acquire) == phase; spins++) {
+        spin([this, phase] { return phase_.load(std::memory_order_acquire) != phase; });
+    }
+
+   private:
+    // A thread that the system has put to sleep is waited for politely after a while.
+    template <class Done>
+    static void spin(Done done) {
+        for (int spins = 0; !done(); spins++) {
             if (spins < 2000)
                 relax();
             else
@@ -69,7 +75,6 @@ class Team {
         }
     }
 
-   private:
     void serve(int rank) {
         long seen = 0;
         while (true) {

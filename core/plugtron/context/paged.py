@@ -87,10 +87,6 @@ class PagedInferenceContext(InferenceContext):
             holding.keys.append(key)
         return holding.known * self.block_size
 
-    def known(self, slot: int) -> int:
-        """How many blocks of a slot have been published."""
-        return self._held[slot].known
-
     def allocate(self, slot: int, length: int) -> bool:
         """Reserve memory for the first `length` tokens of a slot: all of it, or none and False."""
         missing = -(-length // self.block_size) - len(self._held[slot].blocks)

@@ -15,7 +15,7 @@ from plugtron.contracts.wrapper import Decoder
 from plugtron.execution.eager import EagerExecution
 from plugtron.execution.lowering import Listing, NotNative
 from plugtron.execution.native import NativeExecution
-from plugtron.kernels.native.build import NoCompiler
+from plugtron.kernels.native.build import NoCompiler, library
 from plugtron.kernels.quantised import GROUP, QuantisedWeight
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear
@@ -65,6 +65,7 @@ def _native(wrapper: DecoderWrapper, bits: int, max_length: int) -> NativeExecut
         raise NotNative(f"keys and values in {str(runtime.dtype).removeprefix('torch.')}")
     if runtime.model.size > 1:
         raise NotNative("the native step runs on one rank")
+    kernels = library()  # before the weights are read: without a compiler they are read for something else
     exact = copy.copy(wrapper)
     exact.runtime = replace(runtime, dtype=torch.float32)
     listing = Listing(bits=bits)
@@ -78,7 +79,8 @@ def _native(wrapper: DecoderWrapper, bits: int, max_length: int) -> NativeExecut
     rest = _load(exact, range(0))
     assert rest.embedding is not None
     rest.embedding.weight.data = rest.embedding.weight.data.to(runtime.dtype)
-    return NativeExecution(rest, listing, vocabulary=wrapper.info.padded_vocab_size, max_length=max_length)
+    vocabulary = wrapper.info.padded_vocab_size
+    return NativeExecution(rest, listing, vocabulary=vocabulary, max_length=max_length, kernels=kernels)
 
 
 def _load(wrapper: DecoderWrapper, layers: range) -> TransformerDecoder:

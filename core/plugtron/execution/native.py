@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +13,6 @@ from plugtron.context.memory import LayerState, MemoryView
 from plugtron.contracts.step import StepBatch
 from plugtron.execution.lowering import Listing
 from plugtron.kernels.native.binding import NativeLayer, NativeTokens, Program
-from plugtron.kernels.native.build import library
 from plugtron.nn.decoder import TransformerDecoder
 
 __all__ = ["NativeExecution"]
@@ -26,18 +26,18 @@ class NativeExecution:
         listing: the operations.
         vocabulary: the width of the logits.
         max_length: the longest sequence, which tables of the rotation are made for.
-
-    Raises:
-        NoCompiler: the kernels cannot be compiled here.
+        kernels: the compiled library.
     """
 
-    def __init__(self, decoder: TransformerDecoder, listing: Listing, *, vocabulary: int, max_length: int) -> None:
+    def __init__(
+        self, decoder: TransformerDecoder, listing: Listing, *, vocabulary: int, max_length: int, kernels: Path
+    ) -> None:
         self._decoder = decoder
         self._listing = listing
         self._vocabulary = vocabulary
         # Cosines and sines [max_length, D] float32 of all positions; None: nothing rotates.
         self._rotation = _tables(decoder, max_length)
-        self._program = Program(library(), listing.ops, torch.get_num_threads())
+        self._program = Program(kernels, listing.ops, torch.get_num_threads())
         self._layers: tuple[tuple[LayerState, ...], ctypes.Array[NativeLayer]] | None = None
 
     @torch.inference_mode()

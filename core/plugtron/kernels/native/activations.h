@@ -9,7 +9,8 @@
 namespace plugtron {
 
 constexpr int kGroup = 32;
-constexpr int kTile = 8;
+constexpr int kTile = 8;    // rows that are multiplied together
+constexpr int kLanes = 16;  // numbers that are computed side by side
 
 // Rows of `width` numbers as int8 with a scale per group of 32. Rows lie in tiles of eight, a tile group by group, so
 // that what is used together is side by side. `offsets` are a group's sum times its scale: what the minimum of a group of

@@ -56,7 +56,7 @@ template <int QUERIES>
 inline void score(const float* const* queries, const float* turned, int dim, float* const* scores) {
     Lane sums[QUERIES] = {};
     for (int channel = 0; channel < dim; channel++) {
-        const Lane keys = load_lane(turned + channel * kLaneCount, kLaneCount);
+        const Lane keys = load_lane(turned + channel * kLanes, kLanes);
         for (int own = 0; own < QUERIES; own++) sums[own] += queries[own][channel] * keys;
     }
     for (int own = 0; own < QUERIES; own++) std::memcpy(scores[own], &sums[own], sizeof(Lane));
@@ -69,18 +69,18 @@ inline void weigh(
     float* const* results, const float* factors) {
     Lane sums[QUERIES][CHANNELS] = {};
     int widths[CHANNELS];
-    for (int part = 0; part < CHANNELS; part++) widths[part] = std::min(kLaneCount, dim - channel - part * kLaneCount);
+    for (int part = 0; part < CHANNELS; part++) widths[part] = std::min(kLanes, dim - channel - part * kLanes);
     for (long position = base; position <= last; position++) {
         const Stored* value = values.at(position) + channel;
         Lane parts[CHANNELS];
-        for (int part = 0; part < CHANNELS; part++) parts[part] = load_lane(value + part * kLaneCount, widths[part]);
+        for (int part = 0; part < CHANNELS; part++) parts[part] = load_lane(value + part * kLanes, widths[part]);
         for (int own = 0; own < QUERIES; own++)
             for (int part = 0; part < CHANNELS; part++) sums[own][part] += weights[own][position - base] * parts[part];
     }
     for (int own = 0; own < QUERIES; own++)
         for (int part = 0; part < CHANNELS; part++) {
             const Lane scaled = sums[own][part] * factors[own];
-            std::memcpy(results[own] + channel + part * kLaneCount, &scaled, sizeof(float) * widths[part]);
+            std::memcpy(results[own] + channel + part * kLanes, &scaled, sizeof(float) * widths[part]);
         }
 }
 
@@ -89,15 +89,15 @@ inline float soften(float* line, long base, long length, long first, long last, 
     float most = -std::numeric_limits<float>::max();
     for (long at = first - base; at <= last - base; at++) most = std::fmax(most, line[at]);
     Lane sum = {};
-    for (long block = 0; block < length; block += kLaneCount) {
-        float part[kLaneCount];
-        for (int at = 0; at < kLaneCount; at++) {
+    for (long block = 0; block < length; block += kLanes) {
+        float part[kLanes];
+        for (int at = 0; at < kLanes; at++) {
             const long position = base + block + at;
             const float seen = position >= first && position <= last ? 1.0f : 0.0f;
             part[at] = seen * exponential(scale * (line[block + at] - most));
         }
         std::memcpy(line + block, part, sizeof(part));
-        sum += load_lane(part, kLaneCount);
+        sum += load_lane(part, kLanes);
     }
     return 1.0f / sum_of(sum);
 }
@@ -109,11 +109,11 @@ inline void attend_tile(
     const int dim = DIM ? DIM : heads.dim, group = heads.group(), queries = tile.count * group;
     const long row = tokens.owners[tile.first], last = tokens.positions[tile.first + tile.count - 1];
     const long seen = layer.window ? std::max(0L, tokens.positions[tile.first] + 1 - layer.window) : 0;
-    const long base = seen / kLaneCount * kLaneCount;
-    const long length = (last - base) / kLaneCount * kLaneCount + kLaneCount;
-    const int lanes = (dim + kLaneCount - 1) / kLaneCount;
+    const long base = seen / kLanes * kLanes;
+    const long length = (last - base) / kLanes * kLanes + kLanes;
+    const int lanes = (dim + kLanes - 1) / kLanes;
     scratch.scores.resize(queries * length);
-    scratch.turned.resize(lanes * kLaneCount * kLaneCount);
+    scratch.turned.resize(lanes * kLanes * kLanes);
 
     const float* query[kTileTokens * kMostGrouped];
     float* line[kTileTokens * kMostGrouped];
@@ -126,15 +126,15 @@ inline void attend_tile(
     }
 
     Cursor<Stored> keys(layer.keys, tokens, row, head, heads);
-    for (long block = 0; block < length; block += kLaneCount) {
-        const int there = static_cast<int>(std::min<long>(kLaneCount, last - base - block + 1));
+    for (long block = 0; block < length; block += kLanes) {
+        const int there = static_cast<int>(std::min<long>(kLanes, last - base - block + 1));
         for (int part = 0; part < lanes; part++) {
-            const int width = std::min(kLaneCount, dim - part * kLaneCount);
-            Lane rows[kLaneCount] = {};
+            const int width = std::min(kLanes, dim - part * kLanes);
+            Lane rows[kLanes] = {};
             for (int at = 0; at < there; at++)
-                rows[at] = load_lane(keys.at(base + block + at) + part * kLaneCount, width);
+                rows[at] = load_lane(keys.at(base + block + at) + part * kLanes, width);
             transpose(rows);
-            std::memcpy(scratch.turned.data() + part * kLaneCount * kLaneCount, rows, sizeof(rows));
+            std::memcpy(scratch.turned.data() + part * kLanes * kLanes, rows, sizeof(rows));
         }
         for (int own = 0; own < queries; own++) line[own] = scratch.scores.data() + own * length + block;
         int own = 0;
@@ -151,8 +151,8 @@ inline void attend_tile(
     }
 
     Cursor<Stored> values(layer.values, tokens, row, head, heads);
-    for (int channel = 0; channel < dim; channel += 4 * kLaneCount) {
-        const int parts = std::min(4, lanes - channel / kLaneCount);
+    for (int channel = 0; channel < dim; channel += 4 * kLanes) {
+        const int parts = std::min(4, lanes - channel / kLanes);
         for (int own = 0; own < queries;) {
             const int some = queries - own >= 3 ? 3 : 1;
             if (parts == 4 && some == 3)
@@ -163,7 +163,7 @@ inline void attend_tile(
                 for (int part = 0; part < parts; part++)
                     for (int each = own; each < own + some; each++)
                         weigh<Stored, 1, 1>(
-                            values, line + each, base, last, channel + part * kLaneCount, dim, result + each,
+                            values, line + each, base, last, channel + part * kLanes, dim, result + each,
                             factor + each);
             own += some;
         }

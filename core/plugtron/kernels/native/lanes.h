@@ -8,8 +8,6 @@
 
 namespace plugtron {
 
-constexpr int kLaneCount = 16;
-
 typedef float Lane __attribute__((vector_size(64), aligned(64)));
 typedef uint32_t LaneBits __attribute__((vector_size(64), aligned(64)));
 typedef uint16_t LaneHalves __attribute__((vector_size(32), aligned(32)));
@@ -17,7 +15,7 @@ typedef uint16_t LaneHalves __attribute__((vector_size(32), aligned(32)));
 // Up to sixteen numbers of memory; what is beyond `count` is zero.
 inline Lane load_lane(const float* from, int count) {
     Lane lane = {};
-    if (count == kLaneCount)
+    if (count == kLanes)
         std::memcpy(&lane, from, sizeof(lane));
     else
         std::memcpy(&lane, from, sizeof(float) * count);
@@ -26,7 +24,7 @@ inline Lane load_lane(const float* from, int count) {
 
 inline Lane load_lane(const uint16_t* from, int count) {
     LaneHalves halves = {};
-    if (count == kLaneCount)
+    if (count == kLanes)
         std::memcpy(&halves, from, sizeof(halves));
     else
         std::memcpy(&halves, from, sizeof(uint16_t) * count);
@@ -46,7 +44,7 @@ inline Lane high_halves(Lane a, Lane b) {
 
 // Turn 16 × 16 numbers: four rounds of a perfect shuffle.
 inline void transpose(Lane* rows) {
-    Lane other[kLaneCount];
+    Lane other[kLanes];
     for (int round = 0; round < 2; round++) {
         for (int at = 0; at < 8; at++) {
             other[2 * at] = low_halves(rows[at], rows[at + 8]);
@@ -61,7 +59,7 @@ inline void transpose(Lane* rows) {
 
 // The sum of a lane, always in the same order.
 inline float sum_of(const Lane& lane) {
-    float parts[kLaneCount];
+    float parts[kLanes];
     std::memcpy(parts, &lane, sizeof(parts));
     for (int width = 8; width > 0; width /= 2)
         for (int at = 0; at < width; at++) parts[at] += parts[at + width];

@@ -17,7 +17,6 @@
 
 namespace plugtron {
 
-constexpr int kLanes = 16;
 constexpr int kSteps = 8;
 
 template <int BITS>

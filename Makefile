@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 MODEL := smollm2-135m-instruct
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-gpu lint bench-eager bench-dynamic clean
+.PHONY: help setup demo test test-gpu lint bench-eager bench-dynamic bench-cpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -42,6 +42,10 @@ bench-eager: $(INSTALLED)  ## eager decode beside transformers, in one run
 
 bench-dynamic: $(INSTALLED)  ## the dynamic engine under load beside its peers, in one run (20 minutes)
 	$(BIN)/python benchmarks/dynamic.py
+
+bench-cpu: $(INSTALLED)  ## a CPU's peers, each in an environment of its own, in one run (an hour; the first run installs them)
+	$(BIN)/plugtron fetch $(MODEL)
+	$(BIN)/python benchmarks/cpu.py
 
 clean:  ## remove the virtual environment
 	rm -rf $(VENV)

@@ -24,6 +24,7 @@ def make_runtime(resolved: ResolvedSpec, model: ModelDescription, world: World) 
     return Runtime.create(
         dtype=choose_dtype(spec.model.dtype, model, spec.device),
         device=spec.device,
+        threads=spec.threads,
         tensor=spec.parallel.tensor,
         pipeline=spec.parallel.pipeline,
         data=spec.parallel.data,

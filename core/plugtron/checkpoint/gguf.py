@@ -15,6 +15,8 @@ from plugtron.errors import CheckpointError
 if TYPE_CHECKING:
     import torch
 
+    from plugtron.contracts.quantised import QuantisedWeight
+
 __all__ = ["GGUFReader"]
 
 #: ggml's numbers of the types that can be read: elements and bytes per block.
@@ -99,9 +101,25 @@ class GGUFReader(CheckpointReader):
     def read(self, name: str, part: tuple[slice, ...] = ()) -> torch.Tensor:
         """Return a tensor, or a part of it, dequantised."""
         # Imported here: `describe` must do without numpy and torch.
-        from plugtron.checkpoint.gguf_blocks import read_blocks
+        from plugtron.checkpoint.gguf_blocks import read_numbers
 
         info, tensor = self.tensors[name], self._header.tensors[name]
         _, elements, bytes_per_block = _TYPES[tensor.type]
         offset = self._header.data + tensor.offset
-        return read_blocks(self.path, offset, info, elements, bytes_per_block, part)
+        return read_numbers(self.path, offset, info, elements, bytes_per_block, part)
+
+    def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantisedWeight | None:
+        """Return a matrix's blocks as they are; None for types that are read as numbers alone."""
+        from plugtron.checkpoint.gguf_blocks import map_blocks, own_copy
+        from plugtron.checkpoint.gguf_native import BLOCKS
+
+        info, tensor = self.tensors[name], self._header.tensors[name]
+        if info.dtype not in BLOCKS or len(info.shape) != 2:
+            return None
+        _, elements, bytes_per_block = _TYPES[tensor.type]
+        rows, columns = (*part, slice(None), slice(None))[:2]
+        start, stop, _ = columns.indices(info.shape[1])
+        if start % elements or stop % elements:
+            return None
+        blocks = map_blocks(self.path, self._header.data + tensor.offset, info, elements, bytes_per_block)
+        return BLOCKS[info.dtype](own_copy(blocks[rows, start // elements : stop // elements]))

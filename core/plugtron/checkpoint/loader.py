@@ -10,23 +10,33 @@ import torch
 from torch import Tensor, nn
 
 from plugtron.contracts.checkpoint import CheckpointReader, TensorInfo
+from plugtron.contracts.quantised import QuantisedWeight
 from plugtron.contracts.weights import Section, Weight, WeightMap
 from plugtron.contracts.wrapper import Decoder
 from plugtron.errors import CheckpointError
 from plugtron.parallel.layers import Part, ShardedModule
 
-__all__ = ["expand", "load_weights", "targets"]
+__all__ = ["Blocks", "expand", "load_weights", "targets"]
 
 #: How many names an error lists before it counts the rest.
 _SHOWN = 6
 
 Target = tuple[nn.Parameter, tuple[Part, ...]]
+#: What parameters hold that were read as they are stored: one weight for each of the tensors whose rows are stacked.
+Blocks = dict[nn.Parameter, tuple[QuantisedWeight, ...]]
 
 
 def load_weights(
-    decoder: Decoder, layers: range, num_layers: int, weight_map: WeightMap, reader: CheckpointReader
+    decoder: Decoder,
+    layers: range,
+    num_layers: int,
+    weight_map: WeightMap,
+    reader: CheckpointReader,
+    blocks: Blocks | None = None,
 ) -> None:
     """Fill a decoder's parameters. `layers` are the decoder's, of the `num_layers` that the model has.
+
+    Matrices that are stored in quantised blocks go to `blocks`, where it is given, and the parameter stays unread.
 
     Raises:
         CheckpointError: tensors are missing, superfluous, or of another shape; all of them in one message.
@@ -48,6 +58,9 @@ def load_weights(
         raise CheckpointError(f"{reader.path} does not hold the model that its configuration describes: {shown}{more}")
     for weight in weights:
         parameter, parts = own[weight.parameter]
+        if blocks is not None and (stored_blocks := _read_blocks(reader, weight, parts)):
+            blocks[parameter] = stored_blocks
+            continue
         for number, (tensor, part) in enumerate(zip(weight.tensors, parts, strict=True)):
             read = _read(reader, tensor, part)
             read = weight.transform(read, number) if weight.transform else read
@@ -97,6 +110,21 @@ def _read(reader: CheckpointReader, tensor: str | Section, part: Part) -> Tensor
     start, stop, _ = wanted.indices(part.shape[0])
     pieces = [_section(reader, tensor, rows, others) for rows in tensor.stored_rows(start, stop)]
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+
+def _read_blocks(
+    reader: CheckpointReader, weight: Weight, parts: tuple[Part, ...]
+) -> tuple[QuantisedWeight, ...] | None:
+    """All of a parameter's tensors in quantised blocks; None when one of them is not stored so."""
+    found: list[QuantisedWeight] = []
+    for number, (tensor, part) in enumerate(zip(weight.tensors, parts, strict=True)):
+        if isinstance(tensor, Section) or len(part.shape) != 2:
+            return None
+        blocks = reader.read_blocks(tensor, part.source)
+        if blocks is None:
+            return None
+        found.append(blocks if weight.transform is None else blocks.transformed(weight.transform, number))
+    return tuple(found)
 
 
 def _section(reader: CheckpointReader, section: Section, rows: slice, others: Sequence[slice]) -> Tensor:

@@ -13,6 +13,8 @@ from plugtron.errors import CheckpointError
 if TYPE_CHECKING:
     import torch
 
+    from plugtron.contracts.quantised import QuantisedWeight
+
 __all__ = ["CheckpointReader", "ModelDescription", "TensorInfo"]
 
 
@@ -90,3 +92,10 @@ class CheckpointReader(ABC):
 
         Floating point on the CPU, in the stored precision; block-quantised types come dequantised as float32.
         """
+
+    def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantisedWeight | None:  # noqa: ARG002 - for those that override it
+        """Return a matrix that is stored in quantised blocks, or a part of it, without rounding anything.
+
+        None: it is not stored so, or in blocks that `QuantisedWeight` has no form for, or `part` divides blocks.
+        """
+        return None

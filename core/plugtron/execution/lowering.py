@@ -5,13 +5,16 @@ What the list holds is said in kernels/native/step.cpp; the numbers here are its
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
+from itertools import groupby
 
 from torch import Tensor, nn
 
+from plugtron.checkpoint.loader import Blocks
+from plugtron.contracts.quantised import GROUP, QuantisedWeight
 from plugtron.kernels.native.binding import Op
-from plugtron.kernels.quantised import GROUP, QuantisedWeight
 from plugtron.nn.attention import Attention
 from plugtron.nn.config import Activation
 from plugtron.nn.decoder import TransformerDecoder, TransformerLayer
@@ -60,10 +63,12 @@ class Listing:
     """The operations of a decoder, and the tensors that they point to.
 
     Args:
-        bits: of the layers' weights; the head has eight.
+        bits: what the layers' weights are quantised to; the head has eight. None: all are in `blocks`.
+        blocks: weights that are stored in quantised blocks, and are used as they are.
     """
 
-    bits: int
+    bits: int | None
+    blocks: Blocks = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
 
@@ -85,7 +90,7 @@ class Listing:
         assert decoder.final_norm is not None
         assert isinstance(decoder.output, VocabParallelEmbedding)
         self._normalise(decoder.final_norm, _Flag.SELECTED)
-        self._linear(decoder.output, _Buffer.LOGITS, _Flag.SELECTED, bits=8)
+        self._linear(decoder.output, _Buffer.LOGITS, _Flag.SELECTED, bits=self.bits and 8)
 
     def _attention(self, attention: Attention, number: int) -> None:
         shape = attention.shape
@@ -134,19 +139,35 @@ class Listing:
     def _linear(self, layer: nn.Module, target: _Buffer, flags: _Flag = _Flag.NONE, bits: int | None = None) -> None:
         weight, bias = layer.get_parameter("weight"), getattr(layer, "bias", None)
         outputs, inputs = weight.shape
-        if inputs % GROUP:
+        row = 0
+        for piece in self._pieces(weight, bits or self.bits):
+            rows = len(piece.values)
+            self._append(
+                _Kind.LINEAR,
+                target=target,
+                inputs=inputs,
+                outputs=rows,
+                format=piece.format,
+                flags=flags,
+                stride=outputs,
+                offset=row,
+                packed=self._keep(piece.packed()),
+                bias=self._keep(None if bias is None else bias[row : row + rows]),
+            )
+            row += rows
+
+    def _pieces(self, weight: nn.Parameter, bits: int | None) -> Iterator[QuantisedWeight]:
+        """A weight's rows, in order: as many of them together as have one format."""
+        inputs = weight.shape[1]
+        if weight in self.blocks:
+            for _, same in groupby(self.blocks[weight], key=lambda piece: piece.format):
+                yield QuantisedWeight.stacked(list(same))
+        elif bits is None:
+            raise NotNative(f"a weight of {list(weight.shape)} that the checkpoint does not hold in blocks")
+        elif inputs % GROUP:
             raise NotNative(f"a width of {inputs}, which is no multiple of {GROUP}")
-        quantised = QuantisedWeight.of(weight, bits or self.bits)
-        self._append(
-            _Kind.LINEAR,
-            target=target,
-            inputs=inputs,
-            outputs=outputs,
-            bits=quantised.bits,
-            flags=flags,
-            packed=self._keep(quantised.packed()),
-            bias=self._keep(bias),
-        )
+        else:
+            yield QuantisedWeight.of(weight, bits)
 
     def _append(self, kind: _Kind, **fields: float | None) -> None:
         self.ops.append(Op(kind=kind, **fields))

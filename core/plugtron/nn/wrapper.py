@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plugtron.checkpoint.loader import load_weights
+from plugtron.checkpoint.loader import Blocks, load_weights
 from plugtron.context.base import InferenceContext
 from plugtron.context.transfer import transfer
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
@@ -58,10 +58,11 @@ class DecoderWrapper(ModelWrapper):
         if self._execution is None:
             self._execution = make_execution(self, context.max_length)
 
-    def load(self, layers: range) -> Decoder:
-        """Return the decoder with these layers and this rank's weights in it."""
+    def load(self, layers: range, blocks: Blocks | None = None) -> Decoder:
+        """Return the decoder with these layers and this rank's weights in it, but for those that go to `blocks`."""
         decoder = self.build(layers)
-        load_weights(decoder, layers, self.config.num_layers, self.weight_map(self.model.format), self.checkpoint)
+        weight_map = self.weight_map(self.model.format)
+        load_weights(decoder, layers, self.config.num_layers, weight_map, self.checkpoint, blocks)
         return decoder
 
     def prep_inference_input(self, plan: StepPlan, context: InferenceContext) -> StepBatch:

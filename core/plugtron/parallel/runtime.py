@@ -25,7 +25,8 @@ class Runtime:
 
     `tensor` are the ranks that share each layer, `pipeline` those that pass activations on from stage to stage,
     `model` all that share one copy of the model, `data` those of other copies that hold the same. `quantization`: how
-    many bits the weights of linear layers are held in; None: all that `dtype` has.
+    many bits the weights of linear layers are held in; None: all that `dtype` has. `restored_threads`: how many torch
+    used before this runtime said otherwise, which `close` goes back to.
     """
 
     device: torch.device
@@ -36,6 +37,7 @@ class Runtime:
     pipeline: Group
     data: Group
     model: Group
+    restored_threads: int | None = None
 
     @classmethod
     def create(
@@ -48,9 +50,12 @@ class Runtime:
         data: int = 1,
         backend: str = "auto",
         quantization: Quantization | None = None,
+        threads: int | None = None,
         world: World | None = None,
     ) -> Runtime:
         """Join or start a job of `tensor` × `pipeline` × `data` ranks, and choose this rank's device.
+
+        `threads`: how many this rank computes with on a CPU, torch's operations included; None leaves them be.
 
         Raises:
             ParallelError: the ranks cannot be formed, or the device is not there.
@@ -59,6 +64,9 @@ class Runtime:
         grid = Grid(tensor=tensor, pipeline=pipeline, data=data)
         world = world or join(grid.ranks)
         groups = form_groups(grid, world, chosen, backend)
+        before = torch.get_num_threads()
+        if threads is not None:
+            torch.set_num_threads(threads)
         return cls(
             device=chosen,
             dtype=getattr(torch, dtype),
@@ -68,6 +76,7 @@ class Runtime:
             pipeline=groups.pipeline,
             data=groups.data,
             model=groups.model,
+            restored_threads=None if threads is None else before,
         )
 
     @property
@@ -103,6 +112,8 @@ class Runtime:
 
     def close(self) -> None:
         """Leave the job."""
+        if self.restored_threads is not None:
+            torch.set_num_threads(self.restored_threads)
         self.world.close()
 
 

@@ -34,7 +34,7 @@ DEFAULT_CHAIN = (
 
 
 #: How the weights of linear layers are held.
-Quantization = Literal["int8", "int4"]
+Quantization = Literal["int8", "int4", "native"]
 
 
 class _Section(BaseModel):
@@ -60,7 +60,8 @@ class ModelSpec(_Section):
     wrapper: ComponentRef = ComponentRef(name="auto")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Quantization | None = Field(
-        default=None, description="bits of the linear layers' weights, in groups of 32; the head has 8"
+        default=None,
+        description="bits of linear layers' weights, in groups of 32; native: the blocks of a GGUF file as they are",
     )
 
 
@@ -143,6 +144,9 @@ class Spec(_Section):
     model: ModelSpec
     tokenizer: ComponentRef = ComponentRef(name="auto")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda)$", description="auto, cpu or cuda")
+    threads: int | None = Field(
+        default=None, ge=1, le=1024, description="CPU threads of each rank; null: the cores, shared out over the ranks"
+    )
     parallel: ParallelSpec = ParallelSpec()
     engine: ComponentRef = ComponentRef(name="static")
     controller: ComponentRef = ComponentRef(name="text_generation")

@@ -86,8 +86,15 @@ inline void weigh(
 
 // Turn scores into weights that are still to be divided by their sum, whose inverse is returned.
 inline float soften(float* line, long base, long length, long first, long last, float scale) {
-    float most = -std::numeric_limits<float>::max();
-    for (long at = first - base; at <= last - base; at++) most = std::fmax(most, line[at]);
+    const float least = -std::numeric_limits<float>::max();
+    float mosts[kLanes];
+    std::fill_n(mosts, kLanes, least);
+    for (long block = 0; block < length; block += kLanes)
+        for (int at = 0; at < kLanes; at++) {
+            const long position = base + block + at;
+            mosts[at] = greater(mosts[at], position >= first && position <= last ? line[block + at] : least);
+        }
+    const float most = *std::max_element(mosts, mosts + kLanes);
     Lane sum = {};
     for (long block = 0; block < length; block += kLanes) {
         float part[kLanes];

@@ -17,7 +17,8 @@ class Op(Structure):
     """One operation; fields that its kind does not read are zero."""
 
     _fields_ = [
-        *[(name, c_int32) for name in ("kind", "source", "target", "layer", "inputs", "outputs", "bits", "flags")],
+        *[(name, c_int32) for name in ("kind", "source", "target", "layer", "inputs", "outputs", "format", "flags")],
+        *[(name, c_int32) for name in ("stride", "offset")],
         *[(name, c_int32) for name in ("heads", "kv_heads", "head_dim", "rotary")],
         *[(name, c_float) for name in ("epsilon", "scale")],
         *[(name, c_void_p) for name in ("packed", "weight", "bias")],

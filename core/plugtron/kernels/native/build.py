@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
+import warnings
 from pathlib import Path
 
 from plugtron.models import cache_directory
@@ -30,39 +33,64 @@ class NoCompiler(Exception):
 def library(processor: str = "native") -> Path:
     """Return the compiled kernels, from the cache if they are there.
 
+    The environment's CXX and CXXFLAGS mean what they mean to make. Where the cache cannot be written, the kernels are
+    compiled for this process alone, with a warning.
+
     Args:
         processor: what they are compiled for, as compilers' -march has it.
 
     Raises:
         NoCompiler: there is no C++ compiler, or it fails.
     """
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
-    if compiler is None or shutil.which(compiler) is None:
-        raise NoCompiler("there is no C++ compiler (looked for c++, g++, clang++ and what CXX says)")
-    target = cache_directory().parent / "native" / f"{_fingerprint(compiler, processor)}.so"
-    if not target.exists():
-        _compile(compiler, processor, target)
-    return target
+    compiler = _compiler()
+    command = [*compiler, *_FLAGS, f"-march={processor}", *shlex.split(os.environ.get("CXXFLAGS", ""))]
+    name = f"{_fingerprint(compiler, command)}.so"
+    folder = cache_directory().parent / "native"
+    if (folder / name).exists():
+        return folder / name
+    if not _writable(folder):
+        warnings.warn(f"{folder} cannot be written: the native kernels are compiled at every start", stacklevel=2)
+        folder = Path(tempfile.mkdtemp(prefix="plugtron-native-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _compile(command, folder / name)
+    return folder / name
 
 
-def _compile(compiler: str, processor: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _compiler() -> list[str]:
+    """The compiler's command: what CXX says, which may be several words ("ccache g++"), or the system's."""
+    said = shlex.split(os.environ.get("CXX", ""))
+    names = [said[0]] if said else ["c++", "g++", "clang++"]
+    found = next((path for path in map(shutil.which, names) if path), None)
+    if found is None:
+        raise NoCompiler(f"there is no C++ compiler (looked for {'CXX=' if said else ''}{', '.join(names)})")
+    return [found, *said[1:]]
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _compile(command: list[str], target: Path) -> None:
     # Under a name of its own, then moved: another process may be doing the same.
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / target.name
-        command = [compiler, *_FLAGS, f"-march={processor}", str(_HERE / "step.cpp"), "-o", str(made)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run([*command, str(_HERE / "step.cpp"), "-o", str(made)], capture_output=True, text=True)
         if done.returncode:
-            raise NoCompiler(f"{compiler} failed: {_first_error(done.stderr)}")
+            raise NoCompiler(f"{shlex.join(command[:1])} failed: {_first_error(done.stderr)}")
         made.replace(target)
 
 
-def _fingerprint(compiler: str, processor: str) -> str:
+def _fingerprint(compiler: list[str], command: list[str]) -> str:
     """What the result depends on: sources, flags, compiler, and the processor that it is tuned to."""
-    digest = hashlib.sha256(" ".join((*_FLAGS, processor)).encode())
+    digest = hashlib.sha256(shlex.join(command).encode())
     for source in sorted([*_HERE.glob("*.h"), *_HERE.glob("*.cpp")]):
         digest.update(source.read_bytes())
-    done = subprocess.run([compiler, "--version"], capture_output=True)
+    done = subprocess.run([*compiler, "--version"], capture_output=True)
     digest.update(done.stdout)
     digest.update(_processor().encode())
     return digest.hexdigest()[:32]

@@ -6,6 +6,10 @@
 
 #include "activations.h"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 namespace plugtron {
 
 typedef float Lane __attribute__((vector_size(64), aligned(64)));
@@ -28,7 +32,12 @@ inline Lane load_lane(const uint16_t* from, int count) {
         std::memcpy(&halves, from, sizeof(halves));
     else
         std::memcpy(&halves, from, sizeof(uint16_t) * count);
+#if defined(__AVX512F__)
+    // One instruction, which compilers do not see in the general form.
+    const LaneBits bits = reinterpret_cast<LaneBits>(_mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(halves))) << 16;
+#else
     const LaneBits bits = __builtin_convertvector(halves, LaneBits) << 16;
+#endif
     Lane lane;
     std::memcpy(&lane, &bits, sizeof(lane));
     return lane;

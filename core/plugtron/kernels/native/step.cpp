@@ -4,6 +4,9 @@
 // Hidden states are float32 throughout. An operation that multiplies with weights reads what the one before it has
 // quantised; between two operations the threads wait for each other.
 
+#include <unistd.h>
+
+#include <memory>
 #include <vector>
 
 #include "activations.h"
@@ -29,7 +32,8 @@ extern "C" {
 // One operation; what each kind reads of it is said where it is carried out. The layout is known to Python's ctypes.
 struct PlugtronOp {
     int32_t kind, source, target, layer;
-    int32_t inputs, outputs, bits, flags;
+    int32_t inputs, outputs, format, flags;
+    int32_t stride, offset;
     int32_t heads, kv_heads, head_dim, rotary;
     float epsilon, scale;
     const uint8_t* packed;
@@ -50,25 +54,38 @@ enum Flags { kAdd = 1, kSelected = 2, kGated = 4 };
 
 class Program {
    public:
-    Program(const PlugtronOp* ops, int count, int threads) : ops_(ops, ops + count), team_(threads) {
+    Program(const PlugtronOp* ops, int count, int threads) : ops_(ops, ops + count), threads_(threads) {
         scratch_.resize(threads);
+        gather();
+    }
+
+    // In a process that was forked from the one that gathered the team, its threads are not there to be waited for.
+    ~Program() {
+        if (getpid() != process_) team_.release();
     }
 
     void run(const PlugtronLayer* layers, const Tokens& tokens, float* hidden, float* logits) {
+        if (getpid() != process_) gather();
         tokens_ = &tokens;
         layers_ = layers;
         buffers_[kHidden] = hidden;
         buffers_[kLogits] = logits;
         prepare();
-        team_.run([this](int rank) {
+        team_->run([this](int rank) {
             for (const PlugtronOp& op : ops_) {
                 carry_out(op, rank);
-                team_.barrier();
+                team_->barrier();
             }
         });
     }
 
    private:
+    void gather() {
+        team_.release();
+        team_.reset(new Team(threads_));
+        process_ = getpid();
+    }
+
     int rows(const PlugtronOp& op) const { return op.flags & kSelected ? tokens_->logit_count : tokens_->count; }
 
     // Make room for what operations write, before the threads begin.
@@ -78,7 +95,7 @@ class Program {
         for (const PlugtronOp& op : ops_) {
             widest = std::max<size_t>(widest, op.inputs);
             if (op.kind == kLinear && op.target != kHidden && op.target != kLogits)
-                grow(op.target, static_cast<size_t>(tokens_->count) * op.outputs);
+                grow(op.target, static_cast<size_t>(tokens_->count) * op.stride);
             if (op.kind != kAttend) continue;
             grow(kAttended, static_cast<size_t>(tokens_->count) * op.heads * op.head_dim);
             if (tiles_.empty()) divide_into_tiles();
@@ -88,6 +105,7 @@ class Program {
             values_.resize(tiles * kTile * widest);
             scales_.resize(tiles * kTile * widest / kGroup);
             offsets_.resize(tiles * kTile * widest / kGroup);
+            halves_.resize(tiles * kTile * widest / kGroup);
         }
         for (auto& own : scratch_) own.row.resize(widest);
     }
@@ -121,7 +139,7 @@ class Program {
 
     // A norm (or none) over rows of `source`, `inputs` wide, quantised for the next linear.
     void quantise_rows(const PlugtronOp& op, int rank, bool norm) {
-        const Share share(rows(op), rank, team_.size());
+        const Share share(rows(op), rank, team_->size());
         const Quantised target = quantised(op);
         const Norm own{op.weight, op.bias, op.epsilon};
         float* line = scratch_[rank].row.data();
@@ -136,12 +154,13 @@ class Program {
 
     // Where what an operation multiplies is quantised: one place for all, because each is used up by the next.
     Quantised quantised(const PlugtronOp& op) {
-        return Quantised{op.inputs, values_.data(), scales_.data(), offsets_.data()};
+        return Quantised{op.inputs, values_.data(), scales_.data(), offsets_.data(), halves_.data()};
     }
 
+    // Columns `offset` and on of `target`, whose rows are `stride` wide.
     void linear(const PlugtronOp& op, int rank) {
-        const Linear layer{op.packed, op.bias, op.inputs, op.outputs, op.bits};
-        const Share share(layer.blocks(), rank, team_.size());
+        const Linear layer{op.packed, op.bias, op.inputs, op.outputs, op.format, op.stride, op.offset};
+        const Share share(layer.blocks(), rank, team_->size());
         multiply(layer, quantised(op), rows(op), buffers_[op.target], op.flags & kAdd, share.begin, share.end);
     }
 
@@ -153,7 +172,7 @@ class Program {
     void each_head(const PlugtronOp& op, long count, int rank, Work work) {
         const long items = count * op.kv_heads;
         // In turn, not in halves: later tokens of a prompt have longer histories.
-        for (long item = rank; item < items; item += team_.size()) work(item / op.kv_heads, item % op.kv_heads);
+        for (long item = rank; item < items; item += team_->size()) work(item / op.kv_heads, item % op.kv_heads);
     }
 
     Layer layer(const PlugtronOp& op) const {
@@ -201,7 +220,7 @@ class Program {
     void activate_rows(const PlugtronOp& op, int rank) {
         const Quantised target = quantised(op);
         const long groups = op.inputs / kGroup, gated = op.flags & kGated ? 1 : 0;
-        const Share share(rows(op) * groups, rank, team_.size());
+        const Share share(rows(op) * groups, rank, team_->size());
         for (long item = share.begin; item < share.end; item++) {
             const long row = item / groups, group = item % groups;
             const float* gate = buffers_[op.source] + row * op.inputs * (1 + gated) + group * kGroup;
@@ -219,7 +238,9 @@ class Program {
     };
 
     std::vector<PlugtronOp> ops_;
-    Team team_;
+    const int threads_;
+    pid_t process_;
+    std::unique_ptr<Team> team_;
     std::vector<Scratch> scratch_;
     std::vector<Tile> tiles_;
     std::vector<float> storage_[kBuffers];
@@ -227,6 +248,7 @@ class Program {
     std::vector<int8_t> values_;
     std::vector<float> scales_;
     std::vector<float> offsets_;
+    std::vector<float> halves_;
     const Tokens* tokens_ = nullptr;
     const PlugtronLayer* layers_ = nullptr;
 };

@@ -1,0 +1,51 @@
+"""plugtron, for the CPU benchmark: python plugtron_side.py MODEL DTYPE QUANTIZATION ENGINE."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+import torch
+from serve import serve
+
+from plugtron import LLM, SamplingParams
+from plugtron.contracts.step import Row, StepPlan
+from plugtron_engines.static import StaticEngine
+
+
+def main() -> None:
+    """Load the model and answer."""
+    model, dtype, quantization, engine = sys.argv[1:]
+    options: dict[str, object] = {"engine.options.max_batch_size": 16}
+    if engine == "dynamic":
+        options["engine.options.memory"] = "512MiB"
+        options["engine.options.share_prefixes"] = False
+
+    def load(engine: str, options: dict[str, object]) -> LLM:
+        chosen = None if quantization == "none" else quantization
+        return LLM(model, dtype=dtype, engine=engine, quantization=chosen, overrides={"threads": 2, **options})
+
+    llm = load(engine, options)
+
+    def generate(prompts: list[list[int]], lengths: list[int]) -> int:
+        params = [SamplingParams(temperature=0, ignore_eos=True, max_tokens=length) for length in lengths]
+        return sum(len(answer.tokens) for answer in llm.generate(prompts, params))
+
+    def follow(text: list[int]) -> list[int]:
+        """In static memory, where a row has its place without having been admitted."""
+        with load("static", {"engine.options.max_batch_size": 1}) as own:
+            engine, wrapper = own.assembly.engine, own.assembly.parts.wrapper
+            assert isinstance(engine, StaticEngine)
+            assert wrapper is not None
+            size = len(text)
+            everything = Row(slot=0, start=0, size=size, tokens=tuple(text), room=size, wants_logits=size)
+            batch = wrapper.prep_inference_input(StepPlan(step=0, rows=(everything,)), engine.context)
+            logits = wrapper.run_one_forward_step(batch)
+            assert logits is not None, "one rank has the head"
+            return logits.argmax(-1).tolist()
+
+    serve(generate, follow, {"plugtron": version("plugtron"), "torch": torch.__version__})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""What every side of the CPU benchmark does: answer commands, one JSON line each, with a JSON line.
+
+Runs in the environment of the side that it serves, so it needs the standard library alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+__all__ = ["serve"]
+
+Generate = Callable[[list[list[int]], list[int]], int]
+Follow = Callable[[list[int]], list[int]]
+
+
+def serve(generate: Generate, follow: Follow, versions: dict[str, str]) -> None:
+    """Answer until standard input ends.
+
+    Args:
+        generate: answer prompts greedily with so many tokens each, at most 16 at once; returns how many it made.
+        follow: the likeliest token after each prefix of a text.
+        versions: of what runs here.
+    """
+    # Whatever the libraries print goes to standard error; the answers have a channel of their own.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    print(json.dumps({"versions": versions}), file=answers, flush=True)
+    for line in sys.stdin:
+        command = json.loads(line)
+        begin = time.perf_counter()
+        if "text" in command:
+            answer: dict[str, object] = {"tokens": follow(command["text"])}
+        else:
+            answer = {"made": generate(command["prompts"], command["lengths"])}
+        seconds = time.perf_counter() - begin
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps({**answer, "seconds": seconds, "peak_bytes": peak}), file=answers, flush=True)

@@ -1,0 +1,131 @@
+"""Weights of 4 or 8 bits in groups of inputs that share a scale, and perhaps a minimum.
+
+What the quantisers here make: 4 bits with a minimum, w = q · scale + minimum with q from 0 to 15, as in GGUF's Q4_1; 8
+bits without, w = (q - 128) · scale, as in Q8_0. What comes from blocks of those formats is quantised without a loss:
+the groups' extremes give back the scale (and minimum) that they were made with. Files have further forms, in which
+scales and minimums are float32 or groups are of 16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+__all__ = ["GROUP", "QuantisedWeight", "WeightFormat"]
+
+GROUP = 32
+#: Outputs that the native kernels compute side by side.
+_LANES = 16
+_STEPS = 8
+
+
+class WeightFormat(IntEnum):
+    """The forms of a weight, numbered as in kernels/native/linear.h; those named WIDE have float32 scales."""
+
+    FOUR = 0
+    FOUR_WIDE = 1
+    EIGHT = 2
+    EIGHT_WIDE = 3  # with a minimum
+    EIGHT_HALVES = 4  # groups of 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantisedWeight:
+    """A weight [O, I] as `values` [O, I] uint8, `scales` [O, I / group], and `minimums` alike or None.
+
+    Groups are of 32, or of 16. Without minimums, 128 has been added to the values. Scales and minimums are float16, or
+    float32.
+    """
+
+    bits: int
+    values: Tensor
+    scales: Tensor
+    minimums: Tensor | None
+
+    @classmethod
+    def of(cls, weight: Tensor, bits: int) -> QuantisedWeight:
+        """Quantise a weight [O, I] float32, I a multiple of 32."""
+        groups = weight.float().unflatten(1, (-1, GROUP))
+        if bits == 4:
+            low, high = groups.amin(-1), groups.amax(-1)
+            scales, minimums = ((high - low) / 15).half(), low.half()
+            shifted = groups - minimums.float().unsqueeze(-1)
+            values = (shifted * _inverse(scales)).round().clamp(0, 15)
+        else:
+            minimums = None
+            scales = (groups.abs().amax(-1) / 127).half()
+            values = (groups * _inverse(scales)).round().clamp(-127, 127) + 128
+        return cls(bits=bits, values=values.to(torch.uint8).flatten(1), scales=scales, minimums=minimums)
+
+    @classmethod
+    def stacked(cls, weights: Sequence[QuantisedWeight]) -> QuantisedWeight:
+        """The rows of several weights of one format, one after the other."""
+        first, *others = weights
+        if not others:
+            return first
+        lows = [weight.minimums for weight in weights if weight.minimums is not None]
+        return cls(
+            bits=first.bits,
+            values=torch.cat([weight.values for weight in weights]),
+            scales=torch.cat([weight.scales for weight in weights]),
+            minimums=torch.cat(lows) if lows else None,
+        )
+
+    @property
+    def format(self) -> WeightFormat:
+        """How the native kernels hold it."""
+        wide = self.scales.dtype == torch.float32
+        if self.bits == 4:
+            return WeightFormat.FOUR_WIDE if wide else WeightFormat.FOUR
+        if self.minimums is not None:
+            return WeightFormat.EIGHT_WIDE
+        return WeightFormat.EIGHT_HALVES if wide else WeightFormat.EIGHT
+
+    def transformed(self, transform: Callable[[Tensor, int], Tensor], tensor: int) -> QuantisedWeight:
+        """The weight after a weight map's transform, which moves rows of [O, anything] and computes nothing."""
+        return QuantisedWeight(
+            bits=self.bits,
+            values=transform(self.values, tensor),
+            scales=transform(self.scales, tensor),
+            minimums=None if self.minimums is None else transform(self.minimums, tensor),
+        )
+
+    def dense(self) -> Tensor:
+        """The weight that this stands for, [O, I] float32."""
+        values = self.values.unflatten(1, (self.scales.shape[1], -1)).float()
+        scales = self.scales.float().unsqueeze(-1)
+        if self.minimums is None:
+            return ((values - 128) * scales).flatten(1)
+        return (values * scales + self.minimums.float().unsqueeze(-1)).flatten(1)
+
+    def packed(self) -> Tensor:
+        """The weight in the order of the native kernels (kernels/native/linear.h), [bytes] uint8."""
+        outputs, inputs = self.values.shape
+        missing = -outputs % _LANES
+        groups = inputs // GROUP
+
+        def blocks(tensor: Tensor) -> Tensor:
+            padded = torch.cat([tensor, tensor.new_zeros(missing, tensor.shape[1])]) if missing else tensor
+            return padded.unflatten(0, (-1, _LANES))
+
+        # Blocks, groups, steps, lanes, and the four inputs of each.
+        values = blocks(self.values).unflatten(2, (groups, _STEPS, 4)).permute(0, 2, 3, 1, 4).flatten(3)
+        if self.bits == 4:
+            values = values[:, :, 0::2] | (values[:, :, 1::2] << 4)
+        tails = [_bytes(blocks(tensor), groups) for tensor in (self.scales, self.minimums) if tensor is not None]
+        return torch.cat([values.flatten(2), *tails], dim=2).flatten().contiguous()
+
+
+def _bytes(numbers: Tensor, groups: int) -> Tensor:
+    """[blocks, lanes, n · groups] numbers as [blocks, groups, bytes]: of a group's n, each for all lanes."""
+    split = numbers.unflatten(2, (groups, -1)).permute(0, 2, 3, 1)
+    return split.contiguous().flatten(2).view(torch.uint8)
+
+
+def _inverse(scales: Tensor) -> Tensor:
+    wide = scales.float().unsqueeze(-1)
+    return torch.where(wide == 0, 0.0, 1 / wide)

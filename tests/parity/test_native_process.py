@@ -1,0 +1,98 @@
+"""The native kernels and the process that they are in: compilers, caches, threads, forks, addresses."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from plugtron import LLM, SamplingParams
+
+GREEDY = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True)
+PROGRAM = """
+import sys
+from plugtron import LLM, SamplingParams
+llm = LLM(sys.argv[1], dtype="float32", quantization=sys.argv[2])
+print([answer.tokens for answer in llm.generate([[1, 2, 3], [4] * 21], SamplingParams(temperature=0, max_tokens=8))])
+"""
+
+
+def run(folder, quantization="int8", **environment):
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(folder), quantization],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def llama(random_model):
+    return random_model("llama_untied")[1]
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"PATH": "/nowhere"}, "there is no C++ compiler (looked for c++, g++, clang++)"),
+        ({"CXX": "no-such-compiler -v"}, "there is no C++ compiler (looked for CXX=no-such-compiler)"),
+        ({"CXX": "false"}, "/false failed"),
+        ({"CXXFLAGS": "-no-such-option"}, "-no-such-option"),
+    ],
+)
+def test_without_a_compiler_torch_runs_and_says_so_once(environment, reason, llama):
+    done = run(llama, **environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("quantization int8 runs through torch, and slowly") == 1
+    assert reason in done.stderr
+    assert len(json.loads(done.stdout)) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_said_once(llama):
+    usual = run(llama)
+    done = run(llama, XDG_CACHE_HOME="/dev/null/cache", HOME="/dev/null")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("cannot be written: the native kernels are compiled at every start") == 1
+    assert "through torch" not in done.stderr
+    assert done.stdout == usual.stdout
+
+
+def test_no_address_is_read_or_written_that_is_not_ours(llama):
+    """Under AddressSanitizer and UndefinedBehaviorSanitizer; with 4 bits, and 8 in the head."""
+    flags = "-fsanitize=address,undefined -fno-sanitize=alignment -fno-sanitize-recover=all -g"
+    found = [
+        subprocess.run(["c++", f"-print-file-name={name}"], capture_output=True, text=True).stdout.strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    # Python's own memory is no business of this test.
+    options = {"LD_PRELOAD": " ".join(found), "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
+    done = run(llama, "int4", CXXFLAGS=flags, **options)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "through torch" not in done.stderr
+    assert done.stdout == run(llama, "int4").stdout
+
+
+def test_threads_are_those_of_the_spec_and_change_no_bit(llama):
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        with LLM(llama, quantization="int4", overrides={"threads": threads}) as llm:
+            assert torch.get_num_threads() == threads
+            params = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True, logprobs=0)
+            found.append([entry.value for entry in llm.generate([1, 2, 3], params).log_probs])
+        assert torch.get_num_threads() == before
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_forked_process_has_a_team_of_its_own(llama):
+    with LLM(llama, quantization="int8") as llm:
+        expected = llm.generate([1, 2, 3], GREEDY).tokens
+        child = os.fork()
+        if child == 0:
+            # Straight out again: what the test runner would do at its end is not this process's to do.
+            torch.set_num_threads(1)  # torch's own team is gone too
+            os._exit(0 if llm.generate([1, 2, 3], GREEDY).tokens == expected else 1)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert llm.generate([1, 2, 3], GREEDY).tokens == expected

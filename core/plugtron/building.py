@@ -30,6 +30,7 @@ def make_runtime(resolved: ResolvedSpec, model: ModelDescription, world: World) 
         data=spec.parallel.data,
         backend=spec.parallel.backend,
         quantization=spec.model.quantization,
+        execution=spec.execution,
         world=world,
     )
 

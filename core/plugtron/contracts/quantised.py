@@ -9,29 +9,14 @@ scales and minimums are float32 or groups are of 16.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-__all__ = ["GROUP", "QuantisedWeight", "WeightFormat"]
+__all__ = ["GROUP", "QuantisedWeight"]
 
 GROUP = 32
-#: Outputs that the native kernels compute side by side.
-_LANES = 16
-_STEPS = 8
-
-
-class WeightFormat(IntEnum):
-    """The forms of a weight, numbered as in kernels/native/linear.h; those named WIDE have float32 scales."""
-
-    FOUR = 0
-    FOUR_WIDE = 1
-    EIGHT = 2
-    EIGHT_WIDE = 3  # with a minimum
-    EIGHT_HALVES = 4  # groups of 16
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantisedWeight:
@@ -75,15 +60,10 @@ class QuantisedWeight:
             minimums=torch.cat(lows) if lows else None,
         )
 
-    @property
-    def format(self) -> WeightFormat:
-        """How the native kernels hold it."""
-        wide = self.scales.dtype == torch.float32
-        if self.bits == 4:
-            return WeightFormat.FOUR_WIDE if wide else WeightFormat.FOUR
-        if self.minimums is not None:
-            return WeightFormat.EIGHT_WIDE
-        return WeightFormat.EIGHT_HALVES if wide else WeightFormat.EIGHT
+    def rows(self, some: slice) -> QuantisedWeight:
+        """Some of the rows."""
+        minimums = None if self.minimums is None else self.minimums[some]
+        return replace(self, values=self.values[some], scales=self.scales[some], minimums=minimums)
 
     def transformed(self, transform: Callable[[Tensor, int], Tensor], tensor: int) -> QuantisedWeight:
         """The weight after a weight map's transform, which moves rows of [O, anything] and computes nothing."""
@@ -101,29 +81,6 @@ class QuantisedWeight:
         if self.minimums is None:
             return ((values - 128) * scales).flatten(1)
         return (values * scales + self.minimums.float().unsqueeze(-1)).flatten(1)
-
-    def packed(self) -> Tensor:
-        """The weight in the order of the native kernels (kernels/native/linear.h), [bytes] uint8."""
-        outputs, inputs = self.values.shape
-        missing = -outputs % _LANES
-        groups = inputs // GROUP
-
-        def blocks(tensor: Tensor) -> Tensor:
-            padded = torch.cat([tensor, tensor.new_zeros(missing, tensor.shape[1])]) if missing else tensor
-            return padded.unflatten(0, (-1, _LANES))
-
-        # Blocks, groups, steps, lanes, and the four inputs of each.
-        values = blocks(self.values).unflatten(2, (groups, _STEPS, 4)).permute(0, 2, 3, 1, 4).flatten(3)
-        if self.bits == 4:
-            values = values[:, :, 0::2] | (values[:, :, 1::2] << 4)
-        tails = [_bytes(blocks(tensor), groups) for tensor in (self.scales, self.minimums) if tensor is not None]
-        return torch.cat([values.flatten(2), *tails], dim=2).flatten().contiguous()
-
-
-def _bytes(numbers: Tensor, groups: int) -> Tensor:
-    """[blocks, lanes, n · groups] numbers as [blocks, groups, bytes]: of a group's n, each for all lanes."""
-    split = numbers.unflatten(2, (groups, -1)).permute(0, 2, 3, 1)
-    return split.contiguous().flatten(2).view(torch.uint8)
 
 
 def _inverse(scales: Tensor) -> Tensor:

@@ -15,10 +15,12 @@ from plugtron.checkpoint.loader import Blocks
 from plugtron.contracts.quantised import GROUP, QuantisedWeight
 from plugtron.contracts.step import StepBatch
 from plugtron.contracts.wrapper import Decoder
-from plugtron.errors import CheckpointError
+from plugtron.errors import CheckpointError, PlugtronError
+from plugtron.execution.cache import packed_weights
 from plugtron.execution.eager import EagerExecution
-from plugtron.execution.lowering import Listing, NotNative
+from plugtron.execution.lowering import Listing, NotNative, check_layer
 from plugtron.execution.native import NativeExecution
+from plugtron.execution.packed import Packed, Store
 from plugtron.kernels.native.build import NoCompiler, library
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear
@@ -36,6 +38,11 @@ _BITS: Mapping[Quantization | None, int] = {"int4": 4, "int8": 8}
 class Execution(Protocol):
     """Runs steps over a decoder, or over a pipeline stage's share of one."""
 
+    @property
+    def hidden_dtype(self) -> torch.dtype:
+        """What hidden states are handed on in from stage to stage."""
+        ...
+
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
         """Return this rank's logits [N, V / tp] in float32; before the last stage hidden states [T, H]."""
         ...
@@ -44,62 +51,85 @@ class Execution(Protocol):
 def make_execution(wrapper: DecoderWrapper, max_length: int) -> Execution:
     """Load a wrapper's weights and say how they are run, over sequences of at most `max_length` tokens.
 
-    Quantised weights run natively on a CPU; where that cannot be, torch computes with what they stand for, which is
+    On a CPU the step is native. Where that cannot be, on any rank, torch computes it on all of them; on a CPU that is
     said once.
+
+    Raises:
+        PlugtronError: a native step is asked for, and cannot be.
     """
-    quantization = wrapper.runtime.quantization
-    if quantization is not None:
-        try:
-            return _native(wrapper, quantization, max_length)
-        except (NotNative, NoCompiler) as reason:
-            warnings.warn(f"quantization {quantization} runs through torch, and slowly: {reason}", stacklevel=2)
+    runtime = wrapper.runtime
+    obstacle = "execution eager is asked for" if runtime.execution == "eager" else _obstacle(wrapper)
+    obstacles = [found for found in runtime.model.all_gather_json(obstacle) if found is not None]
+    if not obstacles:
+        return _native(wrapper, max_length)
+    if runtime.execution == "native":
+        raise PlugtronError(f"execution native: {obstacles[0]} (accepted here: auto, eager)")
+    if runtime.execution == "auto" and (runtime.device.type == "cpu" or runtime.quantization is not None):
+        what = f"quantization {runtime.quantization}" if runtime.quantization else "the step"
+        warnings.warn(f"{what} runs through torch, and slowly: {obstacles[0]}", stacklevel=2)
     decoder = wrapper.load(wrapper.layers)
-    if quantization in _BITS:
-        _quantise_in_place(decoder, _BITS[quantization])
-    return EagerExecution(decoder, last=wrapper.layers.stop == wrapper.config.num_layers)
+    if runtime.quantization in _BITS:
+        _quantise_in_place(decoder, _BITS[runtime.quantization])
+    return EagerExecution(decoder, last=wrapper.layers.stop == wrapper.config.num_layers, dtype=runtime.dtype)
 
 
-def _native(wrapper: DecoderWrapper, quantization: Quantization, max_length: int) -> NativeExecution:
+def _obstacle(wrapper: DecoderWrapper) -> str | None:
+    """Why this rank's share of a decoder cannot run natively here; None when it can."""
+    runtime = wrapper.runtime
+    if runtime.device.type != "cpu":
+        return f"the native kernels run on a CPU, not on {runtime.device.type}"
+    if runtime.dtype not in (torch.float32, torch.bfloat16):
+        return f"keys and values in {str(runtime.dtype).removeprefix('torch.')}"
+    try:
+        for layer in wrapper.layers:
+            check_layer(_known(wrapper.build(range(layer, layer + 1))).layers[0])
+        library()
+    except (NotNative, NoCompiler) as reason:
+        return str(reason)
+    return None
+
+
+def _native(wrapper: DecoderWrapper, max_length: int) -> NativeExecution:
+    runtime, layers = wrapper.runtime, wrapper.layers
+    exact = copy.copy(wrapper)
+    exact.runtime = replace(runtime, dtype=torch.float32)
+    packed = packed_weights(wrapper, lambda store: _pack(exact, runtime.dtype, store))
+    rest = _known(exact.build(range(layers.start, layers.start)))
+    for name, parameter in rest.named_parameters():
+        parameter.data = packed.tensors[packed.parameters[name]]
+    last = layers.stop == wrapper.config.num_layers
+    vocabulary = wrapper.info.padded_vocab_size // runtime.tensor.size if last else None
+    return NativeExecution(
+        rest, packed, runtime.tensor, vocabulary=vocabulary, max_length=max_length, kernels=library()
+    )
+
+
+def _pack(exact: DecoderWrapper, dtype: torch.dtype, store: Store) -> Packed:
     """Lower a decoder layer by layer, so that no more than one is ever there in float32.
 
     Raises:
-        NotNative, NoCompiler: it cannot be done, or not here.
         CheckpointError: blocks are wanted of a checkpoint that has none.
     """
-    runtime = wrapper.runtime
-    if runtime.device.type != "cpu":
-        raise NotNative(f"the native kernels run on a CPU, not on {runtime.device.type}")
-    if runtime.dtype not in (torch.float32, torch.bfloat16):
-        raise NotNative(f"keys and values in {str(runtime.dtype).removeprefix('torch.')}")
-    if runtime.model.size > 1:
-        raise NotNative("the native step runs on one rank")
-    kernels = library()  # before the weights are read: without a compiler they are read for something else
-    exact = copy.copy(wrapper)
-    exact.runtime = replace(runtime, dtype=torch.float32)
+    quantization = exact.runtime.quantization
     blocks: Blocks = {}
-    listing = Listing(bits=_BITS.get(quantization), blocks=blocks)
-    last = wrapper.layers.stop - 1
-    for layer in wrapper.layers:
-        decoder = _load(exact, range(layer, layer + 1), blocks if quantization == "native" else None)
+    listing = Listing(store, exact.runtime.tensor, bits=_BITS.get(quantization), dtype=dtype, blocks=blocks)
+    for number, layer in enumerate(exact.layers):
+        decoder = _known(exact.load(range(layer, layer + 1), blocks if quantization == "native" else None))
         if quantization == "native" and not blocks:
             raise CheckpointError(
-                f"model.quantization native: {wrapper.checkpoint.path} holds no quantised blocks that can be used as "
+                f"model.quantization native: {exact.checkpoint.path} holds no quantised blocks that can be used as "
                 "they are (accepted here: int8, int4, null)"
             )
-        listing.add_layer(decoder.layers[0], layer)
-        if layer == last:
+        listing.add_layer(decoder.layers[0], number)
+        if layer + 1 == exact.config.num_layers:
             listing.add_head(decoder)
         blocks.clear()
-    # The embedding alone, in the run's own dtype, and an exact rotation.
-    rest = _load(exact, range(0))
-    assert rest.embedding is not None
-    rest.embedding.weight.data = rest.embedding.weight.data.to(runtime.dtype)
-    vocabulary = wrapper.info.padded_vocab_size
-    return NativeExecution(rest, listing, vocabulary=vocabulary, max_length=max_length, kernels=kernels)
+    first = exact.layers.start
+    embedding = _known(exact.load(range(first, first)))
+    return listing.finish({name: value.data.to(dtype) for name, value in embedding.named_parameters()})
 
 
-def _load(wrapper: DecoderWrapper, layers: range, blocks: Blocks | None = None) -> TransformerDecoder:
-    decoder = wrapper.load(layers, blocks)
+def _known(decoder: Decoder) -> TransformerDecoder:
     if not isinstance(decoder, TransformerDecoder):
         raise NotNative(f"the native step does not know a {type(decoder).__name__}")
     return decoder

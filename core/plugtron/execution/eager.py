@@ -16,11 +16,13 @@ class EagerExecution:
 
     Args:
         last: the decoder has the head, so that a step ends in logits.
+        dtype: what hidden states are in.
     """
 
-    def __init__(self, decoder: Decoder, *, last: bool) -> None:
+    def __init__(self, decoder: Decoder, *, last: bool, dtype: torch.dtype) -> None:
         self._decoder = decoder
         self._last = last
+        self.hidden_dtype = dtype
 
     @torch.inference_mode()
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:

@@ -5,24 +5,26 @@ What the list holds is said in kernels/native/step.cpp; the numbers here are its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from enum import IntEnum, IntFlag
 from itertools import groupby
 
+import torch
 from torch import Tensor, nn
 
 from plugtron.checkpoint.loader import Blocks
 from plugtron.contracts.quantised import GROUP, QuantisedWeight
-from plugtron.kernels.native.binding import Op
+from plugtron.execution.packed import Operation, Packed, Store
+from plugtron.kernels.native.packing import Format, format_of, pack, pack_dense
 from plugtron.nn.attention import Attention
 from plugtron.nn.config import Activation
 from plugtron.nn.decoder import TransformerDecoder, TransformerLayer
 from plugtron.nn.mlp import MLP, GatedMLP
 from plugtron.nn.norms import LayerNorm, RMSNorm
-from plugtron.parallel.layers import VocabParallelEmbedding
+from plugtron.parallel.group import Group
+from plugtron.parallel.layers import RowParallelLinear, VocabParallelEmbedding
 
-__all__ = ["Listing", "NotNative"]
+__all__ = ["Listing", "NotNative", "check_layer"]
 
 _ACTIVATIONS: tuple[Activation, ...] = ("silu", "gelu", "gelu_tanh", "gelu_quick", "relu", "relu_squared", "tanh")
 
@@ -36,7 +38,7 @@ class NotNative(Exception):
 
 class _Kind(IntEnum):
     NORMALISE = 0
-    QUANTISE = 1
+    PREPARE = 1
     LINEAR = 2
     ROTATE = 3
     ATTEND = 4
@@ -56,30 +58,54 @@ class _Flag(IntFlag):
     ADD = 1
     SELECTED = 2
     GATED = 4
+    GROUPED = 8  # what a linear multiplies is wanted in int8
+    DENSE = 16  # or in floats
 
 
-@dataclass
+def check_layer(layer: TransformerLayer) -> None:
+    """Look for what the native step does not know.
+
+    Raises:
+        NotNative: there is something.
+    """
+    attention, shape = layer.attention, layer.attention.shape
+    if not isinstance(layer.mlp, GatedMLP | MLP):
+        raise NotNative(f"the step of a {type(layer.mlp).__name__}")
+    if isinstance(attention.query_norm, LayerNorm) or isinstance(attention.key_norm, LayerNorm):
+        raise NotNative("layer normalisation of queries and keys")
+    if shape.heads // shape.kv_heads > _MOST_GROUPED:
+        raise NotNative(f"{shape.heads // shape.kv_heads} queries to a key-value head")
+
+
+#: A weight's rows that are held in one form: how many, the form, and their bytes.
+Piece = tuple[int, Format, Iterable[Tensor]]
+#: Rows that are quantised at once.
+_ROWS = 4096
+
+
 class Listing:
-    """The operations of a decoder, and the tensors that they point to.
+    """Writes the operations of a decoder down, one layer after the other.
 
     Args:
-        bits: what the layers' weights are quantised to; the head has eight. None: all are in `blocks`.
+        store: where packed weights go.
+        group: the ranks that share each layer.
+        bits: what the layers' weights are quantised to, the head's to eight; None: they stay as they are.
+        dtype: what weights are held in that are not quantised, float32 or bfloat16.
         blocks: weights that are stored in quantised blocks, and are used as they are.
     """
 
-    bits: int | None
-    blocks: Blocks = field(default_factory=dict)
-    ops: list[Op] = field(default_factory=list)
-    tensors: list[Tensor] = field(default_factory=list)
+    def __init__(self, store: Store, group: Group, *, bits: int | None, dtype: torch.dtype, blocks: Blocks) -> None:
+        self._store = store
+        self._group = group
+        self._bits = bits
+        self._dtype = dtype
+        self._blocks = blocks
+        self._operations: list[Operation] = []
+        self._cuts: list[int] = []
 
     def add_layer(self, layer: TransformerLayer, number: int) -> None:
-        """Append a layer, whose weights may be let go of afterwards.
-
-        Raises:
-            NotNative: it has something else than attention and an MLP.
-        """
-        if not isinstance(layer.mlp, GatedMLP | MLP):
-            raise NotNative(f"the step of a {type(layer.mlp).__name__}")
+        """Append a layer that has been checked; its weights may be let go of. `number` counts this rank's layers."""
+        assert isinstance(layer.mlp, GatedMLP | MLP)
         self._normalise(layer.attention_norm)
         self._attention(layer.attention, number)
         self._normalise(layer.mlp_norm)
@@ -90,27 +116,25 @@ class Listing:
         assert decoder.final_norm is not None
         assert isinstance(decoder.output, VocabParallelEmbedding)
         self._normalise(decoder.final_norm, _Flag.SELECTED)
-        self._linear(decoder.output, _Buffer.LOGITS, _Flag.SELECTED, bits=self.bits and 8)
+        self._linear(decoder.output, _Buffer.LOGITS, _Flag.SELECTED, bits=self._bits and 8)
+
+    def finish(self, parameters: dict[str, Tensor]) -> Packed:
+        """Give back the whole list, and `parameters` beside it."""
+        kept = {
+            name: self._store.add(tensor.dtype, tuple(tensor.shape), [tensor]) for name, tensor in parameters.items()
+        }
+        return self._store.finish(self._operations, self._cuts, kept)
 
     def _attention(self, attention: Attention, number: int) -> None:
         shape = attention.shape
         query, key = attention.query_norm, attention.key_norm
-        if isinstance(query, LayerNorm) or isinstance(key, LayerNorm):
-            raise NotNative("layer normalisation of queries and keys")
-        if shape.heads // shape.kv_heads > _MOST_GROUPED:
-            raise NotNative(f"{shape.heads // shape.kv_heads} queries to a key-value head")
         heads = {"layer": number, "heads": shape.heads, "kv_heads": shape.kv_heads, "head_dim": shape.head_dim}
         self._linear(attention.qkv, _Buffer.QKV)
-        self._append(
-            _Kind.ROTATE,
-            **heads,
-            rotary=shape.rotary,
-            weight=self._keep(None if query is None else query.weight),
-            bias=self._keep(None if key is None else key.weight),
-            epsilon=0.0 if query is None else query.epsilon,
-        )
+        norms = {"weight": None if query is None else query.weight, "bias": None if key is None else key.weight}
+        epsilon = 0.0 if query is None else query.epsilon
+        self._append(_Kind.ROTATE, norms, **heads, rotary=shape.rotary, epsilon=epsilon)
         self._append(_Kind.ATTEND, **heads, scale=shape.scale)
-        self._append(_Kind.QUANTISE, source=_Buffer.ATTENDED, inputs=shape.heads * shape.head_dim)
+        self._append(_Kind.PREPARE, source=_Buffer.ATTENDED, inputs=shape.heads * shape.head_dim)
         self._linear(attention.output, _Buffer.HIDDEN, _Flag.ADD)
 
     def _mlp(self, mlp: GatedMLP | MLP) -> None:
@@ -126,57 +150,65 @@ class Listing:
         self._linear(mlp.down, _Buffer.HIDDEN, _Flag.ADD)
 
     def _normalise(self, norm: RMSNorm | LayerNorm, flags: _Flag = _Flag.NONE) -> None:
+        own = {"weight": norm.weight, "bias": norm.bias if isinstance(norm, LayerNorm) else None}
+        inputs = len(norm.weight)
         self._append(
-            _Kind.NORMALISE,
-            source=_Buffer.HIDDEN,
-            inputs=len(norm.weight),
-            weight=self._keep(norm.weight),
-            bias=self._keep(norm.bias if isinstance(norm, LayerNorm) else None),
-            epsilon=norm.epsilon,
-            flags=flags,
+            _Kind.NORMALISE, own, source=_Buffer.HIDDEN, inputs=inputs, epsilon=norm.epsilon, flags=flags
         )
 
     def _linear(self, layer: nn.Module, target: _Buffer, flags: _Flag = _Flag.NONE, bits: int | None = None) -> None:
+        """Append a product with what the operation before makes ready, in as many parts as the weight has forms.
+
+        Where ranks share the inputs, one of them adds its part to the hidden states, the others put theirs in their
+        place: what all of them sum up afterwards is the hidden states and every part.
+        """
         weight, bias = layer.get_parameter("weight"), getattr(layer, "bias", None)
         outputs, inputs = weight.shape
-        row = 0
-        for piece in self._pieces(weight, bits or self.bits):
-            rows = len(piece.values)
+        shared = isinstance(layer, RowParallelLinear) and self._group.size > 1
+        if shared and self._group.rank > 0:
+            flags, bias = flags & ~_Flag.ADD, None
+        before, row = self._operations[-1].fields, 0
+        for rows, form, packed in self._pieces(weight, bits or self._bits):
+            before["flags"] = int(before.get("flags", 0)) | (
+                _Flag.DENSE if form in (Format.FLOAT, Format.BRAIN) else _Flag.GROUPED
+            )
             self._append(
                 _Kind.LINEAR,
+                {"bias": None if bias is None else bias[row : row + rows]},
+                packed=self._store.add(torch.uint8, None, packed),
                 target=target,
                 inputs=inputs,
                 outputs=rows,
-                format=piece.format,
+                format=form,
                 flags=flags,
                 stride=outputs,
                 offset=row,
-                packed=self._keep(piece.packed()),
-                bias=self._keep(None if bias is None else bias[row : row + rows]),
             )
             row += rows
+        if shared:
+            self._cuts.append(len(self._operations))
 
-    def _pieces(self, weight: nn.Parameter, bits: int | None) -> Iterator[QuantisedWeight]:
-        """A weight's rows, in order: as many of them together as have one format."""
-        inputs = weight.shape[1]
-        if weight in self.blocks:
-            for _, same in groupby(self.blocks[weight], key=lambda piece: piece.format):
-                yield QuantisedWeight.stacked(list(same))
-        elif bits is None:
-            raise NotNative(f"a weight of {list(weight.shape)} that the checkpoint does not hold in blocks")
-        elif inputs % GROUP:
-            raise NotNative(f"a width of {inputs}, which is no multiple of {GROUP}")
+    def _pieces(self, weight: nn.Parameter, bits: int | None) -> Iterator[Piece]:
+        """A weight's rows, in order: as many of them together as have one form."""
+        outputs, inputs = weight.shape
+        if weight in self._blocks:
+            for form, same in groupby(self._blocks[weight], key=format_of):
+                piece = QuantisedWeight.stacked(list(same))
+                yield len(piece.values), form, pack(piece)
+        elif bits is None or inputs % GROUP:
+            form = Format.FLOAT if self._dtype == torch.float32 else Format.BRAIN
+            yield outputs, form, pack_dense(weight.detach().to(self._dtype))
         else:
-            yield QuantisedWeight.of(weight, bits)
+            form = Format.FOUR if bits == 4 else Format.EIGHT
+            yield outputs, form, (part for rows in weight.split(_ROWS) for part in pack(QuantisedWeight.of(rows, bits)))
 
-    def _append(self, kind: _Kind, **fields: float | None) -> None:
-        self.ops.append(Op(kind=kind, **fields))
-
-    def _keep(self, tensor: Tensor | None) -> int | None:
-        """The address of a tensor, which lives as long as this list; parameters as float32."""
-        if tensor is None:
-            return None
-        kept = tensor.detach()
-        kept = kept if kept.dtype.itemsize == 1 else kept.float().clone()
-        self.tensors.append(kept.contiguous())
-        return self.tensors[-1].data_ptr()
+    def _append(
+        self, kind: _Kind, parameters: dict[str, Tensor | None] | None = None, packed: int | None = None, **fields: float
+    ) -> None:
+        """Append an operation; its parameters are kept as float32."""
+        tensors = {} if packed is None else {"packed": packed}
+        for name, tensor in (parameters or {}).items():
+            if tensor is not None:
+                tensors[name] = self._store.add(torch.float32, None, [tensor])
+        plain = {name: value if isinstance(value, float) else int(value) for name, value in fields.items()}
+        self._operations.append(Operation(fields={"kind": int(kind), **plain}, tensors=tensors))

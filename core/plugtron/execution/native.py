@@ -1,8 +1,9 @@
-"""The native execution: a step as one foreign call, on a CPU."""
+"""The native execution: a step as one foreign call, on a CPU; several where ranks share the layers."""
 
 from __future__ import annotations
 
 import ctypes
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,44 +12,65 @@ from torch import Tensor
 
 from plugtron.context.memory import LayerState, MemoryView
 from plugtron.contracts.step import StepBatch
-from plugtron.execution.lowering import Listing
-from plugtron.kernels.native.binding import NativeLayer, NativeTokens, Program
+from plugtron.execution.packed import Packed
+from plugtron.kernels.native.binding import NativeLayer, NativeTokens, Op, Program
 from plugtron.nn.decoder import TransformerDecoder
+from plugtron.parallel.group import Group
 
 __all__ = ["NativeExecution"]
 
 
 class NativeExecution:
-    """Runs a whole decoder over quantised weights; hidden states are float32 throughout.
+    """Runs a decoder, or a pipeline stage's share of one; hidden states are float32 throughout.
 
     Args:
-        decoder: for the embedding and the rotation; its layers are in `listing`.
-        listing: the operations.
-        vocabulary: the width of the logits.
+        decoder: for the embedding and the rotation; its layers are in `packed`.
+        packed: the operations.
+        group: the ranks that share each layer.
+        vocabulary: the width of this rank's logits; None before the last stage.
         max_length: the longest sequence, which tables of the rotation are made for.
         kernels: the compiled library.
     """
 
+    hidden_dtype = torch.float32
+
     def __init__(
-        self, decoder: TransformerDecoder, listing: Listing, *, vocabulary: int, max_length: int, kernels: Path
+        self,
+        decoder: TransformerDecoder,
+        packed: Packed,
+        group: Group,
+        *,
+        vocabulary: int | None,
+        max_length: int,
+        kernels: Path,
     ) -> None:
         self._decoder = decoder
-        self._listing = listing
+        self._packed = packed
+        self._group = group
         self._vocabulary = vocabulary
         # Cosines and sines [max_length, D] float32 of all positions; None: nothing rotates.
         self._rotation = _tables(decoder, max_length)
-        self._program = Program(kernels, listing.ops, torch.get_num_threads())
+        ops = [
+            Op(**operation.fields, **{name: packed.tensors[at].data_ptr() for name, at in operation.tensors.items()})
+            for operation in packed.operations
+        ]
+        self._program = Program(kernels, ops, torch.get_num_threads())
+        self._parts = [range(*ends) for ends in pairwise(sorted({0, *packed.cuts, len(ops)}))]
         self._layers: tuple[tuple[LayerState, ...], ctypes.Array[NativeLayer]] | None = None
 
     @torch.inference_mode()
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
-        """Run a step from its tokens; returns logits [N, V] float32."""
-        assert hidden is None, "the native step has all layers"
-        hidden = self._decoder.embed(batch.tokens, batch.positions).float()
+        """Run a step from its tokens, or from the hidden states [T, H] of the stage before.
+
+        Returns:
+            This rank's logits [N, V / tp]; before the last stage hidden states [T, H]. Both are float32.
+        """
+        if hidden is None:
+            hidden = self._decoder.embed(batch.tokens, batch.positions).float()
         memory, chosen = batch.memory, batch.logit_index
         owners = np.repeat(np.arange(len(memory.counts)), memory.counts)
         count = len(hidden) if chosen is None else len(chosen)
-        logits = torch.empty(count, self._vocabulary)
+        logits = torch.empty(count, self._vocabulary or 0)
         cosines, sines = (None, None) if self._rotation is None else self._rotation
         tokens = NativeTokens(
             count=len(hidden),
@@ -62,8 +84,12 @@ class NativeExecution:
             cosines=None if cosines is None else cosines.data_ptr(),
             sines=None if sines is None else sines.data_ptr(),
         )
-        self._program.run(self._states(memory), tokens, hidden.data_ptr(), logits.data_ptr())
-        return logits
+        layers = self._states(memory)
+        for part in self._parts:
+            self._program.run(part, layers, tokens, hidden.data_ptr(), logits.data_ptr())
+            if part.stop in self._packed.cuts:
+                self._group.all_reduce(hidden)
+        return hidden if self._vocabulary is None else logits
 
     def _states(self, memory: MemoryView) -> ctypes.Array[NativeLayer]:
         if self._layers is None or self._layers[0] is not memory.layers:

@@ -92,7 +92,7 @@ class DecoderWrapper(ModelWrapper):
         pipeline, hidden = self.runtime.pipeline, None
         if pipeline.rank > 0:
             shape = (len(batch.tokens), self.info.hidden_size)
-            hidden = torch.empty(shape, dtype=self.runtime.dtype, device=self.runtime.device)
+            hidden = torch.empty(shape, dtype=self._execution.hidden_dtype, device=self.runtime.device)
             pipeline.receive(hidden, pipeline.rank - 1)
         output = self._execution.run(batch, hidden)
         if pipeline.rank == pipeline.size - 1:

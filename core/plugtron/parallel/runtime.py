@@ -14,7 +14,7 @@ from plugtron.events import Event, decode, encode
 from plugtron.parallel.grid import Grid, form_groups
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, join
-from plugtron.spec.model import Quantization
+from plugtron.spec.model import ExecutionChoice, Quantization
 
 __all__ = ["Runtime", "choose_device"]
 
@@ -25,13 +25,15 @@ class Runtime:
 
     `tensor` are the ranks that share each layer, `pipeline` those that pass activations on from stage to stage,
     `model` all that share one copy of the model, `data` those of other copies that hold the same. `quantization`: how
-    many bits the weights of linear layers are held in; None: all that `dtype` has. `restored_threads`: how many torch
+    many bits the weights of linear layers are held in; None: all that `dtype` has. `execution`: how steps are run, or
+    "auto". `restored_threads`: how many torch
     used before this runtime said otherwise, which `close` goes back to.
     """
 
     device: torch.device
     dtype: torch.dtype
     quantization: Quantization | None = None
+    execution: ExecutionChoice = "auto"
     world: World
     tensor: Group
     pipeline: Group
@@ -50,6 +52,7 @@ class Runtime:
         data: int = 1,
         backend: str = "auto",
         quantization: Quantization | None = None,
+        execution: ExecutionChoice = "auto",
         threads: int | None = None,
         world: World | None = None,
     ) -> Runtime:
@@ -71,6 +74,7 @@ class Runtime:
             device=chosen,
             dtype=getattr(torch, dtype),
             quantization=quantization,
+            execution=execution,
             world=world,
             tensor=groups.tensor,
             pipeline=groups.pipeline,

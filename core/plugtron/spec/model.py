@@ -35,6 +35,8 @@ DEFAULT_CHAIN = (
 
 #: How the weights of linear layers are held.
 Quantization = Literal["int8", "int4", "native"]
+#: How the steps of a decoder are run.
+ExecutionChoice = Literal["auto", "eager", "native"]
 
 
 class _Section(BaseModel):
@@ -146,6 +148,9 @@ class Spec(_Section):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda)$", description="auto, cpu or cuda")
     threads: int | None = Field(
         default=None, ge=1, le=1024, description="CPU threads of each rank; null: the cores, shared out over the ranks"
+    )
+    execution: ExecutionChoice = Field(
+        default="auto", description="native: one call a step, on CPUs; eager: torch; auto: native where it can be"
     )
     parallel: ParallelSpec = ParallelSpec()
     engine: ComponentRef = ComponentRef(name="static")

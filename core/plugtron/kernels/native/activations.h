@@ -1,30 +1,32 @@
-// Numbers of a step: floats for what is added up, and int8 in groups of 32 for what is multiplied with weights.
+// What linear layers multiply with weights: rows of int8 in groups of 32, or rows of floats.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
+#include "functions.h"
+
+#if defined(__AVX512BF16__) && defined(__AVX512F__)
+#define PLUGTRON_BF16 1
+#endif
+
 namespace plugtron {
 
 constexpr int kGroup = 32;
-constexpr int kTile = 8;    // rows that are multiplied together
-constexpr int kLanes = 16;  // numbers that are computed side by side
-
-// The greater and the smaller of two. Unlike std::fmax these are one instruction, and what is not a number stays so.
-inline float greater(float a, float b) { return a < b ? b : a; }
-inline float smaller(float a, float b) { return a > b ? b : a; }
+constexpr int kTile = 8;  // rows that lie together
 
 // Rows of `width` numbers as int8 with a scale per group of 32. Rows lie in tiles of eight, a tile group by group, so
 // that what is used together is side by side. `offsets` are a group's sum times its scale: what the minimum of a group of
-// weights is multiplied with; `halves` the same of its first sixteen numbers.
+// weights is multiplied with. `shifts` are -128 times the sum, which the 128 that is added to weights without a minimum
+// comes to; `half_shifts` the same of a group's first sixteen numbers.
 struct Quantised {
     int width;
     int8_t* values;
     float* scales;
     float* offsets;
-    float* halves;
+    int32_t* shifts;
+    int32_t* half_shifts;
 
     int groups() const { return width / kGroup; }
 
@@ -32,30 +34,23 @@ struct Quantised {
     long place(long row, int group) const { return ((row / kTile) * groups() + group) * kTile + row % kTile; }
 
     // Quantise one group of one row.
-    void put(long row, int group, const float* source) const {
-        // Side by side first: compilers do not do that to a maximum by themselves.
-        float sizes[kLanes];
-        for (int at = 0; at < kLanes; at++) sizes[at] = greater(std::fabs(source[at]), std::fabs(source[at + kLanes]));
-        for (int width = kLanes / 2; width > 0; width /= 2)
-            for (int at = 0; at < width; at++) sizes[at] = greater(sizes[at], sizes[at + width]);
-        const float largest = sizes[0];
+    void put(long row, int group, Lane low, Lane high) const {
+        const float largest = greatest_of(greater(absolute(low), absolute(high)));
         const float scale = largest / 127.0f, inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
         const long to = place(row, group);
+        // The nearest integers are in the low bits of these.
+        const Lane first = low * inverse + kRounder, second = high * inverse + kRounder;
+        int32_t bits[kGroup];
+        std::memcpy(bits, &first, sizeof(first));
+        std::memcpy(bits + kLanes, &second, sizeof(second));
         int8_t* target = values + to * kGroup;
-        int32_t sums[2] = {};
-        for (int half = 0; half < 2; half++)
-            for (int at = half * kGroup / 2; at < (half + 1) * kGroup / 2; at++) {
-                const int32_t value = static_cast<int32_t>(std::nearbyint(source[at] * inverse));
-                target[at] = static_cast<int8_t>(value);
-                sums[half] += value;
-            }
+        for (int at = 0; at < kGroup; at++) target[at] = static_cast<int8_t>(bits[at]);
+        // Sums of integers, exact whatever their order.
+        const float sum = sum_of(first - kRounder), whole = sum + sum_of(second - kRounder);
         scales[to] = scale;
-        offsets[to] = scale * static_cast<float>(sums[0] + sums[1]);
-        halves[to] = scale * static_cast<float>(sums[0]);
-    }
-
-    void put_row(long row, const float* source) const {
-        for (int group = 0; group < groups(); group++) put(row, group, source + group * kGroup);
+        offsets[to] = scale * whole;
+        shifts[to] = static_cast<int32_t>(whole * -128.0f);
+        half_shifts[to] = static_cast<int32_t>(sum * -128.0f);
     }
 };
 
@@ -73,42 +68,23 @@ inline uint16_t float_to_bf16(float value) {
     return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-// e^x to float precision, in operations that compilers vectorise (range reduction and the polynomial of Cephes' expf).
-inline float exponential(float x) {
-    x = smaller(greater(x, -87.0f), 88.0f);
-    const float n = std::nearbyint(x * 1.44269504088896341f);
-    const float r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
-    float power;
-    std::memcpy(&power, &bits, 4);
-    return p * power;
-}
+// Rows for weights in float32 or bfloat16: floats, each row followed by zeros up to `stride`. Processors that multiply
+// bfloat16 themselves find them in `halves` as well.
+struct Dense {
+    int width, stride;
+    float* values;
+    uint16_t* halves;
 
-inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+    static int padded(int width) { return (width + kLanes - 1) / kLanes * kLanes; }
 
-// In the order of plugtron.execution.lowering's list.
-enum Activation { kSilu, kGelu, kGeluTanh, kGeluQuick, kRelu, kReluSquared, kTanh };
-
-template <int KIND>
-inline float activate(float x) {
-    if constexpr (KIND == kSilu) return x * sigmoid(x);
-    if constexpr (KIND == kGelu) return 0.5f * x * (1.0f + std::erf(x * 0.70710678118654752f));
-    if constexpr (KIND == kGeluTanh) {
-        const float inner = 0.79788456080286536f * (x + 0.044715f * x * x * x);
-        return x * sigmoid(2.0f * inner);  // 0.5 (1 + tanh(y)) = sigmoid(2 y)
+    void put(long row, int column, Lane numbers) const {
+        write(values + row * stride + column, numbers);
+#if PLUGTRON_BF16
+        float own[kLanes];
+        write(own, numbers);
+        for (int at = 0; at < kLanes; at++) halves[row * stride + column + at] = float_to_bf16(own[at]);
+#endif
     }
-    if constexpr (KIND == kGeluQuick) return x * sigmoid(1.702f * x);
-    if constexpr (KIND == kRelu) return greater(x, 0.0f);
-    if constexpr (KIND == kReluSquared) return x > 0.0f ? x * x : 0.0f;
-    if constexpr (KIND == kTanh) return 2.0f * sigmoid(2.0f * x) - 1.0f;
-    return x;
-}
+};
 
 }  // namespace plugtron

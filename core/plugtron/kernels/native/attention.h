@@ -15,6 +15,7 @@ namespace plugtron {
 
 constexpr int kTileTokens = 8;
 constexpr int kMostGrouped = 64;  // queries to a key-value head
+constexpr int kWeighed = kWord == 16 ? 4 : 2;  // lanes of channels that three queries' sums have registers for
 
 struct Tile {
     long first;  // token
@@ -56,10 +57,10 @@ template <int QUERIES>
 inline void score(const float* const* queries, const float* turned, int dim, float* const* scores) {
     Lane sums[QUERIES] = {};
     for (int channel = 0; channel < dim; channel++) {
-        const Lane keys = load_lane(turned + channel * kLanes, kLanes);
-        for (int own = 0; own < QUERIES; own++) sums[own] += queries[own][channel] * keys;
+        const Lane keys = load_lane(turned + channel * kLanes);
+        for (int own = 0; own < QUERIES; own++) sums[own] = fused(sums[own], lane_of(queries[own][channel]), keys);
     }
-    for (int own = 0; own < QUERIES; own++) std::memcpy(scores[own], &sums[own], sizeof(Lane));
+    for (int own = 0; own < QUERIES; own++) write(scores[own], sums[own]);
 }
 
 // Weighted values of QUERIES queries, CHANNELS lanes of them from `channel` on.
@@ -74,38 +75,37 @@ inline void weigh(
         const Stored* value = values.at(position) + channel;
         Lane parts[CHANNELS];
         for (int part = 0; part < CHANNELS; part++) parts[part] = load_lane(value + part * kLanes, widths[part]);
-        for (int own = 0; own < QUERIES; own++)
-            for (int part = 0; part < CHANNELS; part++) sums[own][part] += weights[own][position - base] * parts[part];
+        for (int own = 0; own < QUERIES; own++) {
+            const Lane weight = lane_of(weights[own][position - base]);
+            for (int part = 0; part < CHANNELS; part++) sums[own][part] = fused(sums[own][part], weight, parts[part]);
+        }
     }
     for (int own = 0; own < QUERIES; own++)
         for (int part = 0; part < CHANNELS; part++) {
-            const Lane scaled = sums[own][part] * factors[own];
-            std::memcpy(results[own] + channel + part * kLanes, &scaled, sizeof(float) * widths[part]);
+            const Lane scaled = sums[own][part] * lane_of(factors[own]);
+            store_lane(results[own] + channel + part * kLanes, scaled, widths[part]);
         }
 }
 
-// Turn scores into weights that are still to be divided by their sum, whose inverse is returned.
+// Turn scores into weights that are still to be divided by their sum, whose inverse is returned. Positions before
+// `first` and after `last` are not seen.
 inline float soften(float* line, long base, long length, long first, long last, float scale) {
     const float least = -std::numeric_limits<float>::max();
-    float mosts[kLanes];
-    std::fill_n(mosts, kLanes, least);
-    for (long block = 0; block < length; block += kLanes)
-        for (int at = 0; at < kLanes; at++) {
-            const long position = base + block + at;
-            mosts[at] = greater(mosts[at], position >= first && position <= last ? line[block + at] : least);
-        }
-    const float most = *std::max_element(mosts, mosts + kLanes);
+    const long begin = first - base, end = last - base + 1;
+    for (long at = 0; at < begin; at++) line[at] = least;
+    for (long at = end; at < length; at++) line[at] = least;
+    Lane most = lane_of(least);
+    for (long block = 0; block < length; block += kLanes) most = greater(most, load_lane(line + block));
+    const Lane peak = lane_of(greatest_of(most)), factor = lane_of(scale);
     Lane sum = {};
     for (long block = 0; block < length; block += kLanes) {
-        float part[kLanes];
-        for (int at = 0; at < kLanes; at++) {
-            const long position = base + block + at;
-            const float seen = position >= first && position <= last ? 1.0f : 0.0f;
-            part[at] = seen * exponential(scale * (line[block + at] - most));
-        }
-        std::memcpy(line + block, part, sizeof(part));
-        sum += load_lane(part, kLanes);
+        const Lane part = exponential((load_lane(line + block) - peak) * factor);
+        write(line + block, part);
+        sum = sum + part;
     }
+    // What is not seen weighs e^-87 so far, which is lost in a sum that the peak gives 1 to; it has to weigh nothing.
+    for (long at = 0; at < begin; at++) line[at] = 0.0f;
+    for (long at = end; at < length; at++) line[at] = 0.0f;
     return 1.0f / sum_of(sum);
 }
 
@@ -138,8 +138,7 @@ inline void attend_tile(
         for (int part = 0; part < lanes; part++) {
             const int width = std::min(kLanes, dim - part * kLanes);
             Lane rows[kLanes] = {};
-            for (int at = 0; at < there; at++)
-                rows[at] = load_lane(keys.at(base + block + at) + part * kLanes, width);
+            for (int at = 0; at < there; at++) rows[at] = load_lane(keys.at(base + block + at) + part * kLanes, width);
             transpose(rows);
             std::memcpy(scratch.turned.data() + part * kLanes * kLanes, rows, sizeof(rows));
         }
@@ -158,14 +157,14 @@ inline void attend_tile(
     }
 
     Cursor<Stored> values(layer.values, tokens, row, head, heads);
-    for (int channel = 0; channel < dim; channel += 4 * kLanes) {
-        const int parts = std::min(4, lanes - channel / kLanes);
+    for (int channel = 0; channel < dim; channel += kWeighed * kLanes) {
+        const int parts = std::min(kWeighed, lanes - channel / kLanes);
         for (int own = 0; own < queries;) {
             const int some = queries - own >= 3 ? 3 : 1;
-            if (parts == 4 && some == 3)
-                weigh<Stored, 3, 4>(values, line + own, base, last, channel, dim, result + own, factor + own);
-            else if (parts == 4)
-                weigh<Stored, 1, 4>(values, line + own, base, last, channel, dim, result + own, factor + own);
+            if (parts == kWeighed && some == 3)
+                weigh<Stored, 3, kWeighed>(values, line + own, base, last, channel, dim, result + own, factor + own);
+            else if (parts == kWeighed)
+                weigh<Stored, 1, kWeighed>(values, line + own, base, last, channel, dim, result + own, factor + own);
             else
                 for (int part = 0; part < parts; part++)
                     for (int each = own; each < own + some; each++)

@@ -53,16 +53,20 @@ class Program:
         self._library.plugtron_program.restype = c_void_p
         self._library.plugtron_program.argtypes = [POINTER(Op), c_int32, c_int32]
         self._library.plugtron_run.argtypes = [
-            c_void_p, POINTER(NativeLayer), POINTER(NativeTokens), c_void_p, c_void_p,
+            c_void_p, c_int32, c_int32, POINTER(NativeLayer), POINTER(NativeTokens), c_void_p, c_void_p,
         ]  # fmt: skip
         self._library.plugtron_run.restype = None
         self._library.plugtron_free.argtypes = [c_void_p]
         self._library.plugtron_free.restype = None
         self._handle = self._library.plugtron_program((Op * len(ops))(*ops), len(ops), threads)
 
-    def run(self, layers: ctypes.Array[NativeLayer], tokens: NativeTokens, hidden: int, logits: int) -> None:
-        """Run a step; `hidden` and `logits` are addresses of float32 buffers."""
-        self._library.plugtron_run(self._handle, layers, ctypes.byref(tokens), hidden, logits)
+    def run(
+        self, some: range, layers: ctypes.Array[NativeLayer] | None, tokens: NativeTokens, hidden: int, logits: int
+    ) -> None:
+        """Run some of the operations; `hidden` and `logits` are addresses of float32 buffers."""
+        self._library.plugtron_run(
+            self._handle, some.start, some.stop, layers, ctypes.byref(tokens), hidden, logits
+        )
 
     def __del__(self) -> None:
         if hasattr(self, "_handle"):

@@ -20,9 +20,10 @@ __all__ = ["NoCompiler", "library"]
 _HERE = Path(__file__).parent
 _FLAGS = (
     "-std=c++17", "-O3", "-shared", "-fPIC", "-pthread",
-    # What lets loops over floats be vectorised; NaN and infinity keep their meaning.
-    "-fno-math-errno", "-fno-trapping-math", "-fassociative-math", "-fno-signed-zeros", "-freciprocal-math",
-    "-ffp-contract=fast",
+    # What lets loops over floats be vectorised; NaN and infinity keep their meaning, and no sum its order.
+    "-fno-math-errno", "-fno-trapping-math",
+    # A product is added in one rounding only where the sources say so: else a row's bits would be the compiler's choice.
+    "-ffp-contract=off",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "memory.h"
+#include "norm.h"
 
 namespace plugtron {
 
@@ -16,9 +17,7 @@ struct Heads {
 };
 
 inline void normalise_head(float* head, const float* weight, int dim, float epsilon) {
-    float squares = 0.0f;
-    for (int at = 0; at < dim; at++) squares += head[at] * head[at];
-    const float factor = 1.0f / std::sqrt(squares / static_cast<float>(dim) + epsilon);
+    const float factor = 1.0f / std::sqrt(spread_of(head, 0.0f, dim) + epsilon);
     for (int at = 0; at < dim; at++) head[at] *= factor * weight[at];
 }
 

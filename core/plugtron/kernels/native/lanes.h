@@ -1,54 +1,198 @@
-// Sixteen floats side by side, for any processor: compilers make of them what it has.
+// Sixteen floats side by side, for any processor: one register, or halves of halves until they fit one.
+//
+// Everything here rounds as it is written: kernels are compiled without contraction, and where a product is to be added
+// in one rounding, `fused` says so. So a number's bits do not depend on how a compiler arranged the loop around it.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 
-#include "activations.h"
-
-#if defined(__AVX512F__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 namespace plugtron {
 
-typedef float Lane __attribute__((vector_size(64), aligned(64)));
-typedef uint32_t LaneBits __attribute__((vector_size(64), aligned(64)));
-typedef uint16_t LaneHalves __attribute__((vector_size(32), aligned(32)));
+constexpr int kLanes = 16;
 
-// Up to sixteen numbers of memory; what is beyond `count` is zero.
-inline Lane load_lane(const float* from, int count) {
-    Lane lane = {};
-    if (count == kLanes)
-        std::memcpy(&lane, from, sizeof(lane));
-    else
-        std::memcpy(&lane, from, sizeof(float) * count);
-    return lane;
+#if defined(__AVX512F__)
+constexpr int kWord = 16;
+#elif defined(__AVX2__) && defined(__FMA__)
+constexpr int kWord = 8;
+#else
+constexpr int kWord = 4;
+#endif
+
+// What one register holds.
+typedef float Word __attribute__((vector_size(4 * kWord), aligned(4 * kWord)));
+typedef int32_t Ints __attribute__((vector_size(4 * kWord), aligned(4 * kWord)));
+typedef uint16_t Halves __attribute__((vector_size(2 * kWord), aligned(2 * kWord)));
+
+template <class Half>
+struct Pair {
+    Half low, high;
+};
+
+template <int WORDS>
+struct LaneOf;
+template <>
+struct LaneOf<1> { typedef Word type; };
+template <int WORDS>
+struct LaneOf { typedef Pair<typename LaneOf<WORDS / 2>::type> type; };
+using Lane = LaneOf<kLanes / kWord>::type;
+
+// Operations on a word, and the same on pairs.
+
+inline Word fused(Word total, Word a, Word b) {
+#if defined(__AVX512F__)
+    return _mm512_fmadd_ps(a, b, total);
+#elif defined(__AVX2__) && defined(__FMA__)
+    return _mm256_fmadd_ps(a, b, total);
+#else
+    return total + a * b;
+#endif
 }
 
-inline Lane load_lane(const uint16_t* from, int count) {
-    LaneHalves halves = {};
-    if (count == kLanes)
-        std::memcpy(&halves, from, sizeof(halves));
-    else
-        std::memcpy(&halves, from, sizeof(uint16_t) * count);
+inline Word greater(Word a, Word b) { return a < b ? b : a; }
+inline Word smaller(Word a, Word b) { return b < a ? b : a; }
+inline Word absolute(Word a) { return a < 0.0f ? -a : a; }
+inline void read(const float* from, Word& to) { std::memcpy(&to, from, sizeof(to)); }
+inline void write(float* to, Word from) { std::memcpy(to, &from, sizeof(from)); }
+inline void fill(float value, Word& to) { to = Word{} + value; }
+
+// bfloat16 as float.
+inline void read(const uint16_t* from, Word& to) {
+    Halves halves;
+    std::memcpy(&halves, from, sizeof(halves));
 #if defined(__AVX512F__)
     // One instruction, which compilers do not see in the general form.
-    const LaneBits bits = reinterpret_cast<LaneBits>(_mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(halves))) << 16;
+    const Ints bits = reinterpret_cast<Ints>(_mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(halves))) << 16;
+#elif defined(__AVX2__) && defined(__FMA__)
+    const Ints bits = reinterpret_cast<Ints>(_mm256_cvtepu16_epi32(reinterpret_cast<__m128i>(halves))) << 16;
 #else
-    const LaneBits bits = __builtin_convertvector(halves, LaneBits) << 16;
+    const Ints bits = __builtin_convertvector(halves, Ints) << 16;
 #endif
+    to = reinterpret_cast<Word>(bits);
+}
+
+// Sixteen pairs of bfloat16: the even and the odd ones as float.
+inline void read_pairs(const uint8_t* from, Word& even, Word& odd) {
+    Ints both;
+    std::memcpy(&both, from, sizeof(both));
+    even = reinterpret_cast<Word>(both << 16);
+    odd = reinterpret_cast<Word>(both & static_cast<int32_t>(0xffff0000));
+}
+
+#define PLUGTRON_PAIRWISE(name)                                                                 \
+    template <class H> inline Pair<H> name(Pair<H> a, Pair<H> b) {                              \
+        return {name(a.low, b.low), name(a.high, b.high)};                                      \
+    }
+PLUGTRON_PAIRWISE(greater)
+PLUGTRON_PAIRWISE(smaller)
+#undef PLUGTRON_PAIRWISE
+#define PLUGTRON_OPERATOR(sign)                                                                 \
+    template <class H> inline Pair<H> operator sign(Pair<H> a, Pair<H> b) {                     \
+        return {a.low sign b.low, a.high sign b.high};                                          \
+    }                                                                                           \
+    template <class H> inline Pair<H> operator sign(Pair<H> a, float b) { return {a.low sign b, a.high sign b}; }
+PLUGTRON_OPERATOR(+)
+PLUGTRON_OPERATOR(-)
+PLUGTRON_OPERATOR(*)
+PLUGTRON_OPERATOR(/)
+#undef PLUGTRON_OPERATOR
+
+template <class H> inline Pair<H> absolute(Pair<H> a) { return {absolute(a.low), absolute(a.high)}; }
+template <class H> inline Pair<H> fused(Pair<H> total, Pair<H> a, Pair<H> b) {
+    return {fused(total.low, a.low, b.low), fused(total.high, a.high, b.high)};
+}
+template <class T, class H> inline void read(const T* from, Pair<H>& to) {
+    read(from, to.low);
+    read(from + sizeof(H) / sizeof(float), to.high);
+}
+template <class H> inline void read_pairs(const uint8_t* from, Pair<H>& even, Pair<H>& odd) {
+    read_pairs(from, even.low, odd.low);
+    read_pairs(from + sizeof(H), even.high, odd.high);
+}
+template <class H> inline void write(float* to, Pair<H> from) {
+    write(to, from.low);
+    write(to + sizeof(H) / sizeof(float), from.high);
+}
+template <class H> inline void fill(float value, Pair<H>& to) {
+    fill(value, to.low);
+    fill(value, to.high);
+}
+
+inline Lane lane_of(float value) {
     Lane lane;
-    std::memcpy(&lane, &bits, sizeof(lane));
+    fill(value, lane);
     return lane;
 }
 
-inline Lane low_halves(Lane a, Lane b) {
-    return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+// Sixteen numbers of memory, floats or bfloat16.
+template <class Stored>
+inline Lane load_lane(const Stored* from) {
+    Lane lane;
+    read(from, lane);
+    return lane;
 }
 
-inline Lane high_halves(Lane a, Lane b) {
+// The first `count` of them; what is beyond is zero.
+template <class Stored>
+inline Lane load_lane(const Stored* from, int count) {
+    if (count >= kLanes) return load_lane(from);
+    Stored some[kLanes] = {};
+    std::memcpy(some, from, sizeof(Stored) * count);
+    return load_lane(some);
+}
+
+inline void store_lane(float* to, const Lane& lane, int count) {
+    if (count >= kLanes) return write(to, lane);
+    float some[kLanes];
+    write(some, lane);
+    std::memcpy(to, some, sizeof(float) * count);
+}
+
+// The sum, and the greatest, of a lane: always in the same order.
+inline float sum_of(const Lane& lane) {
+    float parts[kLanes];
+    write(parts, lane);
+    for (int width = 8; width > 0; width /= 2)
+        for (int at = 0; at < width; at++) parts[at] += parts[at + width];
+    return parts[0];
+}
+
+inline float greatest_of(const Lane& lane) {
+    float parts[kLanes];
+    write(parts, lane);
+    for (int width = 8; width > 0; width /= 2)
+        for (int at = 0; at < width; at++) parts[at] = parts[at] < parts[at + width] ? parts[at + width] : parts[at];
+    return parts[0];
+}
+
+// First halves, and second halves, of two words (or pairs) in turns.
+inline Word low_halves(Word a, Word b) {
+#if defined(__AVX512F__)
+    return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+#elif defined(__AVX2__) && defined(__FMA__)
+    return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+#else
+    return __builtin_shufflevector(a, b, 0, 4, 1, 5);
+#endif
+}
+inline Word high_halves(Word a, Word b) {
+#if defined(__AVX512F__)
     return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#elif defined(__AVX2__) && defined(__FMA__)
+    return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#else
+    return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+#endif
+}
+template <class H> inline Pair<H> low_halves(Pair<H> a, Pair<H> b) {
+    return {low_halves(a.low, b.low), high_halves(a.low, b.low)};
+}
+template <class H> inline Pair<H> high_halves(Pair<H> a, Pair<H> b) {
+    return {low_halves(a.high, b.high), high_halves(a.high, b.high)};
 }
 
 // Turn 16 × 16 numbers: four rounds of a perfect shuffle.
@@ -64,15 +208,6 @@ inline void transpose(Lane* rows) {
             rows[2 * at + 1] = high_halves(other[at], other[at + 8]);
         }
     }
-}
-
-// The sum of a lane, always in the same order.
-inline float sum_of(const Lane& lane) {
-    float parts[kLanes];
-    std::memcpy(parts, &lane, sizeof(parts));
-    for (int width = 8; width > 0; width /= 2)
-        for (int at = 0; at < width; at++) parts[at] += parts[at + width];
-    return parts[0];
 }
 
 }  // namespace plugtron

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "activations.h"
+#include "activations.h"  // bfloat16
 
 namespace plugtron {
 

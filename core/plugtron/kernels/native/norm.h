@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "lanes.h"
+
 namespace plugtron {
 
 struct Norm {
@@ -11,14 +13,28 @@ struct Norm {
     float epsilon;
 };
 
-inline void normalise(const Norm& norm, const float* source, float* target, int width) {
-    float mean = 0.0f, squares = 0.0f;
-    if (norm.bias) {
-        for (int at = 0; at < width; at++) mean += source[at];
-        mean /= static_cast<float>(width);
+inline float mean_of(const float* source, int width) {
+    Lane sum = {};
+    for (int at = 0; at < width; at += kLanes) sum = sum + load_lane(source + at, width - at);
+    return sum_of(sum) / static_cast<float>(width);
+}
+
+// The mean of what (source - mean)² is.
+inline float spread_of(const float* source, float mean, int width) {
+    Lane sum = {};
+    int at = 0;
+    for (; at + kLanes <= width; at += kLanes) {
+        const Lane own = load_lane(source + at) - mean;
+        sum = fused(sum, own, own);
     }
-    for (int at = 0; at < width; at++) squares += (source[at] - mean) * (source[at] - mean);
-    const float factor = 1.0f / std::sqrt(squares / static_cast<float>(width) + norm.epsilon);
+    float rest = 0.0f;
+    for (; at < width; at++) rest += (source[at] - mean) * (source[at] - mean);
+    return (sum_of(sum) + rest) / static_cast<float>(width);
+}
+
+inline void normalise(const Norm& norm, const float* source, float* target, int width) {
+    const float mean = norm.bias ? mean_of(source, width) : 0.0f;
+    const float factor = 1.0f / std::sqrt(spread_of(source, mean, width) + norm.epsilon);
     for (int at = 0; at < width; at++)
         target[at] = (source[at] - mean) * factor * norm.weight[at] + (norm.bias ? norm.bias[at] : 0.0f);
 }

@@ -1,8 +1,8 @@
 // A step: a list of operations that a team of threads walks together. What the operations are, plugtron.execution.lowering
 // says; their order is a decoder's, and no operation knows a family of models.
 //
-// Hidden states are float32 throughout. An operation that multiplies with weights reads what the one before it has
-// quantised; between two operations the threads wait for each other.
+// Hidden states are float32 throughout. An operation that multiplies with weights reads what the one before it has made of
+// them, int8 or floats as its weights want; between two operations the threads wait for each other.
 
 #include <unistd.h>
 
@@ -20,7 +20,7 @@ using namespace plugtron;
 
 namespace {
 
-enum Kind : int32_t { kNormalise, kQuantise, kLinear, kRotate, kAttend, kActivate };
+enum Kind : int32_t { kNormalise, kPrepare, kLinear, kRotate, kAttend, kActivate };
 
 // Buffers of floats that operations name by number.
 enum Buffer : int32_t { kHidden, kQkv, kAttended, kChannels, kLogits, kBuffers };
@@ -50,12 +50,14 @@ struct PlugtronLayer {
 
 namespace {
 
-enum Flags { kAdd = 1, kSelected = 2, kGated = 4 };
+// kGrouped and kDense: what is wanted of a linear's operand.
+enum Flags { kAdd = 1, kSelected = 2, kGated = 4, kGrouped = 8, kDense = 16 };
 
 class Program {
    public:
     Program(const PlugtronOp* ops, int count, int threads) : ops_(ops, ops + count), threads_(threads) {
         scratch_.resize(threads);
+        for (const PlugtronOp& op : ops_) dense_ = dense_ || (op.kind == kLinear && is_dense(op.format));
         gather();
     }
 
@@ -64,16 +66,17 @@ class Program {
         if (getpid() != process_) team_.release();
     }
 
-    void run(const PlugtronLayer* layers, const Tokens& tokens, float* hidden, float* logits) {
+    // Carry out operations [begin, end).
+    void run(int begin, int end, const PlugtronLayer* layers, const Tokens& tokens, float* hidden, float* logits) {
         if (getpid() != process_) gather();
         tokens_ = &tokens;
         layers_ = layers;
         buffers_[kHidden] = hidden;
         buffers_[kLogits] = logits;
         prepare();
-        team_->run([this](int rank) {
-            for (const PlugtronOp& op : ops_) {
-                carry_out(op, rank);
+        team_->run([this, begin, end](int rank) {
+            for (int at = begin; at < end; at++) {
+                carry_out(ops_[at], rank);
                 team_->barrier();
             }
         });
@@ -93,7 +96,7 @@ class Program {
         size_t widest = 0;
         tiles_.clear();
         for (const PlugtronOp& op : ops_) {
-            widest = std::max<size_t>(widest, op.inputs);
+            widest = std::max<size_t>(widest, Dense::padded(op.inputs));
             if (op.kind == kLinear && op.target != kHidden && op.target != kLogits)
                 grow(op.target, static_cast<size_t>(tokens_->count) * op.stride);
             if (op.kind != kAttend) continue;
@@ -105,7 +108,12 @@ class Program {
             values_.resize(tiles * kTile * widest);
             scales_.resize(tiles * kTile * widest / kGroup);
             offsets_.resize(tiles * kTile * widest / kGroup);
-            halves_.resize(tiles * kTile * widest / kGroup);
+            shifts_.resize(tiles * kTile * widest / kGroup);
+            half_shifts_.resize(tiles * kTile * widest / kGroup);
+        }
+        if (dense_ && floats_.size() < tiles * kTile * widest) {
+            floats_.resize(tiles * kTile * widest);
+            brains_.resize(tiles * kTile * widest);
         }
         for (auto& own : scratch_) own.row.resize(widest);
     }
@@ -128,8 +136,8 @@ class Program {
 
     void carry_out(const PlugtronOp& op, int rank) {
         switch (op.kind) {
-            case kNormalise: return quantise_rows(op, rank, true);
-            case kQuantise: return quantise_rows(op, rank, false);
+            case kNormalise: return prepare_rows(op, rank, true);
+            case kPrepare: return prepare_rows(op, rank, false);
             case kLinear: return linear(op, rank);
             case kRotate: return rotate(op, rank);
             case kAttend: return attend_all(op, rank);
@@ -137,10 +145,9 @@ class Program {
         }
     }
 
-    // A norm (or none) over rows of `source`, `inputs` wide, quantised for the next linear.
-    void quantise_rows(const PlugtronOp& op, int rank, bool norm) {
+    // A norm (or none) over rows of `source`, `inputs` wide, made ready for the next linear.
+    void prepare_rows(const PlugtronOp& op, int rank, bool norm) {
         const Share share(rows(op), rank, team_->size());
-        const Quantised target = quantised(op);
         const Norm own{op.weight, op.bias, op.epsilon};
         float* line = scratch_[rank].row.data();
         for (long row = share.begin; row < share.end; row++) {
@@ -148,20 +155,39 @@ class Program {
             const long from = selected ? tokens_->logit_index[row] : row;
             const float* source = buffers_[op.source] + from * op.inputs;
             if (norm) normalise(own, source, line, op.inputs);
-            target.put_row(row, norm ? line : source);
+            put(op, row, 0, norm ? line : source, op.inputs);
         }
     }
 
-    // Where what an operation multiplies is quantised: one place for all, because each is used up by the next.
+    // Make `count` numbers of a row, from `column` on, ready for the next linear; a row's last ones with what pads it.
+    void put(const PlugtronOp& op, long row, int column, const float* source, int count) {
+        if (op.flags & kGrouped) {
+            const Quantised target = quantised(op);
+            for (int at = 0; at < count; at += kGroup)
+                target.put(row, (column + at) / kGroup, load_lane(source + at), load_lane(source + at + kLanes));
+        }
+        if (op.flags & kDense) {
+            const Dense target = dense(op);
+            for (int at = 0; at < count; at += kLanes) target.put(row, column + at, load_lane(source + at, count - at));
+        }
+    }
+
+    // Where what an operation multiplies is: one place for all, because each is used up by the next.
     Quantised quantised(const PlugtronOp& op) {
-        return Quantised{op.inputs, values_.data(), scales_.data(), offsets_.data(), halves_.data()};
+        return Quantised{
+            op.inputs, values_.data(), scales_.data(), offsets_.data(), shifts_.data(), half_shifts_.data()};
+    }
+
+    Dense dense(const PlugtronOp& op) {
+        return Dense{op.inputs, Dense::padded(op.inputs), floats_.data(), brains_.data()};
     }
 
     // Columns `offset` and on of `target`, whose rows are `stride` wide.
     void linear(const PlugtronOp& op, int rank) {
-        const Linear layer{op.packed, op.bias, op.inputs, op.outputs, op.format, op.stride, op.offset};
+        const bool add = op.flags & kAdd;
+        const Linear layer{op.packed, op.bias, op.inputs, op.outputs, op.format, op.stride, op.offset, add};
         const Share share(layer.blocks(), rank, team_->size());
-        multiply(layer, quantised(op), rows(op), buffers_[op.target], op.flags & kAdd, share.begin, share.end);
+        multiply(layer, quantised(op), dense(op), rows(op), buffers_[op.target], share.begin, share.end);
     }
 
     Heads heads(const PlugtronOp& op) const {
@@ -203,7 +229,7 @@ class Program {
         });
     }
 
-    // act(gate) · up, or act(x), quantised; `inputs` channels a row, `layer` the function.
+    // act(gate) · up, or act(x), made ready for the next linear; `inputs` channels a row, `layer` the function.
     void activate_all(const PlugtronOp& op, int rank) {
         switch (op.layer) {
             case kSilu: return activate_rows<kSilu>(op, rank);
@@ -218,17 +244,19 @@ class Program {
 
     template <int FUNCTION>
     void activate_rows(const PlugtronOp& op, int rank) {
-        const Quantised target = quantised(op);
-        const long groups = op.inputs / kGroup, gated = op.flags & kGated ? 1 : 0;
+        const long groups = (op.inputs + kGroup - 1) / kGroup, gated = op.flags & kGated ? 1 : 0;
         const Share share(rows(op) * groups, rank, team_->size());
         for (long item = share.begin; item < share.end; item++) {
-            const long row = item / groups, group = item % groups;
-            const float* gate = buffers_[op.source] + row * op.inputs * (1 + gated) + group * kGroup;
+            const long row = item / groups, column = item % groups * kGroup;
+            const int count = static_cast<int>(std::min<long>(kGroup, op.inputs - column));
+            const float* gate = buffers_[op.source] + row * op.inputs * (1 + gated) + column;
             float line[kGroup];
-            for (int at = 0; at < kGroup; at++) line[at] = activate<FUNCTION>(gate[at]);
-            if (gated)
-                for (int at = 0; at < kGroup; at++) line[at] *= gate[op.inputs + at];
-            target.put(row, static_cast<int>(group), line);
+            for (int at = 0; at < count; at += kLanes) {
+                Lane own = activate<FUNCTION>(load_lane(gate + at, count - at));
+                if (gated) own = own * load_lane(gate + op.inputs + at, count - at);
+                write(line + at, own);
+            }
+            put(op, row, static_cast<int>(column), line, count);
         }
     }
 
@@ -248,7 +276,11 @@ class Program {
     std::vector<int8_t> values_;
     std::vector<float> scales_;
     std::vector<float> offsets_;
-    std::vector<float> halves_;
+    std::vector<int32_t> shifts_;
+    std::vector<int32_t> half_shifts_;
+    std::vector<float> floats_;
+    std::vector<uint16_t> brains_;
+    bool dense_ = false;
     const Tokens* tokens_ = nullptr;
     const PlugtronLayer* layers_ = nullptr;
 };
@@ -264,7 +296,8 @@ void* plugtron_program(const PlugtronOp* ops, int32_t count, int32_t threads) {
 void plugtron_free(void* program) { delete static_cast<Program*>(program); }
 
 void plugtron_run(
-    void* program, const PlugtronLayer* layers, const Tokens* tokens, float* hidden, float* logits) {
-    static_cast<Program*>(program)->run(layers, *tokens, hidden, logits);
+    void* program, int32_t begin, int32_t end, const PlugtronLayer* layers, const Tokens* tokens, float* hidden,
+    float* logits) {
+    static_cast<Program*>(program)->run(begin, end, layers, *tokens, hidden, logits);
 }
 }

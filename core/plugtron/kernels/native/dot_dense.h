@@ -1,0 +1,68 @@
+// Products with float32 and bfloat16 weights. Two sums a row, of even and of odd inputs, so that few rows need not wait.
+#pragma once
+
+#include "activations.h"
+
+namespace plugtron {
+
+template <int FORMAT>
+struct Dot<FORMAT, Dense> {
+    static constexpr int kRows = kWord == 16 ? kTile : 3;  // two sums of one register each, or of two in sixteen
+
+    static long block_bytes(int inputs) { return Dense::padded(inputs) * kLanes * (FORMAT == kFloat ? 4l : 2l); }
+
+    static void read_two_inputs(const uint8_t* at, Lane& even, Lane& odd) {
+        if constexpr (FORMAT == kFloat) {
+            read(reinterpret_cast<const float*>(at), even);
+            read(reinterpret_cast<const float*>(at) + kLanes, odd);
+        } else {
+            read_pairs(at, even, odd);
+        }
+    }
+
+    template <int TILE>
+    static void multiply(const uint8_t* at, const Dense& x, long row, Lane* totals) {
+#if PLUGTRON_BF16
+        if constexpr (FORMAT == kBrain) return multiply_halves<TILE>(at, x, row, totals);
+#endif
+        constexpr long two_inputs = 2 * kLanes * (FORMAT == kFloat ? 4 : 2);
+        const float* values = x.values + row * x.stride;
+        Lane odds[TILE];
+        for (int t = 0; t < TILE; t++) totals[t] = odds[t] = lane_of(0.0f);
+        for (int input = 0; input < x.stride; input += 2, at += two_inputs) {
+            Lane even, odd;
+            read_two_inputs(at, even, odd);
+#pragma GCC unroll 8
+            for (int t = 0; t < TILE; t++) {
+                totals[t] = fused(totals[t], even, lane_of(values[t * x.stride + input]));
+                odds[t] = fused(odds[t], odd, lane_of(values[t * x.stride + input + 1]));
+            }
+        }
+        for (int t = 0; t < TILE; t++) totals[t] = totals[t] + odds[t];
+    }
+
+#if PLUGTRON_BF16
+    // With activations in bfloat16 too, as the processor multiplies them.
+    template <int TILE>
+    static void multiply_halves(const uint8_t* at, const Dense& x, long row, Lane* totals) {
+        const uint16_t* values = x.halves + row * x.stride;
+        __m512 sums[2][TILE];
+        for (int t = 0; t < TILE; t++) sums[0][t] = sums[1][t] = _mm512_setzero_ps();
+        for (int input = 0; input < x.stride; input += 4, at += 128)
+#pragma GCC unroll 2
+            for (int half = 0; half < 2; half++) {
+                const __m512bh weights = reinterpret_cast<__m512bh>(_mm512_loadu_si512(at + 64 * half));
+#pragma GCC unroll 8
+                for (int t = 0; t < TILE; t++) {
+                    int32_t two;
+                    std::memcpy(&two, values + t * x.stride + input + 2 * half, 4);
+                    const __m512bh own = reinterpret_cast<__m512bh>(_mm512_set1_epi32(two));
+                    sums[half][t] = _mm512_dpbf16_ps(sums[half][t], weights, own);
+                }
+            }
+        for (int t = 0; t < TILE; t++) totals[t] = _mm512_add_ps(sums[0][t], sums[1][t]);
+    }
+#endif
+};
+
+}  // namespace plugtron

@@ -1,0 +1,67 @@
+// Products with weights in groups on any processor, one number after the other.
+#pragma once
+
+#include "activations.h"
+
+namespace plugtron {
+
+template <int FORMAT, class Operand>
+struct Dot;
+
+inline float half_to_float(const uint8_t* at) {
+    uint16_t half;
+    std::memcpy(&half, at, 2);
+    const uint32_t sign = (half & 0x8000u) << 16, exponent = (half >> 10) & 31u, fraction = half & 1023u;
+    if (exponent == 0) return (sign ? -1.0f : 1.0f) * static_cast<float>(fraction) * 5.9604644775390625e-8f;
+    const uint32_t bits = sign | ((exponent == 31 ? 255u : exponent + 112u) << 23) | (fraction << 13);
+    float value;
+    std::memcpy(&value, &bits, 4);
+    return value;
+}
+
+template <int FORMAT>
+struct Dot<FORMAT, Quantised> {
+    using Own = Traits<FORMAT>;
+    static constexpr int kRows = 1;
+
+    static long block_bytes(int inputs) { return inputs / kGroup * Own::bytes; }
+
+    static float number(const uint8_t* at, int index) {
+        if constexpr (!Own::wide) return half_to_float(at + 2 * index);
+        float value;
+        std::memcpy(&value, at + 4 * index, 4);
+        return value;
+    }
+
+    static int32_t weight(const uint8_t* at, int step, int place) {
+        if constexpr (Own::four) return (at[64 * (step / 2) + place] >> (4 * (step & 1))) & 15;
+        return at[64 * step + place];
+    }
+
+    template <int TILE>
+    static void multiply(const uint8_t* at, const Quantised& x, long row, Lane* totals) {
+        constexpr int parts = Own::halves ? 2 : 1, steps = kSteps / parts;
+        float total[kLanes] = {};
+        for (int group = 0; group < x.groups(); group++, at += Own::bytes) {
+            const long place = x.place(row, group);
+            const int8_t* values = x.values + place * kGroup;
+            for (int part = 0; part < parts; part++) {
+                const int32_t shift = part ? x.shifts[place] - x.half_shifts[place]
+                                           : Own::halves ? x.half_shifts[place] : x.shifts[place];
+                int32_t dot[kLanes];
+                for (int lane = 0; lane < kLanes; lane++) dot[lane] = Own::minimum ? 0 : shift;
+                for (int step = part * steps; step < (part + 1) * steps; step++)
+                    for (int lane = 0; lane < kLanes; lane++)
+                        for (int k = 0; k < 4; k++) dot[lane] += weight(at, step, 4 * lane + k) * values[4 * step + k];
+                const uint8_t* tail = at + Own::values + part * Own::numbers;
+                for (int lane = 0; lane < kLanes; lane++) {
+                    total[lane] += static_cast<float>(dot[lane]) * number(tail, lane) * x.scales[place];
+                    if (Own::minimum) total[lane] += number(tail + Own::numbers, lane) * x.offsets[place];
+                }
+            }
+        }
+        totals[0] = load_lane(total);
+    }
+};
+
+}  // namespace plugtron

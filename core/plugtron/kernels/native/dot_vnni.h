@@ -1,0 +1,93 @@
+// Products with weights in groups on processors with AVX-512 VNNI: sixteen outputs × 4 inputs an instruction.
+#pragma once
+
+#include "activations.h"
+
+namespace plugtron {
+
+template <int FORMAT, class Operand>
+struct Dot;
+
+template <int FORMAT>
+struct Dot<FORMAT, Quantised> {
+    using Own = Traits<FORMAT>;
+    static constexpr int kRows = 8;
+
+    static long block_bytes(int inputs) { return inputs / kGroup * Own::bytes; }
+
+    static void load_steps(const uint8_t* at, __m512i* steps) {
+        if constexpr (Own::four) {
+            const __m512i low = _mm512_set1_epi8(15);
+            for (int pair = 0; pair < kSteps / 2; pair++) {
+                const __m512i both = _mm512_loadu_si512(at + 64 * pair);
+                steps[2 * pair] = _mm512_and_si512(both, low);
+                steps[2 * pair + 1] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+            }
+        } else {
+            for (int step = 0; step < kSteps; step++) steps[step] = _mm512_loadu_si512(at + 64 * step);
+        }
+    }
+
+    static __m512 load_numbers(const uint8_t* at) {
+        if constexpr (Own::wide) return _mm512_loadu_ps(at);
+        return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+    }
+
+    // Add STEPS steps to what is in `dots`. All rows for one step before the next: the sums of a row wait for each other.
+    template <int TILE, int STEPS>
+    static void add_steps(const __m512i* steps, const int8_t* values, __m512i* dots) {
+#pragma GCC unroll 8
+        for (int step = 0; step < STEPS; step++)
+#pragma GCC unroll 8
+            for (int t = 0; t < TILE; t++) {
+                int32_t four;
+                std::memcpy(&four, values + t * kGroup + 4 * step, 4);
+                dots[t] = _mm512_dpbusd_epi32(dots[t], steps[step], _mm512_set1_epi32(four));
+            }
+    }
+
+    template <int TILE>
+    static void scale_and_add(const __m512i* dots, __m512 scale, const float* scales, __m512* total) {
+#pragma GCC unroll 8
+        for (int t = 0; t < TILE; t++) {
+            const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(dots[t]), scale);
+            total[t] = _mm512_fmadd_ps(scaled, _mm512_set1_ps(scales[t]), total[t]);
+        }
+    }
+
+    // One block of weights with TILE rows of a tile.
+    template <int TILE>
+    static void multiply(const uint8_t* at, const Quantised& x, long row, Lane* totals) {
+        __m512 total[TILE];
+        for (int t = 0; t < TILE; t++) total[t] = _mm512_setzero_ps();
+        long place = x.place(row, 0);
+        for (int group = 0; group < x.groups(); group++, at += Own::bytes, place += kTile) {
+            const int8_t* values = x.values + place * kGroup;
+            __m512i steps[kSteps], dots[TILE];
+            load_steps(at, steps);
+            const __m512 scale = load_numbers(at + Own::values);
+            if constexpr (Own::halves) {
+                for (int t = 0; t < TILE; t++) dots[t] = _mm512_set1_epi32(x.half_shifts[place + t]);
+                add_steps<TILE, kSteps / 2>(steps, values, dots);
+                scale_and_add<TILE>(dots, scale, x.scales + place, total);
+                for (int t = 0; t < TILE; t++)
+                    dots[t] = _mm512_set1_epi32(x.shifts[place + t] - x.half_shifts[place + t]);
+                add_steps<TILE, kSteps / 2>(steps + kSteps / 2, values + kGroup / 2, dots);
+                scale_and_add<TILE>(dots, load_numbers(at + Own::values + Own::numbers), x.scales + place, total);
+            } else {
+                for (int t = 0; t < TILE; t++)
+                    dots[t] = Own::minimum ? _mm512_setzero_si512() : _mm512_set1_epi32(x.shifts[place + t]);
+                add_steps<TILE, kSteps>(steps, values, dots);
+                scale_and_add<TILE>(dots, scale, x.scales + place, total);
+            }
+            if constexpr (Own::minimum) {
+                const __m512 minimum = load_numbers(at + Own::values + Own::numbers);
+                for (int t = 0; t < TILE; t++)
+                    total[t] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(x.offsets[place + t]), total[t]);
+            }
+        }
+        for (int t = 0; t < TILE; t++) totals[t] = total[t];
+    }
+};
+
+}  // namespace plugtron

@@ -182,14 +182,14 @@ def test_a_rank_that_is_killed_is_named(tmp_path):
 FAULT = """
 import os
 if os.environ.get("LOCAL_RANK") == "1":
-    from plugtron.execution.eager import EagerExecution
-    run, steps = EagerExecution.run, []
+    from plugtron.execution.native import NativeExecution
+    run, steps = NativeExecution.run, []
     def fail(self, batch, hidden=None):
         steps.append(batch)
         if len(steps) > 5:
             raise RuntimeError("out of everything")
         return run(self, batch, hidden)
-    EagerExecution.run = fail
+    NativeExecution.run = fail
 """
 
 

@@ -8,15 +8,15 @@ from support.logits import all_logits
 from plugtron import LLM, SamplingParams
 
 GREEDY = SamplingParams(temperature=0, max_tokens=128, ignore_eos=True)
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+PLACES = [("cpu", "auto"), ("cpu", "eager"), pytest.param("cuda", "auto", marks=pytest.mark.gpu)]
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("device", "execution"), PLACES)
 @pytest.mark.parametrize("name", models.MODELS)
-def test_greedy_tokens_alone_and_in_a_batch(name, device, random_model):
+def test_greedy_tokens_alone_and_in_a_batch(name, device, execution, random_model):
     model, folder = random_model(name)
     prompts = models.prompts()
-    with LLM(folder, dtype="float32", device=device) as llm:
+    with LLM(folder, dtype="float32", device=device, overrides={"execution": execution}) as llm:
         together = llm.generate(prompts, GREEDY)
         alone = llm.generate(prompts[3], GREEDY)
     assert [request.error for request in together] == [None] * len(prompts)
@@ -29,13 +29,13 @@ def test_greedy_tokens_alone_and_in_a_batch(name, device, random_model):
         assert len(set(expected[:32])) >= 8, "weights that stand still prove nothing"
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("device", "execution"), PLACES)
 @pytest.mark.parametrize("name", models.MODELS)
-def test_logits(name, device, random_model):
+def test_logits(name, device, execution, random_model):
     model, folder = random_model(name)
     prompt = models.prompts()[-1]
     expected = reference.logits(model, prompt)
-    with LLM(folder, dtype="float32", device=device) as llm:
+    with LLM(folder, dtype="float32", device=device, overrides={"execution": execution}) as llm:
         found = all_logits(llm, prompt)
     assert (found - expected).abs().max() <= 1e-4 * max(1.0, expected.abs().max().item())
 

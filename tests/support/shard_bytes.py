@@ -48,7 +48,7 @@ def counted(folder, runtime):
 
 
 def shares(folder, ranks):
-    runtime = Runtime.create(tensor=ranks)
+    runtime = Runtime.create(tensor=ranks, execution="eager")
     wrapper, count = counted(folder, runtime)
     context = StaticInferenceContext(wrapper.info, runtime, slots=1, max_length=8)
     wrapper.prep_model_for_inference(context)

@@ -128,17 +128,22 @@ class _Parser:
             self.skip(count * width)
             start = self.at - count * width
             return list(struct.unpack_from(f"<{count}{_SCALARS[kind]}", self.data, start)) if wanted else None
-        if kind == _STRING and not wanted:
-            self.skip_strings(count)
-            return None
+        if kind == _STRING:
+            return self.strings(count, wanted)
         return [self.value(kind) for _ in range(count)]
 
-    def skip_strings(self, count: int) -> None:
+    def strings(self, count: int, wanted: bool) -> list[Any] | None:
+        """An array of strings, without a call for each: vocabularies have a hundred thousand."""
         unpack, data, at = struct.Struct("<Q").unpack_from, self.data, self.at
+        found = []
         for _ in range(count):
-            at += 8 + unpack(data, at)[0]
+            start = at + 8
+            at = start + unpack(data, at)[0]
+            if wanted:
+                found.append(data[start:at])
         self.at = at
         self.skip(0)
+        return [text.decode("utf-8", errors="replace") for text in found] if wanted else None
 
     def tensor(self) -> GGUFTensor:
         rank = self.scalar("I")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -56,6 +57,11 @@ def _load_options(function: Function) -> Function:
             click.option("--seed", type=int, default=1234, show_default=True, help="Equal seeds, equal requests."),
             click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="After a warm-up."),
             click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+            click.option(
+                "--profile",
+                type=click.Path(path_type=Path),
+                help="Afterwards write a trace of the first request by stage, for chrome://tracing.",
+            ),
             set_option,
             host_options,
             verbose_option,
@@ -92,6 +98,31 @@ def arrivals(rate: float, **asked: Any) -> None:
     _run(_load("arrivals", asked, rate), asked)
 
 
+@bench.command()
+@click.argument("spec", required=False, type=click.Path(path_type=Path))
+@click.option("--model", help=f"Without SPEC: alias, path, or hub id.  [default: {DEFAULT_MODEL}]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@set_option
+@host_options
+@verbose_option
+def limit(**asked: Any) -> None:
+    """How fast this machine reads and multiplies, and what share of that a model reaches."""
+    from plugtron.cli.benching import limits
+
+    found = limits(**_source(asked))
+    click.echo(json.dumps(asdict(found), indent=2) if asked["as_json"] else found.table())
+
+
+def _source(asked: dict[str, Any]) -> dict[str, Any]:
+    """What says which model is measured, and with which plugins."""
+    if asked["spec"] is not None and asked["model"] is not None:
+        raise click.UsageError("give SPEC or --model, not both")
+    return {
+        "model": asked["model"] or DEFAULT_MODEL,
+        **{name: asked[name] for name in ("spec", "overrides", "no_plugins", "no_plugin")},
+    }
+
+
 def _load(mode: str, asked: dict[str, Any], rate: float | None = None) -> Load:
     context = click.get_current_context()
     unused = [name for name in _SHAPE if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
@@ -108,15 +139,5 @@ def _load(mode: str, asked: dict[str, Any], rate: float | None = None) -> Load:
 def _run(load: Load, asked: dict[str, Any]) -> None:
     from plugtron.cli.benching import measure, report
 
-    if asked["spec"] is not None and asked["model"] is not None:
-        raise click.UsageError("give SPEC or --model, not both")
-    found = measure(
-        load,
-        spec=asked["spec"],
-        model=asked["model"] or DEFAULT_MODEL,
-        engines=asked["engines"],
-        overrides=asked["overrides"],
-        no_plugins=asked["no_plugins"],
-        no_plugin=asked["no_plugin"],
-    )
+    found = measure(load, engines=asked["engines"], profile=asked["profile"], **_source(asked))
     click.echo(json.dumps(found, indent=2) if asked["as_json"] else report(found))

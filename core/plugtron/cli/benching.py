@@ -13,8 +13,10 @@ from typing import Any
 import torch
 
 from plugtron.assembly import Assembly, assemble
+from plugtron.bench.limits import Limits, measure_limits
 from plugtron.bench.replay import one_by_one, replay
 from plugtron.bench.summary import Summary
+from plugtron.bench.trace import write_trace
 from plugtron.bench.workload import Workload, poisson
 from plugtron.cli.prompts import read_prompts
 from plugtron.cli.specs import resolve_source
@@ -80,9 +82,13 @@ def measure(
     overrides: Sequence[str],
     no_plugins: bool,
     no_plugin: Sequence[str],
+    profile: Path | None = None,
 ) -> dict[str, Any]:
-    """Run a load through each engine in turn, a warm-up and then `repeat` times; return all figures, JSON-ready."""
-    base = read(spec) if spec is not None else Source(values={"version": 1, "model": {"checkpoint": model}})
+    """Run a load through each engine in turn, a warm-up and then `repeat` times; return all figures, JSON-ready.
+
+    Where a `profile` is wanted, the last engine's first request is run once more for it.
+    """
+    base = _base(spec, model)
     with ExitStack() as stack:
         assemblies: dict[str, Assembly] = {}
         for name in dict.fromkeys(engines) or [None]:
@@ -104,7 +110,23 @@ def measure(
                     if repetition:  # the first is warm-up
                         found[name].append(summary)
                     bar.update(repetition * len(assemblies) + list(assemblies).index(name) + 1)
+        if profile is not None:
+            last = list(assemblies.values())[-1]
+            write_trace(last, load.requests(last, load.repeat + 1)[:1], profile)
         return _record(load, assemblies, found)
+
+
+def limits(
+    *, spec: Path | None, model: str, overrides: Sequence[str], no_plugins: bool, no_plugin: Sequence[str]
+) -> Limits:
+    """Measure what this machine can do, and what share of it a model reaches."""
+    resolved, host = resolve_source(apply(_base(spec, model), split(overrides)), no_plugins, no_plugin)
+    with assemble(resolved, host=host) as assembly:
+        return measure_limits(assembly)
+
+
+def _base(spec: Path | None, model: str) -> Source:
+    return read(spec) if spec is not None else Source(values={"version": 1, "model": {"checkpoint": model}})
 
 
 def report(found: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ __all__ = ["GROUP", "QuantisedWeight"]
 
 GROUP = 32
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantisedWeight:
     """A weight [O, I] as `values` [O, I] uint8, `scales` [O, I / group], and `minimums` alike or None.

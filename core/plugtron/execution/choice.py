@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -43,6 +44,16 @@ class Execution(Protocol):
         """What hidden states are handed on in from stage to stage."""
         ...
 
+    @property
+    def weight_bytes(self) -> int:
+        """How many bytes of weights a step reads, whatever its rows."""
+        ...
+
+    @property
+    def layer_weights(self) -> int:
+        """How many weights each token is multiplied with, the head's aside."""
+        ...
+
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
         """Return this rank's logits [N, V / tp] in float32; before the last stage hidden states [T, H]."""
         ...
@@ -58,10 +69,15 @@ def make_execution(wrapper: DecoderWrapper, max_length: int) -> Execution:
         PlugtronError: a native step is asked for, and cannot be.
     """
     runtime = wrapper.runtime
-    obstacle = "execution eager is asked for" if runtime.execution == "eager" else _obstacle(wrapper)
+    kernels, obstacle = None, "execution eager is asked for"
+    if runtime.execution != "eager":
+        try:
+            kernels, obstacle = _kernels(wrapper), None
+        except (NotNative, NoCompiler) as reason:
+            obstacle = str(reason)
     obstacles = [found for found in runtime.model.all_gather_json(obstacle) if found is not None]
-    if not obstacles:
-        return _native(wrapper, max_length)
+    if kernels is not None and not obstacles:
+        return _native(wrapper, max_length, kernels)
     if runtime.execution == "native":
         raise PlugtronError(f"execution native: {obstacles[0]} (accepted here: auto, eager)")
     if runtime.execution == "auto" and (runtime.device.type == "cpu" or runtime.quantization is not None):
@@ -73,23 +89,23 @@ def make_execution(wrapper: DecoderWrapper, max_length: int) -> Execution:
     return EagerExecution(decoder, last=wrapper.layers.stop == wrapper.config.num_layers, dtype=runtime.dtype)
 
 
-def _obstacle(wrapper: DecoderWrapper) -> str | None:
-    """Why this rank's share of a decoder cannot run natively here; None when it can."""
+def _kernels(wrapper: DecoderWrapper) -> Path:
+    """What runs this rank's share of a decoder natively.
+
+    Raises:
+        NotNative, NoCompiler: it cannot be done, or not here.
+    """
     runtime = wrapper.runtime
     if runtime.device.type != "cpu":
-        return f"the native kernels run on a CPU, not on {runtime.device.type}"
+        raise NotNative(f"the native kernels run on a CPU, not on {runtime.device.type}")
     if runtime.dtype not in (torch.float32, torch.bfloat16):
-        return f"keys and values in {str(runtime.dtype).removeprefix('torch.')}"
-    try:
-        for layer in wrapper.layers:
-            check_layer(_known(wrapper.build(range(layer, layer + 1))).layers[0])
-        library()
-    except (NotNative, NoCompiler) as reason:
-        return str(reason)
-    return None
+        raise NotNative(f"keys and values in {str(runtime.dtype).removeprefix('torch.')}")
+    for layer in _known(wrapper.build(wrapper.layers)).layers:
+        check_layer(layer)
+    return library()
 
 
-def _native(wrapper: DecoderWrapper, max_length: int) -> NativeExecution:
+def _native(wrapper: DecoderWrapper, max_length: int, kernels: Path) -> NativeExecution:
     runtime, layers = wrapper.runtime, wrapper.layers
     exact = copy.copy(wrapper)
     exact.runtime = replace(runtime, dtype=torch.float32)
@@ -99,9 +115,7 @@ def _native(wrapper: DecoderWrapper, max_length: int) -> NativeExecution:
         parameter.data = packed.tensors[packed.parameters[name]]
     last = layers.stop == wrapper.config.num_layers
     vocabulary = wrapper.info.padded_vocab_size // runtime.tensor.size if last else None
-    return NativeExecution(
-        rest, packed, runtime.tensor, vocabulary=vocabulary, max_length=max_length, kernels=library()
-    )
+    return NativeExecution(rest, packed, runtime.tensor, vocabulary=vocabulary, max_length=max_length, kernels=kernels)
 
 
 def _pack(exact: DecoderWrapper, dtype: torch.dtype, store: Store) -> Packed:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from plugtron.contracts.step import StepBatch
 from plugtron.contracts.wrapper import Decoder
@@ -23,6 +25,21 @@ class EagerExecution:
         self._decoder = decoder
         self._last = last
         self.hidden_dtype = dtype
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of everything but an embedding that is no head: of that a step reads a few rows."""
+        return sum(parameter.nbytes for name, parameter in self._parameters() if name != "embedding.weight")
+
+    @property
+    def layer_weights(self) -> int:
+        """Those of the layers' matrices."""
+        return sum(parameter.numel() for name, parameter in self._parameters() if name.startswith("stack."))
+
+    def _parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """All of them by every name that they have: a tied head has two."""
+        assert isinstance(self._decoder, nn.Module)
+        return self._decoder.named_parameters(remove_duplicate=False)
 
     @torch.inference_mode()
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:

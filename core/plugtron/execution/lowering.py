@@ -5,7 +5,7 @@ What the list holds is said in kernels/native/step.cpp; the numbers here are its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum, IntFlag
 from itertools import groupby
 
@@ -24,7 +24,7 @@ from plugtron.nn.norms import LayerNorm, RMSNorm
 from plugtron.parallel.group import Group
 from plugtron.parallel.layers import RowParallelLinear, VocabParallelEmbedding
 
-__all__ = ["Listing", "NotNative", "check_layer"]
+__all__ = ["LOGITS", "Listing", "NotNative", "check_layer", "operation_name"]
 
 _ACTIVATIONS: tuple[Activation, ...] = ("silu", "gelu", "gelu_tanh", "gelu_quick", "relu", "relu_squared", "tanh")
 
@@ -60,6 +60,19 @@ class _Flag(IntFlag):
     GATED = 4
     GROUPED = 8  # what a linear multiplies is wanted in int8
     DENSE = 16  # or in floats
+
+
+#: The target of the head.
+LOGITS = _Buffer.LOGITS
+
+
+def operation_name(operation: Operation) -> str:
+    """What an operation does, for reading."""
+    fields = operation.fields
+    kind = _Kind(int(fields["kind"]))
+    if kind is not _Kind.LINEAR:
+        return kind.name.lower()
+    return f"linear {fields['inputs']} x {fields['outputs']}, {Format(int(fields['format'])).name.lower()}"
 
 
 def check_layer(layer: TransformerLayer) -> None:
@@ -132,29 +145,27 @@ class Listing:
         self._linear(attention.qkv, _Buffer.QKV)
         norms = {"weight": None if query is None else query.weight, "bias": None if key is None else key.weight}
         epsilon = 0.0 if query is None else query.epsilon
-        self._append(_Kind.ROTATE, norms, **heads, rotary=shape.rotary, epsilon=epsilon)
-        self._append(_Kind.ATTEND, **heads, scale=shape.scale)
-        self._append(_Kind.PREPARE, source=_Buffer.ATTENDED, inputs=shape.heads * shape.head_dim)
+        self._append(_Kind.ROTATE, {**heads, "rotary": shape.rotary, "epsilon": epsilon}, norms)
+        self._append(_Kind.ATTEND, {**heads, "scale": shape.scale})
+        self._append(_Kind.PREPARE, {"source": _Buffer.ATTENDED, "inputs": shape.heads * shape.head_dim})
         self._linear(attention.output, _Buffer.HIDDEN, _Flag.ADD)
 
     def _mlp(self, mlp: GatedMLP | MLP) -> None:
         gated = isinstance(mlp, GatedMLP)
         self._linear(mlp.gate_up if gated else mlp.up, _Buffer.CHANNELS)
-        self._append(
-            _Kind.ACTIVATE,
-            source=_Buffer.CHANNELS,
-            inputs=mlp.down.weight.shape[1],
-            layer=_ACTIVATIONS.index(mlp.activation_name),
-            flags=_Flag.GATED if gated else _Flag.NONE,
-        )
+        fields = {
+            "source": _Buffer.CHANNELS,
+            "inputs": mlp.down.weight.shape[1],
+            "layer": _ACTIVATIONS.index(mlp.activation_name),
+            "flags": _Flag.GATED if gated else _Flag.NONE,
+        }
+        self._append(_Kind.ACTIVATE, fields)
         self._linear(mlp.down, _Buffer.HIDDEN, _Flag.ADD)
 
     def _normalise(self, norm: RMSNorm | LayerNorm, flags: _Flag = _Flag.NONE) -> None:
         own = {"weight": norm.weight, "bias": norm.bias if isinstance(norm, LayerNorm) else None}
-        inputs = len(norm.weight)
-        self._append(
-            _Kind.NORMALISE, own, source=_Buffer.HIDDEN, inputs=inputs, epsilon=norm.epsilon, flags=flags
-        )
+        fields = {"source": _Buffer.HIDDEN, "inputs": len(norm.weight), "epsilon": norm.epsilon, "flags": flags}
+        self._append(_Kind.NORMALISE, fields, own)
 
     def _linear(self, layer: nn.Module, target: _Buffer, flags: _Flag = _Flag.NONE, bits: int | None = None) -> None:
         """Append a product with what the operation before makes ready, in as many parts as the weight has forms.
@@ -172,18 +183,17 @@ class Listing:
             before["flags"] = int(before.get("flags", 0)) | (
                 _Flag.DENSE if form in (Format.FLOAT, Format.BRAIN) else _Flag.GROUPED
             )
-            self._append(
-                _Kind.LINEAR,
-                {"bias": None if bias is None else bias[row : row + rows]},
-                packed=self._store.add(torch.uint8, None, packed),
-                target=target,
-                inputs=inputs,
-                outputs=rows,
-                format=form,
-                flags=flags,
-                stride=outputs,
-                offset=row,
-            )
+            fields = {
+                "target": target,
+                "inputs": inputs,
+                "outputs": rows,
+                "format": form,
+                "flags": flags,
+                "stride": outputs,
+                "offset": row,
+            }
+            own = {"bias": None if bias is None else bias[row : row + rows]}
+            self._append(_Kind.LINEAR, fields, own, packed=self._store.add(torch.uint8, None, packed))
             row += rows
         if shared:
             self._cuts.append(len(self._operations))
@@ -203,12 +213,16 @@ class Listing:
             yield outputs, form, (part for rows in weight.split(_ROWS) for part in pack(QuantisedWeight.of(rows, bits)))
 
     def _append(
-        self, kind: _Kind, parameters: dict[str, Tensor | None] | None = None, packed: int | None = None, **fields: float
+        self,
+        kind: _Kind,
+        fields: Mapping[str, float],
+        parameters: Mapping[str, Tensor | None] | None = None,
+        packed: int | None = None,
     ) -> None:
         """Append an operation; its parameters are kept as float32."""
         tensors = {} if packed is None else {"packed": packed}
         for name, tensor in (parameters or {}).items():
             if tensor is not None:
                 tensors[name] = self._store.add(torch.float32, None, [tensor])
-        plain = {name: value if isinstance(value, float) else int(value) for name, value in fields.items()}
+        plain = {name: int(value) if isinstance(value, int) else value for name, value in fields.items()}
         self._operations.append(Operation(fields={"kind": int(kind), **plain}, tensors=tensors))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import time
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,12 +14,16 @@ from torch import Tensor
 
 from plugtron.context.memory import LayerState, MemoryView
 from plugtron.contracts.step import StepBatch
-from plugtron.execution.packed import Packed
+from plugtron.execution.lowering import LOGITS, operation_name
+from plugtron.execution.packed import Operation, Packed
 from plugtron.kernels.native.binding import NativeLayer, NativeTokens, Op, Program
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.group import Group
 
-__all__ = ["NativeExecution"]
+__all__ = ["NativeExecution", "Span"]
+
+#: A stage of a step: its name, and its begin and end as time.monotonic_ns has them.
+Span = tuple[str, int, int]
 
 
 class NativeExecution:
@@ -56,7 +62,23 @@ class NativeExecution:
         ]
         self._program = Program(kernels, ops, torch.get_num_threads())
         self._parts = [range(*ends) for ends in pairwise(sorted({0, *packed.cuts, len(ops)}))]
+        #: Hears what each operation of a step took; None: nobody asks.
+        self.observer: Callable[[list[Span]], None] | None = None
         self._layers: tuple[tuple[LayerState, ...], ctypes.Array[NativeLayer]] | None = None
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of all linear layers."""
+        return sum(self._packed.tensors[linear.tensors["packed"]].nbytes for linear in self._linears())
+
+    @property
+    def layer_weights(self) -> int:
+        """Those of the layers' matrices."""
+        fields = [linear.fields for linear in self._linears() if linear.fields["target"] != LOGITS]
+        return int(sum(each["inputs"] * each["outputs"] for each in fields))
+
+    def _linears(self) -> list[Operation]:
+        return [operation for operation in self._packed.operations if "packed" in operation.tensors]
 
     @torch.inference_mode()
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
@@ -85,11 +107,22 @@ class NativeExecution:
             sines=None if sines is None else sines.data_ptr(),
         )
         layers = self._states(memory)
+        ends = None if self.observer is None else (ctypes.c_int64 * len(self._packed.operations))()
         for part in self._parts:
-            self._program.run(part, layers, tokens, hidden.data_ptr(), logits.data_ptr())
+            begin = time.monotonic_ns()
+            self._program.run(part, layers, tokens, hidden.data_ptr(), logits.data_ptr(), ends)
+            if self.observer is not None and ends is not None:
+                self.observer(self._spans(part, begin, list(ends)))
             if part.stop in self._packed.cuts:
                 self._group.all_reduce(hidden)
         return hidden if self._vocabulary is None else logits
+
+    def _spans(self, part: range, begin: int, ends: Sequence[int]) -> list[Span]:
+        spans: list[Span] = []
+        for at in part:
+            spans.append((operation_name(self._packed.operations[at]), begin, ends[at]))
+            begin = ends[at]
+        return spans
 
     def _states(self, memory: MemoryView) -> ctypes.Array[NativeLayer]:
         if self._layers is None or self._layers[0] is not memory.layers:

@@ -1,7 +1,7 @@
 """What a native step needs of a model, ready to be used: operations, packed weights, and the parameters beside them.
 
-It is made layer by layer, into a file where the model is large enough, and mapped from there at the next start. The file:
-the tensors, each at a multiple of 64 bytes, then an index in JSON, then its length in the last 8 bytes.
+It is made layer by layer, into a file where the model is large enough, and mapped from there at the next start. In the
+file: the tensors, each at a multiple of 64 bytes, then an index in JSON, then its length in the last 8 bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 import torch
@@ -77,7 +77,7 @@ class MemoryStore(Store):
 class FileStore(Store):
     """Writes tensors to a file, which is there under its name only when it is whole."""
 
-    def __init__(self, path: Path, file: BinaryIO, unfinished: Path) -> None:
+    def __init__(self, path: Path, file: IO[bytes], unfinished: Path) -> None:
         self._path, self._file, self._unfinished = path, file, unfinished
         self._entries: list[dict[str, object]] = []
 

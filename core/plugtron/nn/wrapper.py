@@ -58,6 +58,12 @@ class DecoderWrapper(ModelWrapper):
         if self._execution is None:
             self._execution = make_execution(self, context.max_length)
 
+    @property
+    def execution(self) -> Execution:
+        """How the steps are run, once the model is ready."""
+        assert self._execution is not None, "prep_model_for_inference comes first"
+        return self._execution
+
     def load(self, layers: range, blocks: Blocks | None = None) -> Decoder:
         """Return the decoder with these layers and this rank's weights in it, but for those that go to `blocks`."""
         decoder = self.build(layers)
@@ -88,13 +94,12 @@ class DecoderWrapper(ModelWrapper):
 
     def run_one_forward_step(self, batch: StepBatch) -> Tensor | None:
         """Return this rank's logits [N, V / tp] in float32; None on a stage that hands its hidden states on."""
-        assert self._execution is not None, "prep_model_for_inference comes first"
         pipeline, hidden = self.runtime.pipeline, None
         if pipeline.rank > 0:
             shape = (len(batch.tokens), self.info.hidden_size)
-            hidden = torch.empty(shape, dtype=self._execution.hidden_dtype, device=self.runtime.device)
+            hidden = torch.empty(shape, dtype=self.execution.hidden_dtype, device=self.runtime.device)
             pipeline.receive(hidden, pipeline.rank - 1)
-        output = self._execution.run(batch, hidden)
+        output = self.execution.run(batch, hidden)
         if pipeline.rank == pipeline.size - 1:
             return output
         pipeline.send(output, pipeline.rank + 1)

@@ -13,9 +13,10 @@
 
 namespace plugtron {
 
-constexpr int kTileTokens = 8;
+constexpr int kTileTokens = 16;
 constexpr int kMostGrouped = 64;  // queries to a key-value head
-constexpr int kWeighed = kWord == 16 ? 4 : 2;  // lanes of channels that three queries' sums have registers for
+constexpr int kTogether = 6;                   // queries that read a key or a value once for all of them
+constexpr int kWeighed = kWord == 16 ? 4 : 1;  // lanes of channels that their sums have registers for
 
 struct Tile {
     long first;  // token
@@ -144,7 +145,8 @@ inline void attend_tile(
         }
         for (int own = 0; own < queries; own++) line[own] = scratch.scores.data() + own * length + block;
         int own = 0;
-        for (; own + 6 <= queries; own += 6) score<6>(query + own, scratch.turned.data(), dim, line + own);
+        for (; own + kTogether <= queries; own += kTogether)
+            score<kTogether>(query + own, scratch.turned.data(), dim, line + own);
         for (; own + 3 <= queries; own += 3) score<3>(query + own, scratch.turned.data(), dim, line + own);
         for (; own < queries; own++) score<1>(query + own, scratch.turned.data(), dim, line + own);
     }
@@ -159,20 +161,19 @@ inline void attend_tile(
     Cursor<Stored> values(layer.values, tokens, row, head, heads);
     for (int channel = 0; channel < dim; channel += kWeighed * kLanes) {
         const int parts = std::min(kWeighed, lanes - channel / kLanes);
-        for (int own = 0; own < queries;) {
-            const int some = queries - own >= 3 ? 3 : 1;
-            if (parts == kWeighed && some == 3)
+        int own = 0;
+        if (parts == kWeighed) {
+            for (; own + kTogether <= queries; own += kTogether)
+                weigh<Stored, kTogether, kWeighed>(values, line + own, base, last, channel, dim, result + own, factor + own);
+            for (; own + 3 <= queries; own += 3)
                 weigh<Stored, 3, kWeighed>(values, line + own, base, last, channel, dim, result + own, factor + own);
-            else if (parts == kWeighed)
+            for (; own < queries; own++)
                 weigh<Stored, 1, kWeighed>(values, line + own, base, last, channel, dim, result + own, factor + own);
-            else
-                for (int part = 0; part < parts; part++)
-                    for (int each = own; each < own + some; each++)
-                        weigh<Stored, 1, 1>(
-                            values, line + each, base, last, channel + part * kLanes, dim, result + each,
-                            factor + each);
-            own += some;
         }
+        for (; own < queries; own++)
+            for (int part = 0; part < parts; part++)
+                weigh<Stored, 1, 1>(
+                    values, line + own, base, last, channel + part * kLanes, dim, result + own, factor + own);
     }
 }
 

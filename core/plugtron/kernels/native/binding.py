@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, c_float, c_int32, c_void_p
+from ctypes import POINTER, Structure, c_float, c_int32, c_int64, c_void_p
 from pathlib import Path
 
 __all__ = ["NativeLayer", "NativeTokens", "Op", "Program"]
@@ -54,6 +54,7 @@ class Program:
         self._library.plugtron_program.argtypes = [POINTER(Op), c_int32, c_int32]
         self._library.plugtron_run.argtypes = [
             c_void_p, c_int32, c_int32, POINTER(NativeLayer), POINTER(NativeTokens), c_void_p, c_void_p,
+            c_void_p,
         ]  # fmt: skip
         self._library.plugtron_run.restype = None
         self._library.plugtron_free.argtypes = [c_void_p]
@@ -61,11 +62,22 @@ class Program:
         self._handle = self._library.plugtron_program((Op * len(ops))(*ops), len(ops), threads)
 
     def run(
-        self, some: range, layers: ctypes.Array[NativeLayer] | None, tokens: NativeTokens, hidden: int, logits: int
+        self,
+        some: range,
+        layers: ctypes.Array[NativeLayer] | None,
+        tokens: NativeTokens,
+        hidden: int,
+        logits: int,
+        ends: ctypes.Array[c_int64] | None = None,
     ) -> None:
-        """Run some of the operations; `hidden` and `logits` are addresses of float32 buffers."""
+        """Run some of the operations.
+
+        Args:
+            hidden, logits: addresses of float32 buffers.
+            ends: an entry for each operation of the whole list, filled with when it was done (time.monotonic_ns).
+        """
         self._library.plugtron_run(
-            self._handle, some.start, some.stop, layers, ctypes.byref(tokens), hidden, logits
+            self._handle, some.start, some.stop, layers, ctypes.byref(tokens), hidden, logits, ends
         )
 
     def __del__(self) -> None:

@@ -22,7 +22,7 @@ _FLAGS = (
     "-std=c++17", "-O3", "-shared", "-fPIC", "-pthread",
     # What lets loops over floats be vectorised; NaN and infinity keep their meaning, and no sum its order.
     "-fno-math-errno", "-fno-trapping-math",
-    # A product is added in one rounding only where the sources say so: else a row's bits would be the compiler's choice.
+    # A product is added in one rounding only where the sources say so: a row's bits are not the compiler's choice.
     "-ffp-contract=off",
 )  # fmt: skip
 
@@ -45,7 +45,7 @@ def library(processor: str = "native") -> Path:
     """
     compiler = _compiler()
     command = [*compiler, *_FLAGS, f"-march={processor}", *shlex.split(os.environ.get("CXXFLAGS", ""))]
-    name = f"{_fingerprint(compiler, command)}.so"
+    name = f"{_fingerprint(command)}.so"
     folder = cache_directory().parent / "native"
     if (folder / name).exists():
         return folder / name
@@ -86,13 +86,16 @@ def _compile(command: list[str], target: Path) -> None:
         made.replace(target)
 
 
-def _fingerprint(compiler: list[str], command: list[str]) -> str:
+def _fingerprint(command: list[str]) -> str:
     """What the result depends on: sources, flags, compiler, and the processor that it is tuned to."""
     digest = hashlib.sha256(shlex.join(command).encode())
     for source in sorted([*_HERE.glob("*.h"), *_HERE.glob("*.cpp")]):
         digest.update(source.read_bytes())
-    done = subprocess.run([*compiler, "--version"], capture_output=True)
-    digest.update(done.stdout)
+    # Another version of a compiler is another file; to ask it would take longer than all the rest.
+    for word in command:
+        if (program := shutil.which(word)) is not None:
+            status = Path(program).stat()
+            digest.update(f"{Path(program).resolve()} {status.st_size} {status.st_mtime_ns}".encode())
     digest.update(_processor().encode())
     return digest.hexdigest()[:32]
 

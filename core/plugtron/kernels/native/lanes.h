@@ -169,7 +169,7 @@ inline float greatest_of(const Lane& lane) {
     return parts[0];
 }
 
-// First halves, and second halves, of two words (or pairs) in turns.
+// First halves, and second halves, of two words (or pairs) in turns: a perfect shuffle.
 inline Word low_halves(Word a, Word b) {
 #if defined(__AVX512F__)
     return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);

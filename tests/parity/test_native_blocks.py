@@ -58,13 +58,17 @@ def test_the_default_model_loses_nothing_to_either(default_model):
     assert [entry.value for entry in found[0].log_probs] == [entry.value for entry in found[1].log_probs]
 
 
-def test_a_matrix_that_is_not_in_blocks_runs_through_torch(tmp_path):
-    write_llama(tmp_path / "model.gguf", MIXES["Q8_0"] | {"ffn_down": "F32"})
-    with (
-        pytest.warns(UserWarning, match=r"a weight of \[256, 512\] that the checkpoint does not hold in blocks"),
-        LLM(tmp_path / "model.gguf", dtype="float32", quantization="native") as llm,
-    ):
-        assert len(llm.generate([1, 2, 3], SamplingParams(max_tokens=4, ignore_eos=True)).tokens) == 4
+def test_a_matrix_that_is_not_in_blocks_stays_what_it_is(tmp_path, recwarn):
+    """In the run's dtype, beside those that are, in one and the same step."""
+    write_llama(tmp_path / "model.gguf", MIXES["Q8_0"] | {"ffn_down": "F32", "attn_k": "F32"})
+    prompt = models.prompts()[-1]
+    found = []
+    for quantization in (None, "native"):
+        with LLM(tmp_path / "model.gguf", dtype="float32", quantization=quantization) as llm:
+            found.append(all_logits(llm, prompt))
+    assert not recwarn.list
+    error = (found[1] - found[0]).norm(dim=-1) / found[0].norm(dim=-1)
+    assert error.median() < 0.05
 
 
 def test_a_checkpoint_without_blocks_is_refused(random_model):

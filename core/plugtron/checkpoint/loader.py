@@ -16,7 +16,7 @@ from plugtron.contracts.wrapper import Decoder
 from plugtron.errors import CheckpointError
 from plugtron.parallel.layers import Part, ShardedModule
 
-__all__ = ["Blocks", "expand", "load_weights", "targets"]
+__all__ = ["Blocks", "check_weights", "expand", "load_weights", "targets"]
 
 #: How many names an error lists before it counts the rest.
 _SHOWN = 6
@@ -42,6 +42,26 @@ def load_weights(
         CheckpointError: tensors are missing, superfluous, or of another shape; all of them in one message.
     """
     own = targets(decoder)
+    for weight in check_weights(decoder, layers, num_layers, weight_map, reader):
+        parameter, parts = own[weight.parameter]
+        if blocks is not None and (stored_blocks := _read_blocks(reader, weight, parts)):
+            blocks[parameter] = stored_blocks
+            continue
+        for number, (tensor, part) in enumerate(zip(weight.tensors, parts, strict=True)):
+            read = _read(reader, tensor, part)
+            read = weight.transform(read, number) if weight.transform else read
+            parameter.data[part.target] = read.to(parameter.device)
+
+
+def check_weights(
+    decoder: Decoder, layers: range, num_layers: int, weight_map: WeightMap, reader: CheckpointReader
+) -> list[Weight]:
+    """Return where a decoder's parameters come from, having compared that with what a checkpoint holds.
+
+    Raises:
+        CheckpointError: tensors are missing, superfluous, or of another shape; all of them in one message.
+    """
+    own = targets(decoder)
     weights = expand(weight_map.weights, layers)
     mapped = {weight.parameter for weight in weights}
     # A pipeline stage has neither embedding nor head, or one of them; the whole model has all there is.
@@ -56,15 +76,7 @@ def load_weights(
         shown = "; ".join(complaints[:_SHOWN])
         more = f"; and {len(complaints) - _SHOWN} more" if len(complaints) > _SHOWN else ""
         raise CheckpointError(f"{reader.path} does not hold the model that its configuration describes: {shown}{more}")
-    for weight in weights:
-        parameter, parts = own[weight.parameter]
-        if blocks is not None and (stored_blocks := _read_blocks(reader, weight, parts)):
-            blocks[parameter] = stored_blocks
-            continue
-        for number, (tensor, part) in enumerate(zip(weight.tensors, parts, strict=True)):
-            read = _read(reader, tensor, part)
-            read = weight.transform(read, number) if weight.transform else read
-            parameter.data[part.target] = read.to(parameter.device)
+    return weights
 
 
 def expand(weights: Iterable[Weight], layers: range) -> list[Weight]:

@@ -122,8 +122,9 @@ def _pack(exact: DecoderWrapper, dtype: torch.dtype, store: Store) -> Packed:
     """Lower a decoder layer by layer, so that no more than one is ever there in float32.
 
     Raises:
-        CheckpointError: blocks are wanted of a checkpoint that has none.
+        CheckpointError: the checkpoint holds something else than this decoder, or no blocks where they are wanted.
     """
+    exact.check()
     quantization = exact.runtime.quantization
     blocks: Blocks = {}
     listing = Listing(store, exact.runtime.tensor, bits=_BITS.get(quantization), dtype=dtype, blocks=blocks)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from plugtron.checkpoint.loader import Blocks, load_weights
+from plugtron.checkpoint.loader import Blocks, check_weights, load_weights
 from plugtron.context.base import InferenceContext
 from plugtron.context.transfer import transfer
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
 from plugtron.contracts.step import StepBatch, StepPlan
 from plugtron.contracts.wrapper import AttentionState, Decoder, ModelInfo, ModelWrapper
 from plugtron.errors import ParallelError
-from plugtron.execution.choice import Execution, make_execution
 from plugtron.nn.attention import local_kv_heads
 from plugtron.nn.config import DecoderConfig
 from plugtron.parallel.layers import divide
 from plugtron.parallel.runtime import Runtime
+
+if TYPE_CHECKING:
+    from plugtron.execution.choice import Execution
 
 __all__ = ["DecoderWrapper"]
 
@@ -55,6 +59,9 @@ class DecoderWrapper(ModelWrapper):
 
     def prep_model_for_inference(self, context: InferenceContext) -> None:
         """Load this rank's weights and make the execution ready. What is loaded already stays."""
+        # Imported here: executions know the blocks of this package.
+        from plugtron.execution.choice import make_execution
+
         if self._execution is None:
             self._execution = make_execution(self, context.max_length)
 
@@ -70,6 +77,15 @@ class DecoderWrapper(ModelWrapper):
         weight_map = self.weight_map(self.model.format)
         load_weights(decoder, layers, self.config.num_layers, weight_map, self.checkpoint, blocks)
         return decoder
+
+    def check(self) -> None:
+        """Compare what this rank's decoder needs with what the checkpoint holds.
+
+        Raises:
+            CheckpointError: they differ; everything that does is in one message.
+        """
+        weight_map = self.weight_map(self.model.format)
+        check_weights(self.build(self.layers), self.layers, self.config.num_layers, weight_map, self.checkpoint)
 
     def prep_inference_input(self, plan: StepPlan, context: InferenceContext) -> StepBatch:
         """Lay a plan out on the device: one transfer for what the host knows, the rest is on the device already."""

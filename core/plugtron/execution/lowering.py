@@ -60,6 +60,7 @@ class _Flag(IntFlag):
     GATED = 4
     GROUPED = 8  # what a linear multiplies is wanted in int8
     DENSE = 16  # or in floats
+    SHARED = 32  # sums are wide, so that it does not show how many ranks share the inputs
 
 
 #: The target of the head.
@@ -175,9 +176,11 @@ class Listing:
         """
         weight, bias = layer.get_parameter("weight"), getattr(layer, "bias", None)
         outputs, inputs = weight.shape
-        shared = isinstance(layer, RowParallelLinear) and self._group.size > 1
-        if shared and self._group.rank > 0:
-            flags, bias = flags & ~_Flag.ADD, None
+        shared = isinstance(layer, RowParallelLinear)
+        if shared:
+            flags |= _Flag.SHARED
+            if self._group.rank > 0:
+                flags, bias = flags & ~_Flag.ADD, None
         before, row = self._operations[-1].fields, 0
         for rows, form, packed in self._pieces(weight, bits or self._bits):
             before["flags"] = int(before.get("flags", 0)) | (
@@ -195,7 +198,7 @@ class Listing:
             own = {"bias": None if bias is None else bias[row : row + rows]}
             self._append(_Kind.LINEAR, fields, own, packed=self._store.add(torch.uint8, None, packed))
             row += rows
-        if shared:
+        if shared and self._group.size > 1:
             self._cuts.append(len(self._operations))
 
     def _pieces(self, weight: nn.Parameter, bits: int | None) -> Iterator[Piece]:

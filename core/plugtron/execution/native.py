@@ -107,14 +107,16 @@ class NativeExecution:
             sines=None if sines is None else sines.data_ptr(),
         )
         layers = self._states(memory)
+        partial = torch.empty(hidden.shape, dtype=torch.float64) if self._packed.cuts else None
+        address = None if partial is None else partial.data_ptr()
         ends = None if self.observer is None else (ctypes.c_int64 * len(self._packed.operations))()
         for part in self._parts:
             begin = time.monotonic_ns()
-            self._program.run(part, layers, tokens, hidden.data_ptr(), logits.data_ptr(), ends)
+            self._program.run(part, layers, tokens, hidden.data_ptr(), logits.data_ptr(), address, ends)
             if self.observer is not None and ends is not None:
                 self.observer(self._spans(part, begin, list(ends)))
-            if part.stop in self._packed.cuts:
-                self._group.all_reduce(hidden)
+            if partial is not None and part.stop in self._packed.cuts:
+                hidden.copy_(self._group.all_reduce(partial))
         return hidden if self._vocabulary is None else logits
 
     def _spans(self, part: range, begin: int, ends: Sequence[int]) -> list[Span]:

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "functions.h"
+#include "sums.h"
 
 #if defined(__AVX512BF16__) && defined(__AVX512F__)
 #define PLUGTRON_BF16 1

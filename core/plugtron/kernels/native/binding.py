@@ -54,7 +54,7 @@ class Program:
         self._library.plugtron_program.argtypes = [POINTER(Op), c_int32, c_int32]
         self._library.plugtron_run.argtypes = [
             c_void_p, c_int32, c_int32, POINTER(NativeLayer), POINTER(NativeTokens), c_void_p, c_void_p,
-            c_void_p,
+            c_void_p, c_void_p,
         ]  # fmt: skip
         self._library.plugtron_run.restype = None
         self._library.plugtron_free.argtypes = [c_void_p]
@@ -68,16 +68,18 @@ class Program:
         tokens: NativeTokens,
         hidden: int,
         logits: int,
+        partial: int | None = None,
         ends: ctypes.Array[c_int64] | None = None,
     ) -> None:
         """Run some of the operations.
 
         Args:
             hidden, logits: addresses of float32 buffers.
+            partial: of a float64 buffer for what ranks that share layers are to sum up.
             ends: an entry for each operation of the whole list, filled with when it was done (time.monotonic_ns).
         """
         self._library.plugtron_run(
-            self._handle, some.start, some.stop, layers, ctypes.byref(tokens), hidden, logits, ends
+            self._handle, some.start, some.stop, layers, ctypes.byref(tokens), hidden, logits, partial, ends
         )
 
     def __del__(self) -> None:

@@ -77,18 +77,18 @@ struct Dot<FORMAT, Quantised> {
         }
     }
 
-    template <int TILE>
-    static void scale_and_add(const Pair<__m256i>* dots, Lane scale, const float* scales, Lane* totals) {
+    template <int TILE, class Total>
+    static void scale_and_add(const Pair<__m256i>* dots, Lane scale, const float* scales, Total* totals) {
         for (int t = 0; t < TILE; t++) {
             const Lane sums = {_mm256_cvtepi32_ps(dots[t].low), _mm256_cvtepi32_ps(dots[t].high)};
-            totals[t] = fused(totals[t], sums * scale, lane_of(scales[t]));
+            gather(totals[t], sums * scale, lane_of(scales[t]));
         }
     }
 
     // One block of weights with TILE rows of a tile.
-    template <int TILE>
-    static void multiply(const uint8_t* at, const Quantised& x, long row, Lane* totals) {
-        for (int t = 0; t < TILE; t++) totals[t] = lane_of(0.0f);
+    template <int TILE, class Total>
+    static void multiply(const uint8_t* at, const Quantised& x, long row, Total* totals) {
+        for (int t = 0; t < TILE; t++) totals[t] = Total{};
         long place = x.place(row, 0);
         for (int group = 0; group < x.groups(); group++, at += Own::bytes, place += kTile) {
             const int8_t* values = x.values + place * kGroup;
@@ -111,7 +111,7 @@ struct Dot<FORMAT, Quantised> {
             if constexpr (Own::minimum) {
                 Lane minimum = load_numbers(tail + Own::numbers);
                 if constexpr (!Own::four) minimum = fused(minimum, scale, lane_of(128.0f));
-                for (int t = 0; t < TILE; t++) totals[t] = fused(totals[t], minimum, lane_of(x.offsets[place + t]));
+                for (int t = 0; t < TILE; t++) gather(totals[t], minimum, lane_of(x.offsets[place + t]));
             }
         }
     }

@@ -20,31 +20,30 @@ struct Dot<FORMAT, Dense> {
         }
     }
 
-    template <int TILE>
-    static void multiply(const uint8_t* at, const Dense& x, long row, Lane* totals) {
+    template <int TILE, class Total>
+    static void multiply(const uint8_t* at, const Dense& x, long row, Total* totals) {
 #if PLUGTRON_BF16
         if constexpr (FORMAT == kBrain) return multiply_halves<TILE>(at, x, row, totals);
 #endif
         constexpr long two_inputs = 2 * kLanes * (FORMAT == kFloat ? 4 : 2);
         const float* values = x.values + row * x.stride;
-        Lane odds[TILE];
-        for (int t = 0; t < TILE; t++) totals[t] = odds[t] = lane_of(0.0f);
+        Lane evens[TILE] = {}, odds[TILE] = {};
         for (int input = 0; input < x.stride; input += 2, at += two_inputs) {
             Lane even, odd;
             read_two_inputs(at, even, odd);
 #pragma GCC unroll 8
             for (int t = 0; t < TILE; t++) {
-                totals[t] = fused(totals[t], even, lane_of(values[t * x.stride + input]));
+                evens[t] = fused(evens[t], even, lane_of(values[t * x.stride + input]));
                 odds[t] = fused(odds[t], odd, lane_of(values[t * x.stride + input + 1]));
             }
         }
-        for (int t = 0; t < TILE; t++) totals[t] = totals[t] + odds[t];
+        for (int t = 0; t < TILE; t++) assign(totals[t], evens[t] + odds[t]);
     }
 
 #if PLUGTRON_BF16
     // With activations in bfloat16 too, as the processor multiplies them.
-    template <int TILE>
-    static void multiply_halves(const uint8_t* at, const Dense& x, long row, Lane* totals) {
+    template <int TILE, class Total>
+    static void multiply_halves(const uint8_t* at, const Dense& x, long row, Total* totals) {
         const uint16_t* values = x.halves + row * x.stride;
         __m512 sums[2][TILE];
         for (int t = 0; t < TILE; t++) sums[0][t] = sums[1][t] = _mm512_setzero_ps();
@@ -60,7 +59,7 @@ struct Dot<FORMAT, Dense> {
                     sums[half][t] = _mm512_dpbf16_ps(sums[half][t], weights, own);
                 }
             }
-        for (int t = 0; t < TILE; t++) totals[t] = _mm512_add_ps(sums[0][t], sums[1][t]);
+        for (int t = 0; t < TILE; t++) assign(totals[t], _mm512_add_ps(sums[0][t], sums[1][t]));
     }
 #endif
 };

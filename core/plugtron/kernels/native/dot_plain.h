@@ -38,10 +38,10 @@ struct Dot<FORMAT, Quantised> {
         return at[64 * step + place];
     }
 
-    template <int TILE>
-    static void multiply(const uint8_t* at, const Quantised& x, long row, Lane* totals) {
+    template <int TILE, class Total>
+    static void multiply(const uint8_t* at, const Quantised& x, long row, Total* totals) {
         constexpr int parts = Own::halves ? 2 : 1, steps = kSteps / parts;
-        float total[kLanes] = {};
+        totals[0] = Total{};
         for (int group = 0; group < x.groups(); group++, at += Own::bytes) {
             const long place = x.place(row, group);
             const int8_t* values = x.values + place * kGroup;
@@ -54,13 +54,15 @@ struct Dot<FORMAT, Quantised> {
                     for (int lane = 0; lane < kLanes; lane++)
                         for (int k = 0; k < 4; k++) dot[lane] += weight(at, step, 4 * lane + k) * values[4 * step + k];
                 const uint8_t* tail = at + Own::values + part * Own::numbers;
+                float scaled[kLanes], minimums[kLanes];
                 for (int lane = 0; lane < kLanes; lane++) {
-                    total[lane] += static_cast<float>(dot[lane]) * number(tail, lane) * x.scales[place];
-                    if (Own::minimum) total[lane] += number(tail + Own::numbers, lane) * x.offsets[place];
+                    scaled[lane] = static_cast<float>(dot[lane]) * number(tail, lane);
+                    if (Own::minimum) minimums[lane] = number(tail + Own::numbers, lane);
                 }
+                gather(totals[0], load_lane(scaled), lane_of(x.scales[place]));
+                if constexpr (Own::minimum) gather(totals[0], load_lane(minimums), lane_of(x.offsets[place]));
             }
         }
-        totals[0] = load_lane(total);
     }
 };
 

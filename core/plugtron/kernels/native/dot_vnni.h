@@ -28,7 +28,7 @@ struct Dot<FORMAT, Quantised> {
         }
     }
 
-    static __m512 load_numbers(const uint8_t* at) {
+    static Lane load_numbers(const uint8_t* at) {
         if constexpr (Own::wide) return _mm512_loadu_ps(at);
         return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
     }
@@ -46,26 +46,22 @@ struct Dot<FORMAT, Quantised> {
             }
     }
 
-    template <int TILE>
-    static void scale_and_add(const __m512i* dots, __m512 scale, const float* scales, __m512* total) {
+    template <int TILE, class Total>
+    static void scale_and_add(const __m512i* dots, Lane scale, const float* scales, Total* totals) {
 #pragma GCC unroll 8
-        for (int t = 0; t < TILE; t++) {
-            const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(dots[t]), scale);
-            total[t] = _mm512_fmadd_ps(scaled, _mm512_set1_ps(scales[t]), total[t]);
-        }
+        for (int t = 0; t < TILE; t++) gather(totals[t], _mm512_cvtepi32_ps(dots[t]) * scale, lane_of(scales[t]));
     }
 
     // One block of weights with TILE rows of a tile.
-    template <int TILE>
-    static void multiply(const uint8_t* at, const Quantised& x, long row, Lane* totals) {
-        __m512 total[TILE];
-        for (int t = 0; t < TILE; t++) total[t] = _mm512_setzero_ps();
+    template <int TILE, class Total>
+    static void multiply(const uint8_t* at, const Quantised& x, long row, Total* totals) {
+        Total total[TILE] = {};
         long place = x.place(row, 0);
         for (int group = 0; group < x.groups(); group++, at += Own::bytes, place += kTile) {
             const int8_t* values = x.values + place * kGroup;
             __m512i steps[kSteps], dots[TILE];
             load_steps(at, steps);
-            const __m512 scale = load_numbers(at + Own::values);
+            const Lane scale = load_numbers(at + Own::values);
             if constexpr (Own::halves) {
                 for (int t = 0; t < TILE; t++) dots[t] = _mm512_set1_epi32(x.half_shifts[place + t]);
                 add_steps<TILE, kSteps / 2>(steps, values, dots);
@@ -81,9 +77,8 @@ struct Dot<FORMAT, Quantised> {
                 scale_and_add<TILE>(dots, scale, x.scales + place, total);
             }
             if constexpr (Own::minimum) {
-                const __m512 minimum = load_numbers(at + Own::values + Own::numbers);
-                for (int t = 0; t < TILE; t++)
-                    total[t] = _mm512_fmadd_ps(minimum, _mm512_set1_ps(x.offsets[place + t]), total[t]);
+                const Lane minimum = load_numbers(at + Own::values + Own::numbers);
+                for (int t = 0; t < TILE; t++) gather(total[t], minimum, lane_of(x.offsets[place + t]));
             }
         }
         for (int t = 0; t < TILE; t++) totals[t] = total[t];

@@ -13,7 +13,7 @@
 namespace plugtron {
 
 constexpr int kSteps = 8;
-//: Rows that stay in the nearest cache while all weights pass by.
+// Rows that stay in the nearest cache while all weights pass by.
 constexpr long kChunk = 64;
 
 // Those of plugtron.contracts.quantised.WeightFormat. Wide ones have float32 scales, halves two of them for 32 inputs.
@@ -51,29 +51,47 @@ struct Linear {
     int inputs, outputs, format;
     int stride, offset;  // how wide a row of y is, and where in it the outputs begin
     bool add;            // to what is there (the residual), instead of replacing it
+    bool shared;         // ranks share, or might share, the inputs: sums are wide
+    double* partial;     // where wide sums go instead of y, as long as the ranks' are still to be added; or null
 
     long blocks() const { return (outputs + kLanes - 1) / kLanes; }
 
+    int count(long block) const {
+        return outputs - block * kLanes < kLanes ? static_cast<int>(outputs - block * kLanes) : kLanes;
+    }
+
     // Put sixteen outputs of a row where they belong.
     void store(float* y, long row, long block, Lane value) const {
-        const int count = outputs - block * kLanes < kLanes ? static_cast<int>(outputs - block * kLanes) : kLanes;
-        if (bias) value = value + load_lane(bias + block * kLanes, count);
+        if (bias) value = value + load_lane(bias + block * kLanes, count(block));
         float* target = y + row * stride + offset + block * kLanes;
-        if (add) value = load_lane(target, count) + value;
-        store_lane(target, value, count);
+        if (add) value = load_lane(target, count(block)) + value;
+        store_lane(target, value, count(block));
+    }
+
+    void store(float* y, long row, long block, const Wide& total) const {
+        const long first = row * stride + offset + block * kLanes;
+        for (int lane = 0; lane < count(block); lane++) {
+            double value = total.at[lane];
+            if (bias) value += bias[block * kLanes + lane];
+            if (add) value += y[first + lane];
+            if (partial)
+                partial[first + lane] = value;
+            else
+                y[first + lane] = static_cast<float>(value);
+        }
     }
 };
 
 // COUNT rows of a tile, or as many of them as there are.
-template <int FORMAT, int COUNT, class Operand>
-inline void multiply_some(const uint8_t* at, const Operand& x, long row, int rows, Lane* totals) {
+template <int FORMAT, int COUNT, class Operand, class Total>
+inline void multiply_some(const uint8_t* at, const Operand& x, long row, int rows, Total* totals) {
     if constexpr (COUNT > 1)
         if (rows < COUNT) return multiply_some<FORMAT, COUNT - 1>(at, x, row, rows, totals);
     Dot<FORMAT, Operand>::template multiply<COUNT>(at, x, row, totals);
 }
 
 // Blocks [begin, end) of a layer for `rows` rows.
-template <int FORMAT, class Operand>
+template <int FORMAT, class Total, class Operand>
 inline void multiply_in(const Linear& layer, const Operand& x, long rows, float* y, long begin, long end) {
     using Own = Dot<FORMAT, Operand>;
     const long bytes = Own::block_bytes(layer.inputs);
@@ -83,22 +101,31 @@ inline void multiply_in(const Linear& layer, const Operand& x, long rows, float*
                 for (long row = tile; row < rows && row < tile + kTile;) {
                     const long inside = tile + kTile < rows ? tile + kTile - row : rows - row;
                     const int some = static_cast<int>(inside < Own::kRows ? inside : Own::kRows);
-                    Lane totals[Own::kRows];
+                    Total totals[Own::kRows];
                     multiply_some<FORMAT, Own::kRows>(layer.packed + block * bytes, x, row, some, totals);
                     for (int t = 0; t < some; t++) layer.store(y, row + t, block, totals[t]);
                     row += some;
                 }
 }
 
-inline void multiply(const Linear& layer, const Quantised& x, const Dense& dense, long rows, float* y, long begin, long end) {
+template <int FORMAT, class Operand>
+inline void multiply_as(const Linear& layer, const Operand& x, long rows, float* y, long begin, long end) {
+    if (layer.shared)
+        multiply_in<FORMAT, Wide>(layer, x, rows, y, begin, end);
+    else
+        multiply_in<FORMAT, Lane>(layer, x, rows, y, begin, end);
+}
+
+inline void multiply(
+    const Linear& layer, const Quantised& x, const Dense& dense, long rows, float* y, long begin, long end) {
     switch (layer.format) {
-        case kFour: return multiply_in<kFour>(layer, x, rows, y, begin, end);
-        case kFourWide: return multiply_in<kFourWide>(layer, x, rows, y, begin, end);
-        case kEight: return multiply_in<kEight>(layer, x, rows, y, begin, end);
-        case kEightWide: return multiply_in<kEightWide>(layer, x, rows, y, begin, end);
-        case kEightHalves: return multiply_in<kEightHalves>(layer, x, rows, y, begin, end);
-        case kFloat: return multiply_in<kFloat>(layer, dense, rows, y, begin, end);
-        default: return multiply_in<kBrain>(layer, dense, rows, y, begin, end);
+        case kFour: return multiply_as<kFour>(layer, x, rows, y, begin, end);
+        case kFourWide: return multiply_as<kFourWide>(layer, x, rows, y, begin, end);
+        case kEight: return multiply_as<kEight>(layer, x, rows, y, begin, end);
+        case kEightWide: return multiply_as<kEightWide>(layer, x, rows, y, begin, end);
+        case kEightHalves: return multiply_as<kEightHalves>(layer, x, rows, y, begin, end);
+        case kFloat: return multiply_as<kFloat>(layer, dense, rows, y, begin, end);
+        default: return multiply_as<kBrain>(layer, dense, rows, y, begin, end);
     }
 }
 

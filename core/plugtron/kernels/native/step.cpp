@@ -53,7 +53,7 @@ struct PlugtronLayer {
 namespace {
 
 // kGrouped and kDense: what is wanted of a linear's operand.
-enum Flags { kAdd = 1, kSelected = 2, kGated = 4, kGrouped = 8, kDense = 16 };
+enum Flags { kAdd = 1, kSelected = 2, kGated = 4, kGrouped = 8, kDense = 16, kShared = 32 };
 
 class Program {
    public:
@@ -68,15 +68,17 @@ class Program {
         if (getpid() != process_) team_.release();
     }
 
-    // Carry out operations [begin, end). `ends`, or null, is where to say when each was done, in nanoseconds.
+    // Carry out operations [begin, end). `partial` is where the last of them leaves what ranks are to sum up, or null where
+    // there is but one; `ends`, or null, where to say when each was done, in nanoseconds.
     void run(
         int begin, int end, const PlugtronLayer* layers, const Tokens& tokens, float* hidden, float* logits,
-        int64_t* ends) {
+        double* partial, int64_t* ends) {
         if (getpid() != process_) gather();
         tokens_ = &tokens;
         layers_ = layers;
         buffers_[kHidden] = hidden;
         buffers_[kLogits] = logits;
+        partial_ = partial;
         prepare();
         team_->run([this, begin, end, ends](int rank) {
             for (int at = begin; at < end; at++) {
@@ -193,8 +195,9 @@ class Program {
 
     // Columns `offset` and on of `target`, whose rows are `stride` wide.
     void linear(const PlugtronOp& op, int rank) {
-        const bool add = op.flags & kAdd;
-        const Linear layer{op.packed, op.bias, op.inputs, op.outputs, op.format, op.stride, op.offset, add};
+        const bool add = op.flags & kAdd, shared = op.flags & kShared;
+        const Linear layer{
+            op.packed, op.bias, op.inputs, op.outputs, op.format, op.stride, op.offset, add, shared, partial_};
         const Share share(layer.blocks(), rank, team_->size());
         multiply(layer, quantised(op), dense(op), rows(op), buffers_[op.target], share.begin, share.end);
     }
@@ -290,6 +293,7 @@ class Program {
     std::vector<float> floats_;
     std::vector<uint16_t> brains_;
     bool dense_ = false;
+    double* partial_ = nullptr;
     const Tokens* tokens_ = nullptr;
     const PlugtronLayer* layers_ = nullptr;
 };
@@ -306,7 +310,7 @@ void plugtron_free(void* program) { delete static_cast<Program*>(program); }
 
 void plugtron_run(
     void* program, int32_t begin, int32_t end, const PlugtronLayer* layers, const Tokens* tokens, float* hidden,
-    float* logits, int64_t* ends) {
-    static_cast<Program*>(program)->run(begin, end, layers, *tokens, hidden, logits, ends);
+    float* logits, double* partial, int64_t* ends) {
+    static_cast<Program*>(program)->run(begin, end, layers, *tokens, hidden, logits, partial, ends);
 }
 }

@@ -20,8 +20,8 @@ from plugtron.kernels.native.packing import Format, format_of, pack, pack_dense
 
 NATIVE = [name for name in models.MODELS if "mixtral" not in name]
 #: What a step can be compiled for here: this processor, one without AVX-512, one without AVX, and those with AVX-512
-#: VNNI and with its bfloat16, in an emulation that runs anywhere.
-_VNNI = "-D__AVX512F__ -D__AVX512BW__ -D__AVX512VNNI__ -D__AVX512VL__"
+#: VNNI and with its bfloat16, in an emulation that runs anywhere (-O0: optimised, it compiles for minutes).
+_VNNI = "-O0 -D__AVX512F__ -D__AVX512BW__ -D__AVX512VNNI__ -D__AVX512VL__"
 EMULATION = f"-I{Path(__file__).parents[1] / 'support' / 'emulated'}"
 PROCESSORS = {
     "native": ("native", ""),
@@ -207,13 +207,13 @@ def test_what_is_not_native_runs_through_torch_and_says_so(name, options, reason
         assert len(llm.generate([1, 2, 3], SamplingParams(temperature=0, max_tokens=8, ignore_eos=True)).tokens) == 8
 
 
-@pytest.mark.parametrize("quantization", ["int8", "int4"])
-def test_three_ranks_give_what_one_gives(quantization, default_model, recwarn):
+@pytest.mark.parametrize(("quantization", "over_ranks"), [("int8", "dynamic"), ("int4", "static")])
+def test_three_ranks_give_what_one_gives(quantization, over_ranks, default_model, recwarn):
     """The list of operations is cut where ranks sum up; shares of a row are whole groups, quantised as in the whole."""
     params = SamplingParams(temperature=0, max_tokens=32, ignore_eos=True, logprobs=2)
     prompts = ["The capital of France is", "Once upon a time", "def add(a, b):"]
     found = []
-    for ranks, engine in [(1, "static"), (3, "static"), (3, "dynamic")]:
+    for ranks, engine in [(1, "static"), (3, over_ranks)]:
         with LLM(
             default_model, quantization=quantization, dtype="float32", engine=engine, tensor_parallel=ranks
         ) as llm:
@@ -225,10 +225,10 @@ def test_three_ranks_give_what_one_gives(quantization, default_model, recwarn):
             same = next(
                 (at for at, pair in enumerate(zip(one.tokens, other.tokens, strict=True)) if pair[0] != pair[1]), 32
             )
-            # Sums in another order are rounded to eight bits elsewhere: where two tokens are as good they may differ.
+            # Where two tokens are as good, they may differ.
             if same < 32:
                 best, second = sorted(one.log_probs[same].top.values())[-1:-3:-1]
-                assert best - second < 0.05
+                assert best - second < 1e-4
             assert same >= 8
 
 

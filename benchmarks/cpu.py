@@ -4,7 +4,9 @@
 
 Each side is a process of its own in an environment of its own; they take turns, so that what else runs on the machine
 slows all of them. Prompts are fresh in every repetition and caches of prompts are off. Two threads each. A side counts
-as a peer when its likeliest tokens are those of float32 in 94 % of the places of a text.
+as a peer when its likeliest tokens are those of float32 in 94 % of the places of a text. Before every round of turns two
+threads read a buffer of the model's size: a round in which they are slowed by a quarter is discarded, for all sides, and
+kept in the JSON.
 """
 
 from __future__ import annotations
@@ -12,21 +14,27 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
+import random
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
+from cpu_quality import measure_quality
 from cpu_report import markdown
-from cpu_tasks import TASKS, Task, texts
+from cpu_tasks import TASKS, Task
 from peers.environments import environment
 
 from plugtron.models import locate
 
 MODEL = "smollm2-135m-instruct"
 HERE = Path(__file__).parent
+#: Rounds are discarded in which memory is slower than this share of its best.
+QUIET = 0.75
 
 
 class Side:
@@ -44,10 +52,12 @@ class Side:
             text=True,
             cwd=HERE / "peers",
         )
-        self.versions = self._answer()["versions"]
+        ready = self._answer()
+        self.versions: dict[str, str] = ready["versions"]
+        self.weight_bytes: int = ready["weight_bytes"]
         self.start_seconds = time.perf_counter() - begin
 
-    def ask(self, **command: object) -> dict[str, object]:
+    def ask(self, **command: object) -> dict[str, Any]:
         """Send a command, wait for the answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command) + "\n")
@@ -59,8 +69,8 @@ class Side:
         answer = self.ask(prompts=prompts, lengths=lengths)
         if answer["made"] != sum(lengths):
             raise RuntimeError(f"{self.name} made {answer['made']} tokens of {sum(lengths)}")
-        self.peak = max(self.peak, int(str(answer["peak_bytes"])))
-        return float(str(answer["seconds"]))
+        self.peak = max(self.peak, answer["peak_bytes"])
+        return answer["seconds"]
 
     def close(self) -> None:
         """End the process."""
@@ -90,26 +100,15 @@ def commands(folder: Path) -> dict[str, list[str | Path]]:
         "plugtron Q4_1": [*own, "auto", "native", "dynamic"],
         "plugtron int8": [*own, "auto", "int8", "dynamic"],
         "plugtron bf16": [*own, "bfloat16", "none", "dynamic"],
+        "plugtron float32": [*own, "float32", "none", "dynamic"],
         "llama.cpp Q4_1": [llama, "llama_side.py", source, "1"],
         "llama.cpp Q8_0": [llama, "llama_side.py", folder / "Q8_0.gguf", "1"],
         "llama.cpp BF16": [llama, "llama_side.py", folder / "BF16.gguf", "1"],
+        "llama.cpp F32": [llama, "llama_side.py", folder / "F32.gguf", "1"],
         "vLLM bf16": [vllm, "vllm_side.py", dense, "bfloat16"],
         "transformers bf16": [sys.executable, "transformers_side.py", dense, "bfloat16"],
+        "transformers float32": [sys.executable, "transformers_side.py", dense, "float32"],
     }
-
-
-def agreement(sides: list[Side], reference: Side) -> dict[str, dict[str, float]]:
-    """The share of places in two texts where a side's likeliest token is the reference's."""
-    found: dict[str, dict[str, float]] = {side.name: {} for side in sides}
-    for name, text in texts(MODEL).items():
-        expected = reference.ask(text=text)["tokens"]
-        assert isinstance(expected, list)
-        for side in sides:
-            tokens = side.ask(text=text)["tokens"]
-            assert isinstance(tokens, list)
-            same = [one == other for one, other in zip(tokens, expected, strict=False)]
-            found[side.name][name] = sum(same) / len(same)
-    return found
 
 
 def read_rate(size: int) -> float:
@@ -124,15 +123,36 @@ def read_rate(size: int) -> float:
     return size / best
 
 
-def measure(task: Task, sides: list[Side], repetitions: int) -> dict[str, list[float]]:
-    """Tokens a second of every side, in turns; the first round warms up and is not kept."""
-    rates: dict[str, list[float]] = {side.name: [] for side in sides}
-    for repetition in range(repetitions + 1):
-        for side in sides:
-            rate = task.rate(side.seconds)
-            if repetition:
-                rates[side.name].append(rate)
-    return rates
+def first_token_seconds(command: list[str | Path]) -> float:
+    """From the start of a fresh process to its first token."""
+    begin = time.perf_counter()
+    side = Side("fresh", command)
+    side.ask(prompts=[[random.randrange(100, 40_000) for _ in range(8)]], lengths=[1])
+    seconds = time.perf_counter() - begin
+    side.close()
+    return seconds
+
+
+def import_seconds() -> float:
+    """How long `import torch` takes in a fresh process."""
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import torch"], check=True)
+    return time.perf_counter() - begin
+
+
+def measure(task: Task, sides: list[Side], repetitions: int, size: int) -> dict[str, Any]:
+    """Tokens a second of every side, in turns; the first round warms up, unless a task is so long that it need not."""
+    rounds: list[dict[str, Any]] = []
+    warm_ups = 0 if task.most == 1 else 1
+    for repetition in range(min(repetitions, task.most) + warm_ups):
+        reading = read_rate(size)
+        rates = {side.name: task.rate(side.seconds) for side in sides}
+        if repetition >= warm_ups:
+            rounds.append({"read_bytes_per_second": reading, "tokens_per_second": rates})
+    best = max(each["read_bytes_per_second"] for each in rounds)
+    for each in rounds:
+        each["kept"] = each["read_bytes_per_second"] >= QUIET * best
+    return {"rounds": rounds}
 
 
 def main() -> None:
@@ -141,39 +161,59 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--sides", nargs="*", help="names, or beginnings of them; all by default")
+    parser.add_argument("--only", nargs="*", default=[], metavar="SIDE=TASK,TASK", help="a side's tasks, if not all")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "cpu.json")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     parser.add_argument("--environments", type=Path, default=cache / "plugtron" / "peers")
     arguments = parser.parse_args()
     arguments.environments.mkdir(parents=True, exist_ok=True)
+    only = {side: tasks.split(",") for side, _, tasks in (each.partition("=") for each in arguments.only)}
     wanted = tuple(arguments.sides or [""])
-    all_commands = commands(arguments.environments)
-    sides = [Side(name, command) for name, command in all_commands.items() if name.startswith(wanted)]
-    dense = arguments.environments / MODEL
-    reference = Side("float32", [sys.executable, "transformers_side.py", dense, "float32"])
+    chosen = {name: command for name, command in commands(arguments.environments).items() if name.startswith(wanted)}
+    sides = [Side(name, command) for name, command in chosen.items()]
+    reference = Side("float32", [sys.executable, "transformers_side.py", arguments.environments / MODEL, "float32"])
     source = locate(MODEL)
     assert source is not None
-    rates: dict[str, dict[str, list[float]]] = {}
-    results: dict[str, object] = {
+    size = source.stat().st_size
+    tasks: dict[str, Any] = {}
+    results: dict[str, Any] = {
         "model": MODEL,
+        "machine": _processor(),
         "versions": {side.name: side.versions for side in sides},
-        "read_bytes_per_second": read_rate(source.stat().st_size),
-        "agreement": agreement(sides, reference),
-        "ready_seconds": {side.name: side.start_seconds for side in sides},
-        "tokens_per_second": rates,
+        "weight_bytes": {side.name: side.weight_bytes for side in sides},
+        "quality": measure_quality(MODEL, sides, reference),
+        "tasks": tasks,
     }
     reference.close()
     for name in arguments.tasks:
-        rates[name] = measure(TASKS[name], sides, arguments.repetitions)
-        medians = {side: round(statistics.median(values)) for side, values in rates[name].items()}
+        taking_part = [side for side in sides if name in only.get(side.name, [name])]
+        tasks[name] = measure(TASKS[name], taking_part, arguments.repetitions, size)
+        rounds = [each["tokens_per_second"] for each in tasks[name]["rounds"] if each["kept"]]
+        medians = {side: round(statistics.median(each[side] for each in rounds)) for side in rounds[0]}
         print(f"{name}: {medians}", file=sys.stderr, flush=True)
         results["peak_bytes"] = {side.name: side.peak for side in sides}
         # After every task: a run that is ended early leaves what it has measured.
         arguments.output.write_text(json.dumps(results, indent=2) + "\n")
-        arguments.output.with_suffix(".md").write_text(markdown(results))
     for side in sides:
         side.close()
+    turns = [
+        {"import torch": import_seconds(), **{name: first_token_seconds(command) for name, command in chosen.items()}}
+        for _ in range(3 if "vLLM bf16" not in chosen else 1)
+    ]
+    results["first_token_seconds"] = {name: [turn[name] for turn in turns] for name in turns[0]}
+    arguments.output.write_text(json.dumps(results, indent=2) + "\n")
+    arguments.output.with_suffix(".md").write_text(markdown(results))
+    plot = environment("plot", arguments.environments)
+    subprocess.run([plot, HERE / "cpu_plot.py", arguments.output], check=True)
     print(markdown(results))
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    wide = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8") if flag in flags.split()]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, {' '.join(wide)}"
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def measure_quality(model: str, sides: Sequence[Side], reference: Side) -> dict[
             expected = reference.ask(text=text, logits=str(exact))["tokens"]
             log_probs = torch.from_numpy(np.load(exact)).log_softmax(-1)
             for side in sides:
-                tokens = side.ask(text=text, logits=str(own))["tokens"]
+                tokens: list[int] = side.ask(text=text, logits=str(own))["tokens"]
                 same = [one == other for one, other in zip(tokens, expected, strict=False)]
                 found[side.name][name] = {"top_1": sum(same) / len(same)}
                 if own.exists():

@@ -15,28 +15,57 @@ COUNTS = 0.94
 
 def markdown(results: dict[str, Any]) -> str:
     """Medians with the least and the greatest, then quality, memory and start."""
-    rates: dict[str, dict[str, list[float]]] = results["tokens_per_second"]
-    sides = list(results["versions"])
-    titles = [TASKS[name].meaning for name in rates]
-    header = ["tokens a second", *titles, "agrees with float32", "peak memory", "ready after"]
+    titles = [TASKS[name].meaning for name in results["tasks"]]
+    header = ["tokens a second", *titles, "of the limit", "agrees with float32 (KL)", "peak memory", "first token"]
     lines = [header, ["---"] * len(header)]
-    for side in sides:
-        agreement = results["agreement"][side]
-        worst = min(agreement.values())
-        quality = ", ".join(f"{share:.1%} {text}" for text, share in agreement.items())
+    for side in results["versions"]:
+        quality = results["quality"][side]
         lines.append(
             [
                 side,
-                *[_spread(rates[name][side]) for name in rates],
-                quality if worst >= COUNTS else f"{quality} (does not count)",
+                *[_spread(_kept(task, side)) for task in results["tasks"].values()],
+                _share_of_limit(results, side),
+                ", ".join(_quality(text, values) for text, values in quality.items())
+                + ("" if min(values["top_1"] for values in quality.values()) >= COUNTS else " (does not count)"),
                 f"{results['peak_bytes'][side] / 1e6:.0f} MB",
-                f"{results['ready_seconds'][side]:.1f} s",
+                f"{statistics.median(results['first_token_seconds'][side]):.1f} s",
             ]
         )
-    rate = results["read_bytes_per_second"] / 1e9
-    note = f"Medians (least to greatest). Two threads read a buffer of the model's size at {rate:.1f} GB/s."
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{note}\n"
+    imported = statistics.median(results["first_token_seconds"]["import torch"])
+    discarded = sum(not each["kept"] for task in results["tasks"].values() for each in task["rounds"])
+    notes = (
+        f"{results['machine']}. Medians (least to greatest); {discarded} rounds discarded. Between the rounds of the first "
+        f"task two threads read a buffer of the model's size at {_reading(results) / 1e9:.1f} GB/s: the limit of a decode. "
+        f"`import torch` takes {imported:.1f} s."
+    )
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{notes}\n"
+
+
+def _kept(task: dict[str, Any], side: str) -> list[float]:
+    rounds = [each["tokens_per_second"] for each in task["rounds"] if each["kept"]]
+    return [each[side] for each in rounds if side in each]
 
 
 def _spread(values: list[float]) -> str:
+    if not values:
+        return "-"
     return f"{statistics.median(values):.0f} ({min(values):.0f} to {max(values):.0f})"
+
+
+def _share_of_limit(results: dict[str, Any], side: str) -> str:
+    """Of a decode step that reads every weight as fast as memory gives it."""
+    decode = results["tasks"].get("decode")
+    if decode is None or not _kept(decode, side):
+        return "-"
+    limit = _reading(results) / results["weight_bytes"][side]
+    return f"{statistics.median(_kept(decode, side)) / limit:.0%}"
+
+
+def _reading(results: dict[str, Any]) -> float:
+    first = next(iter(results["tasks"].values()))
+    return statistics.median(each["read_bytes_per_second"] for each in first["rounds"] if each["kept"])
+
+
+def _quality(text: str, values: dict[str, float]) -> str:
+    divergence = f" ({values['kl']:.4f})" if "kl" in values else ""
+    return f"{values['top_1']:.1%}{divergence} {text}"

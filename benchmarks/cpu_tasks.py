@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from plugtron import LLM
-
-__all__ = ["TASKS", "Task", "texts"]
+__all__ = ["TASKS", "Task"]
 
 Seconds = Callable[[list[list[int]], list[int]], float]
-#: How much of each text is followed.
-_PLACES = 800
 
 
 def prompt(length: int) -> list[int]:
@@ -24,10 +18,16 @@ def prompt(length: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Task:
-    """`rate` gives tokens a second, by a function that answers prompts and says how long it took."""
+    """`rate` gives tokens a second, by a function that answers prompts and says how long it took.
+
+    `reads_weights`: a step reads every weight once and does little else, so that memory sets a limit. `most`: how often
+    it is repeated at the most.
+    """
 
     meaning: str
     rate: Callable[[Seconds], float]
+    reads_weights: bool = False
+    most: int = 5
 
 
 def _decode(seconds: Seconds, history: int, tokens: int) -> float:
@@ -52,19 +52,10 @@ def _ragged(seconds: Seconds) -> float:
 
 
 TASKS = {
-    "decode": Task("batch-1 decode", lambda seconds: _decode(seconds, 32, 128)),
-    "deep": Task("decode after 1024 tokens", lambda seconds: _decode(seconds, 1024, 64)),
+    "decode": Task("batch-1 decode", lambda seconds: _decode(seconds, 32, 128), reads_weights=True),
+    "deep": Task("decode after 1024 tokens", lambda seconds: _decode(seconds, 1024, 64), most=3),
     "prefill-512": Task("prefill 512", lambda seconds: _prefill(seconds, 512)),
-    "prefill-1024": Task("prefill 1024", lambda seconds: _prefill(seconds, 1024)),
-    "sixteen": Task("16 x (128 + 64), output", lambda seconds: _batch(seconds, 16, 128, 64)),
-    "ragged": Task("64 ragged requests, 16 rows, output", _ragged),
+    "prefill-1024": Task("prefill 1024", lambda seconds: _prefill(seconds, 1024), most=3),
+    "sixteen": Task("16 x (128 + 64), output", lambda seconds: _batch(seconds, 16, 128, 64), most=3),
+    "ragged": Task("64 ragged requests, 16 rows, output", _ragged, most=1),
 }
-
-
-def texts(model: str) -> dict[str, list[int]]:
-    """Ids of our licence and of a page of Python."""
-    with LLM(model) as llm:
-        tokenizer = llm.assembly.parts.tokenizer
-        assert tokenizer is not None
-        sources = {"LICENSE": Path(__file__).parents[1] / "LICENSE", "argparse.py": Path(argparse.__file__)}
-        return {name: tokenizer.encode(path.read_text())[:_PLACES] for name, path in sources.items()}

@@ -20,7 +20,7 @@ def main() -> None:
     model, dtype, quantization, engine = sys.argv[1:]
     options: dict[str, object] = {"engine.options.max_batch_size": 16}
     if engine == "dynamic":
-        options["engine.options.memory"] = "512MiB"
+        options["engine.options.memory"] = "256MiB"
         options["engine.options.share_prefixes"] = False
 
     def load(engine: str, options: dict[str, object]) -> LLM:

@@ -27,9 +27,18 @@ def draw(candidates: Candidates, seeds: Tensor, greedy: Tensor, *, all_greedy: b
     if not all_greedy:
         noise = gumbel(seeds, candidates.positions, scores.shape[1], candidates.ids)
         scores = torch.where(greedy.unsqueeze(1), scores, scores + noise)
-    best, columns = scores.max(dim=1, keepdim=True)
+    best, columns = _greatest(scores)
     chosen = columns if candidates.ids is None else candidates.ids.gather(1, columns)
-    return torch.where(best.isfinite(), chosen, -1).squeeze(1)
+    return torch.where(best.abs() < float("inf"), chosen, -1).squeeze(1)
+
+
+def _greatest(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the greatest of each row and its column, [N, 1] each. What is no number is greater than anything."""
+    if scores.device.type != "cpu":
+        return scores.max(dim=1, keepdim=True)
+    # numpy's search is several times as fast as torch's on a CPU.
+    columns = torch.from_numpy(scores.numpy().argmax(axis=1)).unsqueeze(1)
+    return scores.gather(1, columns), columns
 
 
 def log_probabilities(candidates: Candidates, row: int, token: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -77,12 +77,11 @@ struct Dot<FORMAT, Quantised> {
         }
     }
 
+    static Lane sums(Pair<__m256i> dots) { return {_mm256_cvtepi32_ps(dots.low), _mm256_cvtepi32_ps(dots.high)}; }
+
     template <int TILE, class Total>
     static void scale_and_add(const Pair<__m256i>* dots, Lane scale, const float* scales, Total* totals) {
-        for (int t = 0; t < TILE; t++) {
-            const Lane sums = {_mm256_cvtepi32_ps(dots[t].low), _mm256_cvtepi32_ps(dots[t].high)};
-            gather(totals[t], sums * scale, lane_of(scales[t]));
-        }
+        for (int t = 0; t < TILE; t++) gather(totals[t], sums(dots[t]) * scale, lane_of(scales[t]));
     }
 
     // One block of weights with TILE rows of a tile.
@@ -92,26 +91,28 @@ struct Dot<FORMAT, Quantised> {
         long place = x.place(row, 0);
         for (int group = 0; group < x.groups(); group++, at += Own::bytes, place += kTile) {
             const int8_t* values = x.values + place * kGroup;
-            const float* scales = x.scales + place;
+            const float *scales = x.scales + place, *offsets = x.offsets + place;
             const uint8_t* tail = at + Own::values;
             Pair<__m256i> dots[TILE];
             const Lane scale = load_numbers(tail);
-            if constexpr (Own::four) {
-                four_bits<TILE>(at, values, dots);
-                scale_and_add<TILE>(dots, scale, scales, totals);
-            } else if constexpr (Own::halves) {
+            if constexpr (Own::halves) {
                 eight_bits<TILE, kSteps / 2>(at, values, dots);
                 scale_and_add<TILE>(dots, scale, scales, totals);
                 eight_bits<TILE, kSteps / 2>(at + kSteps / 2 * 64, values + kGroup / 2, dots);
                 scale_and_add<TILE>(dots, load_numbers(tail + Own::numbers), scales, totals);
-            } else {
-                eight_bits<TILE, kSteps>(at, values, dots);
-                scale_and_add<TILE>(dots, scale, scales, totals);
+                continue;
             }
+            if constexpr (Own::four)
+                four_bits<TILE>(at, values, dots);
+            else
+                eight_bits<TILE, kSteps>(at, values, dots);
             if constexpr (Own::minimum) {
                 Lane minimum = load_numbers(tail + Own::numbers);
                 if constexpr (!Own::four) minimum = fused(minimum, scale, lane_of(128.0f));
-                for (int t = 0; t < TILE; t++) gather(totals[t], minimum, lane_of(x.offsets[place + t]));
+                for (int t = 0; t < TILE; t++)
+                    gather(totals[t], sums(dots[t]) * scale, lane_of(scales[t]), minimum, lane_of(offsets[t]));
+            } else {
+                scale_and_add<TILE>(dots, scale, scales, totals);
             }
         }
     }

@@ -59,8 +59,11 @@ struct Dot<FORMAT, Quantised> {
                     scaled[lane] = static_cast<float>(dot[lane]) * number(tail, lane);
                     if (Own::minimum) minimums[lane] = number(tail + Own::numbers, lane);
                 }
-                gather(totals[0], load_lane(scaled), lane_of(x.scales[place]));
-                if constexpr (Own::minimum) gather(totals[0], load_lane(minimums), lane_of(x.offsets[place]));
+                const Lane first = load_lane(scaled), scale = lane_of(x.scales[place]);
+                if constexpr (Own::minimum)
+                    gather(totals[0], first, scale, load_lane(minimums), lane_of(x.offsets[place]));
+                else
+                    gather(totals[0], first, scale);
             }
         }
     }

@@ -74,11 +74,15 @@ struct Dot<FORMAT, Quantised> {
                 for (int t = 0; t < TILE; t++)
                     dots[t] = Own::minimum ? _mm512_setzero_si512() : _mm512_set1_epi32(x.shifts[place + t]);
                 add_steps<TILE, kSteps>(steps, values, dots);
-                scale_and_add<TILE>(dots, scale, x.scales + place, total);
+                if constexpr (!Own::minimum) scale_and_add<TILE>(dots, scale, x.scales + place, total);
             }
             if constexpr (Own::minimum) {
                 const Lane minimum = load_numbers(at + Own::values + Own::numbers);
-                for (int t = 0; t < TILE; t++) gather(total[t], minimum, lane_of(x.offsets[place + t]));
+#pragma GCC unroll 8
+                for (int t = 0; t < TILE; t++)
+                    gather(
+                        total[t], _mm512_cvtepi32_ps(dots[t]) * scale, lane_of(x.scales[place + t]), minimum,
+                        lane_of(x.offsets[place + t]));
             }
         }
         for (int t = 0; t < TILE; t++) totals[t] = total[t];

@@ -13,14 +13,19 @@ struct Wide {
     double at[kLanes];
 };
 
-// total += a · b
-inline void gather(Lane& total, Lane a, Lane b) { total = fused(total, a, b); }
-
-inline void gather(Wide& total, Lane a, Lane b) {
+inline void add(Wide& total, Lane part) {
     float parts[kLanes];
-    write(parts, a * b);
+    write(parts, part);
     for (int lane = 0; lane < kLanes; lane++) total.at[lane] += parts[lane];
 }
+
+// total += a · b
+inline void gather(Lane& total, Lane a, Lane b) { total = fused(total, a, b); }
+inline void gather(Wide& total, Lane a, Lane b) { add(total, a * b); }
+
+// total += a · b + c · d
+inline void gather(Lane& total, Lane a, Lane b, Lane c, Lane d) { total = fused(fused(total, a, b), c, d); }
+inline void gather(Wide& total, Lane a, Lane b, Lane c, Lane d) { add(total, fused(a * b, c, d)); }
 
 inline void assign(Lane& total, Lane sum) { total = sum; }
 

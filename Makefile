@@ -46,6 +46,7 @@ bench-dynamic: $(INSTALLED)  ## the dynamic engine under load beside its peers, 
 bench-cpu: $(INSTALLED)  ## a CPU's peers, each in an environment of its own, in one run (an hour; the first run installs them)
 	$(BIN)/plugtron fetch $(MODEL)
 	$(BIN)/python benchmarks/cpu.py
+	$(BIN)/python benchmarks/cpu_scaling.py
 
 clean:  ## remove the virtual environment
 	rm -rf $(VENV)

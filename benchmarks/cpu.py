@@ -4,9 +4,9 @@
 
 Each side is a process of its own in an environment of its own; they take turns, so that what else runs on the machine
 slows all of them. Prompts are fresh in every repetition and caches of prompts are off. Two threads each. A side counts
-as a peer when its likeliest tokens are those of float32 in 94 % of the places of a text. Before every round of turns two
-threads read a buffer of the model's size: a round in which they are slowed by a quarter is discarded, for all sides, and
-kept in the JSON.
+as a peer when its likeliest tokens are those of float32 in 94 % of the places of a text. Before every round of turns
+two threads read a buffer of the model's size: a round in which they are slowed by a quarter is discarded, for all sides,
+and kept in the JSON.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Draw the CPU benchmark: python cpu_plot.py RESULTS.json; writes RESULTS.png. Runs in an environment with matplotlib."""
+"""Draw the CPU benchmark: python cpu_plot.py RESULTS.json; writes RESULTS.png. Needs matplotlib."""
 
 # What this file imports is in that environment alone.
 # pyright: reportMissingImports=false

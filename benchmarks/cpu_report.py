@@ -34,8 +34,9 @@ def markdown(results: dict[str, Any]) -> str:
     imported = statistics.median(results["first_token_seconds"]["import torch"])
     discarded = sum(not each["kept"] for task in results["tasks"].values() for each in task["rounds"])
     notes = (
-        f"{results['machine']}. Medians (least to greatest); {discarded} rounds discarded. Between the rounds of the first "
-        f"task two threads read a buffer of the model's size at {_reading(results) / 1e9:.1f} GB/s: the limit of a decode. "
+        f"{results['machine']}. Medians (least to greatest); {discarded} rounds discarded. Between the rounds of the "
+        f"first task two threads read a buffer of the model's size at {_reading(results) / 1e9:.1f} GB/s: the limit of "
+        f"a decode. "
         f"`import torch` takes {imported:.1f} s."
     )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{notes}\n"

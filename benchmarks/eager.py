@@ -47,7 +47,8 @@ def transformers_run() -> Run:
 
 def plugtron_run() -> Run:
     """Generate with plugtron."""
-    llm = LLM(MODEL, dtype="bfloat16", overrides={"engine.options.max_batch_size": max(ROWS)})
+    overrides = {"execution": "eager", "engine.options.max_batch_size": max(ROWS)}
+    llm = LLM(MODEL, dtype="bfloat16", overrides=overrides)
 
     def run(prompts: list[list[int]], tokens: int) -> object:
         return llm.generate(prompts, SamplingParams(temperature=0, ignore_eos=True, max_tokens=tokens))

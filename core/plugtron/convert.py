@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from plugtron.building import build_parts, make_runtime
 from plugtron.checkpoint.loader import expand, targets
+from plugtron.checkpoint.quantised_tensors import as_stored
+from plugtron.checkpoint.safetensors import METHOD
 from plugtron.component import Need
 from plugtron.contracts.parts import Parts
+from plugtron.contracts.quantised import GROUP, QuantisedWeight
 from plugtron.contracts.weights import Section
 from plugtron.contracts.wrapper import Decoder, Export
 from plugtron.errors import CheckpointError, SpecError
 from plugtron.nn.wrapper import DecoderWrapper
-from plugtron.parallel.layers import Part
+from plugtron.parallel.layers import ColumnParallelLinear, Part, RowParallelLinear
+from plugtron.parallel.runtime import Runtime
 from plugtron.parallel.world import World
 from plugtron.progress import progress
 from plugtron.spec.resolve import ResolvedSpec
@@ -75,30 +81,45 @@ def convert(resolved: ResolvedSpec, output: Path) -> bool:
 
 
 def _configuration(export: Export, parts: Parts) -> dict[str, Any]:
-    tokenizer = parts.tokenizer
+    tokenizer, bits = parts.tokenizer, _bits(parts.runtime)
     assert parts.model is not None
+    quantised = {"quant_method": METHOD, "bits": bits, "group_size": GROUP}
     ends = parts.model.eos_ids if tokenizer is None else tokenizer.eos_ids
     return {
         **export.configuration,
         "dtype": str(parts.runtime.dtype).removeprefix("torch."),
         "bos_token_id": None if tokenizer is None else tokenizer.bos_id,
         "eos_token_id": list(ends) or None,
+        **({} if bits is None else {"quantization_config": quantised}),
     }
+
+
+def _bits(runtime: Runtime) -> int | None:
+    """What linear layers are quantised to; the head has 8 bits."""
+    return {"int4": 4, "int8": 8}.get(runtime.quantization or "")
 
 
 def _write_weights(wrapper: DecoderWrapper, export: Export, folder: Path) -> None:
     """Write the model layer by layer, so that no more of it than a shard is in memory."""
-    layers = wrapper.config.num_layers
+    layers, bits_of_layers = wrapper.config.num_layers, _bits(wrapper.runtime)
+    exact = copy.copy(wrapper)
+    exact.runtime = replace(wrapper.runtime, dtype=torch.float32)
     shards: list[dict[str, int]] = []
     waiting: dict[str, Tensor] = {}
     done: set[str] = set()
     with progress("converting", total=layers, unit="layers") as bar:
         for layer in range(layers):
-            decoder = wrapper.load(range(layer, layer + 1))
+            decoder = exact.load(range(layer, layer + 1))
+            widths = _widths(decoder, range(layer, layer + 1), export, wrapper) if bits_of_layers else {}
             for name, tensor in _stored(decoder, range(layer, layer + 1), export).items():
-                if name not in done:  # a tied embedding is at both ends
-                    waiting[name] = tensor
-            done |= waiting.keys()
+                if name in done:  # a tied embedding is at both ends
+                    continue
+                done.add(name)
+                bits = widths.get(name)
+                if bits is None or tensor.dim() != 2 or tensor.shape[1] % GROUP:
+                    waiting[name] = tensor.to(wrapper.runtime.dtype)
+                else:
+                    waiting |= as_stored(name, QuantisedWeight.of(tensor, bits))
             if sum(tensor.nbytes for tensor in waiting.values()) >= _SHARD_BYTES:
                 shards.append(_flush(waiting, folder, len(shards)))
                 waiting = {}
@@ -106,6 +127,25 @@ def _write_weights(wrapper: DecoderWrapper, export: Export, folder: Path) -> Non
     if waiting:
         shards.append(_flush(waiting, folder, len(shards)))
     _name_shards(shards, folder)
+
+
+def _widths(decoder: Decoder, layers: range, export: Export, wrapper: DecoderWrapper) -> dict[str, int]:
+    """Which tensors of some layers are quantised, and to how many bits: those that belong to one linear layer each."""
+    assert isinstance(decoder, nn.Module)
+    bits = _bits(wrapper.runtime)
+    assert bits is not None
+    found: dict[str, int] = {}
+    for weight in expand(export.weights.weights, layers):
+        path, _, name = weight.parameter.rpartition(".")
+        if name != "weight" or path not in dict(decoder.named_modules()):
+            continue
+        module = decoder.get_submodule(path)
+        head = path == "output" or (path == "embedding" and wrapper.config.tied)
+        if head or isinstance(module, ColumnParallelLinear | RowParallelLinear):
+            for tensor in weight.tensors:
+                if isinstance(tensor, str):  # a section is part of a tensor that is written as a whole
+                    found[tensor] = 8 if head else bits
+    return found
 
 
 def _stored(decoder: Decoder, layers: range, export: Export) -> dict[str, Tensor]:

@@ -110,3 +110,29 @@ def test_spread():
     assert 4.5 < spread.p95 < 5.0
     assert Spread.of([None]) is None
     assert Spread.of([2.0]).p95 == 2.0
+
+
+def test_a_profile_shows_the_stages_of_each_step(tmp_path):
+    trace = tmp_path / "trace.json"
+    done = bench("latency", "--model", CHECKPOINT, *SMALL, "--profile", trace)
+    assert done.returncode == 0, done.stderr
+    events = json.loads(trace.read_text())["traceEvents"]
+    assert all(event["ph"] == "X" and event["dur"] >= 0 for event in events)
+    steps = [event for event in events if event["tid"] == "engine"]
+    stages = [event for event in events if event["tid"] == "native"]
+    assert {"attend", "rotate", "activate", "normalise"} < {event["name"] for event in stages}
+    assert any(event["name"].startswith("linear ") for event in stages)
+    # Every stage lies within a step.
+    for stage in stages:
+        assert any(
+            step["ts"] <= stage["ts"] and stage["ts"] + stage["dur"] <= step["ts"] + step["dur"] for step in steps
+        )
+
+
+@pytest.mark.parametrize("execution", ["native", "eager"])
+def test_limits(execution):
+    done = bench("limit", "--model", CHECKPOINT, "--json", "--set", f"execution={execution}")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["weight_bytes"] > 0
+    assert all(value > 0 for value in found.values())

@@ -15,6 +15,7 @@ from support import models, reference
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from plugtron import LLM, SamplingParams
+from plugtron.checkpoint.safetensors import SafetensorsReader
 from plugtron.convert import convert as convert_resolved
 from plugtron.host import Host
 from plugtron.spec.load import Source
@@ -140,3 +141,36 @@ def test_a_killed_conversion_leaves_nothing_that_looks_finished(default_model, t
     assert not any(path.name == "config.json" for path in left)
     convert(default_model, tmp_path / "out")
     assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", ["llama_tied", "llama_biases", "qwen3"])
+@pytest.mark.parametrize("quantization", ["int4", "int8"])
+def test_quantised_folders_give_what_quantising_at_every_start_gives(name, quantization, random_model, tmp_path):
+    _, folder = random_model(name)
+    convert(folder, tmp_path / "out", "--quantization", quantization)
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["quantization_config"] == {"quant_method": "plugtron", "bits": int(quantization[3]), "group_size": 32}
+    prompt, params = models.prompts()[-1], SamplingParams(temperature=0, max_tokens=24, ignore_eos=True, logprobs=0)
+    found = {}
+    for source, chosen in ((folder, quantization), (tmp_path / "out", "native"), (tmp_path / "out", None)):
+        with LLM(source, quantization=chosen, dtype="float32") as llm:
+            found[chosen] = llm.generate(prompt, params)
+    assert found["native"].error is None
+    assert found[None].error is None
+    # Word embeddings that are a head too have its eight bits, where quantising at the start keeps them as they were.
+    if not config["tie_word_embeddings"]:
+        assert found["native"].tokens == found[quantization].tokens
+        values = [[entry.value for entry in found[key].log_probs] for key in ("native", quantization)]
+        assert values[0] == values[1]
+
+
+def test_parts_of_a_quantised_matrix(random_model, tmp_path):
+    _, folder = random_model("llama_untied")
+    convert(folder, tmp_path / "out", "--quantization", "int4")
+    reader, name = SafetensorsReader(tmp_path / "out"), "model.layers.0.mlp.down_proj.weight"
+    whole = reader.read(name)
+    assert reader.tensors[name].shape == tuple(whole.shape)
+    assert torch.equal(reader.read(name, (slice(3, 9), slice(5, 70))), whole[3:9, 5:70])
+    assert torch.equal(reader.read_blocks(name, (slice(3, 9), slice(32, 96))).dense(), whole[3:9, 32:96])
+    assert reader.read_blocks(name, (slice(3, 9), slice(5, 70))) is None
+    assert reader.read_blocks("model.norm.weight") is None

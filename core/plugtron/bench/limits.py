@@ -16,7 +16,7 @@ from plugtron.nn.wrapper import DecoderWrapper
 
 __all__ = ["Limits", "measure_limits"]
 
-#: Sides of the matrices that are multiplied, tokens of the decode and of the prompt that are measured.
+#: Sides of the matrices that are multiplied, tokens of the decode and, at the most, of the prompt that are measured.
 _SIDE, _DECODED, _PROMPT = 1024, 64, 512
 
 
@@ -28,6 +28,7 @@ class Limits:
     """
 
     threads: int
+    prompt_tokens: int
     weight_bytes: int
     read_bytes_per_second: float
     float32_operations_per_second: float
@@ -51,7 +52,7 @@ class Limits:
                 f"{self.bfloat16_operations_per_second / 1e9:.0f} GFLOP/s (bfloat16)",
                 f"decode: {self.decode_tokens_per_second:.1f} tokens/s of at most {self.decode_limit:.1f} "
                 f"({self.weight_bytes / 1e6:.1f} MB a step): {share:.0%}",
-                f"prefill: {self.prefill_tokens_per_second:.0f} tokens/s, {_PROMPT} at once: "
+                f"prefill: {self.prefill_tokens_per_second:.0f} tokens/s, {self.prompt_tokens} at once: "
                 f"{self.prefill_operations_per_second / 1e9:.0f} GOP/s",
             )
         )
@@ -61,7 +62,7 @@ def measure_limits(assembly: Assembly) -> Limits:
     """Measure the machine and the model in turn, and keep the best of each: what disturbs them is not theirs.
 
     Raises:
-        SpecError: the engine has a model that plugtron knows nothing of.
+        SpecError: the engine refuses what is to be run, or has a model that plugtron knows nothing of.
     """
     wrapper = assembly.parts.wrapper
     if not isinstance(wrapper, DecoderWrapper):
@@ -74,23 +75,29 @@ def measure_limits(assembly: Assembly) -> Limits:
         nonlocal seed
         seed += 1
         load = Workload(requests=1, prompt_tokens=(prompt, prompt), output_tokens=(tokens, tokens), seed=seed)
-        return replay(assembly, load.make(vocabulary, wrapper.info.eos_ids))
+        (request,) = load.make(vocabulary, wrapper.info.eos_ids)
+        seconds = replay(assembly, [request])
+        if request.error is not None:
+            raise SpecError(request.error)
+        return seconds
 
+    prompt = min(_PROMPT, wrapper.info.max_positions // 2)
     read = decode = prefill = float("inf")
     for _ in range(5):
         read = min(read, _seconds(buffer.sum))
         first = run(16, 1)
         decode = min(decode, (run(16, 1 + _DECODED) - first) / _DECODED)
-        prefill = min(prefill, run(_PROMPT, 1))
+        prefill = min(prefill, run(prompt, 1))
     return Limits(
         threads=torch.get_num_threads(),
+        prompt_tokens=prompt,
         weight_bytes=execution.weight_bytes,
         read_bytes_per_second=buffer.nbytes / read,
         float32_operations_per_second=_matrix_rate(torch.float32),
         bfloat16_operations_per_second=_matrix_rate(torch.bfloat16),
         decode_tokens_per_second=1 / decode,
-        prefill_tokens_per_second=_PROMPT / prefill,
-        prefill_operations_per_second=2 * _PROMPT * execution.layer_weights / prefill,
+        prefill_tokens_per_second=prompt / prefill,
+        prefill_operations_per_second=2 * prompt * execution.layer_weights / prefill,
     )
 
 

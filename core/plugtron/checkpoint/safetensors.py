@@ -18,10 +18,14 @@ from plugtron.tokenizer.folder import read_special_tokens
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SafetensorsReader"]
+    from plugtron.contracts.quantised import QuantisedWeight
+
+__all__ = ["METHOD", "SafetensorsReader"]
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+#: quantization_config.quant_method of folders that `plugtron convert` has quantised.
+METHOD = "plugtron"
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 #: What a tokenizer can be built from, best first; GPT-2's older folders have vocab.json and merges.txt.
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model")
@@ -40,6 +44,10 @@ class SafetensorsReader(CheckpointReader):
         if not (path / "config.json").is_file():
             return None
         configuration = read_mapping(path / "config.json", CheckpointError)
+        quantised = configuration.get("quantization_config")
+        if isinstance(quantised, dict) and quantised.get("quant_method") == METHOD:
+            # Only how tensors are stored, which `read` and `read_blocks` see to.
+            configuration = {name: value for name, value in configuration.items() if name != "quantization_config"}
         architectures = configuration.get("architectures")
         if not isinstance(architectures, list) or len(architectures) != 1:
             raise CheckpointError(f"{path / 'config.json'}: architectures must name one class (got {architectures!r})")
@@ -64,8 +72,8 @@ class SafetensorsReader(CheckpointReader):
 
     @property
     def tensors(self) -> Mapping[str, TensorInfo]:
-        """All tensors by name."""
-        return self._tensors
+        """All tensors by name; a quantised matrix is one, whatever it is stored as."""
+        return self._matrices
 
     @cached_property
     def _tensors(self) -> Mapping[str, TensorInfo]:
@@ -78,9 +86,30 @@ class SafetensorsReader(CheckpointReader):
                     found[name] = TensorInfo(shape=tuple(view.get_shape()), dtype=view.get_dtype(), file=file)
         return found
 
+    @cached_property
+    def _matrices(self) -> Mapping[str, TensorInfo]:
+        from plugtron.checkpoint.quantised_tensors import merged
+
+        return merged(self._tensors)
+
     def read(self, name: str, part: tuple[slice, ...] = ()) -> torch.Tensor:
-        """Return a tensor, or a part of it."""
-        with self._open(self.tensors[name].file) as handle:
+        """Return a tensor, or a part of it; a quantised matrix dequantised."""
+        if name in self._tensors:
+            return self._read(name, part)
+        blocks = self.read_blocks(name, part[:1])
+        assert blocks is not None, "all of a matrix's columns are whole groups"
+        return blocks.dense()[(slice(None), *part[1:])]
+
+    def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantisedWeight | None:
+        """Return a quantised matrix as it is; None for any other tensor."""
+        if name in self._tensors:
+            return None
+        from plugtron.checkpoint.quantised_tensors import from_stored
+
+        return from_stored(name, self.tensors[name], part, self._read)
+
+    def _read(self, name: str, part: tuple[slice, ...]) -> torch.Tensor:
+        with self._open(self._tensors[name].file) as handle:
             return handle.get_slice(name)[part] if part else handle.get_tensor(name)
 
     def _files(self) -> list[Path]:

@@ -18,6 +18,9 @@ __all__ = ["convert_checkpoint"]
 @click.argument("checkpoint")
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--dtype", default="auto", help="auto, float32, bfloat16 or float16.")
+@click.option(
+    "--quantization", type=click.Choice(["int4", "int8"]), help="Of linear layers, for model.quantization: native."
+)
 @set_option
 @host_options
 @verbose_option
@@ -25,6 +28,7 @@ def convert_checkpoint(
     checkpoint: str,
     output: Path,
     dtype: str,
+    quantization: str | None,
     overrides: tuple[str, ...],
     no_plugins: bool,
     no_plugin: tuple[str, ...],
@@ -33,7 +37,8 @@ def convert_checkpoint(
     from plugtron.convert import convert
     from plugtron.models import fetch
 
-    values = {"version": 1, "model": {"checkpoint": str(fetch(checkpoint)), "dtype": dtype}, "device": "cpu"}
+    model = {"checkpoint": str(fetch(checkpoint)), "dtype": dtype, "quantization": quantization}
+    values = {"version": 1, "model": model, "device": "cpu"}
     resolved, _ = resolve_source(apply(Source(values=values), split(overrides)), no_plugins, no_plugin)
     has_tokenizer = convert(resolved, output)
     without = "" if has_tokenizer else ", without a tokenizer: name one when you use it, or prompt with ids"

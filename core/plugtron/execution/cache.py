@@ -32,8 +32,8 @@ def packed_weights(wrapper: DecoderWrapper, make: Callable[[Store], Packed]) -> 
     path = _path(wrapper, files)
     try:
         return open_packed(path)
-    except OSError:
-        pass
+    except (OSError, ValueError):
+        pass  # it is not there yet, or what is there is damaged
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.stem}-", delete=False) as file:

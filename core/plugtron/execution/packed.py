@@ -120,7 +120,7 @@ def open_packed(path: Path) -> Packed:
     size = int.from_bytes(mapped[-8:], "little")
     if not 0 < size < len(mapped):
         raise ValueError(f"{path} is no file of packed weights")
-    index = json.loads(mapped[-8 - size : -8])
+    index = json.loads(mapped[-8 - size : -8])  # what is no JSON is a ValueError too
     return Packed(
         operations=[Operation(**operation) for operation in index["operations"]],
         cuts=index["cuts"],

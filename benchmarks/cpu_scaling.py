@@ -1,0 +1,82 @@
+"""How decode grows: tokens a second by rows, and by what has been said before; the default model on a CPU.
+
+    python benchmarks/cpu_scaling.py [--quantization native]
+
+Writes results/cpu_scaling.json and results/cpu_scaling.png, where the limit is drawn in: a step reads every weight
+once, and every row its keys and values.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from cpu import MODEL, read_rate
+from cpu_tasks import prompt
+from peers.environments import environment
+
+from plugtron import LLM, SamplingParams
+from plugtron.nn.wrapper import DecoderWrapper
+
+HERE = Path(__file__).parent
+ROWS = (1, 2, 4, 8, 16, 32, 64)
+CONTEXTS = (128, 256, 512, 1024, 2048, 4096, 8000)
+#: Tokens of each answer that count, and how often all of it is measured.
+STEPS, REPETITIONS = 32, 3
+
+
+def seconds_per_step(llm: LLM, rows: int, context: int) -> float:
+    """A long answer less a short one, so that the prompts drop out."""
+    taken = []
+    for tokens in (1, 1 + STEPS):
+        prompts = [prompt(context) for _ in range(rows)]
+        begin = time.perf_counter()
+        llm.generate(prompts, SamplingParams(temperature=0, ignore_eos=True, max_tokens=tokens))
+        taken.append(time.perf_counter() - begin)
+    return (taken[1] - taken[0]) / STEPS
+
+
+def main() -> None:
+    """Measure, write JSON, and have it drawn."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quantization", default="native")
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "cpu_scaling.json")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    parser.add_argument("--environments", type=Path, default=cache / "plugtron" / "peers")
+    arguments = parser.parse_args()
+    overrides = {
+        "threads": 2,
+        "engine.options.max_batch_size": max(ROWS),
+        "engine.options.max_sequence_length": 8192,
+        "engine.options.memory": "512MiB",
+        "engine.options.share_prefixes": False,
+    }
+    with LLM(MODEL, quantization=arguments.quantization, engine="dynamic", overrides=overrides) as llm:
+        wrapper = llm.assembly.parts.wrapper
+        assert isinstance(wrapper, DecoderWrapper)
+        weight_bytes = wrapper.execution.weight_bytes
+        itemsize = wrapper.runtime.dtype.itemsize
+        kv_bytes = sum(2 * state.kv_heads * state.head_dim * itemsize for state in wrapper.info.states)
+        points = [(rows, 128) for rows in ROWS] + [(1, context) for context in CONTEXTS]
+        found = [
+            {
+                "rows": rows,
+                "context": context,
+                "read_bytes_per_second": read_rate(weight_bytes),
+                "seconds_per_step": seconds_per_step(llm, rows, context),
+                "bytes_per_step": weight_bytes + rows * (context + STEPS // 2) * kv_bytes,
+            }
+            for _ in range(REPETITIONS)
+            for rows, context in points
+        ]
+    arguments.output.write_text(json.dumps({"model": MODEL, "points": found}, indent=2) + "\n")
+    plot = environment("plot", arguments.environments)
+    subprocess.run([plot, HERE / "cpu_scaling_plot.py", arguments.output], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,8 +5,8 @@
 Each side is a process of its own in an environment of its own; they take turns, so that what else runs on the machine
 slows all of them. Prompts are fresh in every repetition and caches of prompts are off. Two threads each. A side counts
 as a peer when its likeliest tokens are those of float32 in 94 % of the places of a text. Before every round of turns
-two threads read a buffer of the model's size: a round in which they are slowed by a quarter is discarded, for all sides,
-and kept in the JSON.
+two threads read a buffer of the model's size: a round in which they are slowed by a quarter is discarded, for all
+sides, and kept in the JSON.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ MODEL = "smollm2-135m-instruct"
 HERE = Path(__file__).parent
 #: Rounds are discarded in which memory is slower than this share of its best.
 QUIET = 0.75
+#: Fresh processes of each side.
+STARTS = 3
 
 
 class Side:
@@ -42,7 +44,6 @@ class Side:
 
     def __init__(self, name: str, command: list[str | Path]) -> None:
         self.name = name
-        self.peak = 0
         begin = time.perf_counter()
         self._process = subprocess.Popen(
             command,
@@ -69,7 +70,6 @@ class Side:
         answer = self.ask(prompts=prompts, lengths=lengths)
         if answer["made"] != sum(lengths):
             raise RuntimeError(f"{self.name} made {answer['made']} tokens of {sum(lengths)}")
-        self.peak = max(self.peak, answer["peak_bytes"])
         return answer["seconds"]
 
     def close(self) -> None:
@@ -123,14 +123,14 @@ def read_rate(size: int) -> float:
     return size / best
 
 
-def first_token_seconds(command: list[str | Path]) -> float:
-    """From the start of a fresh process to its first token."""
+def fresh_start(command: list[str | Path]) -> dict[str, float]:
+    """What a fresh process takes to its first token: seconds from its start, and bytes at the most."""
     begin = time.perf_counter()
     side = Side("fresh", command)
-    side.ask(prompts=[[random.randrange(100, 40_000) for _ in range(8)]], lengths=[1])
+    answer = side.ask(prompts=[[random.randrange(100, 40_000) for _ in range(8)]], lengths=[1])
     seconds = time.perf_counter() - begin
     side.close()
-    return seconds
+    return {"seconds": seconds, "peak_bytes": answer["peak_bytes"]}
 
 
 def import_seconds() -> float:
@@ -191,16 +191,12 @@ def main() -> None:
         rounds = [each["tokens_per_second"] for each in tasks[name]["rounds"] if each["kept"]]
         medians = {side: round(statistics.median(each[side] for each in rounds)) for side in rounds[0]}
         print(f"{name}: {medians}", file=sys.stderr, flush=True)
-        results["peak_bytes"] = {side.name: side.peak for side in sides}
         # After every task: a run that is ended early leaves what it has measured.
         arguments.output.write_text(json.dumps(results, indent=2) + "\n")
     for side in sides:
         side.close()
-    turns = [
-        {"import torch": import_seconds(), **{name: first_token_seconds(command) for name, command in chosen.items()}}
-        for _ in range(3 if "vLLM bf16" not in chosen else 1)
-    ]
-    results["first_token_seconds"] = {name: [turn[name] for turn in turns] for name in turns[0]}
+    results["starts"] = {name: [fresh_start(command) for _ in range(STARTS)] for name, command in chosen.items()}
+    results["import_seconds"] = [import_seconds() for _ in range(STARTS)]
     arguments.output.write_text(json.dumps(results, indent=2) + "\n")
     arguments.output.with_suffix(".md").write_text(markdown(results))
     plot = environment("plot", arguments.environments)

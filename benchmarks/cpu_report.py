@@ -16,7 +16,14 @@ COUNTS = 0.94
 def markdown(results: dict[str, Any]) -> str:
     """Medians with the least and the greatest, then quality, memory and start."""
     titles = [TASKS[name].meaning for name in results["tasks"]]
-    header = ["tokens a second", *titles, "of the limit", "agrees with float32 (KL)", "peak memory", "first token"]
+    header = [
+        "tokens a second",
+        *titles,
+        "of the limit",
+        "agrees with float32 (KL)",
+        "memory, one prompt",
+        "first token",
+    ]
     lines = [header, ["---"] * len(header)]
     for side in results["versions"]:
         quality = results["quality"][side]
@@ -27,11 +34,11 @@ def markdown(results: dict[str, Any]) -> str:
                 _share_of_limit(results, side),
                 ", ".join(_quality(text, values) for text, values in quality.items())
                 + ("" if min(values["top_1"] for values in quality.values()) >= COUNTS else " (does not count)"),
-                f"{results['peak_bytes'][side] / 1e6:.0f} MB",
-                f"{statistics.median(results['first_token_seconds'][side]):.1f} s",
+                f"{statistics.median(start['peak_bytes'] for start in results['starts'][side]) / 1e6:.0f} MB",
+                f"{statistics.median(start['seconds'] for start in results['starts'][side]):.1f} s",
             ]
         )
-    imported = statistics.median(results["first_token_seconds"]["import torch"])
+    imported = statistics.median(results["import_seconds"])
     discarded = sum(not each["kept"] for task in results["tasks"].values() for each in task["rounds"])
     notes = (
         f"{results['machine']}. Medians (least to greatest); {discarded} rounds discarded. Between the rounds of the "

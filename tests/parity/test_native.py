@@ -12,11 +12,17 @@ from transformers.pytorch_utils import Conv1D
 
 from plugtron import LLM, SamplingParams
 from plugtron.checkpoint.gguf import GGUFReader
+from plugtron.checkpoint.safetensors import SafetensorsReader
 from plugtron.contracts.quantised import QuantisedWeight
 from plugtron.errors import PlugtronError
 from plugtron.kernels.native.binding import NativeTokens, Op, Program
 from plugtron.kernels.native.build import library
 from plugtron.kernels.native.packing import Format, format_of, pack, pack_dense
+from plugtron.nn.decoder import TransformerDecoder
+from plugtron.parallel.runtime import Runtime
+from plugtron_controllers.text_generation import SimpleTextGenerationController
+from plugtron_engines.static import StaticEngine
+from plugtron_wrappers.llama import LlamaWrapper
 
 NATIVE = [name for name in models.MODELS if "mixtral" not in name]
 #: What a step can be compiled for here: this processor, one without AVX-512, one without AVX, and those with AVX-512
@@ -245,6 +251,31 @@ def test_an_execution_that_is_asked_for(random_model):
         PlugtronError, match=r"execution native: the step of a MixtureOfExperts \(accepted here: auto, eager\)"
     ):
         LLM(random_model("mixtral")[1], overrides={"execution": "native"})
+
+
+class LouderDecoder(TransformerDecoder):
+    """An author's own: a block that the native step knows, overridden."""
+
+    def head(self, hidden):
+        return 2 * super().head(hidden)
+
+
+class LouderWrapper(LlamaWrapper):
+    def build(self, layers):
+        return LouderDecoder(self.config, layers, self.runtime)
+
+
+def test_what_is_derived_from_a_known_block_is_not_taken_for_it(random_model):
+    _, folder = random_model("llama_untied")
+    params = SamplingParams(temperature=0, max_tokens=4, ignore_eos=True, logprobs=0)
+    found = []
+    for wrapper_class in (LlamaWrapper, LouderWrapper):
+        wrapper = wrapper_class(Runtime.create(), SafetensorsReader(folder))
+        engine = StaticEngine(SimpleTextGenerationController(wrapper, None))
+        (request,) = engine.generate([[1, 2, 3]], params)
+        found.append((type(wrapper.execution).__name__, request.log_probs[0].value))
+    assert [name for name, _ in found] == ["NativeExecution", "EagerExecution"]
+    assert found[0][1] < found[1][1]
 
 
 def test_the_default_model_agrees_with_itself_in_float32(default_model):

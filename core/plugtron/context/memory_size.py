@@ -1,18 +1,15 @@
-"""How much memory KV takes, whether it is there, and getting it."""
+"""How much memory KV takes, and whether it is there."""
 
 from __future__ import annotations
 
-import math
 import os
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.errors import SpecError
 
-__all__ = ["available_tokens", "bytes_per_token", "check_memory", "zeros"]
+__all__ = ["available_tokens", "bytes_per_token", "check_memory"]
 
 
 def check_memory(info: ModelInfo, *, tokens: int, dtype: torch.dtype, device: torch.device, remedy: str) -> None:
@@ -32,18 +29,6 @@ def check_memory(info: ModelInfo, *, tokens: int, dtype: torch.dtype, device: to
 def available_tokens(info: ModelInfo, *, dtype: torch.dtype, device: torch.device) -> int:
     """How many tokens' keys and values the memory that is free now could hold."""
     return _free_memory(device) // bytes_per_token(info, dtype)
-
-
-def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros; on a CPU as pages that take no memory before they are written.
-
-    torch.zeros would write every page. Uninitialised memory would do for what is read unmasked, but a masked NaN is
-    still a NaN.
-    """
-    if device.type != "cpu":
-        return torch.zeros(shape, dtype=dtype, device=device)
-    data = np.zeros(math.prod(shape) * dtype.itemsize, dtype=np.uint8)
-    return torch.from_numpy(data).view(dtype).view(shape)
 
 
 def bytes_per_token(info: ModelInfo, dtype: torch.dtype) -> int:

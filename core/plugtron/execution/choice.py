@@ -19,7 +19,7 @@ from plugtron.contracts.wrapper import Decoder
 from plugtron.errors import CheckpointError, PlugtronError
 from plugtron.execution.cache import packed_weights
 from plugtron.execution.eager import EagerExecution
-from plugtron.execution.lowering import Listing, NotNative, check_layer
+from plugtron.execution.lowering import Listing, NotNative, check_decoder
 from plugtron.execution.native import NativeExecution
 from plugtron.execution.packed import Packed, Store
 from plugtron.kernels.native.build import NoCompiler, library
@@ -100,8 +100,10 @@ def _kernels(wrapper: DecoderWrapper) -> Path:
         raise NotNative(f"the native kernels run on a CPU, not on {runtime.device.type}")
     if runtime.dtype not in (torch.float32, torch.bfloat16):
         raise NotNative(f"keys and values in {str(runtime.dtype).removeprefix('torch.')}")
-    for layer in _known(wrapper.build(wrapper.layers)).layers:
-        check_layer(layer)
+    decoder = wrapper.build(wrapper.layers)
+    if not isinstance(decoder, TransformerDecoder):
+        raise NotNative(f"the step of a {type(decoder).__name__}")
+    check_decoder(decoder)
     return library()
 
 
@@ -145,8 +147,7 @@ def _pack(exact: DecoderWrapper, dtype: torch.dtype, store: Store) -> Packed:
 
 
 def _known(decoder: Decoder) -> TransformerDecoder:
-    if not isinstance(decoder, TransformerDecoder):
-        raise NotNative(f"the native step does not know a {type(decoder).__name__}")
+    assert isinstance(decoder, TransformerDecoder), "the whole of it has been checked"
     return decoder
 
 

@@ -21,12 +21,19 @@ from plugtron.nn.config import Activation
 from plugtron.nn.decoder import TransformerDecoder, TransformerLayer
 from plugtron.nn.mlp import MLP, GatedMLP
 from plugtron.nn.norms import LayerNorm, RMSNorm
+from plugtron.nn.positions import LearnedPositions
 from plugtron.parallel.group import Group
-from plugtron.parallel.layers import RowParallelLinear, VocabParallelEmbedding
+from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, VocabParallelEmbedding
 
-__all__ = ["LOGITS", "Listing", "NotNative", "check_layer", "operation_name"]
+__all__ = ["LOGITS", "Listing", "NotNative", "check_decoder", "operation_name"]
 
 _ACTIVATIONS: tuple[Activation, ...] = ("silu", "gelu", "gelu_tanh", "gelu_quick", "relu", "relu_squared", "tanh")
+
+#: What decoders may be made of; what is derived from one of these may override what it does.
+_BLOCKS = (
+    *(TransformerDecoder, TransformerLayer, nn.ModuleList, Attention, GatedMLP, MLP, RMSNorm, LayerNorm),
+    *(ColumnParallelLinear, RowParallelLinear, VocabParallelEmbedding, LearnedPositions),
+)
 
 #: attention.h has room for as many queries to a key-value head.
 _MOST_GROUPED = 64
@@ -76,19 +83,21 @@ def operation_name(operation: Operation) -> str:
     return f"linear {fields['inputs']} x {fields['outputs']}, {Format(int(fields['format'])).name.lower()}"
 
 
-def check_layer(layer: TransformerLayer) -> None:
-    """Look for what the native step does not know.
+def check_decoder(decoder: nn.Module) -> None:
+    """Look for what the native step does not know: a block of another class may compute something else.
 
     Raises:
         NotNative: there is something.
     """
-    attention, shape = layer.attention, layer.attention.shape
-    if not isinstance(layer.mlp, GatedMLP | MLP):
-        raise NotNative(f"the step of a {type(layer.mlp).__name__}")
-    if isinstance(attention.query_norm, LayerNorm) or isinstance(attention.key_norm, LayerNorm):
-        raise NotNative("layer normalisation of queries and keys")
-    if shape.heads // shape.kv_heads > _MOST_GROUPED:
-        raise NotNative(f"{shape.heads // shape.kv_heads} queries to a key-value head")
+    for module in decoder.modules():
+        if type(module) not in _BLOCKS:
+            raise NotNative(f"the step of a {type(module).__name__}")
+        if isinstance(module, Attention):
+            if isinstance(module.query_norm, LayerNorm) or isinstance(module.key_norm, LayerNorm):
+                raise NotNative("layer normalisation of queries and keys")
+            grouped = module.shape.heads // module.shape.kv_heads
+            if grouped > _MOST_GROUPED:
+                raise NotNative(f"{grouped} queries to a key-value head")
 
 
 #: A weight's rows that are held in one form: how many, the form, and their bytes.

@@ -8,17 +8,16 @@ Shapes: T tokens, I and O the layer's whole input and output width, tp the numbe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plugtron.errors import ParallelError
 from plugtron.parallel.runtime import Runtime
+from plugtron.parallel.zeros import zeros
 
 __all__ = [
     "ColumnParallelLinear",
@@ -54,11 +53,7 @@ class ShardedModule(nn.Module):
 
 def parameter(runtime: Runtime, *shape: int) -> nn.Parameter:
     """An unread parameter on the runtime's device; rows that no checkpoint tensor fills stay zero."""
-    if runtime.device.type == "cpu":
-        # Zeros that take no memory until they are used: what is mapped or lowered never is.
-        lazy = np.zeros(math.prod(shape) * runtime.dtype.itemsize, dtype=np.uint8)
-        return nn.Parameter(torch.from_numpy(lazy).view(runtime.dtype).view(shape), requires_grad=False)
-    return nn.Parameter(torch.zeros(shape, dtype=runtime.dtype, device=runtime.device), requires_grad=False)
+    return nn.Parameter(zeros(shape, runtime.dtype, runtime.device), requires_grad=False)
 
 
 def divide(what: str, amount: int, runtime: Runtime) -> int:

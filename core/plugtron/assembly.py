@@ -290,12 +290,11 @@ def _build(resolved: ResolvedSpec, host: Host, world: World) -> Assembly:
     runtime = make_runtime(resolved, model, world)
     engine = one(resolved, Kind.ENGINE)
 
-    def local() -> tuple[Parts, Engine]:
-        parts = build_parts(resolved, runtime, all_needs(engine, resolved))
-        return parts, build_component(engine, parts)
-
-    finished, live = group.together(local)
-    return Assembly(resolved=resolved, host=host, parts=finished, engine=live)
+    parts = group.together(lambda: build_parts(resolved, runtime, all_needs(engine, resolved)))
+    if parts.wrapper is not None:
+        parts.wrapper.agree()
+    live = group.together(lambda: build_component(engine, parts))
+    return Assembly(resolved=resolved, host=host, parts=parts, engine=live)
 
 
 def _at_hand(resolved: ResolvedSpec | None, plain: Spec, host: Host) -> ResolvedSpec:

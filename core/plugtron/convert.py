@@ -143,8 +143,13 @@ def _widths(decoder: Decoder, layers: range, export: Export, wrapper: DecoderWra
         head = path == "output" or (path == "embedding" and wrapper.config.tied)
         if head or isinstance(module, ColumnParallelLinear | RowParallelLinear):
             for tensor in weight.tensors:
-                if isinstance(tensor, str):  # a section is part of a tensor that is written as a whole
-                    found[tensor] = 8 if head else bits
+                if not isinstance(tensor, str):
+                    architecture = export.configuration["architectures"][0]
+                    raise SpecError(
+                        f"quantization {wrapper.runtime.quantization}: {architecture} stores several linear layers in "
+                        "one tensor, which is not written quantised; leave it out here, and quantise at a run's start"
+                    )
+                found[tensor] = 8 if head else bits
     return found
 
 

@@ -14,14 +14,14 @@ GREEDY = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True)
 PROGRAM = """
 import sys
 from plugtron import LLM, SamplingParams
-llm = LLM(sys.argv[1], dtype="float32", quantization=sys.argv[2])
+llm = LLM(sys.argv[1], dtype=sys.argv[3], quantization=sys.argv[2] or None)
 print([answer.tokens for answer in llm.generate([[1, 2, 3], [4] * 21], SamplingParams(temperature=0, max_tokens=8))])
 """
 
 
-def run(folder, quantization="int8", **environment):
+def run(folder, quantization="int8", dtype="float32", **environment):
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(folder), quantization],
+        [sys.executable, "-c", PROGRAM, str(folder), quantization, dtype],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -59,8 +59,13 @@ def test_a_cache_that_cannot_be_written_is_said_once(llama):
     assert done.stdout == usual.stdout
 
 
-def test_no_address_is_read_or_written_that_is_not_ours(llama):
-    """Under AddressSanitizer and UndefinedBehaviorSanitizer; with 4 bits, and 8 in the head."""
+@pytest.mark.parametrize(
+    ("name", "quantization", "dtype"),
+    [("llama_untied", "int4", "float32"), ("gpt2_odd", "", "bfloat16"), ("llama_biases", "", "float32")],
+)
+def test_no_address_is_read_or_written_that_is_not_ours(name, quantization, dtype, random_model):
+    """Under AddressSanitizer and UndefinedBehaviorSanitizer; with 4 bits (8 in the head), and with plain weights."""
+    folder = random_model(name)[1]
     flags = "-fsanitize=address,undefined -fno-sanitize=alignment -fno-sanitize-recover=all -g"
     found = [
         subprocess.run(["c++", f"-print-file-name={name}"], capture_output=True, text=True).stdout.strip()
@@ -68,10 +73,10 @@ def test_no_address_is_read_or_written_that_is_not_ours(llama):
     ]
     # Python's own memory is no business of this test.
     options = {"LD_PRELOAD": " ".join(found), "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
-    done = run(llama, "int4", CXXFLAGS=flags, **options)
+    done = run(folder, quantization, dtype, CXXFLAGS=flags, **options)
     assert done.returncode == 0, done.stderr[-4000:]
     assert "through torch" not in done.stderr
-    assert done.stdout == run(llama, "int4").stdout
+    assert done.stdout == run(folder, quantization, dtype).stdout
 
 
 def test_threads_are_those_of_the_spec_and_change_no_bit(llama):

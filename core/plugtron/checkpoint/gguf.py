@@ -47,7 +47,7 @@ _TYPES = {
 
 
 class GGUFReader(CheckpointReader):
-    """Reads one GGUF file. Blocks come dequantised, as float32."""
+    """Reads one GGUF file. `read` gives blocks dequantised, `read_blocks` as they are, as float32."""
 
     @classmethod
     def describe(cls, path: Path) -> ModelDescription | None:

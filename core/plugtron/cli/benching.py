@@ -89,6 +89,11 @@ def measure(
     Where a `profile` is wanted, the last engine's first request is run once more for it.
     """
     base = _base(spec, model)
+    if profile is not None:
+        try:
+            profile.touch()
+        except OSError as error:
+            raise SpecError(f"--profile {profile} cannot be written: {error.strerror}") from None
     with ExitStack() as stack:
         assemblies: dict[str, Assembly] = {}
         for name in dict.fromkeys(engines) or [None]:

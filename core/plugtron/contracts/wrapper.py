@@ -128,6 +128,12 @@ class ModelWrapper(ABC):
         """
         raise CheckpointError(f"{type(self).__name__} cannot be converted")
 
+    def agree(self) -> None:
+        """Agree with the wrappers of the other ranks on what must be the same. All ranks call it together, once.
+
+        It comes before `prep_model_for_inference`, in which one rank may fail alone and so none may wait for another.
+        """
+
     @abstractmethod
     def prep_model_for_inference(self, context: InferenceContext) -> None:
         """Load this rank's weights and make the execution ready."""

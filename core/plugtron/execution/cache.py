@@ -6,10 +6,14 @@ import hashlib
 import json
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import torch
 
 import plugtron
 from plugtron.execution.packed import FileStore, MemoryStore, Packed, Store, open_packed
@@ -22,6 +26,7 @@ __all__ = ["packed_weights"]
 
 #: Checkpoints smaller than this (bytes) are packed in no time, at every start.
 _WORTH_KEEPING = 32 * 2**20
+_UNFINISHED, _A_DAY = ".unfinished", 24 * 3600
 
 
 def packed_weights(wrapper: DecoderWrapper, make: Callable[[Store], Packed]) -> Packed:
@@ -30,13 +35,17 @@ def packed_weights(wrapper: DecoderWrapper, make: Callable[[Store], Packed]) -> 
     if sum(file.stat().st_size for file in files) < _WORTH_KEEPING:
         return make(MemoryStore())
     path = _path(wrapper, files)
+    if path is None:
+        return make(MemoryStore())
     try:
         return open_packed(path)
     except (OSError, ValueError):
         pass  # it is not there yet, or what is there is damaged
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.stem}-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f"{path.stem}-", suffix=_UNFINISHED, delete=False
+        ) as file:
             unfinished = Path(file.name)
             try:
                 packed = make(FileStore(path, file, unfinished))
@@ -49,30 +58,38 @@ def packed_weights(wrapper: DecoderWrapper, make: Callable[[Store], Packed]) -> 
     return packed
 
 
-def _path(wrapper: DecoderWrapper, files: list[Path]) -> Path:
-    """What the file is of, in the first half of its name; in the second everything that its contents depend on."""
+def _path(wrapper: DecoderWrapper, files: list[Path]) -> Path | None:
+    """What the file is of, in the first half of its name; in the second everything that its contents depend on.
+
+    None where that cannot be told: a class that somebody has typed in has no file.
+    """
     runtime = wrapper.runtime
+    sources = _sources(wrapper)
+    if sources is None:
+        return None
     form = [str(runtime.dtype), runtime.quantization, runtime.tensor.size, runtime.tensor.rank, str(wrapper.layers)]
     meaning = _digest(json.dumps([str(wrapper.model.path), type(wrapper).__qualname__, form]).encode())
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    state = hashlib.sha256(json.dumps([stats, repr(wrapper.config), repr(wrapper.model.configuration)]).encode())
-    for source in sorted({*_sources("plugtron"), *_sources(type(wrapper).__module__), *_sources(_module(wrapper))}):
+    described = [stats, repr(wrapper.config), repr(wrapper.model.configuration), version("gguf"), torch.__version__]
+    state = hashlib.sha256(json.dumps(described).encode())
+    for source in sources:
         state.update(source.read_bytes())
     return cache_directory().parent / "packed" / f"{meaning}-{state.hexdigest()[:32]}.weights"
 
 
-def _module(wrapper: DecoderWrapper) -> str:
-    return type(wrapper.checkpoint).__module__
-
-
-def _sources(module: str) -> list[Path]:
-    """The files that say how a weight is read, changed and packed: those of a wrapper's or a reader's package."""
-    if module == "plugtron":
-        root = Path(plugtron.__path__[0])
-        return [path for part in ("checkpoint", "contracts", "execution", "nn", "kernels/native")
-                for path in (root / part).glob("*.py")]  # fmt: skip
-    file = sys.modules[module].__file__
-    return [] if file is None else list(Path(file).parent.glob("*.py"))
+def _sources(wrapper: DecoderWrapper) -> list[Path] | None:
+    """The files that say how a weight is read, changed and packed: ours, and those beside the classes of both."""
+    root = Path(plugtron.__path__[0])
+    parts = ("checkpoint", "contracts", "execution", "nn", "parallel", "kernels/native")
+    found = {path for part in parts for path in (root / part).glob("*.py")}
+    for kind in (*type(wrapper).__mro__, *type(wrapper.checkpoint).__mro__):
+        if kind.__module__ in ("builtins", "abc") or kind.__module__.startswith("plugtron."):
+            continue
+        file = getattr(sys.modules[kind.__module__], "__file__", None)
+        if file is None:
+            return None
+        found |= set(Path(file).parent.glob("*.py"))
+    return sorted(found)
 
 
 def _digest(data: bytes) -> str:
@@ -80,8 +97,9 @@ def _digest(data: bytes) -> str:
 
 
 def _forget_others(path: Path) -> None:
-    """Remove what was kept of the same thing in an earlier state."""
+    """Remove what was kept of the same thing in an earlier state, and what a start left that was killed long ago."""
     meaning = path.stem.partition("-")[0]
-    for other in path.parent.glob(f"{meaning}-*.weights"):
-        if other != path:
+    for other in path.parent.glob(f"{meaning}-*"):
+        abandoned = other.suffix == _UNFINISHED and time.time() - other.stat().st_mtime > _A_DAY
+        if abandoned or (other.suffix == path.suffix and other != path):
             other.unlink(missing_ok=True)

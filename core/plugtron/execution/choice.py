@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,7 +30,7 @@ from plugtron.spec.model import Quantization
 if TYPE_CHECKING:
     from plugtron.nn.wrapper import DecoderWrapper
 
-__all__ = ["Execution", "make_execution"]
+__all__ = ["Choice", "Execution", "choose", "make_execution"]
 
 #: Of the layers' weights where they are quantised here; `native` weights are so already.
 _BITS: Mapping[Quantization | None, int] = {"int4": 4, "int8": 8}
@@ -54,39 +54,65 @@ class Execution(Protocol):
         """How many weights each token is multiplied with, the head's aside."""
         ...
 
+    def extend(self, max_length: int) -> None:
+        """Be ready for sequences of `max_length` tokens too."""
+        ...
+
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
         """Return this rank's logits [N, V / tp] in float32; before the last stage hidden states [T, H]."""
         ...
 
 
-def make_execution(wrapper: DecoderWrapper, max_length: int) -> Execution:
-    """Load a wrapper's weights and say how they are run, over sequences of at most `max_length` tokens.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What runs a decoder's steps on all ranks: these kernels, or torch, and why."""
 
-    On a CPU the step is native. Where that cannot be, on any rank, torch computes it on all of them; on a CPU that is
-    said once.
+    kernels: Path | None
+    reason: str
+
+
+def choose(wrapper: DecoderWrapper) -> Choice:
+    """Look for what runs a wrapper's steps, and agree on it: all ranks call this together.
+
+    On a CPU the step is native. Where that cannot be, on any rank, torch computes it on all of them.
 
     Raises:
         PlugtronError: a native step is asked for, and cannot be.
     """
     runtime = wrapper.runtime
-    kernels, obstacle = None, "execution eager is asked for"
-    if runtime.execution != "eager":
-        try:
-            kernels, obstacle = _kernels(wrapper), None
-        except (NotNative, NoCompiler) as reason:
-            obstacle = str(reason)
-    obstacles = [found for found in runtime.model.all_gather_json(obstacle) if found is not None]
-    if kernels is not None and not obstacles:
-        return _native(wrapper, max_length, kernels)
+    own = runtime.model.together(lambda: _find(wrapper))
+    reasons = [reason for reason in runtime.model.all_gather_json(own.reason) if reason]
+    if not reasons:
+        return own
     if runtime.execution == "native":
-        raise PlugtronError(f"execution native: {obstacles[0]} (accepted here: auto, eager)")
+        raise PlugtronError(f"execution native: {reasons[0]} (accepted here: auto, eager)")
+    return Choice(kernels=None, reason=reasons[0])
+
+
+def make_execution(wrapper: DecoderWrapper, choice: Choice, max_length: int) -> Execution:
+    """Load a wrapper's weights to be run as chosen, over sequences of at most `max_length` tokens.
+
+    On a CPU it is said once that a step is not native.
+    """
+    if choice.kernels is not None:
+        return _native(wrapper, max_length, choice.kernels)
+    runtime = wrapper.runtime
     if runtime.execution == "auto" and (runtime.device.type == "cpu" or runtime.quantization is not None):
         what = f"quantization {runtime.quantization}" if runtime.quantization else "the step"
-        warnings.warn(f"{what} runs through torch, and slowly: {obstacles[0]}", stacklevel=2)
+        warnings.warn(f"{what} runs through torch, and slowly: {choice.reason}", stacklevel=2)
     decoder = wrapper.load(wrapper.layers)
     if runtime.quantization in _BITS:
         _quantise_in_place(decoder, _BITS[runtime.quantization])
     return EagerExecution(decoder, last=wrapper.layers.stop == wrapper.config.num_layers, dtype=runtime.dtype)
+
+
+def _find(wrapper: DecoderWrapper) -> Choice:
+    if wrapper.runtime.execution == "eager":
+        return Choice(kernels=None, reason="execution eager is asked for")
+    try:
+        return Choice(kernels=_kernels(wrapper), reason="")
+    except (NotNative, NoCompiler) as reason:
+        return Choice(kernels=None, reason=str(reason))
 
 
 def _kernels(wrapper: DecoderWrapper) -> Path:
@@ -129,18 +155,20 @@ def _pack(exact: DecoderWrapper, dtype: torch.dtype, store: Store) -> Packed:
     exact.check()
     quantization = exact.runtime.quantization
     blocks: Blocks = {}
+    found = False
     listing = Listing(store, exact.runtime.tensor, bits=_BITS.get(quantization), dtype=dtype, blocks=blocks)
     for number, layer in enumerate(exact.layers):
         decoder = _known(exact.load(range(layer, layer + 1), blocks if quantization == "native" else None))
-        if quantization == "native" and not blocks:
-            raise CheckpointError(
-                f"model.quantization native: {exact.checkpoint.path} holds no quantised blocks that can be used as "
-                "they are (accepted here: int8, int4, null)"
-            )
+        found = found or bool(blocks)
         listing.add_layer(decoder.layers[0], number)
         if layer + 1 == exact.config.num_layers:
             listing.add_head(decoder)
         blocks.clear()
+    if quantization == "native" and not found:
+        raise CheckpointError(
+            f"model.quantization native: {exact.checkpoint.path} holds no quantised blocks that can be used as "
+            "they are (accepted here: int8, int4, null)"
+        )
     first = exact.layers.start
     embedding = _known(exact.load(range(first, first)))
     return listing.finish({name: value.data.to(dtype) for name, value in embedding.named_parameters()})

@@ -26,6 +26,9 @@ class EagerExecution:
         self._last = last
         self.hidden_dtype = dtype
 
+    def extend(self, max_length: int) -> None:
+        """Any length will do."""
+
     @property
     def weight_bytes(self) -> int:
         """Of everything but an embedding that is no head: of that a step reads a few rows."""

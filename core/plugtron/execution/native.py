@@ -54,8 +54,8 @@ class NativeExecution:
         self._packed = packed
         self._group = group
         self._vocabulary = vocabulary
-        # Cosines and sines [max_length, D] float32 of all positions; None: nothing rotates.
-        self._rotation = _tables(decoder, max_length)
+        self._max_length = 0
+        self.extend(max_length)
         ops = [
             Op(**operation.fields, **{name: packed.tensors[at].data_ptr() for name, at in operation.tensors.items()})
             for operation in packed.operations
@@ -65,6 +65,13 @@ class NativeExecution:
         #: Hears what each operation of a step took; None: nobody asks.
         self.observer: Callable[[list[Span]], None] | None = None
         self._layers: tuple[tuple[LayerState, ...], ctypes.Array[NativeLayer]] | None = None
+
+    def extend(self, max_length: int) -> None:
+        """Be ready for sequences of `max_length` tokens too."""
+        if max_length > self._max_length:
+            self._max_length = max_length
+            # Cosines and sines [max_length, D] float32 of all positions; None: nothing rotates.
+            self._rotation = _tables(self._decoder, max_length)
 
     @property
     def weight_bytes(self) -> int:

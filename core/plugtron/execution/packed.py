@@ -65,7 +65,8 @@ class MemoryStore(Store):
 
     def add(self, dtype: torch.dtype, shape: tuple[int, ...] | None, pieces: Iterable[Tensor]) -> int:
         """Keep a tensor."""
-        whole = torch.cat([piece.detach().flatten() for piece in pieces]).to(dtype)
+        flat = [piece.detach().flatten().to(dtype) for piece in pieces]
+        whole = torch.cat(flat) if flat else torch.empty(0, dtype=dtype)  # a rank may have no rows of a vocabulary
         self.tensors.append(whole if shape is None else whole.view(shape))
         return len(self.tensors) - 1
 

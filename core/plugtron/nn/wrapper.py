@@ -21,7 +21,7 @@ from plugtron.parallel.layers import divide
 from plugtron.parallel.runtime import Runtime
 
 if TYPE_CHECKING:
-    from plugtron.execution.choice import Execution
+    from plugtron.execution.choice import Choice, Execution
 
 __all__ = ["DecoderWrapper"]
 
@@ -55,6 +55,7 @@ class DecoderWrapper(ModelWrapper):
                 for layer in self.layers
             ),
         )
+        self._choice: Choice | None = None
         self._execution: Execution | None = None
 
     def prep_model_for_inference(self, context: InferenceContext) -> None:
@@ -62,8 +63,19 @@ class DecoderWrapper(ModelWrapper):
         # Imported here: executions know the blocks of this package.
         from plugtron.execution.choice import make_execution
 
-        if self._execution is None:
-            self._execution = make_execution(self, context.max_length)
+        if self._execution is not None:
+            self._execution.extend(context.max_length)
+            return
+        self.agree()
+        assert self._choice is not None
+        self._execution = make_execution(self, self._choice, context.max_length)
+
+    def agree(self) -> None:
+        """Agree with the other ranks on how steps are run: all of them natively, or none."""
+        from plugtron.execution.choice import choose
+
+        if self._choice is None:
+            self._choice = choose(self)
 
     @property
     def execution(self) -> Execution:

@@ -63,7 +63,7 @@ class ModelSpec(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Quantization | None = Field(
         default=None,
-        description="bits of linear layers' weights, in groups of 32; native: the blocks of a GGUF file as they are",
+        description="bits of linear layers' weights, in groups of 32; native: the blocks of a file as they are",
     )
 
 

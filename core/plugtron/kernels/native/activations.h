@@ -8,7 +8,7 @@
 #include "functions.h"
 #include "sums.h"
 
-#if defined(__AVX512BF16__) && defined(__AVX512F__)
+#if defined(__AVX512BF16__) && PLUGTRON_VNNI
 #define PLUGTRON_BF16 1
 #endif
 
@@ -37,7 +37,9 @@ struct Quantised {
     // Quantise one group of one row.
     void put(long row, int group, Lane low, Lane high) const {
         const float largest = greatest_of(greater(absolute(low), absolute(high)));
-        const float scale = largest / 127.0f, inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+        // What is smaller has no inverse in a float, and is nothing beside what else there is.
+        const bool some = !(largest < 1e-30f);
+        const float scale = some ? largest / 127.0f : 0.0f, inverse = some ? 127.0f / largest : 0.0f;
         const long to = place(row, group);
         // The nearest integers are in the low bits of these.
         const Lane first = low * inverse + kRounder, second = high * inverse + kRounder;

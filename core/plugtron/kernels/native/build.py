@@ -49,11 +49,14 @@ def library(processor: str = "native") -> Path:
     folder = cache_directory().parent / "native"
     if (folder / name).exists():
         return folder / name
-    if not _writable(folder):
-        warnings.warn(f"{folder} cannot be written: the native kernels are compiled at every start", stacklevel=2)
-        folder = Path(tempfile.mkdtemp(prefix="plugtron-native-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _compile(command, folder / name)
+    try:
+        if not _writable(folder):
+            warnings.warn(f"{folder} cannot be written: the native kernels are compiled at every start", stacklevel=2)
+            folder = Path(tempfile.mkdtemp(prefix="plugtron-native-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _compile(command, folder / name)
+    except OSError as error:  # a full disk, or nowhere to write at all
+        raise NoCompiler(f"the kernels cannot be compiled: {error}") from None
     return folder / name
 
 

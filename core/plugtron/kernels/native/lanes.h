@@ -13,11 +13,25 @@
 
 namespace plugtron {
 
+// Sixteen floats to a register only where products of int8 are that wide too: AVX-512 without VNNI runs as AVX2.
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VNNI__) && defined(__AVX512VL__)
+#define PLUGTRON_VNNI 1
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#define PLUGTRON_AVX2 1
+#endif
+
+// Two registers shuffled: compilers have two names for it.
+#if defined(__clang__)
+#define PLUGTRON_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define PLUGTRON_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (Ints){__VA_ARGS__})
+#endif
+
 constexpr int kLanes = 16;
 
-#if defined(__AVX512F__)
+#if PLUGTRON_VNNI
 constexpr int kWord = 16;
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif PLUGTRON_AVX2
 constexpr int kWord = 8;
 #else
 constexpr int kWord = 4;
@@ -44,9 +58,9 @@ using Lane = LaneOf<kLanes / kWord>::type;
 // Operations on a word, and the same on pairs.
 
 inline Word fused(Word total, Word a, Word b) {
-#if defined(__AVX512F__)
+#if PLUGTRON_VNNI
     return _mm512_fmadd_ps(a, b, total);
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif PLUGTRON_AVX2
     return _mm256_fmadd_ps(a, b, total);
 #else
     return total + a * b;
@@ -64,10 +78,10 @@ inline void fill(float value, Word& to) { to = Word{} + value; }
 inline void read(const uint16_t* from, Word& to) {
     Halves halves;
     std::memcpy(&halves, from, sizeof(halves));
-#if defined(__AVX512F__)
+#if PLUGTRON_VNNI
     // One instruction, which compilers do not see in the general form.
     const Ints bits = reinterpret_cast<Ints>(_mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(halves))) << 16;
-#elif defined(__AVX2__) && defined(__FMA__)
+#elif PLUGTRON_AVX2
     const Ints bits = reinterpret_cast<Ints>(_mm256_cvtepu16_epi32(reinterpret_cast<__m128i>(halves))) << 16;
 #else
     const Ints bits = __builtin_convertvector(halves, Ints) << 16;
@@ -171,21 +185,21 @@ inline float greatest_of(const Lane& lane) {
 
 // First halves, and second halves, of two words (or pairs) in turns: a perfect shuffle.
 inline Word low_halves(Word a, Word b) {
-#if defined(__AVX512F__)
-    return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-#elif defined(__AVX2__) && defined(__FMA__)
-    return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+#if PLUGTRON_VNNI
+    return PLUGTRON_SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+#elif PLUGTRON_AVX2
+    return PLUGTRON_SHUFFLE(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
 #else
-    return __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    return PLUGTRON_SHUFFLE(a, b, 0, 4, 1, 5);
 #endif
 }
 inline Word high_halves(Word a, Word b) {
-#if defined(__AVX512F__)
-    return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-#elif defined(__AVX2__) && defined(__FMA__)
-    return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#if PLUGTRON_VNNI
+    return PLUGTRON_SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#elif PLUGTRON_AVX2
+    return PLUGTRON_SHUFFLE(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
 #else
-    return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    return PLUGTRON_SHUFFLE(a, b, 2, 6, 3, 7);
 #endif
 }
 template <class H> inline Pair<H> low_halves(Pair<H> a, Pair<H> b) {

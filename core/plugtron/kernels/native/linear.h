@@ -3,7 +3,7 @@
 // Weights are packed in blocks of 16 outputs, in the order in which they are used. In groups: 32 inputs at a time, eight
 // steps of 16 outputs × 4 inputs, then a scale per output, then a minimum; two steps of 4 bits share 64 bytes, of which
 // the first has the low halves. A value is q · scale + minimum, or (q - 128) · scale where there is no minimum;
-// plugtron.contracts.quantised has the formats. Floats: 16 outputs of one input after the other, bfloat16: 16 outputs ×
+// plugtron.contracts.quantised says more. Floats: 16 outputs of one input after the other, bfloat16: 16 outputs ×
 // 2 inputs; inputs are padded with zeros to a multiple of 16. Every row of x is added up in the same order, whatever rows
 // are beside it.
 #pragma once
@@ -16,7 +16,7 @@ constexpr int kSteps = 8;
 // Rows that stay in the nearest cache while all weights pass by.
 constexpr long kChunk = 64;
 
-// Those of plugtron.contracts.quantised.WeightFormat. Wide ones have float32 scales, halves two of them for 32 inputs.
+// Those of packing.Format. Wide ones have float32 scales, halves two of them for 32 inputs.
 enum Format : int32_t { kFour, kFourWide, kEight, kEightWide, kEightHalves, kFloat, kBrain };
 
 template <int FORMAT>
@@ -30,13 +30,19 @@ struct Traits {
     static constexpr long bytes = values + numbers * (minimum || halves ? 2 : 1);
 };
 
+// With few rows weights come from memory as fast as it gives them, and processors look no further ahead than a page.
+template <long BYTES>
+inline void fetch_ahead(const uint8_t* at) {
+    for (long ahead = 0; ahead < BYTES; ahead += 64) __builtin_prefetch(at + 2560 + ahead);
+}
+
 inline bool is_dense(int32_t format) { return format >= kFloat; }
 
 }  // namespace plugtron
 
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VNNI__) && defined(__AVX512VL__)
+#if PLUGTRON_VNNI
 #include "dot_vnni.h"
-#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#elif PLUGTRON_AVX2
 #include "dot_avx2.h"
 #else
 #include "dot_plain.h"

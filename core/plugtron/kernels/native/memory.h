@@ -36,14 +36,6 @@ inline long place(const Tokens& tokens, long row, long position, int head, int k
 }
 
 template <class Stored>
-inline float load(Stored value) {
-    if constexpr (sizeof(Stored) == 2)
-        return bf16_to_float(value);
-    else
-        return value;
-}
-
-template <class Stored>
 inline Stored store(float value) {
     if constexpr (sizeof(Stored) == 2)
         return float_to_bf16(value);

@@ -2,7 +2,8 @@
 //
 // A lane, rounded at every step, is quick. A wide lane has doubles: the parts of a sum over inputs that ranks share are
 // rounded to float once, each for itself, and their sum so finely that it is the same wherever it was cut. Otherwise the
-// last bit of a hidden state would depend on the number of ranks, and what rounds to eight bits makes much of it.
+// last bit of a hidden state would depend on the number of ranks, and what rounds to eight bits makes much of it. Float32
+// and bfloat16 weights, whose activations do not round, are added up in lanes, and widened when a rank's part is done.
 #pragma once
 
 #include "lanes.h"

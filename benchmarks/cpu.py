@@ -33,6 +33,8 @@ from plugtron.models import locate
 
 MODEL = "smollm2-135m-instruct"
 HERE = Path(__file__).parent
+#: The same weights as a Hugging Face folder, none of them rounded.
+DENSE = f"{MODEL}-float32"
 #: Rounds are discarded in which memory is slower than this share of its best.
 QUIET = 0.75
 #: Fresh processes of each side.
@@ -92,9 +94,10 @@ def commands(folder: Path) -> dict[str, list[str | Path]]:
     assert source is not None, f"plugtron fetch {MODEL} comes first"
     llama, vllm = environment("llama", folder), environment("vllm", folder)
     subprocess.run([llama, HERE / "peers" / "llama_files.py", source, folder], check=True, capture_output=True)
-    dense = folder / MODEL
+    dense = folder / DENSE
     if not dense.exists():
-        subprocess.run([sys.executable, "-m", "plugtron", "convert", MODEL, dense], check=True, capture_output=True)
+        command = [sys.executable, "-m", "plugtron", "convert", MODEL, dense, "--dtype", "float32"]
+        subprocess.run(command, check=True, capture_output=True)
     own = [sys.executable, "plugtron_side.py", MODEL]
     return {
         "plugtron Q4_1": [*own, "auto", "native", "dynamic"],
@@ -171,7 +174,7 @@ def main() -> None:
     wanted = tuple(arguments.sides or [""])
     chosen = {name: command for name, command in commands(arguments.environments).items() if name.startswith(wanted)}
     sides = [Side(name, command) for name, command in chosen.items()]
-    reference = Side("float32", [sys.executable, "transformers_side.py", arguments.environments / MODEL, "float32"])
+    reference = Side("float32", [sys.executable, "transformers_side.py", arguments.environments / DENSE, "float32"])
     source = locate(MODEL)
     assert source is not None
     size = source.stat().st_size

@@ -37,7 +37,7 @@ def main() -> None:
         entries = [entry for entry in answer.prompt_logprobs or () if entry]
         return [next(token for token, found in entry.items() if found.rank == 1) for entry in entries]
 
-    weight_bytes = sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
+    weight_bytes = sum(file.stat().st_size for file in Path(folder).glob("*.safetensors")) // 2  # held in bfloat16
     serve(generate, follow, {"vllm": vllm.__version__}, weight_bytes)
 
 

@@ -7,9 +7,13 @@ import subprocess
 import sys
 import time
 
-import pytest
+import torch
+
+from plugtron.execution.packed import FileStore, open_packed
+from plugtron.models import cache_directory
 
 PROGRAM = """
+import json
 import sys
 from plugtron import LLM, SamplingParams
 from plugtron.execution import choice
@@ -17,15 +21,14 @@ pack, packed = choice._pack, []
 choice._pack = lambda *arguments: packed.append(1) or pack(*arguments)
 with LLM(sys.argv[1], quantization="native") as llm:
     tokens = llm.generate("Once upon a time", SamplingParams(temperature=0, max_tokens=8)).tokens
-import json
 print(json.dumps({"packed": len(packed), "tokens": tokens}))
 """
 
 
-def start(model, cache, **environment):
+def start(model, cache):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(model)],
-        env={**os.environ, "XDG_CACHE_HOME": str(cache), **environment},
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
         capture_output=True,
         text=True,
     )
@@ -33,36 +36,43 @@ def start(model, cache, **environment):
     return json.loads(done.stdout), done.stderr
 
 
-@pytest.fixture(scope="module")
-def model(default_model, tmp_path_factory):
-    """A copy of the default model, whose date may be changed."""
-    return shutil.copy(default_model, tmp_path_factory.mktemp("model"))
+def test_packed_once_and_again_when_it_must_be(default_model, tmp_path):
+    model = shutil.copy(default_model, tmp_path / "model.gguf")
+    folder = tmp_path / "cache" / "plugtron"
+    folder.mkdir(parents=True)
+    # The kernels are those of the other tests, compiled already.
+    (folder / "native").symlink_to(cache_directory().parent / "native")
+    first, _ = start(model, tmp_path / "cache")
+    again, _ = start(model, tmp_path / "cache")
+    assert (first["packed"], again["packed"]) == (1, 0)
+    assert again["tokens"] == first["tokens"]
+    (kept,) = (folder / "packed").iterdir()
 
-
-def test_the_second_start_packs_nothing_until_the_file_changes(model, tmp_path):
-    first, _ = start(model, tmp_path)
-    second, _ = start(model, tmp_path)
-    assert (first["packed"], second["packed"]) == (1, 0)
-    assert second["tokens"] == first["tokens"]
-    kept = list((tmp_path / "plugtron" / "packed").iterdir())
-    assert len(kept) == 1
+    # Another date may mean other weights: they are packed anew, and what was kept goes.
     os.utime(model, (time.time(), time.time() + 5))
-    third, _ = start(model, tmp_path)
-    assert third == first
-    # What was kept of the old file is gone, and nothing unfinished is left.
-    assert [path == kept[0] for path in (tmp_path / "plugtron" / "packed").iterdir()] == [False]
+    assert start(model, tmp_path / "cache")[0] == first
+    (newer,) = (folder / "packed").iterdir()
+    assert newer != kept
 
+    # A damaged file.
+    newer.write_bytes(newer.read_bytes()[:-1000])
+    assert start(model, tmp_path / "cache")[0] == first
 
-def test_a_cache_that_cannot_be_written_is_said_and_missed_by_nobody(model, tmp_path):
-    usual, _ = start(model, tmp_path)
-    found, errors = start(model, "/dev/null/cache", HOME="/dev/null")
-    assert found == usual
+    # A folder that is none: it is said, and missed by nobody.
+    shutil.rmtree(folder / "packed")
+    (folder / "packed").write_text("")
+    found, errors = start(model, tmp_path / "cache")
+    assert found == {"packed": 1, "tokens": first["tokens"]}
     assert errors.count("packed weights cannot be kept, and are made at every start") == 1
 
 
-def test_a_damaged_file_is_made_again(model, tmp_path):
-    usual, _ = start(model, tmp_path)
-    (kept,) = (tmp_path / "plugtron" / "packed").iterdir()
-    kept.write_bytes(kept.read_bytes()[:-1000])
-    found, _ = start(model, tmp_path)
-    assert found == usual
+def test_a_file_has_its_name_only_when_it_is_whole(tmp_path):
+    target, unfinished = tmp_path / "model.weights", tmp_path / "model.unfinished"
+    with unfinished.open("wb") as file:
+        store = FileStore(target, file, unfinished)
+        number = store.add(torch.float32, (2, 3), [torch.arange(6.0)])
+        assert not target.exists()
+        store.finish([], [], {"some": number})
+    assert not unfinished.exists()
+    packed = open_packed(target)
+    assert packed.tensors[packed.parameters["some"]].tolist() == [[0, 1, 2], [3, 4, 5]]

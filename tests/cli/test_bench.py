@@ -136,3 +136,9 @@ def test_limits(execution):
     found = json.loads(done.stdout)
     assert found["weight_bytes"] > 0
     assert all(value > 0 for value in found.values())
+
+
+def test_a_profile_that_cannot_be_written_is_said_before_anything_is_measured(tmp_path):
+    done = bench("latency", "--model", CHECKPOINT, *SMALL, "--profile", tmp_path / "gone" / "trace.json")
+    assert done.returncode == 2
+    assert "trace.json cannot be written: No such file or directory" in done.stderr

@@ -174,3 +174,9 @@ def test_parts_of_a_quantised_matrix(random_model, tmp_path):
     assert torch.equal(reader.read_blocks(name, (slice(3, 9), slice(32, 96))).dense(), whole[3:9, 32:96])
     assert reader.read_blocks(name, (slice(3, 9), slice(5, 70))) is None
     assert reader.read_blocks("model.norm.weight") is None
+
+
+def test_what_cannot_be_written_quantised_is_refused(random_model, tmp_path):
+    done = convert(random_model("gpt2")[1], tmp_path / "out", "--quantization", "int4", check=2)
+    assert "GPT2LMHeadModel stores several linear layers in one tensor" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -17,7 +17,7 @@ from plugtron.nn.wrapper import DecoderWrapper
 __all__ = ["Limits", "measure_limits"]
 
 #: Sides of the matrices that are multiplied, tokens of the decode and, at the most, of the prompt that are measured.
-_SIDE, _DECODED, _PROMPT = 1024, 64, 512
+_SIDE, _DECODED, _PROMPT = 768, 64, 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def measure_limits(assembly: Assembly) -> Limits:
 
 def _matrix_rate(dtype: torch.dtype) -> float:
     matrix = torch.randn(_SIDE, _SIDE).to(dtype)
-    return 2 * _SIDE**3 / min(_seconds(lambda: matrix @ matrix) for _ in range(10))
+    return 2 * _SIDE**3 / min(_seconds(lambda: matrix @ matrix) for _ in range(3))
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -25,9 +25,8 @@ class Runtime:
 
     `tensor` are the ranks that share each layer, `pipeline` those that pass activations on from stage to stage,
     `model` all that share one copy of the model, `data` those of other copies that hold the same. `quantization`: how
-    many bits the weights of linear layers are held in; None: all that `dtype` has. `execution`: how steps are run, or
-    "auto". `restored_threads`: how many torch
-    used before this runtime said otherwise, which `close` goes back to.
+    the weights of linear layers are held; None: in `dtype`. `execution`: how steps are run, or "auto".
+    `restored_threads`: how many torch used before this runtime said otherwise, which `close` goes back to.
     """
 
     device: torch.device

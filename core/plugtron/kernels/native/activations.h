@@ -57,13 +57,6 @@ struct Quantised {
     }
 };
 
-inline float bf16_to_float(uint16_t bits) {
-    const uint32_t wide = static_cast<uint32_t>(bits) << 16;
-    float value;
-    std::memcpy(&value, &wide, 4);
-    return value;
-}
-
 inline uint16_t float_to_bf16(float value) {
     uint32_t bits;
     std::memcpy(&bits, &value, 4);

@@ -14,7 +14,7 @@ import torch
 from plugtron import LLM
 
 if TYPE_CHECKING:
-    from cpu import Side
+    from cpu_sides import Side
 
 __all__ = ["measure_quality"]
 

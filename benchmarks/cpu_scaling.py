@@ -15,7 +15,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from cpu import MODEL, read_rate
+from cpu import read_rate
+from cpu_sides import MODEL
 from cpu_tasks import prompt
 from peers.environments import environment
 

@@ -14,6 +14,14 @@ TORCH = "torch==2.13.0"
 #: fit that build goes again.
 PEERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "llama": (("install", "--no-binary", "llama-cpp-python", "llama-cpp-python==0.3.36"),),
+    "onnxruntime": (
+        ("install", TORCH),
+        ("install", "onnxruntime-genai==0.18.0", "onnx==1.23.2", "onnx-ir==1.1.0", "transformers==5.24.0"),
+    ),
+    "openvino": (
+        ("install", TORCH),
+        ("install", TORCH, "openvino-genai==2026.4.1.0", "optimum-intel[openvino]==2.2.0"),
+    ),
     "plot": (("install", "matplotlib"),),
     "vllm": (
         ("install", TORCH),

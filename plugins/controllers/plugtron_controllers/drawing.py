@@ -6,39 +6,45 @@ position and token id, the draw depends on nothing else either.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from plugtron.contracts.sampler import Candidates
 from plugtron.kernels.philox import gumbel
 
-__all__ = ["draw", "log_probabilities"]
+__all__ = ["draw", "draw_greedily", "log_probabilities"]
 
 
-def draw(candidates: Candidates, seeds: Tensor, greedy: Tensor, *, all_greedy: bool) -> Tensor:
+def draw(candidates: Candidates, seeds: Tensor, greedy: Tensor) -> Tensor:
     """Return one token id per row, [N] int64; -1 where every candidate is masked, or the logits are no numbers.
 
     Args:
         seeds: [N] int64.
         greedy: [N] bool, the rows that take the most likely.
-        all_greedy: the same for the host: whether there is nothing to draw.
     """
     scores = candidates.logits
-    if not all_greedy:
-        noise = gumbel(seeds, candidates.positions, scores.shape[1], candidates.ids)
-        scores = torch.where(greedy.unsqueeze(1), scores, scores + noise)
-    best, columns = _greatest(scores)
-    chosen = columns if candidates.ids is None else candidates.ids.gather(1, columns)
+    noise = gumbel(seeds, candidates.positions, scores.shape[1], candidates.ids)
+    return _most_likely(torch.where(greedy.unsqueeze(1), scores, scores + noise), candidates.ids)
+
+
+def draw_greedily(candidates: Candidates) -> Tensor:
+    """Return the most likely token of each row, as `draw` does."""
+    return _most_likely(candidates.logits, candidates.ids)
+
+
+def _most_likely(scores: Tensor, ids: Tensor | None) -> Tensor:
+    """Return the id of the greatest of each row, [N] int64. What is no number is greater than anything."""
+    if scores.device.type == "cpu":
+        # numpy's search is several times as fast as torch's on a CPU, and so is whatever else is this small.
+        there = scores.numpy()
+        columns = there.argmax(axis=1)
+        rows = np.arange(len(columns))
+        chosen = columns if ids is None else ids.numpy()[rows, columns]
+        return torch.from_numpy(np.where(np.isfinite(there[rows, columns]), chosen, -1))
+    best, columns = scores.max(dim=1, keepdim=True)
+    chosen = columns if ids is None else ids.gather(1, columns)
     return torch.where(best.abs() < float("inf"), chosen, -1).squeeze(1)
-
-
-def _greatest(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the greatest of each row and its column, [N, 1] each. What is no number is greater than anything."""
-    if scores.device.type != "cpu":
-        return scores.max(dim=1, keepdim=True)
-    # numpy's search is several times as fast as torch's on a CPU.
-    columns = torch.from_numpy(scores.numpy().argmax(axis=1)).unsqueeze(1)
-    return scores.gather(1, columns), columns
 
 
 def log_probabilities(candidates: Candidates, row: int, token: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -20,7 +20,7 @@ from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, 
 from plugtron.sampling_params import SamplingParams
 from plugtron_controllers.admission import check_request, tokenize
 from plugtron_controllers.chain import Chain
-from plugtron_controllers.drawing import draw, log_probabilities
+from plugtron_controllers.drawing import draw, draw_greedily, log_probabilities
 from plugtron_controllers.live import LiveSequence
 from plugtron_controllers.params import GenerationParams
 from plugtron_controllers.reporting import exchange_failures, pack_log_probs, unpack_log_probs
@@ -162,8 +162,9 @@ class SimpleTextGenerationController(TextGenerationController):
 
     def sample_from_logits(self, candidates: Candidates) -> torch.Tensor:
         """Draw one id per row: the most likely for greedy rows, by Gumbel-max for the others."""
-        all_greedy = self._drawing.isdisjoint(candidates.rows)
-        return draw(candidates, self._seeds[candidates.slots], self._greedy[candidates.slots], all_greedy=all_greedy)
+        if self._drawing.isdisjoint(candidates.rows):
+            return draw_greedily(candidates)
+        return draw(candidates, self._seeds[candidates.slots], self._greedy[candidates.slots])
 
     def update_generation_status(self, sequence: InferenceSequence, tokens: Sequence[int]) -> FinishReason | None:
         """Add tokens until the sequence ends; say whether it has."""
@@ -192,13 +193,16 @@ class SimpleTextGenerationController(TextGenerationController):
             tokens = torch.zeros(len(rows), dtype=torch.int64, device=self.runtime.device)
             packed = pack_log_probs({}, wanted, self.runtime.device)
             return PendingStep(plan=plan, rows=rows, tokens=tokens, failures={}, wanted=wanted, log_probs=packed)
-        drawing = slice(None) if len(rows) == len(plan.rows) else self._on_device(wanting)
+        slots, lengths = batch.slots, batch.memory.lengths
+        if len(rows) < len(plan.rows):
+            drawing = self._on_device(wanting)
+            slots, lengths = slots[drawing], lengths[drawing]
         candidates = Candidates(
             # Padding of the vocabulary lies at the end, and is never a candidate.
             logits=logits[:, : self.models[0].vocab_size],
             ids=None,
-            slots=batch.slots[drawing],
-            positions=batch.memory.lengths[drawing],
+            slots=slots,
+            positions=lengths,
             rows=rows,
         )
         tokens, seen, failures = self._chain.run(candidates, self.sample_from_logits)

@@ -1,8 +1,8 @@
 // Attention of a tile of neighbouring tokens, and of the queries that share a key-value head, over their row's memory.
 //
-// Keys are taken sixteen at a time, by absolute position, and turned, so that a score is a sum over channels in order and
-// lanes are positions. What a query does not see weighs nothing. So each query's result is the same bits whatever tile
-// it is in.
+// A score is added up in the lanes of a word, channel after channel, and the lanes half with half; a channel of a result
+// position after position, in stretches that begin at fixed positions. What a query does not see weighs nothing. So each
+// query's result is the same bits whatever tile it is in, and however threads divide keys and values among them.
 #pragma once
 
 #include <limits>
@@ -15,76 +15,106 @@ namespace plugtron {
 
 constexpr int kTileTokens = 16;
 constexpr int kMostGrouped = 64;  // queries to a key-value head
-constexpr int kTogether = 6;                   // queries that read a key or a value once for all of them
-constexpr int kWeighed = kWord == 16 ? 4 : 1;  // lanes of channels that their sums have registers for
+constexpr int kKeys = 4;          // keys that are scored together
+constexpr long kStretch = 256;    // positions whose values are added up by themselves
+// Queries that read a key, or some lanes of a value, once for all of them: as many sums as there are registers for.
+constexpr int kScored = kWord == 16 ? 6 : 3;
+constexpr int kWeighed = kWord == 16 ? 4 : 1;
 
 struct Tile {
     long first;  // token
     int count;
 };
 
-// Walks one head's keys or values by position, a division only where a block ends.
+// Walks some channels of one head's keys or values by position, a division only where a block ends. Blocks lie anywhere in
+// memory, so a processor does not guess the next one: it is fetched while this one is used.
 template <class Stored>
 class Cursor {
    public:
-    Cursor(const void* memory, const Tokens& tokens, long row, int head, const Heads& heads)
-        : memory_(static_cast<const Stored*>(memory)), tokens_(tokens), heads_(heads), row_(row), head_(head) {}
+    Cursor(
+        const void* memory, const Tokens& tokens, long row, int head, const Heads& heads, long last, int channel, int width)
+        : memory_(static_cast<const Stored*>(memory)), tokens_(tokens), heads_(heads), row_(row), last_(last), head_(head),
+          channel_(channel), width_(width) {}
 
     const Stored* at(long position) {
-        if (position < begin_ || position >= end_) {
-            begin_ = position / tokens_.block_size * tokens_.block_size;
-            end_ = begin_ + tokens_.block_size;
-            start_ = memory_ + place(tokens_, row_, begin_, head_, heads_.kv, heads_.dim);
-        }
-        return start_ + (position - begin_) * heads_.dim;
+        if (position < begin_ || position >= end_) enter(position);
+        const long ahead = (position - begin_) * heads_.dim;
+        for (int channel = 0; channel < width_; channel += 64 / sizeof(Stored)) __builtin_prefetch(next_ + ahead + channel);
+        return start_ + ahead;
     }
 
    private:
+    void enter(long position) {
+        begin_ = position / tokens_.block_size * tokens_.block_size;
+        end_ = begin_ + tokens_.block_size;
+        start_ = find(begin_);
+        next_ = end_ > last_ ? start_ : find(end_);
+    }
+
+    const Stored* find(long position) const {
+        return memory_ + place(tokens_, row_, position, head_, heads_.kv, heads_.dim) + channel_;
+    }
+
     const Stored* memory_;
     const Tokens& tokens_;
     const Heads& heads_;
-    const long row_;
-    const int head_;
+    const long row_, last_;
+    const int head_, channel_, width_;
     long begin_ = 0, end_ = 0;
     const Stored* start_ = nullptr;
+    const Stored* next_ = nullptr;
 };
 
-struct AttentionScratch {
-    std::vector<float> scores, turned;
-};
-
-// Scores of QUERIES queries with sixteen keys, `turned` [dim][16].
-template <int QUERIES>
-inline void score(const float* const* queries, const float* turned, int dim, float* const* scores) {
-    Lane sums[QUERIES] = {};
-    for (int channel = 0; channel < dim; channel++) {
-        const Lane keys = load_lane(turned + channel * kLanes);
-        for (int own = 0; own < QUERIES; own++) sums[own] = fused(sums[own], lane_of(queries[own][channel]), keys);
+// Scores of QUERIES queries with kKeys keys.
+template <int QUERIES, class Stored>
+inline void score(const float* const* queries, const Stored* const* keys, int dim, float* const* scores) {
+    Word sums[QUERIES][kKeys] = {};
+// Unrolled, the conversions of all channels would be done first, and put aside.
+#pragma GCC unroll 1
+    for (int channel = 0; channel < dim; channel += kWord) {
+        Word parts[kKeys];
+#pragma GCC unroll 8
+        for (int key = 0; key < kKeys; key++) parts[key] = load_word(keys[key] + channel, dim - channel);
+#pragma GCC unroll 8
+        for (int own = 0; own < QUERIES; own++) {
+            const Word query = load_word(queries[own] + channel, dim - channel);
+#pragma GCC unroll 8
+            for (int key = 0; key < kKeys; key++) sums[own][key] = fused(sums[own][key], query, parts[key]);
+        }
     }
-    for (int own = 0; own < QUERIES; own++) write(scores[own], sums[own]);
+#pragma GCC unroll 8
+    for (int own = 0; own < QUERIES; own++) {
+        const Four four = sums_of(sums[own]);
+        std::memcpy(scores[own], &four, sizeof(four));
+    }
 }
 
-// Weighted values of QUERIES queries, CHANNELS lanes of them from `channel` on.
-template <class Stored, int QUERIES, int CHANNELS>
+// Weighted values at positions [begin, end) of QUERIES queries, LANES lanes of channels from `channel` on; added to what
+// targets hold, or in place of it.
+template <class Stored, int QUERIES, int LANES>
 inline void weigh(
-    Cursor<Stored>& values, const float* const* weights, long base, long last, int channel, int dim,
-    float* const* results, const float* factors) {
-    Lane sums[QUERIES][CHANNELS] = {};
-    int widths[CHANNELS];
-    for (int part = 0; part < CHANNELS; part++) widths[part] = std::min(kLanes, dim - channel - part * kLanes);
-    for (long position = base; position <= last; position++) {
-        const Stored* value = values.at(position) + channel;
-        Lane parts[CHANNELS];
-        for (int part = 0; part < CHANNELS; part++) parts[part] = load_lane(value + part * kLanes, widths[part]);
+    Cursor<Stored>& values, const float* const* weights, long begin, long end, int channel, int dim,
+    float* const* targets, bool add) {
+    Lane sums[QUERIES][LANES] = {};
+    int widths[LANES];
+    for (int part = 0; part < LANES; part++) widths[part] = std::min(kLanes, dim - channel - part * kLanes);
+    for (long position = begin; position < end; position++) {
+        const Stored* value = values.at(position);
+        Lane parts[LANES];
+#pragma GCC unroll 8
+        for (int part = 0; part < LANES; part++) parts[part] = load_lane(value + part * kLanes, widths[part]);
+#pragma GCC unroll 8
         for (int own = 0; own < QUERIES; own++) {
-            const Lane weight = lane_of(weights[own][position - base]);
-            for (int part = 0; part < CHANNELS; part++) sums[own][part] = fused(sums[own][part], weight, parts[part]);
+            const Lane weight = lane_of(weights[own][position]);
+#pragma GCC unroll 8
+            for (int part = 0; part < LANES; part++) sums[own][part] = fused(sums[own][part], weight, parts[part]);
         }
     }
     for (int own = 0; own < QUERIES; own++)
-        for (int part = 0; part < CHANNELS; part++) {
-            const Lane scaled = sums[own][part] * lane_of(factors[own]);
-            store_lane(results[own] + channel + part * kLanes, scaled, widths[part]);
+        for (int part = 0; part < LANES; part++) {
+            float* target = targets[own] + channel + part * kLanes;
+            const Lane sum = sums[own][part];
+            store_lane(target, add ? load_lane(target, widths[part]) + sum : sum, widths[part]);
         }
 }
 
@@ -110,82 +140,156 @@ inline float soften(float* line, long base, long length, long first, long last, 
     return 1.0f / sum_of(sum);
 }
 
+// The positions that a tile's queries see, from a multiple of kLanes on, `length` of them with what fills the last lane.
+struct Seen {
+    long base, last, length;
+
+    Seen(const Layer& layer, const Tokens& tokens, Tile tile) : last(tokens.positions[tile.first + tile.count - 1]) {
+        const long first = layer.window ? std::max(0L, tokens.positions[tile.first] + 1 - layer.window) : 0;
+        base = first / kLanes * kLanes;
+        length = (last - base) / kLanes * kLanes + kLanes;
+    }
+
+    // Floats that attention needs for a key-value head: scores of each query, and what they are multiplied with.
+    long room(int queries) const { return queries * (length + 1); }
+};
+
+// One tile and key-value head: scores of all keys, then weights of all queries, then results; what is done of a stage at
+// once is the caller's choice.
 template <class Stored, int DIM>
-inline void attend_tile(
-    const Heads& heads, const Layer& layer, const Tokens& tokens, const float* qkv, float* output, Tile tile, int head,
-    AttentionScratch& scratch) {
-    const int dim = DIM ? DIM : heads.dim, group = heads.group(), queries = tile.count * group;
-    const long row = tokens.owners[tile.first], last = tokens.positions[tile.first + tile.count - 1];
-    const long seen = layer.window ? std::max(0L, tokens.positions[tile.first] + 1 - layer.window) : 0;
-    const long base = seen / kLanes * kLanes;
-    const long length = (last - base) / kLanes * kLanes + kLanes;
-    const int lanes = (dim + kLanes - 1) / kLanes;
-    scratch.scores.resize(queries * length);
-    scratch.turned.resize(lanes * kLanes * kLanes);
-
-    const float* query[kTileTokens * kMostGrouped];
-    float* line[kTileTokens * kMostGrouped];
-    float* result[kTileTokens * kMostGrouped];
-    float factor[kTileTokens * kMostGrouped];
-    for (int own = 0; own < queries; own++) {
-        const long t = tile.first + own / group, offset = (head * group + own % group) * static_cast<long>(dim);
-        query[own] = qkv + t * heads.width() + offset;
-        result[own] = output + t * heads.query * dim + offset;
-    }
-
-    Cursor<Stored> keys(layer.keys, tokens, row, head, heads);
-    for (long block = 0; block < length; block += kLanes) {
-        const int there = static_cast<int>(std::min<long>(kLanes, last - base - block + 1));
-        for (int part = 0; part < lanes; part++) {
-            const int width = std::min(kLanes, dim - part * kLanes);
-            Lane rows[kLanes] = {};
-            for (int at = 0; at < there; at++) rows[at] = load_lane(keys.at(base + block + at) + part * kLanes, width);
-            transpose(rows);
-            std::memcpy(scratch.turned.data() + part * kLanes * kLanes, rows, sizeof(rows));
+class Attention {
+   public:
+    // `memory`: as many floats as `Seen::room` says, the same for all stages.
+    Attention(
+        const Heads& heads, const Layer& layer, const Tokens& tokens, const float* qkv, float* output, Tile tile,
+        int head, float* memory)
+        : heads_(heads), layer_(layer), tokens_(tokens), tile_(tile), seen_(layer, tokens, tile), head_(head),
+          dim_(heads.dim), queries_(tile.count * heads.group()), row_(tokens.owners[tile.first]), scores_(memory),
+          factors_(memory + queries_ * seen_.length) {
+        for (int own = 0; own < queries_; own++) {
+            const long t = tile.first + own / heads.group();
+            const long offset = (head * heads.group() + own % heads.group()) * static_cast<long>(dim_);
+            query_[own] = qkv + t * heads.width() + offset;
+            result_[own] = output + t * heads.query * dim_ + offset;
         }
-        for (int own = 0; own < queries; own++) line[own] = scratch.scores.data() + own * length + block;
-        int own = 0;
-        for (; own + kTogether <= queries; own += kTogether)
-            score<kTogether>(query + own, scratch.turned.data(), dim, line + own);
-        for (; own + 3 <= queries; own += 3) score<3>(query + own, scratch.turned.data(), dim, line + own);
-        for (; own < queries; own++) score<1>(query + own, scratch.turned.data(), dim, line + own);
     }
 
-    for (int own = 0; own < queries; own++) {
-        const long position = tokens.positions[tile.first + own / group];
-        const long first = layer.window ? std::max(0L, position + 1 - layer.window) : 0;
-        line[own] = scratch.scores.data() + own * length;
-        factor[own] = soften(line[own], base, length, first, position, heads.scale);
-    }
+    long key_lanes() const { return seen_.length / kLanes; }
+    int queries() const { return queries_; }
+    long first_stretch() const { return seen_.base / kStretch; }
+    long stretches() const { return seen_.last / kStretch + 1; }
 
-    Cursor<Stored> values(layer.values, tokens, row, head, heads);
-    for (int channel = 0; channel < dim; channel += kWeighed * kLanes) {
-        const int parts = std::min(kWeighed, lanes - channel / kLanes);
-        int own = 0;
-        if (parts == kWeighed) {
-            for (; own + kTogether <= queries; own += kTogether)
-                weigh<Stored, kTogether, kWeighed>(values, line + own, base, last, channel, dim, result + own, factor + own);
-            for (; own + 3 <= queries; own += 3)
-                weigh<Stored, 3, kWeighed>(values, line + own, base, last, channel, dim, result + own, factor + own);
-            for (; own < queries; own++)
-                weigh<Stored, 1, kWeighed>(values, line + own, base, last, channel, dim, result + own, factor + own);
+    // Lanes of keys [begin, end).
+    void score_lanes(long begin, long end) {
+        const long stop = std::min(seen_.last, seen_.base + end * kLanes - 1);
+        Cursor<Stored> keys(layer_.keys, tokens_, row_, head_, heads_, stop, 0, dim());
+        float widened[kKeys * (DIM ? DIM : 1)];
+        for (long at = begin * kLanes; at < end * kLanes; at += kKeys) {
+            const Stored* some[kKeys];
+            // Beyond the last there may be anything, and nobody sees what it scores.
+            for (int key = 0; key < kKeys; key++) some[key] = keys.at(std::min(seen_.base + at + key, seen_.last));
+            if (DIM == 0 || sizeof(Stored) == sizeof(float) || queries_ <= kScored) {
+                score_all(some, at);
+                continue;
+            }
+            const float* floats[kKeys];
+            for (int key = 0; key < kKeys; key++) {
+                for (int channel = 0; channel < DIM; channel += kLanes)
+                    write(widened + key * DIM + channel, load_lane(some[key] + channel));
+                floats[key] = widened + key * DIM;
+            }
+            score_all(floats, at);
         }
-        for (; own < queries; own++)
-            for (int part = 0; part < parts; part++)
-                weigh<Stored, 1, 1>(
-                    values, line + own, base, last, channel + part * kLanes, dim, result + own, factor + own);
     }
-}
 
-template <class Stored>
-inline void attend(
-    const Heads& heads, const Layer& layer, const Tokens& tokens, const float* qkv, float* output, Tile tile, int head,
-    AttentionScratch& scratch) {
-    switch (heads.dim) {
-        case 64: return attend_tile<Stored, 64>(heads, layer, tokens, qkv, output, tile, head, scratch);
-        case 128: return attend_tile<Stored, 128>(heads, layer, tokens, qkv, output, tile, head, scratch);
-        default: return attend_tile<Stored, 0>(heads, layer, tokens, qkv, output, tile, head, scratch);
+    void soften_query(int own) {
+        const long position = tokens_.positions[tile_.first + own / heads_.group()];
+        const long first = layer_.window ? std::max(0L, position + 1 - layer_.window) : 0;
+        factors_[own] = soften(line(own), seen_.base, seen_.length, first, position, heads_.scale);
     }
-}
+
+    // What a stretch of positions comes to: as `parts` [queries, dim] by itself, or added to the results in order.
+    void weigh_stretch(long stretch, float* parts) {
+        float* targets[kTileTokens * kMostGrouped];
+        for (int own = 0; own < queries_; own++) targets[own] = parts + own * dim();
+        weigh_all(stretch, targets, false);
+    }
+
+    void weigh_stretch(long stretch) { weigh_all(stretch, result_, stretch > first_stretch()); }
+
+    // Add up what stretches [first_stretch, stretches) came to.
+    void gather_stretches(const float* parts) {
+        for (long stretch = first_stretch(); stretch < stretches(); stretch++)
+            for (int own = 0; own < queries_; own++) {
+                const float* part = parts + (stretch * queries_ + own) * dim();
+                for (int at = 0; at < dim(); at++) result_[own][at] = stretch > first_stretch() ? result_[own][at] + part[at] : part[at];
+            }
+    }
+
+    void scale_results() {
+        for (int own = 0; own < queries_; own++)
+            for (int at = 0; at < dim(); at++) result_[own][at] *= factors_[own];
+    }
+
+   private:
+    int dim() const { return DIM ? DIM : dim_; }
+
+    float* line(int own) const { return scores_ + own * seen_.length; }
+
+    template <class Key>
+    void score_all(const Key* const* keys, long at) {
+        float* lines[kScored];
+        for (int own = 0; own < queries_;) {
+            const int some = std::min(kScored, queries_ - own);
+            for (int next = 0; next < some; next++) lines[next] = line(own + next) + at;
+            own += score_some<kScored>(query_ + own, keys, lines, some);
+        }
+    }
+
+    template <int QUERIES, class Key>
+    int score_some(const float* const* queries, const Key* const* keys, float* const* lines, int some) {
+        if constexpr (QUERIES > 1)
+            if (some < QUERIES) return score_some<QUERIES - 1>(queries, keys, lines, some);
+        score<QUERIES>(queries, keys, dim(), lines);
+        return QUERIES;
+    }
+
+    void weigh_all(long stretch, float* const* targets, bool add) {
+        const float* lines[kTileTokens * kMostGrouped];
+        for (int own = 0; own < queries_; own++) lines[own] = line(own) - seen_.base;
+        int own = 0;
+        for (; own + 6 <= queries_; own += 6) weigh_some<6, kWeighed>(stretch, lines + own, targets + own, add);
+        for (; own + 3 <= queries_; own += 3) weigh_some<3, 2 * kWeighed>(stretch, lines + own, targets + own, add);
+        for (; own < queries_; own++) weigh_some<1, 4>(stretch, lines + own, targets + own, add);
+    }
+
+    template <int QUERIES, int LANES>
+    void weigh_some(long stretch, const float* const* lines, float* const* targets, bool add) {
+        int channel = 0;
+        for (; channel + LANES * kLanes <= dim(); channel += LANES * kLanes)
+            weigh_at<QUERIES, LANES>(stretch, lines, channel, targets, add);
+        for (; channel < dim(); channel += kLanes) weigh_at<QUERIES, 1>(stretch, lines, channel, targets, add);
+    }
+
+    template <int QUERIES, int LANES>
+    void weigh_at(long stretch, const float* const* lines, int channel, float* const* targets, bool add) {
+        const long begin = std::max(seen_.base, stretch * kStretch), end = std::min(seen_.last + 1, (stretch + 1) * kStretch);
+        const int width = std::min(LANES * kLanes, dim() - channel);
+        Cursor<Stored> values(layer_.values, tokens_, row_, head_, heads_, end - 1, channel, width);
+        weigh<Stored, QUERIES, LANES>(values, lines, begin, end, channel, dim(), targets, add);
+    }
+
+    const Heads& heads_;
+    const Layer& layer_;
+    const Tokens& tokens_;
+    const Tile tile_;
+    const Seen seen_;
+    const int head_, dim_, queries_;
+    const long row_;
+    float* const scores_;
+    float* const factors_;
+    const float* query_[kTileTokens * kMostGrouped];
+    float* result_[kTileTokens * kMostGrouped];
+};
 
 }  // namespace plugtron

@@ -1,4 +1,6 @@
-// Products with float32 and bfloat16 weights. Two sums a row, of even and of odd inputs, so that few rows need not wait.
+// Products with float32 and bfloat16 weights. As many rows at once as there are registers for: weights come from a cache
+// further away for each of them otherwise. With thirty-two registers a row has two sums, of even and of odd inputs, so that
+// they need not wait for each other.
 #pragma once
 
 #include "activations.h"
@@ -7,7 +9,8 @@ namespace plugtron {
 
 template <int FORMAT>
 struct Dot<FORMAT, Dense> {
-    static constexpr int kRows = kWord == 16 ? kTile : 3;  // two sums of one register each, or of two in sixteen
+    static constexpr int kRows = kWord == 16 ? 8 : kWord == 8 ? 6 : 3;
+    static constexpr int kSums = kWord == 16 ? 2 : 1;
 
     static long block_bytes(int inputs) { return Dense::padded(inputs) * kLanes * (FORMAT == kFloat ? 4l : 2l); }
 
@@ -27,18 +30,18 @@ struct Dot<FORMAT, Dense> {
 #endif
         constexpr long two_inputs = 2 * kLanes * (FORMAT == kFloat ? 4 : 2);
         const float* values = x.values + row * x.stride;
-        Lane evens[TILE] = {}, odds[TILE] = {};
+        Lane sums[kSums][TILE] = {};
         for (int input = 0; input < x.stride; input += 2, at += two_inputs) {
             if constexpr (TILE <= 2) fetch_ahead<two_inputs>(at);
             Lane even, odd;
             read_two_inputs(at, even, odd);
 #pragma GCC unroll 8
             for (int t = 0; t < TILE; t++) {
-                evens[t] = fused(evens[t], even, lane_of(values[t * x.stride + input]));
-                odds[t] = fused(odds[t], odd, lane_of(values[t * x.stride + input + 1]));
+                sums[0][t] = fused(sums[0][t], even, lane_of(values[t * x.stride + input]));
+                sums[kSums - 1][t] = fused(sums[kSums - 1][t], odd, lane_of(values[t * x.stride + input + 1]));
             }
         }
-        for (int t = 0; t < TILE; t++) assign(totals[t], evens[t] + odds[t]);
+        for (int t = 0; t < TILE; t++) assign(totals[t], kSums == 1 ? sums[0][t] : sums[0][t] + sums[kSums - 1][t]);
     }
 
 #if PLUGTRON_BF16

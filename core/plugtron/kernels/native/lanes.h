@@ -20,13 +20,6 @@ namespace plugtron {
 #define PLUGTRON_AVX2 1
 #endif
 
-// Two registers shuffled: compilers have two names for it.
-#if defined(__clang__)
-#define PLUGTRON_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define PLUGTRON_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (Ints){__VA_ARGS__})
-#endif
-
 constexpr int kLanes = 16;
 
 #if PLUGTRON_VNNI
@@ -41,6 +34,8 @@ constexpr int kWord = 4;
 typedef float Word __attribute__((vector_size(4 * kWord), aligned(4 * kWord)));
 typedef int32_t Ints __attribute__((vector_size(4 * kWord), aligned(4 * kWord)));
 typedef uint16_t Halves __attribute__((vector_size(2 * kWord), aligned(2 * kWord)));
+typedef float Four __attribute__((vector_size(16), aligned(16)));
+typedef int32_t FourInts __attribute__((vector_size(16), aligned(16)));
 
 template <class Half>
 struct Pair {
@@ -159,6 +154,19 @@ inline Lane load_lane(const Stored* from, int count) {
     return load_lane(some);
 }
 
+template <class Stored>
+inline Word load_word(const Stored* from, int count) {
+    Word word;
+    if (count >= kWord) {
+        read(from, word);
+        return word;
+    }
+    Stored some[kWord] = {};
+    std::memcpy(some, from, sizeof(Stored) * count);
+    read(some, word);
+    return word;
+}
+
 inline void store_lane(float* to, const Lane& lane, int count) {
     if (count >= kLanes) return write(to, lane);
     float some[kLanes];
@@ -166,62 +174,48 @@ inline void store_lane(float* to, const Lane& lane, int count) {
     std::memcpy(to, some, sizeof(float) * count);
 }
 
-// The sum, and the greatest, of a lane: always in the same order.
+// A lane merged half with half until one number is left: always in the same order.
+template <class Merge>
+inline float fold(const Lane& lane, Merge merge) {
+    Four parts[kLanes / 4];
+    static_assert(sizeof(parts) == sizeof(lane));
+    std::memcpy(parts, &lane, sizeof(lane));
+    const Four four = merge(merge(parts[0], parts[2]), merge(parts[1], parts[3]));
+    const Four two = merge(four, Four{four[2], four[3]});
+    return merge(two, Four{two[1]})[0];
+}
+
 inline float sum_of(const Lane& lane) {
-    float parts[kLanes];
-    write(parts, lane);
-    for (int width = 8; width > 0; width /= 2)
-        for (int at = 0; at < width; at++) parts[at] += parts[at + width];
-    return parts[0];
+    return fold(lane, [](Four a, Four b) { return a + b; });
 }
 
 inline float greatest_of(const Lane& lane) {
-    float parts[kLanes];
-    write(parts, lane);
-    for (int width = 8; width > 0; width /= 2)
-        for (int at = 0; at < width; at++) parts[at] = parts[at] < parts[at + width] ? parts[at + width] : parts[at];
+    return fold(lane, [](Four a, Four b) { return a < b ? b : a; });
+}
+
+// Four numbers shuffled with four others: compilers have two names for it.
+#if defined(__clang__)
+#define PLUGTRON_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define PLUGTRON_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (FourInts){__VA_ARGS__})
+#endif
+
+// A word added up to four numbers, half and half.
+[[gnu::always_inline]] inline Four four_of(Word word) {
+    Four parts[kWord / 4];
+    std::memcpy(parts, &word, sizeof(word));
+    for (int width = kWord / 8; width > 0; width /= 2)
+        for (int at = 0; at < width; at++) parts[at] = parts[at] + parts[at + width];
     return parts[0];
 }
 
-// First halves, and second halves, of two words (or pairs) in turns: a perfect shuffle.
-inline Word low_halves(Word a, Word b) {
-#if PLUGTRON_VNNI
-    return PLUGTRON_SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-#elif PLUGTRON_AVX2
-    return PLUGTRON_SHUFFLE(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
-#else
-    return PLUGTRON_SHUFFLE(a, b, 0, 4, 1, 5);
-#endif
-}
-inline Word high_halves(Word a, Word b) {
-#if PLUGTRON_VNNI
-    return PLUGTRON_SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-#elif PLUGTRON_AVX2
-    return PLUGTRON_SHUFFLE(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
-#else
-    return PLUGTRON_SHUFFLE(a, b, 2, 6, 3, 7);
-#endif
-}
-template <class H> inline Pair<H> low_halves(Pair<H> a, Pair<H> b) {
-    return {low_halves(a.low, b.low), high_halves(a.low, b.low)};
-}
-template <class H> inline Pair<H> high_halves(Pair<H> a, Pair<H> b) {
-    return {low_halves(a.high, b.high), high_halves(a.high, b.high)};
-}
-
-// Turn 16 × 16 numbers: four rounds of a perfect shuffle.
-inline void transpose(Lane* rows) {
-    Lane other[kLanes];
-    for (int round = 0; round < 2; round++) {
-        for (int at = 0; at < 8; at++) {
-            other[2 * at] = low_halves(rows[at], rows[at + 8]);
-            other[2 * at + 1] = high_halves(rows[at], rows[at + 8]);
-        }
-        for (int at = 0; at < 8; at++) {
-            rows[2 * at] = low_halves(other[at], other[at + 8]);
-            rows[2 * at + 1] = high_halves(other[at], other[at + 8]);
-        }
-    }
+// The sums of four words.
+[[gnu::always_inline]] inline Four sums_of(const Word* words) {
+    Four some[4];
+    for (int at = 0; at < 4; at++) some[at] = four_of(words[at]);
+    const Four a = PLUGTRON_SHUFFLE(some[0], some[1], 0, 4, 1, 5) + PLUGTRON_SHUFFLE(some[0], some[1], 2, 6, 3, 7);
+    const Four b = PLUGTRON_SHUFFLE(some[2], some[3], 0, 4, 1, 5) + PLUGTRON_SHUFFLE(some[2], some[3], 2, 6, 3, 7);
+    return PLUGTRON_SHUFFLE(a, b, 0, 1, 4, 5) + PLUGTRON_SHUFFLE(a, b, 2, 3, 6, 7);
 }
 
 }  // namespace plugtron

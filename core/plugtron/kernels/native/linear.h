@@ -8,6 +8,9 @@
 // are beside it.
 #pragma once
 
+#include <algorithm>
+#include <type_traits>
+
 #include "activations.h"
 
 namespace plugtron {
@@ -100,18 +103,18 @@ inline void multiply_some(const uint8_t* at, const Operand& x, long row, int row
 template <int FORMAT, class Total, class Operand>
 inline void multiply_in(const Linear& layer, const Operand& x, long rows, float* y, long begin, long end) {
     using Own = Dot<FORMAT, Operand>;
+    static_assert(!std::is_same<Operand, Quantised>::value || kTile % Own::kRows == 0, "rows of one tile at a time");
     const long bytes = Own::block_bytes(layer.inputs);
-    for (long chunk = 0; chunk < rows; chunk += kChunk)
+    for (long chunk = 0; chunk < rows; chunk += kChunk) {
+        const long stop = std::min(rows, chunk + kChunk);
         for (long block = begin; block < end; block++)
-            for (long tile = chunk; tile < rows && tile < chunk + kChunk; tile += kTile)
-                for (long row = tile; row < rows && row < tile + kTile;) {
-                    const long inside = tile + kTile < rows ? tile + kTile - row : rows - row;
-                    const int some = static_cast<int>(inside < Own::kRows ? inside : Own::kRows);
-                    Total totals[Own::kRows];
-                    multiply_some<FORMAT, Own::kRows>(layer.packed + block * bytes, x, row, some, totals);
-                    for (int t = 0; t < some; t++) layer.store(y, row + t, block, totals[t]);
-                    row += some;
-                }
+            for (long row = chunk; row < stop; row += Own::kRows) {
+                const int some = static_cast<int>(std::min<long>(stop - row, Own::kRows));
+                Total totals[Own::kRows];
+                multiply_some<FORMAT, Own::kRows>(layer.packed + block * bytes, x, row, some, totals);
+                for (int t = 0; t < some; t++) layer.store(y, row + t, block, totals[t]);
+            }
+    }
 }
 
 template <int FORMAT, class Operand>

@@ -55,9 +55,12 @@ namespace {
 // kGrouped and kDense: what is wanted of a linear's operand.
 enum Flags { kAdd = 1, kSelected = 2, kGated = 4, kGrouped = 8, kDense = 16, kShared = 32 };
 
+constexpr int kStages = 4;   // of one operation, at the most
+constexpr long kLong = 256;  // a history that is worth dividing
+
 class Program {
    public:
-    Program(const PlugtronOp* ops, int count, int threads) : ops_(ops, ops + count), threads_(threads) {
+    Program(const PlugtronOp* ops, int count, int threads) : ops_(ops, ops + count), deals_(count * kStages), threads_(threads) {
         scratch_.resize(threads);
         for (const PlugtronOp& op : ops_) dense_ = dense_ || (op.kind == kLinear && is_dense(op.format));
         gather();
@@ -80,9 +83,10 @@ class Program {
         buffers_[kLogits] = logits;
         partial_ = partial;
         prepare();
+        for (int at = begin; at < end; at++) for (int part = 0; part < kStages; part++) deals_[at * kStages + part].reset();
         team_->run([this, begin, end, ends](int rank) {
             for (int at = begin; at < end; at++) {
-                carry_out(ops_[at], rank);
+                carry_out(ops_[at], &deals_[at * kStages], rank);
                 team_->barrier();
                 if (ends && rank == 0) ends[at] = now();
             }
@@ -112,7 +116,9 @@ class Program {
                 grow(op.target, static_cast<size_t>(tokens_->count) * op.stride);
             if (op.kind != kAttend) continue;
             grow(kAttended, static_cast<size_t>(tokens_->count) * op.heads * op.head_dim);
-            if (tiles_.empty()) divide_into_tiles();
+            if (!tiles_.empty()) continue;
+            divide_into_tiles();
+            divide_attention(op);
         }
         const size_t tiles = (std::max(tokens_->count, tokens_->logit_count) + kTile - 1) / kTile;
         if (values_.size() < tiles * kTile * widest) {
@@ -140,18 +146,31 @@ class Program {
         }
     }
 
+    // Whether attention is to be divided further than by tiles and heads, and what it needs then.
+    void divide_attention(const PlugtronOp& op) {
+        const long tiles = tiles_.size();
+        divided_ = false;
+        if (tiles != tokens_->count || tiles * op.kv_heads >= 4 * threads_) return;
+        const long longest = *std::max_element(tokens_->positions, tokens_->positions + tokens_->count) + 1;
+        if (threads_ == 1 || longest < kLong) return;
+        divided_ = true;
+        stretches_ = (longest + kStretch - 1) / kStretch;
+        scores_.resize(std::max<size_t>(scores_.size(), tiles * op.heads * (stretches_ * kStretch + 1)));
+        parts_.resize(std::max<size_t>(parts_.size(), tiles * op.heads * stretches_ * op.head_dim));
+    }
+
     void grow(int buffer, size_t size) {
         if (storage_[buffer].size() < size) storage_[buffer].resize(size);
         buffers_[buffer] = storage_[buffer].data();
     }
 
-    void carry_out(const PlugtronOp& op, int rank) {
+    void carry_out(const PlugtronOp& op, Deal* deals, int rank) {
         switch (op.kind) {
             case kNormalise: return prepare_rows(op, rank, true);
             case kPrepare: return prepare_rows(op, rank, false);
-            case kLinear: return linear(op, rank);
-            case kRotate: return rotate(op, rank);
-            case kAttend: return attend_all(op, rank);
+            case kLinear: return linear(op, deals[0], rank);
+            case kRotate: return rotate(op, deals[0]);
+            case kAttend: return attend_all(op, deals, rank);
             case kActivate: return activate_all(op, rank);
         }
     }
@@ -194,12 +213,15 @@ class Program {
     }
 
     // Columns `offset` and on of `target`, whose rows are `stride` wide.
-    void linear(const PlugtronOp& op, int rank) {
+    void linear(const PlugtronOp& op, Deal& deal, int rank) {
         const bool add = op.flags & kAdd, shared = op.flags & kShared;
         const Linear layer{
             op.packed, op.bias, op.inputs, op.outputs, op.format, op.stride, op.offset, add, shared, partial_};
-        const Share share(layer.blocks(), rank, team_->size());
-        multiply(layer, quantised(op), dense(op), rows(op), buffers_[op.target], share.begin, share.end);
+        const Quantised grouped = quantised(op);
+        const Dense floats = dense(op);
+        deal.out_in_shares(layer.blocks(), rank, team_->size(), [&](long begin, long end) {
+            multiply(layer, grouped, floats, rows(op), buffers_[op.target], begin, end);
+        });
     }
 
     Heads heads(const PlugtronOp& op) const {
@@ -207,10 +229,10 @@ class Program {
     }
 
     template <class Work>
-    void each_head(const PlugtronOp& op, long count, int rank, Work work) {
-        const long items = count * op.kv_heads;
-        // In turn, not in halves: later tokens of a prompt have longer histories.
-        for (long item = rank; item < items; item += team_->size()) work(item / op.kv_heads, item % op.kv_heads);
+    void each_head(const PlugtronOp& op, Deal& deal, long count, Work work) {
+        deal.out(count * op.kv_heads, team_->size(), [&](long begin, long end) {
+            for (long item = begin; item < end; item++) work(item / op.kv_heads, item % op.kv_heads);
+        });
     }
 
     Layer layer(const PlugtronOp& op) const {
@@ -218,9 +240,9 @@ class Program {
         return Layer{own.keys, own.values, own.window, own.bf16};
     }
 
-    void rotate(const PlugtronOp& op, int rank) {
+    void rotate(const PlugtronOp& op, Deal& deal) {
         const Layer own = layer(op);
-        each_head(op, tokens_->count, rank, [&](long t, int head) {
+        each_head(op, deal, tokens_->count, [&](long t, int head) {
             if (own.bf16)
                 rotate_and_write<uint16_t>(heads(op), own, *tokens_, buffers_[kQkv], t, head);
             else
@@ -228,16 +250,75 @@ class Program {
         });
     }
 
-    void attend_all(const PlugtronOp& op, int rank) {
-        const Layer own = layer(op);
-        AttentionScratch& scratch = scratch_[rank].attention;
-        each_head(op, tiles_.size(), rank, [&](long tile, int head) {
-            if (own.bf16)
-                attend<uint16_t>(
-                    heads(op), own, *tokens_, buffers_[kQkv], buffers_[kAttended], tiles_[tile], head, scratch);
-            else
-                attend<float>(
-                    heads(op), own, *tokens_, buffers_[kQkv], buffers_[kAttended], tiles_[tile], head, scratch);
+    void attend_all(const PlugtronOp& op, Deal* deals, int rank) {
+        if (layers_[op.layer].bf16)
+            attend_as<uint16_t>(op, deals, rank);
+        else
+            attend_as<float>(op, deals, rank);
+    }
+
+    template <class Stored>
+    void attend_as(const PlugtronOp& op, Deal* deals, int rank) {
+        switch (op.head_dim) {
+            case 64: return attend<Stored, 64>(op, deals, rank);
+            case 128: return attend<Stored, 128>(op, deals, rank);
+            default: return attend<Stored, 0>(op, deals, rank);
+        }
+    }
+
+    template <class Stored, int DIM>
+    void attend(const PlugtronOp& op, Deal* deals, int rank) {
+        const Heads own = heads(op);
+        const Layer memory = layer(op);
+        const auto part = [&](long tile, int head, float* scores) {
+            return Attention<Stored, DIM>(
+                own, memory, *tokens_, buffers_[kQkv], buffers_[kAttended], tiles_[tile], head, scores);
+        };
+        if (divided_) return attend_divided(op, deals, part);
+        std::vector<float>& scores = scratch_[rank].scores;
+        each_head(op, deals[0], tiles_.size(), [&](long tile, int head) {
+            const long room = Seen(memory, *tokens_, tiles_[tile]).room(tiles_[tile].count * own.group());
+            if (static_cast<long>(scores.size()) < room) scores.resize(room);
+            auto whole = part(tile, head, scores.data());
+            whole.score_lanes(0, whole.key_lanes());
+            for (int query = 0; query < whole.queries(); query++) whole.soften_query(query);
+            for (long at = whole.first_stretch(); at < whole.stretches(); at++) whole.weigh_stretch(at);
+            whole.scale_results();
+        });
+    }
+
+    // What few heads of few tokens have to do, keys, queries and values divided among the threads.
+    template <class Part>
+    void attend_divided(const PlugtronOp& op, Deal* deals, Part part) {
+        const long tiles = tiles_.size(), group = op.heads / op.kv_heads, stretches = stretches_, width = group * op.head_dim;
+        const auto of = [&](long tile, int head) {
+            return part(tile, head, scores_.data() + (tile * op.kv_heads + head) * group * (stretches * kStretch + 1));
+        };
+        const auto parts = [&](long tile, int head) {
+            return parts_.data() + (tile * op.kv_heads + head) * stretches * width;
+        };
+        const long lanes = kStretch / 2 / kLanes, pieces = 2 * stretches;
+        each_head(op, deals[0], tiles * pieces, [&](long item, int head) {
+            auto own = of(item / pieces, head);
+            const long begin = item % pieces * lanes;
+            own.score_lanes(begin, std::min(begin + lanes, own.key_lanes()));
+        });
+        team_->barrier();
+        each_head(op, deals[1], tiles * group, [&](long item, int head) {
+            of(item / group, head).soften_query(static_cast<int>(item % group));
+        });
+        team_->barrier();
+        each_head(op, deals[2], tiles * stretches, [&](long item, int head) {
+            auto own = of(item / stretches, head);
+            const long stretch = item % stretches;
+            if (stretch >= own.first_stretch() && stretch < own.stretches())
+                own.weigh_stretch(stretch, parts(item / stretches, head) + stretch * width);
+        });
+        team_->barrier();
+        each_head(op, deals[3], tiles, [&](long tile, int head) {
+            auto own = of(tile, head);
+            own.gather_stretches(parts(tile, head));
+            own.scale_results();
         });
     }
 
@@ -274,15 +355,19 @@ class Program {
 
     struct Scratch {
         std::vector<float> row;
-        AttentionScratch attention;
+        std::vector<float> scores;
     };
 
     std::vector<PlugtronOp> ops_;
+    std::vector<Deal> deals_;  // kStages for each operation, so that none is dealt anew before all have left it
     const int threads_;
     pid_t process_;
     std::unique_ptr<Team> team_;
     std::vector<Scratch> scratch_;
     std::vector<Tile> tiles_;
+    bool divided_ = false;
+    long stretches_ = 0;
+    std::vector<float> scores_, parts_;
     std::vector<float> storage_[kBuffers];
     float* buffers_[kBuffers] = {};
     std::vector<int8_t> values_;

@@ -2,6 +2,7 @@
 // microseconds long; between steps they sleep, so that an idle process costs nothing.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <functional>
@@ -107,6 +108,43 @@ class Team {
 struct Share {
     long begin, end;
     Share(long count, int rank, int size) : begin(count * rank / size), end(count * (rank + 1) / size) {}
+};
+
+// Deals things out to threads in ever smaller parts, as they come back for more: so a thread whose things take longer, or
+// whose processor is busy otherwise, is not what all wait for.
+class Deal {
+   public:
+    void reset() { taken_.store(0, std::memory_order_relaxed); }
+
+    // Call `work(begin, end)` for parts of [0, count) until all are dealt out.
+    template <class Work>
+    void out(long count, int size, Work work) {
+        deal(0, count, size, work);
+    }
+
+    // The same, but that most of them are one equal share for each thread, which lies in one piece in memory.
+    template <class Work>
+    void out_in_shares(long count, int rank, int size, Work work) {
+        const long equal = count / 4 * 3;
+        const Share share(equal, rank, size);
+        if (share.begin < share.end) work(share.begin, share.end);
+        deal(equal, count, size, work);
+    }
+
+   private:
+    template <class Work>
+    void deal(long first, long count, int size, Work work) {
+        const long rest = count - first;
+        long begin = taken_.load(std::memory_order_relaxed);
+        while (begin < rest) {
+            const long end = begin + std::max(1L, (rest - begin) / (2 * size));
+            if (!taken_.compare_exchange_weak(begin, end, std::memory_order_relaxed)) continue;
+            work(first + begin, first + end);
+            begin = taken_.load(std::memory_order_relaxed);
+        }
+    }
+
+    std::atomic<long> taken_{0};
 };
 
 }  // namespace plugtron

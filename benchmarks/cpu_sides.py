@@ -13,12 +13,14 @@ from peers.environments import environment
 
 from plugtron.models import locate
 
-__all__ = ["DENSE", "HERE", "MODEL", "Side", "commands"]
+__all__ = ["DENSE", "HERE", "MODEL", "STATIC", "Side", "commands"]
 
 MODEL = "smollm2-135m-instruct"
 HERE = Path(__file__).parent
 #: The same weights as a Hugging Face folder, none of them rounded.
 DENSE = f"{MODEL}-float32"
+#: The beginnings of the names of sides whose batches stay what they were at first.
+STATIC = ("ONNX Runtime", "transformers")
 
 
 class Side:

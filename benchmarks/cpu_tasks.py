@@ -28,6 +28,8 @@ class Task:
     rate: Callable[[Seconds], float]
     reads_weights: bool = False
     most: int = 5
+    #: Prompts of unequal lengths: for sides alone that have rows join and leave a batch.
+    ragged: bool = False
 
 
 def _decode(seconds: Seconds, history: int, tokens: int) -> float:
@@ -57,5 +59,5 @@ TASKS = {
     "prefill-512": Task("prefill 512", lambda seconds: _prefill(seconds, 512)),
     "prefill-1024": Task("prefill 1024", lambda seconds: _prefill(seconds, 1024), most=3),
     "sixteen": Task("16 x (128 + 64), output", lambda seconds: _batch(seconds, 16, 128, 64), most=3),
-    "ragged": Task("64 ragged requests, 16 rows, output", _ragged, most=1),
+    "ragged": Task("64 ragged requests, 16 rows, output", _ragged, most=1, ragged=True),
 }

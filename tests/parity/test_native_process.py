@@ -15,7 +15,8 @@ PROGRAM = """
 import sys
 from plugtron import LLM, SamplingParams
 llm = LLM(sys.argv[1], dtype=sys.argv[3], quantization=sys.argv[2] or None)
-print([answer.tokens for answer in llm.generate([[1, 2, 3], [4] * 21], SamplingParams(temperature=0, max_tokens=8))])
+params = SamplingParams(temperature=0, max_tokens=8)
+print([answer.tokens for answer in llm.generate([[1, 2, 3], [4] * 21], params)], llm.generate([7] * 251, params).tokens)
 """
 
 
@@ -88,6 +89,22 @@ def test_threads_are_those_of_the_spec_and_change_no_bit(llama):
             found.append([entry.value for entry in llm.generate([1, 2, 3], params).log_probs])
         assert torch.get_num_threads() == before
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("name", ["mistral_window", "qwen3"])
+def test_a_long_history_is_divided_among_threads_and_changes_no_bit(name, random_model):
+    """Across positions where a stretch ends, with and without a window, and beside what torch computes."""
+    params = SamplingParams(temperature=0, max_tokens=40, ignore_eos=True, logprobs=0)
+    prompt = [token % 320 for token in range(1, 3 * 490, 3)][:490]
+    found = []
+    for threads, execution in ((1, "native"), (2, "native"), (3, "native"), (2, "eager")):
+        with LLM(random_model(name)[1], overrides={"threads": threads, "execution": execution}) as llm:
+            answers = [llm.generate(prompt[:length], params) for length in (240, 472)]
+        found.append([(answer.tokens, [entry.value for entry in answer.log_probs]) for answer in answers])
+    assert found[0] == found[1] == found[2]
+    for (tokens, values), (expected_tokens, expected_values) in zip(found[0], found[3], strict=True):
+        assert tokens == expected_tokens
+        assert values == pytest.approx(expected_values, abs=1e-4)
 
 
 def test_a_forked_process_has_a_team_of_its_own(llama):

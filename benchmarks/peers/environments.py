@@ -21,6 +21,7 @@ PEERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "openvino": (
         ("install", TORCH),
         ("install", TORCH, "openvino-genai==2026.4.1.0", "optimum-intel[openvino]==2.2.0"),
+        ("uninstall", "--yes", "torchvision"),
     ),
     "plot": (("install", "matplotlib"),),
     "vllm": (

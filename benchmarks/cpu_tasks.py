@@ -55,7 +55,7 @@ def _ragged(seconds: Seconds) -> float:
 
 TASKS = {
     "decode": Task("batch-1 decode", lambda seconds: _decode(seconds, 32, 128), reads_weights=True),
-    "deep": Task("decode after 1024 tokens", lambda seconds: _decode(seconds, 1024, 64), most=3),
+    "deep": Task("decode after 1024 tokens", lambda seconds: _decode(seconds, 1024, 256), most=3),
     "prefill-512": Task("prefill 512", lambda seconds: _prefill(seconds, 512)),
     "prefill-1024": Task("prefill 1024", lambda seconds: _prefill(seconds, 1024), most=3),
     "sixteen": Task("16 x (128 + 64), output", lambda seconds: _batch(seconds, 16, 128, 64), most=3),

@@ -1,7 +1,13 @@
 """Fixtures that are dear to make and shared by the whole suite: the default model, and small random ones."""
 
+import os
+
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported, which transformers does
+
 from support import models, venv
 
 from plugtron import LLM

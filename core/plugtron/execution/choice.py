@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -65,39 +66,42 @@ class Execution(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What runs a decoder's steps on all ranks: these kernels, or torch, and why."""
+    """What runs a decoder's steps on all ranks: native kernels, captured graphs, or torch, and why."""
 
-    kernels: Path | None
-    reason: str
+    kernels: Path | None = None
+    graph: bool = False
+    reason: str = ""
 
 
 def choose(wrapper: DecoderWrapper) -> Choice:
     """Look for what runs a wrapper's steps, and agree on it: all ranks call this together.
 
-    On a CPU the step is native. Where that cannot be, on any rank, torch computes it on all of them.
+    On a CPU the step is native, on a GPU captured. Where that cannot be, on any rank, torch computes it on all of them.
 
     Raises:
-        PlugtronError: a native step is asked for, and cannot be.
+        PlugtronError: a native or a captured step is asked for, and cannot be.
     """
     runtime = wrapper.runtime
     own = runtime.model.together(lambda: _find(wrapper))
     reasons = [reason for reason in runtime.model.all_gather_json(own.reason) if reason]
     if not reasons:
         return own
-    if runtime.execution == "native":
-        raise PlugtronError(f"execution native: {reasons[0]} (accepted here: auto, eager)")
-    return Choice(kernels=None, reason=reasons[0])
+    if runtime.execution in ("native", "graph"):
+        raise PlugtronError(f"execution {runtime.execution}: {reasons[0]} (accepted here: auto, eager)")
+    return Choice(reason=reasons[0])
 
 
 def make_execution(wrapper: DecoderWrapper, choice: Choice, max_length: int) -> Execution:
     """Load a wrapper's weights to be run as chosen, over sequences of at most `max_length` tokens.
 
-    On a CPU it is said once that a step is not native.
+    Where a better one cannot be had, it is said once that torch runs the step.
     """
     if choice.kernels is not None:
         return _native(wrapper, max_length, choice.kernels)
+    if choice.graph:
+        return _graph(wrapper, max_length)
     runtime = wrapper.runtime
-    if runtime.execution == "auto" and (runtime.device.type == "cpu" or runtime.quantization is not None):
+    if runtime.execution == "auto":
         what = f"quantization {runtime.quantization}" if runtime.quantization else "the step"
         warnings.warn(f"{what} runs through torch, and slowly: {choice.reason}", stacklevel=2)
     decoder = wrapper.load(wrapper.layers)
@@ -107,12 +111,57 @@ def make_execution(wrapper: DecoderWrapper, choice: Choice, max_length: int) -> 
 
 
 def _find(wrapper: DecoderWrapper) -> Choice:
-    if wrapper.runtime.execution == "eager":
-        return Choice(kernels=None, reason="execution eager is asked for")
+    runtime = wrapper.runtime
+    if runtime.execution == "eager":
+        return Choice(reason="execution eager is asked for")
     try:
-        return Choice(kernels=_kernels(wrapper), reason="")
+        if runtime.execution == "graph" or (runtime.execution == "auto" and runtime.device.type == "cuda"):
+            _check_graph(wrapper)
+            return Choice(graph=True)
+        return Choice(kernels=_kernels(wrapper))
     except (NotNative, NoCompiler) as reason:
-        return Choice(kernels=None, reason=str(reason))
+        return Choice(reason=str(reason))
+
+
+def _check_graph(wrapper: DecoderWrapper) -> None:
+    """See whether decode steps can go through Triton's kernels, captured.
+
+    Raises:
+        NotNative: they cannot.
+    """
+    runtime = wrapper.runtime
+    if importlib.util.find_spec("triton") is None:
+        raise NotNative("there is no Triton here")
+    # Imported here: a run on a CPU goes without Triton.
+    from plugtron.kernels.triton.launch import INTERPRETED
+
+    if runtime.device.type != "cuda" and not INTERPRETED:
+        raise NotNative(f"graphs are captured on a GPU, not on {runtime.device.type} (TRITON_INTERPRET=1: for tests)")
+    if runtime.pipeline.size > 1:
+        raise NotNative("pipeline stages")
+    if runtime.quantization == "native":
+        raise NotNative("quantised blocks as they are in a file")
+    _check_blocks(wrapper)
+    if runtime.device.type == "cuda":
+        _try_triton(runtime.device)
+
+
+def _try_triton(device: torch.device) -> None:
+    """Launch something small: Triton compiles with a C compiler, for devices and dtypes that it knows.
+
+    Raises:
+        NotNative: it cannot.
+    """
+    from plugtron.kernels.triton.norms import add_and_normalise
+
+    try:
+        with torch.cuda.device(device):
+            ones = torch.ones(1, 16, device=device)
+            add_and_normalise(ones, None, ones[0], None, 1e-5)
+            torch.cuda.synchronize()
+    # Whatever it raises, from a missing compiler to a driver that is too old, is why there can be no graph.
+    except Exception as error:
+        raise NotNative(f"Triton does not run here ({type(error).__name__}: {error})") from error
 
 
 def _kernels(wrapper: DecoderWrapper) -> Path:
@@ -126,11 +175,35 @@ def _kernels(wrapper: DecoderWrapper) -> Path:
         raise NotNative(f"the native kernels run on a CPU, not on {runtime.device.type}")
     if runtime.dtype not in (torch.float32, torch.bfloat16):
         raise NotNative(f"keys and values in {str(runtime.dtype).removeprefix('torch.')}")
+    _check_blocks(wrapper)
+    return library()
+
+
+def _check_blocks(wrapper: DecoderWrapper) -> None:
+    """See whether all that a decoder is made of is known.
+
+    Raises:
+        NotNative: something is not.
+    """
+    if wrapper.runtime.device.type != "cpu":  # on which memory that nobody writes to takes no room
+        wrapper = copy.copy(wrapper)
+        wrapper.runtime = replace(wrapper.runtime, device=torch.device("meta"))
     decoder = wrapper.build(wrapper.layers)
     if not isinstance(decoder, TransformerDecoder):
         raise NotNative(f"the step of a {type(decoder).__name__}")
     check_decoder(decoder)
-    return library()
+
+
+def _graph(wrapper: DecoderWrapper, max_length: int) -> Execution:
+    from plugtron.execution.graph import GraphExecution, hold_quantised
+    from plugtron.kernels.triton.launch import INTERPRETED
+
+    runtime = wrapper.runtime
+    decoder = _known(wrapper.load(wrapper.layers))
+    if runtime.quantization in _BITS:
+        hold_quantised(decoder, _BITS[runtime.quantization])
+    captures = runtime.device.type == "cuda" and runtime.tensor.stays_on_device and not INTERPRETED
+    return GraphExecution(decoder, dtype=runtime.dtype, max_length=max_length, captures=captures)
 
 
 def _native(wrapper: DecoderWrapper, max_length: int, kernels: Path) -> NativeExecution:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from plugtron.contracts.step import StepBatch
 from plugtron.contracts.wrapper import Decoder
+from plugtron.parallel.layers import Product, ShardedModule
 
 __all__ = ["EagerExecution"]
 
@@ -32,17 +34,20 @@ class EagerExecution:
     @property
     def weight_bytes(self) -> int:
         """Of everything but an embedding that is no head: of that a step reads a few rows."""
-        return sum(parameter.nbytes for name, parameter in self._parameters() if name != "embedding.weight")
+        return sum(held.nbytes for name, held in self._weights() if not name.startswith("embedding."))
 
     @property
     def layer_weights(self) -> int:
         """Those of the layers' matrices."""
-        return sum(parameter.numel() for name, parameter in self._parameters() if name.startswith("stack."))
+        return sum(math.prod(held.shape) for name, held in self._weights() if name.startswith("stack."))
 
-    def _parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+    def _weights(self) -> Iterator[tuple[str, nn.Parameter | Product]]:
         """All of them by every name that they have: a tied head has two."""
         assert isinstance(self._decoder, nn.Module)
-        return self._decoder.named_parameters(remove_duplicate=False)
+        for name, module in self._decoder.named_modules(remove_duplicate=False):
+            product = module.product if isinstance(module, ShardedModule) else None
+            for own, parameter in module.named_parameters(recurse=False):
+                yield f"{name}.{own}", product if product is not None and own == "weight" else parameter
 
     @torch.inference_mode()
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:

@@ -43,6 +43,11 @@ class Group:
         self.rank: int = 0 if tensors is None else dist.get_rank(tensors)
         self.size: int = 1 if tensors is None else dist.get_world_size(tensors)
 
+    @property
+    def stays_on_device(self) -> bool:
+        """Whether a GPU can do all of this by itself, so that a captured graph may hold it."""
+        return self.size == 1 or not self._through_host
+
     def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
         """Sum a tensor over the group, in place."""
         if self.size > 1:

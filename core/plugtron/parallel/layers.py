@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from plugtron.parallel.zeros import zeros
 __all__ = [
     "ColumnParallelLinear",
     "Part",
+    "Product",
     "RowParallelLinear",
     "Rows",
     "ShardedModule",
@@ -28,6 +30,24 @@ __all__ = [
     "divide",
     "parameter",
 ]
+
+
+class Product(Protocol):
+    """A weight [O, I] that is held in a form of its own, which knows how to multiply with it."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """O and I."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes."""
+        ...
+
+    def __call__(self, hidden: Tensor, bias: Tensor | None) -> Tensor:
+        """Map [T, I] to [T, O]."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +62,18 @@ class Part:
 class ShardedModule(nn.Module):
     """A module that knows where its parameters come from.
 
-    `parts` maps a parameter's name to one part per checkpoint tensor that it is put together from.
+    `parts` maps a parameter's name to one part per checkpoint tensor that it is put together from. `product`: what
+    multiplies in place of a linear layer's `weight`, where that is held otherwise; None: the weight itself does.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.parts: dict[str, tuple[Part, ...]] = {}
+        self.product: Product | None = None
+
+    def multiply(self, hidden: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Map [T, I] to [T, O]."""
+        return F.linear(hidden, weight, bias) if self.product is None else self.product(hidden, bias)
 
 
 def parameter(runtime: Runtime, *shape: int) -> nn.Parameter:
@@ -113,7 +139,7 @@ class ColumnParallelLinear(ShardedModule):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map [T, I] to [T, O / tp]."""
-        return F.linear(hidden, self.weight, self.bias)
+        return self.multiply(hidden, self.weight, self.bias)
 
 
 class RowParallelLinear(ShardedModule):
@@ -134,8 +160,8 @@ class RowParallelLinear(ShardedModule):
         """Map [T, I / tp] to [T, O]."""
         # The bias is added once, after the sum, not once per rank.
         if self._group.size == 1:
-            return F.linear(hidden, self.weight, self.bias)
-        output = self._group.all_reduce(F.linear(hidden, self.weight))
+            return self.multiply(hidden, self.weight, self.bias)
+        output = self._group.all_reduce(self.multiply(hidden, self.weight))
         return output if self.bias is None else output + self.bias
 
 
@@ -171,4 +197,4 @@ class VocabParallelEmbedding(ShardedModule):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Map vectors [N, H] to this rank's logits [N, V / tp]."""
-        return F.linear(hidden, self.weight)
+        return self.multiply(hidden, self.weight)

@@ -36,7 +36,7 @@ DEFAULT_CHAIN = (
 #: How the weights of linear layers are held.
 Quantization = Literal["int8", "int4", "native"]
 #: How the steps of a decoder are run.
-ExecutionChoice = Literal["auto", "eager", "native"]
+ExecutionChoice = Literal["auto", "eager", "graph", "native"]
 
 
 class _Section(BaseModel):
@@ -150,7 +150,8 @@ class Spec(_Section):
         default=None, ge=1, le=1024, description="CPU threads of each rank; null: the cores, shared out over the ranks"
     )
     execution: ExecutionChoice = Field(
-        default="auto", description="native: one call a step, on CPUs; eager: torch; auto: native where it can be"
+        default="auto",
+        description="native: one call a step, on CPUs; graph: captured steps, on GPUs; eager: torch; auto: what can be",
     )
     parallel: ParallelSpec = ParallelSpec()
     engine: ComponentRef = ComponentRef(name="static")

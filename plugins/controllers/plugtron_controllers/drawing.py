@@ -36,7 +36,7 @@ def draw_greedily(candidates: Candidates) -> Tensor:
 def _most_likely(scores: Tensor, ids: Tensor | None) -> Tensor:
     """Return the id of the greatest of each row, [N] int64. What is no number is greater than anything."""
     if scores.device.type == "cpu":
-        # numpy's search is several times as fast as torch's on a CPU, and so is whatever else is this small.
+        # On a CPU numpy's search is several times as fast as torch's, and a call of it takes a fifth of the time.
         there = scores.numpy()
         columns = there.argmax(axis=1)
         rows = np.arange(len(columns))

@@ -5,6 +5,7 @@
 // query's result is the same bits whatever tile it is in, and however threads divide keys and values among them.
 #pragma once
 
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -15,8 +16,9 @@ namespace plugtron {
 
 constexpr int kTileTokens = 16;
 constexpr int kMostGrouped = 64;  // queries to a key-value head
-constexpr int kKeys = 4;          // keys that are scored together
+constexpr int kKeys = 4;          // keys that are scored together: as many as `sums_of` adds up
 constexpr long kStretch = 256;    // positions whose values are added up by themselves
+static_assert(kLanes % kKeys == 0 && kStretch % kLanes == 0, "keys and stretches fill lanes");
 // Queries that read a key, or some lanes of a value, once for all of them: as many sums as there are registers for.
 constexpr int kScored = kWord == 16 ? 6 : 3;
 constexpr int kWeighed = kWord == 16 ? 4 : 1;
@@ -38,17 +40,25 @@ class Cursor {
 
     const Stored* at(long position) {
         if (position < begin_ || position >= end_) enter(position);
-        const long ahead = (position - begin_) * heads_.dim;
-        for (int channel = 0; channel < width_; channel += 64 / sizeof(Stored)) __builtin_prefetch(next_ + ahead + channel);
-        return start_ + ahead;
+        const long inside = (position - begin_) * heads_.dim;
+        if (next_)
+            for (int channel = 0; channel < width_; channel += 64 / sizeof(Stored))
+                __builtin_prefetch(next_ + inside + channel);
+        return start_ + inside;
     }
+
+    // How many positions from here on, before `end`, lie one after the other.
+    long run(long position, long end) const { return std::min(end, end_) - position; }
+
+    // Where the position is that comes as much later as a block is long, or null.
+    const Stored* ahead(long position) const { return next_ ? next_ + (position - begin_) * heads_.dim : nullptr; }
 
    private:
     void enter(long position) {
         begin_ = position / tokens_.block_size * tokens_.block_size;
         end_ = begin_ + tokens_.block_size;
         start_ = find(begin_);
-        next_ = end_ > last_ ? start_ : find(end_);
+        next_ = end_ > last_ ? nullptr : find(end_);
     }
 
     const Stored* find(long position) const {
@@ -98,19 +108,28 @@ inline void weigh(
     Lane sums[QUERIES][LANES] = {};
     int widths[LANES];
     for (int part = 0; part < LANES; part++) widths[part] = std::min(kLanes, dim - channel - part * kLanes);
-    for (long position = begin; position < end; position++) {
+    for (long position = begin; position < end;) {
         const Stored* value = values.at(position);
-        Lane parts[LANES];
+        const Stored* ahead = values.ahead(position);
+        for (long stop = position + values.run(position, end); position < stop; position++, value += dim) {
+            if (ahead) {
+                for (int part = 0; part < LANES; part += 4 / sizeof(Stored)) __builtin_prefetch(ahead + part * kLanes);
+                ahead += dim;
+            }
+            Lane parts[LANES];
 #pragma GCC unroll 8
-        for (int part = 0; part < LANES; part++) parts[part] = load_lane(value + part * kLanes, widths[part]);
+            for (int part = 0; part < LANES; part++) parts[part] = load_lane(value + part * kLanes, widths[part]);
 #pragma GCC unroll 8
-        for (int own = 0; own < QUERIES; own++) {
-            const Lane weight = lane_of(weights[own][position]);
+            for (int own = 0; own < QUERIES; own++) {
+                const Lane weight = lane_of(weights[own][position]);
 #pragma GCC unroll 8
-            for (int part = 0; part < LANES; part++) sums[own][part] = fused(sums[own][part], weight, parts[part]);
+                for (int part = 0; part < LANES; part++) sums[own][part] = fused(sums[own][part], weight, parts[part]);
+            }
         }
     }
+#pragma GCC unroll 8
     for (int own = 0; own < QUERIES; own++)
+#pragma GCC unroll 8
         for (int part = 0; part < LANES; part++) {
             float* target = targets[own] + channel + part * kLanes;
             const Lane sum = sums[own][part];
@@ -150,6 +169,10 @@ struct Seen {
         length = (last - base) / kLanes * kLanes + kLanes;
     }
 
+    long key_lanes() const { return length / kLanes; }
+    long first_stretch() const { return base / kStretch; }
+    long stretches() const { return last / kStretch + 1 - first_stretch(); }
+
     // Floats that attention needs for a key-value head: scores of each query, and what they are multiplied with.
     long room(int queries) const { return queries * (length + 1); }
 };
@@ -174,10 +197,8 @@ class Attention {
         }
     }
 
-    long key_lanes() const { return seen_.length / kLanes; }
+    const Seen& seen() const { return seen_; }
     int queries() const { return queries_; }
-    long first_stretch() const { return seen_.base / kStretch; }
-    long stretches() const { return seen_.last / kStretch + 1; }
 
     // Lanes of keys [begin, end).
     void score_lanes(long begin, long end) {
@@ -208,22 +229,25 @@ class Attention {
         factors_[own] = soften(line(own), seen_.base, seen_.length, first, position, heads_.scale);
     }
 
-    // What a stretch of positions comes to: as `parts` [queries, dim] by itself, or added to the results in order.
-    void weigh_stretch(long stretch, float* parts) {
+    // What a stretch of positions comes to, the first that is seen being number 0: by itself, as `sums` [queries, dim] ...
+    void weigh_stretch(long number, float* sums) {
         float* targets[kTileTokens * kMostGrouped];
-        for (int own = 0; own < queries_; own++) targets[own] = parts + own * dim();
-        weigh_all(stretch, targets, false);
+        for (int own = 0; own < queries_; own++) targets[own] = sums + own * dim();
+        weigh_all(number, targets, false);
     }
 
-    void weigh_stretch(long stretch) { weigh_all(stretch, result_, stretch > first_stretch()); }
+    // ... or added to the results, one after the other.
+    void weigh_stretch(long number) { weigh_all(number, result_, number > 0); }
 
-    // Add up what stretches [first_stretch, stretches) came to.
-    void gather_stretches(const float* parts) {
-        for (long stretch = first_stretch(); stretch < stretches(); stretch++)
-            for (int own = 0; own < queries_; own++) {
-                const float* part = parts + (stretch * queries_ + own) * dim();
-                for (int at = 0; at < dim(); at++) result_[own][at] = stretch > first_stretch() ? result_[own][at] + part[at] : part[at];
+    // Add up what stretches came to by themselves, [stretches, queries, dim].
+    void gather_stretches(const float* sums) {
+        for (int own = 0; own < queries_; own++) {
+            std::copy_n(sums + own * dim(), dim(), result_[own]);
+            for (long number = 1; number < seen_.stretches(); number++) {
+                const float* more = sums + (number * queries_ + own) * dim();
+                for (int at = 0; at < dim(); at++) result_[own][at] += more[at];
             }
+        }
     }
 
     void scale_results() {
@@ -254,7 +278,8 @@ class Attention {
         return QUERIES;
     }
 
-    void weigh_all(long stretch, float* const* targets, bool add) {
+    void weigh_all(long number, float* const* targets, bool add) {
+        const long stretch = seen_.first_stretch() + number;
         const float* lines[kTileTokens * kMostGrouped];
         for (int own = 0; own < queries_; own++) lines[own] = line(own) - seen_.base;
         int own = 0;
@@ -273,7 +298,8 @@ class Attention {
 
     template <int QUERIES, int LANES>
     void weigh_at(long stretch, const float* const* lines, int channel, float* const* targets, bool add) {
-        const long begin = std::max(seen_.base, stretch * kStretch), end = std::min(seen_.last + 1, (stretch + 1) * kStretch);
+        const long begin = std::max(seen_.base, stretch * kStretch);
+        const long end = std::min(seen_.last + 1, (stretch + 1) * kStretch);
         const int width = std::min(LANES * kLanes, dim() - channel);
         Cursor<Stored> values(layer_.values, tokens_, row_, head_, heads_, end - 1, channel, width);
         weigh<Stored, QUERIES, LANES>(values, lines, begin, end, channel, dim(), targets, add);

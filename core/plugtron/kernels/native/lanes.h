@@ -20,6 +20,9 @@ namespace plugtron {
 #define PLUGTRON_AVX2 1
 #endif
 
+// What is an instruction or two is never called: compilers have their limits to what they inline by themselves.
+#define PLUGTRON_INLINE [[gnu::always_inline]] inline
+
 constexpr int kLanes = 16;
 
 #if PLUGTRON_VNNI
@@ -52,7 +55,7 @@ using Lane = LaneOf<kLanes / kWord>::type;
 
 // Operations on a word, and the same on pairs.
 
-inline Word fused(Word total, Word a, Word b) {
+PLUGTRON_INLINE Word fused(Word total, Word a, Word b) {
 #if PLUGTRON_VNNI
     return _mm512_fmadd_ps(a, b, total);
 #elif PLUGTRON_AVX2
@@ -62,15 +65,16 @@ inline Word fused(Word total, Word a, Word b) {
 #endif
 }
 
-inline Word greater(Word a, Word b) { return a < b ? b : a; }
-inline Word smaller(Word a, Word b) { return b < a ? b : a; }
-inline Word absolute(Word a) { return a < 0.0f ? -a : a; }
-inline void read(const float* from, Word& to) { std::memcpy(&to, from, sizeof(to)); }
-inline void write(float* to, Word from) { std::memcpy(to, &from, sizeof(from)); }
-inline void fill(float value, Word& to) { to = Word{} + value; }
+PLUGTRON_INLINE Word greater(Word a, Word b) { return a < b ? b : a; }
+PLUGTRON_INLINE Word smaller(Word a, Word b) { return b < a ? b : a; }
+PLUGTRON_INLINE Word absolute(Word a) { return a < 0.0f ? -a : a; }
+PLUGTRON_INLINE void read(const float* from, Word& to) { std::memcpy(&to, from, sizeof(to)); }
+PLUGTRON_INLINE void write(float* to, Word from) { std::memcpy(to, &from, sizeof(from)); }
+// Nothing is taken away: adding to zero would be a sum, because of the sign of zero.
+PLUGTRON_INLINE void fill(float value, Word& to) { to = value - Word{}; }
 
 // bfloat16 as float.
-inline void read(const uint16_t* from, Word& to) {
+PLUGTRON_INLINE void read(const uint16_t* from, Word& to) {
     Halves halves;
     std::memcpy(&halves, from, sizeof(halves));
 #if PLUGTRON_VNNI
@@ -85,53 +89,55 @@ inline void read(const uint16_t* from, Word& to) {
 }
 
 // Sixteen pairs of bfloat16: the even and the odd ones as float.
-inline void read_pairs(const uint8_t* from, Word& even, Word& odd) {
+PLUGTRON_INLINE void read_pairs(const uint8_t* from, Word& even, Word& odd) {
     Ints both;
     std::memcpy(&both, from, sizeof(both));
     even = reinterpret_cast<Word>(both << 16);
     odd = reinterpret_cast<Word>(both & static_cast<int32_t>(0xffff0000));
 }
 
-#define PLUGTRON_PAIRWISE(name)                                                                 \
-    template <class H> inline Pair<H> name(Pair<H> a, Pair<H> b) {                              \
-        return {name(a.low, b.low), name(a.high, b.high)};                                      \
+#define PLUGTRON_PAIRWISE(name)                                             \
+    template <class H> PLUGTRON_INLINE Pair<H> name(Pair<H> a, Pair<H> b) { \
+        return {name(a.low, b.low), name(a.high, b.high)};                  \
     }
 PLUGTRON_PAIRWISE(greater)
 PLUGTRON_PAIRWISE(smaller)
 #undef PLUGTRON_PAIRWISE
-#define PLUGTRON_OPERATOR(sign)                                                                 \
-    template <class H> inline Pair<H> operator sign(Pair<H> a, Pair<H> b) {                     \
-        return {a.low sign b.low, a.high sign b.high};                                          \
-    }                                                                                           \
-    template <class H> inline Pair<H> operator sign(Pair<H> a, float b) { return {a.low sign b, a.high sign b}; }
+#define PLUGTRON_OPERATOR(sign)                                                      \
+    template <class H> PLUGTRON_INLINE Pair<H> operator sign(Pair<H> a, Pair<H> b) { \
+        return {a.low sign b.low, a.high sign b.high};                               \
+    }                                                                                \
+    template <class H> PLUGTRON_INLINE Pair<H> operator sign(Pair<H> a, float b) {   \
+        return {a.low sign b, a.high sign b};                                        \
+    }
 PLUGTRON_OPERATOR(+)
 PLUGTRON_OPERATOR(-)
 PLUGTRON_OPERATOR(*)
 PLUGTRON_OPERATOR(/)
 #undef PLUGTRON_OPERATOR
 
-template <class H> inline Pair<H> absolute(Pair<H> a) { return {absolute(a.low), absolute(a.high)}; }
-template <class H> inline Pair<H> fused(Pair<H> total, Pair<H> a, Pair<H> b) {
+template <class H> PLUGTRON_INLINE Pair<H> absolute(Pair<H> a) { return {absolute(a.low), absolute(a.high)}; }
+template <class H> PLUGTRON_INLINE Pair<H> fused(Pair<H> total, Pair<H> a, Pair<H> b) {
     return {fused(total.low, a.low, b.low), fused(total.high, a.high, b.high)};
 }
-template <class T, class H> inline void read(const T* from, Pair<H>& to) {
+template <class T, class H> PLUGTRON_INLINE void read(const T* from, Pair<H>& to) {
     read(from, to.low);
     read(from + sizeof(H) / sizeof(float), to.high);
 }
-template <class H> inline void read_pairs(const uint8_t* from, Pair<H>& even, Pair<H>& odd) {
+template <class H> PLUGTRON_INLINE void read_pairs(const uint8_t* from, Pair<H>& even, Pair<H>& odd) {
     read_pairs(from, even.low, odd.low);
     read_pairs(from + sizeof(H), even.high, odd.high);
 }
-template <class H> inline void write(float* to, Pair<H> from) {
+template <class H> PLUGTRON_INLINE void write(float* to, Pair<H> from) {
     write(to, from.low);
     write(to + sizeof(H) / sizeof(float), from.high);
 }
-template <class H> inline void fill(float value, Pair<H>& to) {
+template <class H> PLUGTRON_INLINE void fill(float value, Pair<H>& to) {
     fill(value, to.low);
     fill(value, to.high);
 }
 
-inline Lane lane_of(float value) {
+PLUGTRON_INLINE Lane lane_of(float value) {
     Lane lane;
     fill(value, lane);
     return lane;
@@ -139,39 +145,44 @@ inline Lane lane_of(float value) {
 
 // Sixteen numbers of memory, floats or bfloat16.
 template <class Stored>
-inline Lane load_lane(const Stored* from) {
+PLUGTRON_INLINE Lane load_lane(const Stored* from) {
     Lane lane;
     read(from, lane);
     return lane;
 }
 
-// The first `count` of them; what is beyond is zero.
-template <class Stored>
-inline Lane load_lane(const Stored* from, int count) {
-    if (count >= kLanes) return load_lane(from);
-    Stored some[kLanes] = {};
+// The first `count` of them, where they are not all that a lane or a word holds; what is beyond is zero.
+template <class Whole, class Stored>
+[[gnu::noinline]] Whole load_some(const Stored* from, int count) {
+    Stored some[sizeof(Whole) / sizeof(float)] = {};
     std::memcpy(some, from, sizeof(Stored) * count);
-    return load_lane(some);
+    Whole whole;
+    read(some, whole);
+    return whole;
 }
 
 template <class Stored>
-inline Word load_word(const Stored* from, int count) {
+PLUGTRON_INLINE Lane load_lane(const Stored* from, int count) {
+    return count >= kLanes ? load_lane(from) : load_some<Lane>(from, count);
+}
+
+template <class Stored>
+PLUGTRON_INLINE Word load_word(const Stored* from, int count) {
+    if (count < kWord) return load_some<Word>(from, count);
     Word word;
-    if (count >= kWord) {
-        read(from, word);
-        return word;
-    }
-    Stored some[kWord] = {};
-    std::memcpy(some, from, sizeof(Stored) * count);
-    read(some, word);
+    read(from, word);
     return word;
 }
 
-inline void store_lane(float* to, const Lane& lane, int count) {
-    if (count >= kLanes) return write(to, lane);
+[[gnu::noinline]] inline void store_some(float* to, const Lane& lane, int count) {
     float some[kLanes];
     write(some, lane);
     std::memcpy(to, some, sizeof(float) * count);
+}
+
+PLUGTRON_INLINE void store_lane(float* to, const Lane& lane, int count) {
+    if (count >= kLanes) return write(to, lane);
+    store_some(to, lane, count);
 }
 
 // A lane merged half with half until one number is left: always in the same order.
@@ -201,7 +212,7 @@ inline float greatest_of(const Lane& lane) {
 #endif
 
 // A word added up to four numbers, half and half.
-[[gnu::always_inline]] inline Four four_of(Word word) {
+PLUGTRON_INLINE Four four_of(Word word) {
     Four parts[kWord / 4];
     std::memcpy(parts, &word, sizeof(word));
     for (int width = kWord / 8; width > 0; width /= 2)
@@ -210,7 +221,7 @@ inline float greatest_of(const Lane& lane) {
 }
 
 // The sums of four words.
-[[gnu::always_inline]] inline Four sums_of(const Word* words) {
+PLUGTRON_INLINE Four sums_of(const Word* words) {
     Four some[4];
     for (int at = 0; at < 4; at++) some[at] = four_of(words[at]);
     const Four a = PLUGTRON_SHUFFLE(some[0], some[1], 0, 4, 1, 5) + PLUGTRON_SHUFFLE(some[0], some[1], 2, 6, 3, 7);

@@ -55,12 +55,15 @@ namespace {
 // kGrouped and kDense: what is wanted of a linear's operand.
 enum Flags { kAdd = 1, kSelected = 2, kGated = 4, kGrouped = 8, kDense = 16, kShared = 32 };
 
-constexpr int kStages = 4;   // of one operation, at the most
-constexpr long kLong = 256;  // a history that is worth dividing
+constexpr int kStages = 4;             // of one operation, at the most: those of divided attention
+constexpr long kLong = 256;            // a history that is worth dividing
+constexpr long kPiece = 8;             // lanes of keys that are dealt out together
+constexpr long kMostScores = 4 << 20;  // more than these stay in the scratch of threads, a tile at a time
 
 class Program {
    public:
-    Program(const PlugtronOp* ops, int count, int threads) : ops_(ops, ops + count), deals_(count * kStages), threads_(threads) {
+    Program(const PlugtronOp* ops, int count, int threads)
+        : ops_(ops, ops + count), deals_(count * kStages), threads_(threads) {
         scratch_.resize(threads);
         for (const PlugtronOp& op : ops_) dense_ = dense_ || (op.kind == kLinear && is_dense(op.format));
         gather();
@@ -83,7 +86,7 @@ class Program {
         buffers_[kLogits] = logits;
         partial_ = partial;
         prepare();
-        for (int at = begin; at < end; at++) for (int part = 0; part < kStages; part++) deals_[at * kStages + part].reset();
+        for (int deal = begin * kStages; deal < end * kStages; deal++) deals_[deal].reset();
         team_->run([this, begin, end, ends](int rank) {
             for (int at = begin; at < end; at++) {
                 carry_out(ops_[at], &deals_[at * kStages], rank);
@@ -146,17 +149,20 @@ class Program {
         }
     }
 
-    // Whether attention is to be divided further than by tiles and heads, and what it needs then.
+    // Whether attention is to be divided further than by tiles and heads, and what it needs then. All of a step's
+    // attention has heads of one kind.
     void divide_attention(const PlugtronOp& op) {
         const long tiles = tiles_.size();
         divided_ = false;
-        if (tiles != tokens_->count || tiles * op.kv_heads >= 4 * threads_) return;
+        // One token to a tile: the queries of a tile are those of a group.
+        if (threads_ == 1 || tiles == 0 || tiles != tokens_->count || tiles * op.kv_heads >= 4 * threads_) return;
         const long longest = *std::max_element(tokens_->positions, tokens_->positions + tokens_->count) + 1;
-        if (threads_ == 1 || longest < kLong) return;
+        most_stretches_ = (longest + kStretch - 1) / kStretch;
+        const long scores = tiles * op.heads * (most_stretches_ * kStretch + 1);
+        if (longest < kLong || scores > kMostScores) return;
         divided_ = true;
-        stretches_ = (longest + kStretch - 1) / kStretch;
-        scores_.resize(std::max<size_t>(scores_.size(), tiles * op.heads * (stretches_ * kStretch + 1)));
-        parts_.resize(std::max<size_t>(parts_.size(), tiles * op.heads * stretches_ * op.head_dim));
+        scores_.resize(std::max<size_t>(scores_.size(), scores));
+        sums_.resize(std::max<size_t>(sums_.size(), tiles * op.heads * most_stretches_ * op.head_dim));
     }
 
     void grow(int buffer, size_t size) {
@@ -270,54 +276,61 @@ class Program {
     void attend(const PlugtronOp& op, Deal* deals, int rank) {
         const Heads own = heads(op);
         const Layer memory = layer(op);
-        const auto part = [&](long tile, int head, float* scores) {
+        const auto attention = [&](long tile, int head, float* scores) {
             return Attention<Stored, DIM>(
                 own, memory, *tokens_, buffers_[kQkv], buffers_[kAttended], tiles_[tile], head, scores);
         };
-        if (divided_) return attend_divided(op, deals, part);
+        if (divided_) return attend_divided(op, memory, deals, attention);
         std::vector<float>& scores = scratch_[rank].scores;
         each_head(op, deals[0], tiles_.size(), [&](long tile, int head) {
             const long room = Seen(memory, *tokens_, tiles_[tile]).room(tiles_[tile].count * own.group());
             if (static_cast<long>(scores.size()) < room) scores.resize(room);
-            auto whole = part(tile, head, scores.data());
-            whole.score_lanes(0, whole.key_lanes());
+            auto whole = attention(tile, head, scores.data());
+            whole.score_lanes(0, whole.seen().key_lanes());
             for (int query = 0; query < whole.queries(); query++) whole.soften_query(query);
-            for (long at = whole.first_stretch(); at < whole.stretches(); at++) whole.weigh_stretch(at);
+            for (long number = 0; number < whole.seen().stretches(); number++) whole.weigh_stretch(number);
             whole.scale_results();
         });
     }
 
     // What few heads of few tokens have to do, keys, queries and values divided among the threads.
-    template <class Part>
-    void attend_divided(const PlugtronOp& op, Deal* deals, Part part) {
-        const long tiles = tiles_.size(), group = op.heads / op.kv_heads, stretches = stretches_, width = group * op.head_dim;
-        const auto of = [&](long tile, int head) {
-            return part(tile, head, scores_.data() + (tile * op.kv_heads + head) * group * (stretches * kStretch + 1));
+    template <class Make>
+    void attend_divided(const PlugtronOp& op, const Layer& memory, Deal* deals, Make attention) {
+        const long tiles = tiles_.size(), group = op.heads / op.kv_heads, width = group * op.head_dim;
+        long lanes = 0, stretches = 0;
+        for (const Tile& tile : tiles_) {
+            const Seen seen(memory, *tokens_, tile);
+            lanes = std::max(lanes, seen.key_lanes());
+            stretches = std::max(stretches, seen.stretches());
+        }
+        const auto attention_of = [&](long tile, int head) {
+            const long place = (tile * op.kv_heads + head) * group * (most_stretches_ * kStretch + 1);
+            return attention(tile, head, scores_.data() + place);
         };
-        const auto parts = [&](long tile, int head) {
-            return parts_.data() + (tile * op.kv_heads + head) * stretches * width;
+        const auto sums_of_tile = [&](long tile, int head) {
+            return sums_.data() + (tile * op.kv_heads + head) * most_stretches_ * width;
         };
-        const long lanes = kStretch / 2 / kLanes, pieces = 2 * stretches;
+        const long pieces = (lanes + kPiece - 1) / kPiece;
         each_head(op, deals[0], tiles * pieces, [&](long item, int head) {
-            auto own = of(item / pieces, head);
-            const long begin = item % pieces * lanes;
-            own.score_lanes(begin, std::min(begin + lanes, own.key_lanes()));
+            auto own = attention_of(item / pieces, head);
+            const long begin = item % pieces * kPiece;
+            own.score_lanes(begin, std::min(begin + kPiece, own.seen().key_lanes()));
         });
         team_->barrier();
         each_head(op, deals[1], tiles * group, [&](long item, int head) {
-            of(item / group, head).soften_query(static_cast<int>(item % group));
+            attention_of(item / group, head).soften_query(static_cast<int>(item % group));
         });
         team_->barrier();
         each_head(op, deals[2], tiles * stretches, [&](long item, int head) {
-            auto own = of(item / stretches, head);
-            const long stretch = item % stretches;
-            if (stretch >= own.first_stretch() && stretch < own.stretches())
-                own.weigh_stretch(stretch, parts(item / stretches, head) + stretch * width);
+            auto own = attention_of(item / stretches, head);
+            const long number = item % stretches;
+            if (number < own.seen().stretches())
+                own.weigh_stretch(number, sums_of_tile(item / stretches, head) + number * width);
         });
         team_->barrier();
         each_head(op, deals[3], tiles, [&](long tile, int head) {
-            auto own = of(tile, head);
-            own.gather_stretches(parts(tile, head));
+            auto own = attention_of(tile, head);
+            own.gather_stretches(sums_of_tile(tile, head));
             own.scale_results();
         });
     }
@@ -366,8 +379,8 @@ class Program {
     std::vector<Scratch> scratch_;
     std::vector<Tile> tiles_;
     bool divided_ = false;
-    long stretches_ = 0;
-    std::vector<float> scores_, parts_;
+    long most_stretches_ = 0;
+    std::vector<float> scores_, sums_;
     std::vector<float> storage_[kBuffers];
     float* buffers_[kBuffers] = {};
     std::vector<int8_t> values_;

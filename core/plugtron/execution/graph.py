@@ -1,0 +1,151 @@
+"""The graph execution: decode steps on a GPU, captured once per number of rows and replayed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from plugtron.context.memory import LayerState, MemoryView
+from plugtron.contracts.quantised import GROUP, QuantisedWeight
+from plugtron.contracts.step import StepBatch
+from plugtron.execution.decode_step import StepInputs, decode_step
+from plugtron.execution.eager import EagerExecution
+from plugtron.execution.recorder import Recorder
+from plugtron.kernels.triton.quantised_linear import DeviceWeight
+from plugtron.nn.decoder import TransformerDecoder
+from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, VocabParallelEmbedding
+
+__all__ = ["BUCKETS", "GraphExecution", "hold_quantised"]
+
+#: Numbers of rows that steps are captured for; a step of fewer rows runs as the next larger one.
+BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+
+
+def hold_quantised(decoder: TransformerDecoder, bits: int) -> None:
+    """Replace the weights of a decoder's linear layers by quantised ones, its head's by one of 8 bits.
+
+    What an embedding looks up stays as it is. Weights whose inputs make no whole groups stay too.
+    """
+    for module in decoder.modules():
+        head = isinstance(module, VocabParallelEmbedding)
+        if not isinstance(module, ColumnParallelLinear | RowParallelLinear) and not (head and module is decoder.output):
+            continue
+        weight = module.get_parameter("weight")
+        if weight.shape[1] % GROUP:
+            continue
+        module.product = DeviceWeight.of(QuantisedWeight.of(weight, 8 if head else bits), weight.device)
+        if module is not decoder.embedding:
+            weight.data = weight.new_empty(0, weight.shape[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """A step of so many rows: where its inputs go, and how it is run."""
+
+    inputs: StepInputs
+    run: Callable[[], Tensor]
+
+
+class GraphExecution:
+    """Replays decode steps; chunks of prompts, and steps of more rows than there are graphs for, run eagerly.
+
+    Args:
+        decoder: all of it, made of blocks of plugtron.nn alone.
+        dtype: what hidden states are in.
+        max_length: the longest sequence.
+        captures: steps are captured; else their kernels are launched one by one, which any device can do.
+    """
+
+    def __init__(self, decoder: TransformerDecoder, *, dtype: torch.dtype, max_length: int, captures: bool) -> None:
+        self._decoder = decoder
+        self._eager = EagerExecution(decoder, last=True, dtype=dtype)
+        self._max_length = max_length
+        self._layers: tuple[LayerState, ...] = ()
+        self._steps: dict[int, _Step] = {}
+        self._recorder = Recorder() if captures else None
+        #: How long capturing has taken so far.
+        self.capture_seconds = 0.0
+
+    @property
+    def hidden_dtype(self) -> torch.dtype:
+        """What hidden states are in."""
+        return self._eager.hidden_dtype
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of everything but an embedding that is no head."""
+        return self._eager.weight_bytes
+
+    @property
+    def layer_weights(self) -> int:
+        """Those of the layers' matrices."""
+        return self._eager.layer_weights
+
+    def extend(self, max_length: int) -> None:
+        """Be ready for sequences of `max_length` tokens too."""
+        if max_length > self._max_length:
+            self._max_length = max_length
+            self._forget_steps()
+
+    @torch.inference_mode()
+    def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
+        """Run a step from its tokens.
+
+        Returns:
+            This rank's logits [N, V / tp] in float32, good until the next step.
+        """
+        assert hidden is None, "there are no stages before"
+        # The device is each thread's own choice, and Triton's kernels go to the one that is chosen.
+        with torch.cuda.device(batch.tokens.device if batch.tokens.is_cuda else -1):
+            return self._run(batch)
+
+    def _run(self, batch: StepBatch) -> Tensor:
+        memory, rows = batch.memory, len(batch.slots)
+        decodes = batch.logit_index is None and len(batch.tokens) == rows
+        if not decodes or rows > BUCKETS[-1]:
+            return self._eager.run(batch)
+        if self._layers is not memory.layers:
+            self._layers = memory.layers
+            self._forget_steps()
+        bucket = next(bucket for bucket in BUCKETS if bucket >= rows)
+        if bucket not in self._steps:
+            self._steps[bucket] = self._prepare(bucket, memory)
+        step = self._steps[bucket]
+        _fill(step.inputs, batch, rows)
+        return step.run()[:rows]
+
+    def _prepare(self, rows: int, memory: MemoryView) -> _Step:
+        blocks = -(-self._max_length // memory.block_size)
+        inputs = StepInputs.zeros(rows, blocks, memory.tables.device)
+
+        def run() -> Tensor:
+            return decode_step(self._decoder, memory.layers, inputs)
+
+        if self._recorder is None:
+            return _Step(inputs=inputs, run=run)
+        begin = time.perf_counter()
+        step = _Step(inputs=inputs, run=self._recorder.record(run))
+        self.capture_seconds += time.perf_counter() - begin
+        return step
+
+    def _forget_steps(self) -> None:
+        self._steps.clear()
+        if self._recorder is not None:
+            self._recorder = Recorder()  # a pool of memory is over with the last of its graphs
+
+
+def _fill(inputs: StepInputs, batch: StepBatch, rows: int) -> None:
+    """Put a step's rows where they are read, and zeros after them, whose keys and values go to scratch."""
+    memory = batch.memory
+    blocks = memory.tables.shape[1]
+    targets = (inputs.tokens, inputs.positions, inputs.lengths, inputs.write_blocks, inputs.write_offsets)
+    sources = (batch.tokens, batch.positions, memory.lengths, memory.write_blocks, memory.write_offsets)
+    torch._foreach_copy_(
+        [*(target[:rows] for target in targets), inputs.tables[:rows, :blocks]], [*sources, memory.tables]
+    )
+    if rows < len(inputs.tokens):
+        torch._foreach_zero_([target[rows:] for target in (*targets, inputs.tables)])

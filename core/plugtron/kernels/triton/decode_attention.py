@@ -1,0 +1,177 @@
+"""Attention of rows that compute one token each, over paged memory.
+
+A history is split into stretches of fixed length, which programs of their own go through (Flash-Decoding, Dao et al.,
+2023), and whose results are put together in order: a row's bits do not depend on the other rows. The queries that share
+a key-value head read it once.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from plugtron.kernels.triton.launch import power_of_two
+
+__all__ = ["at_once", "decode_attention"]
+
+#: The fewest positions to a stretch, and the most stretches, which have programs whether a history reaches them or not.
+_STRETCH, _MOST_STRETCHES = 256, 64
+#: The fewest rows that a matrix product of Triton's has.
+_LEAST_ROWS = 16
+
+
+def decode_attention(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    tables: Tensor,
+    lengths: Tensor,
+    *,
+    window: int | None,
+    scale: float,
+) -> Tensor:
+    """Let each row's queries look at what its history holds; what has no history gets zeros. [R, h, D].
+
+    Shapes are all that the host has to know, so that a captured graph serves any lengths.
+
+    Args:
+        queries: [R, h, D].
+        keys, values: a layer's memory, [blocks, k, block, D].
+        tables: [R, most blocks] int64.
+        lengths: [R] int64, this step's token included.
+    """
+    rows, heads, head_dim = queries.shape
+    kv_heads, block_size = keys.shape[1], keys.shape[2]
+    group = heads // kv_heads
+    capacity = tables.shape[1] * block_size
+    # Of the memory alone, not of who is in it: a row's bits would change with its company.
+    stretch = max(_STRETCH, power_of_two(triton.cdiv(capacity, _MOST_STRETCHES)))
+    stretches = triton.cdiv(capacity, stretch)
+    parts = torch.empty(rows, heads, stretches, head_dim, dtype=torch.float32, device=queries.device)
+    peaks, sums = torch.empty(2, rows, heads, stretches, dtype=torch.float32, device=queries.device)
+    result = torch.empty_like(queries)
+    _stretches[(rows, kv_heads, stretches)](
+        queries,
+        keys,
+        values,
+        tables,
+        lengths,
+        parts,
+        peaks,
+        sums,
+        scale,
+        tables.shape[1],
+        block_size,
+        stretches,
+        WINDOW=window or 0,
+        KV_HEADS=kv_heads,
+        GROUP=group,
+        DIM=head_dim,
+        QUERIES=max(power_of_two(group), _LEAST_ROWS),
+        CHANNELS=max(power_of_two(head_dim), _LEAST_ROWS),
+        STRETCH=stretch,
+        AT_ONCE=at_once(head_dim * keys.itemsize),
+        num_warps=4,
+        num_stages=2,
+    )
+    _together[(rows, heads)](
+        parts,
+        peaks,
+        sums,
+        lengths,
+        result,
+        stretches,
+        WINDOW=window or 0,
+        DIM=head_dim,
+        CHANNELS=power_of_two(head_dim),
+        STRETCH=stretch,
+        num_warps=1,
+    )
+    return result
+
+
+def at_once(key_bytes: int) -> int:
+    """How many positions are scored at once: their keys and values have to fit shared memory, twice over."""
+    return 64 if key_bytes <= 256 else 32
+
+
+@triton.jit
+def _stretches(
+    queries, keys, values, tables, lengths, parts, peaks, sums, scale, table_width, block_size, stretches,
+    WINDOW: tl.constexpr, KV_HEADS: tl.constexpr, GROUP: tl.constexpr, DIM: tl.constexpr, QUERIES: tl.constexpr,
+    CHANNELS: tl.constexpr, STRETCH: tl.constexpr, AT_ONCE: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    kv_head = tl.program_id(1)
+    stretch = tl.program_id(2)
+    length = tl.load(lengths + row).to(tl.int32)
+    first = 0
+    if WINDOW > 0:
+        first = tl.maximum(length - WINDOW, 0)
+    begin = stretch * STRETCH
+    end = tl.minimum(length, begin + STRETCH)
+    if end <= tl.maximum(first, begin):
+        return  # nothing of it is seen, and nobody will read what it came to
+    query_at = tl.arange(0, QUERIES)
+    channel = tl.arange(0, CHANNELS)
+    there = (query_at < GROUP)[:, None] & (channel < DIM)[None, :]
+    head = kv_head * GROUP + query_at
+    query = tl.load(
+        queries + ((row * KV_HEADS * GROUP + head)[:, None]) * DIM + channel[None, :], mask=there, other=0.0
+    )
+    peak = tl.full([QUERIES], float("-inf"), tl.float32)
+    total = tl.zeros([QUERIES], tl.float32)
+    result = tl.zeros([QUERIES, CHANNELS], tl.float32)
+    for start in range(begin, end, AT_ONCE):
+        position = start + tl.arange(0, AT_ONCE)
+        seen = (position < end) & (position >= first)
+        block = tl.load(tables + row * table_width + position // block_size, mask=seen, other=0)
+        place = ((block * KV_HEADS + kv_head) * block_size + position % block_size) * DIM
+        inside = seen[:, None] & (channel < DIM)[None, :]
+        key = tl.load(keys + place[:, None] + channel[None, :], mask=inside, other=0.0)
+        score = tl.dot(query, tl.trans(key).to(query.dtype), input_precision="ieee") * scale
+        score = tl.where(seen[None, :], score, float("-inf"))
+        new_peak = tl.maximum(peak, tl.max(score, axis=1))
+        # A window may begin in the middle: as long as nothing is seen, there is no peak to measure against.
+        base = tl.where(new_peak == float("-inf"), 0.0, new_peak)
+        weight = tl.exp(score - base[:, None])
+        fade = tl.exp(peak - base)
+        value = tl.load(values + place[:, None] + channel[None, :], mask=inside, other=0.0)
+        added = tl.dot(weight.to(query.dtype), value.to(query.dtype), input_precision="ieee")
+        result = result * fade[:, None] + added
+        total = total * fade + tl.sum(weight, axis=1)
+        peak = new_peak
+    at = (row * KV_HEADS * GROUP + head) * stretches + stretch
+    tl.store(peaks + at, peak, mask=query_at < GROUP)
+    tl.store(sums + at, total, mask=query_at < GROUP)
+    tl.store(parts + at[:, None] * DIM + channel[None, :], result, mask=there)
+
+
+@triton.jit
+def _together(
+    parts, peaks, sums, lengths, result, stretches,
+    WINDOW: tl.constexpr, DIM: tl.constexpr, CHANNELS: tl.constexpr, STRETCH: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    line = row * tl.num_programs(1) + tl.program_id(1)
+    channel = tl.arange(0, CHANNELS)
+    inside = channel < DIM
+    length = tl.load(lengths + row).to(tl.int32)
+    first = 0
+    if WINDOW > 0:
+        first = tl.maximum(length - WINDOW, 0)
+    peak = tl.full([], float("-inf"), tl.float32)
+    total = tl.full([], 0.0, tl.float32)
+    summed = tl.zeros([CHANNELS], tl.float32)
+    for stretch in range(first // STRETCH, tl.cdiv(length, STRETCH)):
+        own = tl.load(peaks + line * stretches + stretch)
+        new_peak = tl.maximum(peak, own)
+        fade, weight = tl.exp(peak - new_peak), tl.exp(own - new_peak)
+        part = tl.load(parts + (line * stretches + stretch) * DIM + channel, mask=inside, other=0.0)
+        summed = summed * fade + part * weight
+        total = total * fade + tl.load(sums + line * stretches + stretch) * weight
+        peak = new_peak
+    total = tl.where(total == 0.0, 1.0, total)
+    tl.store(result + line * DIM + channel, (summed / total).to(result.dtype.element_ty), mask=inside)

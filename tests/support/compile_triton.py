@@ -1,0 +1,63 @@
+"""Compile the Triton kernels for GPUs that need not be there: python compile_triton.py COMPUTE_CAPABILITY.
+
+Prints the shared memory that each kernel takes, as JSON. Runs in a process of its own, because Triton's interpreter,
+which the other tests use, takes the place of its compiler.
+"""
+
+import json
+import sys
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from plugtron.kernels.triton import activations, decode_attention, norms, quantised_linear, rotary
+
+#: What is no pointer to the dtype under test, by name; everything else that is no constant is one.
+TYPES = {
+    "width": "i32", "epsilon": "fp32", "block_size": "i32", "scale": "fp32", "table_width": "i32", "stretches": "i32",
+    "rows": "i32", "inputs": "i32", "outputs": "i32", "tables": "*i64", "lengths": "*i64", "blocks": "*i64",
+    "offsets": "*i64", "parts": "*fp32", "peaks": "*fp32", "sums": "*fp32", "scales": "*fp16", "minimums": "*fp16",
+}  # fmt: skip
+
+
+def compiled(kernel, dtype, types=None, options=None, **constants):
+    """Compile for tensors of a dtype; return the bytes of shared memory."""
+    named = {**TYPES, **(types or {})}
+    signature = {name: "constexpr" if name in constants else named.get(name, f"*{dtype}") for name in kernel.arg_names}
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+    return triton.compile(source, target=GPUTarget("cuda", int(sys.argv[1]), 32), options=options).metadata.shared
+
+
+def main():
+    """Compile all of them, in the forms that models ask for."""
+    found = {
+        "norm": compiled(norms._add_and_normalise, "bf16", ADD=True, CENTRE=True, BLOCK=4096),
+        "rotary": compiled(
+            rotary._rotate_and_write, "bf16", HEADS=32, KV_HEADS=8, DIM=80, WIDTH=40, NORM=True, BLOCK=128
+        ),
+        "together": compiled(
+            decode_attention._together, "bf16", WINDOW=1000, DIM=80, CHANNELS=128, STRETCH=256
+        ),
+    }  # fmt: skip
+    for function in (0, 1, 5):
+        found[f"activation {function}"] = compiled(
+            activations._activate, "bf16", FUNCTION=function, GATED=True, BLOCK=1024
+        )
+    for dtype, size, dim, window in (("bf16", 2, 64, 1000), ("bf16", 2, 256, 0), ("fp32", 4, 128, 0)):
+        found[f"attention {dim} {dtype}"] = compiled(
+            decode_attention._stretches, dtype, options={"num_warps": 4, "num_stages": 2},
+            WINDOW=window, KV_HEADS=8, GROUP=4, DIM=dim, QUERIES=16, CHANNELS=dim, STRETCH=256,
+            AT_ONCE=decode_attention.at_once(dim * size),
+        )  # fmt: skip
+    for bits, rows in ((4, 16), (8, 64)):
+        found[f"linear {bits} {rows}"] = compiled(
+            quantised_linear._quantised_linear, "bf16", {"values": "*u8"}, quantised_linear.OPTIONS,
+            BITS=bits, MINIMUM=bits == 4, BIAS=True, ROWS=rows, OUTPUTS=quantised_linear.OUTPUTS,
+            INPUTS=quantised_linear.INPUTS, GROUP=32,
+        )  # fmt: skip
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,9 @@ A history is split into stretches of fixed length, which programs of their own g
 a key-value head read it once.
 """
 
+# A launch takes more than the kernel's own parameters, and numbers for its constants.
+# pyright: reportCallIssue=false, reportArgumentType=false
+
 from __future__ import annotations
 
 import torch

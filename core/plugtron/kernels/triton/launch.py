@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import triton
+from triton import knobs
 
 __all__ = ["INTERPRETED", "power_of_two"]
 
 #: Kernels run in Triton's interpreter, on any device, which is for tests.
-INTERPRETED: bool = triton.knobs.runtime.interpret
+INTERPRETED: bool = knobs.runtime.interpret
 
 
 def power_of_two(count: int) -> int:

@@ -1,5 +1,8 @@
 """y = x Wᵀ for weights of 4 or 8 bits in groups of 32, which are read as they are."""
 
+# A launch takes more than the kernel's own parameters, and numbers for its constants.
+# pyright: reportCallIssue=false, reportArgumentType=false
+
 from __future__ import annotations
 
 from dataclasses import dataclass

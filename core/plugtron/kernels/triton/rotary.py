@@ -1,5 +1,8 @@
 """Rotation of queries and keys, their norms where they have one, and the way into KV memory: one pass over qkv."""
 
+# A launch takes more than the kernel's own parameters, and numbers for its constants.
+# pyright: reportCallIssue=false, reportArgumentType=false
+
 from __future__ import annotations
 
 import torch

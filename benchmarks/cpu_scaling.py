@@ -1,6 +1,6 @@
 """How decode grows: tokens a second by rows, and by what has been said before; the default model on a CPU.
 
-    python benchmarks/cpu_scaling.py [--quantization native]
+    python benchmarks/cpu_scaling.py [--quantization native] [--repetitions 3]
 
 Writes results/cpu_scaling.json and results/cpu_scaling.png, where the limit is drawn in: a step reads every weight
 once, and every row its keys and values.
@@ -26,8 +26,8 @@ from plugtron.nn.wrapper import DecoderWrapper
 HERE = Path(__file__).parent
 ROWS = (1, 2, 4, 8, 16, 32, 64)
 CONTEXTS = (128, 256, 512, 1024, 2048, 4096, 8000)
-#: Tokens of each answer that count, and how often all of it is measured.
-STEPS, REPETITIONS = 32, 3
+#: Tokens of each answer that count.
+STEPS = 32
 
 
 def seconds_per_step(llm: LLM, rows: int, context: int) -> float:
@@ -45,6 +45,7 @@ def main() -> None:
     """Measure, write JSON, and have it drawn."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quantization", default="native")
+    parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--output", type=Path, default=HERE / "results" / "cpu_scaling.json")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     parser.add_argument("--environments", type=Path, default=cache / "plugtron" / "peers")
@@ -71,7 +72,7 @@ def main() -> None:
                 "seconds_per_step": seconds_per_step(llm, rows, context),
                 "bytes_per_step": weight_bytes + rows * (context + STEPS // 2) * kv_bytes,
             }
-            for _ in range(REPETITIONS)
+            for _ in range(arguments.repetitions)
             for rows, context in points
         ]
     arguments.output.write_text(json.dumps({"model": MODEL, "points": found}, indent=2) + "\n")

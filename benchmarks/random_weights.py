@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,7 @@ class RandomLlama(CheckpointReader):
             format="huggingface", path=path, architecture="LlamaForCausalLM", configuration=configuration
         )
 
-    @cached_property
+    @property
     def tensors(self) -> Mapping[str, TensorInfo]:
         """All of them."""
         own = self._configuration

@@ -1,5 +1,8 @@
 """The graph execution: decode steps on a GPU, captured once per number of rows and replayed."""
 
+# torch's one launch for many tensors is not among its public names.
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import time

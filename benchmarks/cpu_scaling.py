@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ from cpu_sides import MODEL
 from cpu_tasks import prompt
 from peers.environments import environment
 
-from plugtron import LLM, SamplingParams
+from plugtron import LLM, InferenceRequest, SamplingParams
 from plugtron.nn.wrapper import DecoderWrapper
 
 HERE = Path(__file__).parent
@@ -31,14 +32,18 @@ STEPS = 32
 
 
 def seconds_per_step(llm: LLM, rows: int, context: int) -> float:
-    """A long answer less a short one, so that the prompts drop out."""
+    """The median of the steps in which every row goes on by a token and nothing else is done."""
+    engine = llm.assembly.engine
+    params = SamplingParams(temperature=0, ignore_eos=True, max_tokens=STEPS)
+    for _ in range(rows):
+        engine.add_request(InferenceRequest(prompt=prompt(context), params=params))
     taken = []
-    for tokens in (1, 1 + STEPS):
-        prompts = [prompt(context) for _ in range(rows)]
+    while engine.has_unfinished_requests:
         begin = time.perf_counter()
-        llm.generate(prompts, SamplingParams(temperature=0, ignore_eos=True, max_tokens=tokens))
-        taken.append(time.perf_counter() - begin)
-    return (taken[1] - taken[0]) / STEPS
+        outputs = engine.step()
+        if sum(len(output.tokens) for output in outputs) == rows:
+            taken.append(time.perf_counter() - begin)
+    return statistics.median(taken[1:])  # in the first of them a prompt may have ended
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ def main() -> None:
         panel.loglog(places, rates, "o-", label="measured")
         panel.loglog(places, limits, "k--", label=f"limit of memory, {reading / 1e9:.1f} GB/s")
         panel.set_xticks(places, [str(place) for place in places])
+        panel.set_xticks([], minor=True)
         panel.set_title(f"{results['model']}: decode tokens/s by {axis} ({other} {fixed})")
         panel.grid(alpha=0.3)
         panel.legend()

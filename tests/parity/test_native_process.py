@@ -73,7 +73,7 @@ def test_a_cache_that_cannot_be_written_is_said_once(llama):
 def test_no_address_is_read_or_written_that_is_not_ours(name, quantization, dtype, random_model):
     """Under AddressSanitizer and UndefinedBehaviorSanitizer; with 4 bits (8 in the head), and with plain weights."""
     folder = random_model(name)[1]
-    flags = "-fsanitize=address,undefined -fno-sanitize=alignment -fno-sanitize-recover=all -g -O1"
+    flags = "-fsanitize=address,undefined -fno-sanitize=alignment -fno-sanitize-recover=all -g -O0"
     found = [
         subprocess.run(["c++", f"-print-file-name={name}"], capture_output=True, text=True).stdout.strip()
         for name in ("libasan.so", "libubsan.so")

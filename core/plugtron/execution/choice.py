@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -130,11 +129,11 @@ def _check_graph(wrapper: DecoderWrapper) -> None:
         NotNative: they cannot.
     """
     runtime = wrapper.runtime
-    if importlib.util.find_spec("triton") is None:
-        raise NotNative("there is no Triton here")
-    # Imported here: a run on a CPU goes without Triton.
-    from plugtron.kernels.triton.launch import INTERPRETED
-
+    try:
+        # Imported here: a run on a CPU goes without Triton.
+        from plugtron.kernels.triton.launch import INTERPRETED
+    except ImportError as error:  # it is not there, or too old
+        raise NotNative(f"there is no Triton that can be used ({error})") from None
     if runtime.device.type != "cuda" and not INTERPRETED:
         raise NotNative(f"graphs are captured on a GPU, not on {runtime.device.type} (TRITON_INTERPRET=1: for tests)")
     if runtime.pipeline.size > 1:

@@ -85,11 +85,12 @@ def _attention(
     attention: Attention, hidden: Tensor, rotation: Rotation | None, state: LayerState, inputs: StepInputs
 ) -> Tensor:
     query_norm, key_norm = attention.query_norm, attention.key_norm
-    turned = rotation is not None and attention.shape.rotary > 0
+    turn = rotation if attention.shape.rotary > 0 else None
+    cosines, sines = (None, None) if turn is None else (turn[0].squeeze(1), turn[1].squeeze(1))
     queries = rotate_and_write(
         attention.qkv(hidden),
-        rotation[0].squeeze(1) if rotation is not None and turned else None,
-        rotation[1].squeeze(1) if rotation is not None and turned else None,
+        cosines,
+        sines,
         None if query_norm is None or key_norm is None else (query_norm.weight, key_norm.weight),
         0.0 if query_norm is None else query_norm.epsilon,
         state.keys,

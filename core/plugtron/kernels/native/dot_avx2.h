@@ -79,42 +79,42 @@ struct Dot<FORMAT, Quantised> {
 
     static Lane sums(Pair<__m256i> dots) { return {_mm256_cvtepi32_ps(dots.low), _mm256_cvtepi32_ps(dots.high)}; }
 
-    template <int TILE, class Total>
-    static void scale_and_add(const Pair<__m256i>* dots, Lane scale, const float* scales, Total* totals) {
-        for (int t = 0; t < TILE; t++) gather(totals[t], sums(dots[t]) * scale, lane_of(scales[t]));
+    template <int TILE>
+    static void scale_and_add(const Pair<__m256i>* dots, Lane scale, const float* scales, Lane* totals) {
+        for (int t = 0; t < TILE; t++) totals[t] = fused(totals[t], sums(dots[t]) * scale, lane_of(scales[t]));
     }
 
     // One block of weights with TILE rows of a tile.
     template <int TILE, class Total>
     static void multiply(const uint8_t* at, const Quantised& x, long row, Total* totals) {
+        Lane own[TILE] = {};
         for (int t = 0; t < TILE; t++) totals[t] = Total{};
         long place = x.place(row, 0);
         for (int group = 0; group < x.groups(); group++, at += Own::bytes, place += kTile) {
             const int8_t* values = x.values + place * kGroup;
-            const float *scales = x.scales + place, *offsets = x.offsets + place;
+            const float* scales = x.scales + place;
             const uint8_t* tail = at + Own::values;
             if constexpr (TILE <= 2) fetch_ahead<Own::bytes>(at);
             Pair<__m256i> dots[TILE];
             const Lane scale = load_numbers(tail);
             if constexpr (Own::halves) {
                 eight_bits<TILE, kSteps / 2>(at, values, dots);
-                scale_and_add<TILE>(dots, scale, scales, totals);
+                scale_and_add<TILE>(dots, scale, scales, own);
                 eight_bits<TILE, kSteps / 2>(at + kSteps / 2 * 64, values + kGroup / 2, dots);
-                scale_and_add<TILE>(dots, load_numbers(tail + Own::numbers), scales, totals);
-                continue;
+                scale_and_add<TILE>(dots, load_numbers(tail + Own::numbers), scales, own);
+            } else {
+                if constexpr (Own::four)
+                    four_bits<TILE>(at, values, dots);
+                else
+                    eight_bits<TILE, kSteps>(at, values, dots);
+                scale_and_add<TILE>(dots, scale, scales, own);
             }
-            if constexpr (Own::four)
-                four_bits<TILE>(at, values, dots);
-            else
-                eight_bits<TILE, kSteps>(at, values, dots);
             if constexpr (Own::minimum) {
                 Lane minimum = load_numbers(tail + Own::numbers);
                 if constexpr (!Own::four) minimum = fused(minimum, scale, lane_of(128.0f));
-                for (int t = 0; t < TILE; t++)
-                    gather(totals[t], sums(dots[t]) * scale, lane_of(scales[t]), minimum, lane_of(offsets[t]));
-            } else {
-                scale_and_add<TILE>(dots, scale, scales, totals);
+                for (int t = 0; t < TILE; t++) own[t] = fused(own[t], minimum, lane_of(x.offsets[place + t]));
             }
+            for (int t = 0; t < TILE; t++) hand_over(totals[t], own[t], group, x.groups());
         }
     }
 };

@@ -41,6 +41,7 @@ struct Dot<FORMAT, Quantised> {
     template <int TILE, class Total>
     static void multiply(const uint8_t* at, const Quantised& x, long row, Total* totals) {
         constexpr int parts = Own::halves ? 2 : 1, steps = kSteps / parts;
+        Lane own{};
         totals[0] = Total{};
         for (int group = 0; group < x.groups(); group++, at += Own::bytes) {
             const long place = x.place(row, group);
@@ -59,12 +60,10 @@ struct Dot<FORMAT, Quantised> {
                     scaled[lane] = static_cast<float>(dot[lane]) * number(tail, lane);
                     if (Own::minimum) minimums[lane] = number(tail + Own::numbers, lane);
                 }
-                const Lane first = load_lane(scaled), scale = lane_of(x.scales[place]);
-                if constexpr (Own::minimum)
-                    gather(totals[0], first, scale, load_lane(minimums), lane_of(x.offsets[place]));
-                else
-                    gather(totals[0], first, scale);
+                own = fused(own, load_lane(scaled), lane_of(x.scales[place]));
+                if (Own::minimum) own = fused(own, load_lane(minimums), lane_of(x.offsets[place]));
             }
+            hand_over(totals[0], own, group, x.groups());
         }
     }
 };

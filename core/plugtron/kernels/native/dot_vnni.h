@@ -46,16 +46,18 @@ struct Dot<FORMAT, Quantised> {
             }
     }
 
-    template <int TILE, class Total>
-    static void scale_and_add(const __m512i* dots, Lane scale, const float* scales, Total* totals) {
+    template <int TILE>
+    static void scale_and_add(const __m512i* dots, Lane scale, const float* scales, Lane* totals) {
 #pragma GCC unroll 8
-        for (int t = 0; t < TILE; t++) gather(totals[t], _mm512_cvtepi32_ps(dots[t]) * scale, lane_of(scales[t]));
+        for (int t = 0; t < TILE; t++)
+            totals[t] = fused(totals[t], _mm512_cvtepi32_ps(dots[t]) * scale, lane_of(scales[t]));
     }
 
     // One block of weights with TILE rows of a tile.
     template <int TILE, class Total>
     static void multiply(const uint8_t* at, const Quantised& x, long row, Total* totals) {
-        Total total[TILE] = {};
+        Lane own[TILE] = {};
+        for (int t = 0; t < TILE; t++) totals[t] = Total{};
         long place = x.place(row, 0);
         for (int group = 0; group < x.groups(); group++, at += Own::bytes, place += kTile) {
             const int8_t* values = x.values + place * kGroup;
@@ -66,27 +68,24 @@ struct Dot<FORMAT, Quantised> {
             if constexpr (Own::halves) {
                 for (int t = 0; t < TILE; t++) dots[t] = _mm512_set1_epi32(x.half_shifts[place + t]);
                 add_steps<TILE, kSteps / 2>(steps, values, dots);
-                scale_and_add<TILE>(dots, scale, x.scales + place, total);
+                scale_and_add<TILE>(dots, scale, x.scales + place, own);
                 for (int t = 0; t < TILE; t++)
                     dots[t] = _mm512_set1_epi32(x.shifts[place + t] - x.half_shifts[place + t]);
                 add_steps<TILE, kSteps / 2>(steps + kSteps / 2, values + kGroup / 2, dots);
-                scale_and_add<TILE>(dots, load_numbers(at + Own::values + Own::numbers), x.scales + place, total);
+                scale_and_add<TILE>(dots, load_numbers(at + Own::values + Own::numbers), x.scales + place, own);
             } else {
                 for (int t = 0; t < TILE; t++)
                     dots[t] = Own::minimum ? _mm512_setzero_si512() : _mm512_set1_epi32(x.shifts[place + t]);
                 add_steps<TILE, kSteps>(steps, values, dots);
-                if constexpr (!Own::minimum) scale_and_add<TILE>(dots, scale, x.scales + place, total);
+                scale_and_add<TILE>(dots, scale, x.scales + place, own);
             }
             if constexpr (Own::minimum) {
                 const Lane minimum = load_numbers(at + Own::values + Own::numbers);
 #pragma GCC unroll 8
-                for (int t = 0; t < TILE; t++)
-                    gather(
-                        total[t], _mm512_cvtepi32_ps(dots[t]) * scale, lane_of(x.scales[place + t]), minimum,
-                        lane_of(x.offsets[place + t]));
+                for (int t = 0; t < TILE; t++) own[t] = fused(own[t], minimum, lane_of(x.offsets[place + t]));
             }
+            for (int t = 0; t < TILE; t++) hand_over(totals[t], own[t], group, x.groups());
         }
-        for (int t = 0; t < TILE; t++) totals[t] = total[t];
     }
 };
 

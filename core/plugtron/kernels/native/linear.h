@@ -77,17 +77,14 @@ struct Linear {
         store_lane(target, value, count(block));
     }
 
-    void store(float* y, long row, long block, const Wide& total) const {
+    void store(float* y, long row, long block, Wide total) const {
         const long first = row * stride + offset + block * kLanes;
-        for (int lane = 0; lane < count(block); lane++) {
-            double value = total.at[lane];
-            if (bias) value += bias[block * kLanes + lane];
-            if (add) value += y[first + lane];
-            if (partial)
-                partial[first + lane] = value;
-            else
-                y[first + lane] = static_cast<float>(value);
-        }
+        if (bias) plugtron::add(total, load_lane(bias + block * kLanes, count(block)));
+        if (add) plugtron::add(total, load_lane(y + first, count(block)));
+        if (partial)
+            std::memcpy(partial + first, total.at, sizeof(double) * count(block));
+        else
+            store_lane(y + first, narrow(total), count(block));
     }
 };
 

@@ -1,9 +1,10 @@
 // What products are added up in.
 //
-// A lane, rounded at every step, is quick. A wide lane has doubles: the parts of a sum over inputs that ranks share are
-// rounded to float once, each for itself, and their sum so finely that it is the same wherever it was cut. Otherwise the
-// last bit of a hidden state would depend on the number of ranks, and what rounds to eight bits makes much of it. Float32
-// and bfloat16 weights, whose activations do not round, are added up in lanes, and widened when a rank's part is done.
+// A lane, rounded at every step, is quick. A wide lane has doubles: the parts of a sum over inputs that ranks share, a unit
+// of groups each, are rounded to float for themselves, and their sum so finely that it is the same wherever it was cut.
+// Otherwise the last bit of a hidden state would depend on the number of ranks, and what rounds to eight bits makes much
+// of it. Float32 and bfloat16 weights, whose activations do not round, are added up in lanes, and widened when a rank's
+// part is done.
 #pragma once
 
 #include "lanes.h"
@@ -20,13 +21,26 @@ inline void add(Wide& total, Lane part) {
     for (int lane = 0; lane < kLanes; lane++) total.at[lane] += parts[lane];
 }
 
-// total += a · b
-inline void gather(Lane& total, Lane a, Lane b) { total = fused(total, a, b); }
-inline void gather(Wide& total, Lane a, Lane b) { add(total, a * b); }
+inline Lane narrow(const Wide& total) {
+    float parts[kLanes];
+    for (int lane = 0; lane < kLanes; lane++) parts[lane] = static_cast<float>(total.at[lane]);
+    return load_lane(parts);
+}
 
-// total += a · b + c · d
-inline void gather(Lane& total, Lane a, Lane b, Lane c, Lane d) { total = fused(fused(total, a, b), c, d); }
-inline void gather(Wide& total, Lane a, Lane b, Lane c, Lane d) { add(total, fused(a * b, c, d)); }
+// Groups of inputs whose products are added up in a lane before they are widened, which is dear: shards of whole units have
+// the same sums on any number of ranks.
+constexpr int kUnit = 2;
+
+// What `sum` has come to by a group goes over to the total: at the end, or unit by unit where the total is wide.
+PLUGTRON_INLINE void hand_over(Lane& total, const Lane& sum, int group, int groups) {
+    if (group == groups - 1) total = sum;
+}
+
+PLUGTRON_INLINE void hand_over(Wide& total, Lane& sum, int group, int groups) {
+    if (group % kUnit != kUnit - 1 && group != groups - 1) return;
+    add(total, sum);
+    sum = Lane{};
+}
 
 inline void assign(Lane& total, Lane sum) { total = sum; }
 

@@ -24,7 +24,7 @@ demo: $(INSTALLED)  ## a real model answers, from a spec file
 
 test: $(INSTALLED)  ## the test suite
 	$(BIN)/plugtron fetch $(MODEL)
-	$(BIN)/python -m pytest -m 'not gpu'
+	$(BIN)/python -m pytest -m 'not gpu' -n 2 --dist worksteal
 
 test-gpu: $(INSTALLED)  ## the parity and kernel tests on a CUDA device, or why there is nothing to do
 	@$(BIN)/python -c "import torch, sys; sys.exit(not torch.cuda.is_available())" \

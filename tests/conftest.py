@@ -17,8 +17,14 @@ DEFAULT_MODEL = "smollm2-135m-instruct"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _few_threads():
-    torch.set_num_threads(2)
+def _few_threads(worker_id):
+    """Two threads alone; a core of its own for each of several workers, and for the processes that its tests start."""
+    if worker_id == "master":
+        torch.set_num_threads(2)
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker_id.removeprefix("gw")) % len(cores)]})
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

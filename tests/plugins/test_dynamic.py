@@ -21,6 +21,7 @@ def options_of(random):
         "max_batch_size": random.choice([1, 2, 5, 16]),
         "max_step_tokens": random.choice([1, 3, 16, 512]),
         "share_prefixes": random.random() < 0.7,
+        "asynchronous": random.random() < 0.5,
     }
 
 
@@ -46,7 +47,7 @@ def requests_of(random, limit):
 
 def assert_memory_is_held_once(engine):
     """What is held are the blocks of the tokens in memory, those that several sequences hold counted once."""
-    if engine.controller.runtime.pipeline.size > 1:
+    if engine._under_way:
         return  # steps that are under way have their memory already
     pool, context, held = engine.context.pool, engine.context, set()
     for slot, sequence in engine._scheduler.active.items():

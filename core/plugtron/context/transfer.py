@@ -1,4 +1,4 @@
-"""Bringing what the host has worked out to the device."""
+"""Bringing what the host has worked out to the device, and what the device has to the host; neither waits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["transfer"]
+__all__ = ["OnItsWay", "transfer"]
 
 
 def transfer(device: torch.device, *arrays: np.ndarray) -> list[Tensor]:
@@ -14,5 +14,26 @@ def transfer(device: torch.device, *arrays: np.ndarray) -> list[Tensor]:
     if device.type == "cpu":
         return [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
     packed = np.concatenate([array.ravel() for array in arrays])
-    parts = torch.from_numpy(packed).to(device, non_blocking=True).split([array.size for array in arrays])
+    # From memory that may be moved, the copy would wait until the device has done all that it was given before.
+    pinned = torch.from_numpy(packed).pin_memory()
+    parts = pinned.to(device, non_blocking=True).split([array.size for array in arrays])
     return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
+
+
+class OnItsWay:
+    """A tensor that is being copied to the host, before anything that the device is given from now on."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._values = tensor
+        self._arrival: torch.cuda.Event | None = None
+        if tensor.is_cuda:
+            self._values = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            self._values.copy_(tensor, non_blocking=True)
+            self._arrival = torch.cuda.Event()
+            self._arrival.record(torch.cuda.current_stream(tensor.device))
+
+    def numbers(self) -> list[int]:
+        """Wait for it, and return its numbers."""
+        if self._arrival is not None:
+            self._arrival.synchronize()
+        return self._values.tolist()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch.distributed import Work
 
     from plugtron.context.base import InferenceContext
+    from plugtron.context.transfer import OnItsWay
     from plugtron.contracts.sampler import Candidates
     from plugtron.parallel.runtime import Runtime
 
@@ -39,6 +40,7 @@ class PendingStep:
         wanted: how many of the most likely ids are to be reported, for the slots whose requests want log probabilities.
         log_probs: those, in the controller's own layout on the device; None when nobody wants any.
         arrivals: what to wait for until `tokens` and `log_probs` are there.
+        coming: the tokens on their way to the host, where they are on this device already.
     """
 
     plan: StepPlan
@@ -48,6 +50,7 @@ class PendingStep:
     wanted: dict[int, int]
     log_probs: torch.Tensor | None = None
     arrivals: tuple[Work, ...] = ()
+    coming: OnItsWay | None = None
 
 
 class TextGenerationController(ABC):
@@ -106,6 +109,17 @@ class TextGenerationController(ABC):
     @abstractmethod
     def finish_step(self, pending: PendingStep) -> StepResult:
         """Wait for a step and apply it to its sequences; equal on every rank of the model."""
+
+    def continuing(self, pending: PendingStep) -> tuple[int, ...] | None:
+        """Say which slots of a step that is under way go on after it, as far as that is known before its tokens are.
+
+        A slot that ends all the same computes a token that nobody gets. Equal on every rank of the model.
+
+        Returns:
+            None, as here: no further step may be started before this one is finished.
+        """
+        del pending
+        return None
 
     @abstractmethod
     def take_outputs(self) -> list[RequestOutput]:

@@ -41,10 +41,13 @@ class Sampler(ABC):
     Attributes:
         params: the fields of a request that this sampler consumes.
         keeps_argmax: it never changes which candidate is the most likely, so greedy rows do without it.
+        reads_host_tokens: `apply` looks at a sequence's `tokens`, which must therefore be complete: no step is started
+            before the one before it is finished while such a row is active.
     """
 
     params: ClassVar[type[Params]] = Params
     keeps_argmax: ClassVar[bool] = False
+    reads_host_tokens: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

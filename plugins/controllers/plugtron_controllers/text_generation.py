@@ -6,9 +6,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from plugtron.context.base import InferenceContext
+from plugtron.context.transfer import OnItsWay, transfer
 from plugtron.contracts.controller import PendingStep, TextGenerationController
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.sampler import Candidates, Sampler
@@ -50,6 +52,8 @@ class SimpleTextGenerationController(TextGenerationController):
         # Which slots draw at random, and how many of the most likely ids those report that want log probabilities.
         self._drawing: set[int] = set()
         self._wanted: dict[int, int] = {}
+        # Those for which a sampler reads the tokens that the host has.
+        self._read: set[int] = set()
         self._outputs: list[RequestOutput] = []
         self._context: InferenceContext | None = None
         self._now = 0.0  # when the tokens of this step came
@@ -93,6 +97,8 @@ class SimpleTextGenerationController(TextGenerationController):
             self._drawing.add(sequence.slot)
         if params.logprobs is not None:
             self._wanted[sequence.slot] = params.logprobs
+        if any(sampler.reads_host_tokens and sampler.uses(params) for sampler in self._chain.samplers):
+            self._read.add(sequence.slot)
         if self.runtime.draws:
             self._chain.add(sequence.slot, sequence)
 
@@ -101,6 +107,7 @@ class SimpleTextGenerationController(TextGenerationController):
         assert sequence.slot is not None
         if self._live.pop(sequence.slot, None) is not None:  # None: it could not even be started
             self._drawing.discard(sequence.slot)
+            self._read.discard(sequence.slot)
             self._wanted.pop(sequence.slot, None)
             self._chain.remove(sequence.slot)
 
@@ -121,21 +128,27 @@ class SimpleTextGenerationController(TextGenerationController):
         pending = self._choose(plan, batch, gathered)
         results = [pending.tokens, *([] if pending.log_probs is None else [pending.log_probs])]
         works = [self.runtime.model.broadcast(result, self.runtime.drawer) for result in results]
-        arrivals = tuple(work for work in works if work is not None)
-        if arrivals:
-            return replace(pending, arrivals=arrivals)
-        drawn = batch.slots if len(pending.rows) == len(plan.rows) else self._on_device(pending.rows)
-        self._context.last_tokens[drawn] = pending.tokens.clamp(min=0)
-        return pending
+        pending = replace(pending, arrivals=tuple(work for work in works if work is not None))
+        # What comes from a later stage is not waited for here: this one has other steps to start meanwhile.
+        if pending.arrivals and self.runtime.pipeline.size > 1:
+            return pending
+        return self._receive(pending, batch.slots if len(pending.rows) == len(plan.rows) else None)
 
-    def finish_step(self, pending: PendingStep) -> StepResult:
-        """Wait for the tokens, and add them to their sequences."""
+    def _receive(self, pending: PendingStep, slots: torch.Tensor | None = None) -> PendingStep:
+        """Wait for the tokens, leave them where the next step finds them, and send them on to the host."""
         assert self._context is not None
         for arrival in pending.arrivals:
             arrival.wait()
-        if pending.arrivals:
-            self._context.last_tokens[self._on_device(pending.rows)] = pending.tokens.clamp(min=0)
-        tokens = pending.tokens.tolist()
+        drawn = self._on_device(pending.rows) if slots is None else slots
+        self._context.last_tokens[drawn] = pending.tokens.clamp(min=0)
+        return replace(pending, arrivals=(), coming=OnItsWay(pending.tokens))
+
+    def finish_step(self, pending: PendingStep) -> StepResult:
+        """Wait for the tokens, and add them to their sequences."""
+        if pending.coming is None:
+            pending = self._receive(pending)
+        assert pending.coming is not None
+        tokens = pending.coming.numbers()
         result = StepResult(
             step=pending.plan.step,
             tokens={slot: (token,) for slot, token in zip(pending.rows, tokens, strict=True) if token >= 0},
@@ -154,6 +167,17 @@ class SimpleTextGenerationController(TextGenerationController):
             if draws and live.sequence.finish_reason is None:  # its request may have failed in this very step
                 self._apply(live, result)
         return result
+
+    def continuing(self, pending: PendingStep) -> tuple[int, ...] | None:
+        """Those that have not ended and want more than the token under way; None over several stages."""
+        if pending.coming is None or not self._read.isdisjoint(pending.rows):
+            return None
+        live = [(slot, self._live[slot]) for slot in pending.rows if slot in self._live]
+        return tuple(
+            slot
+            for slot, each in live
+            if each.sequence.finish_reason is None and len(each.sequence.tokens) + 1 < each.most
+        )
 
     def take_outputs(self) -> list[RequestOutput]:
         """Return what has been added since the last call."""
@@ -181,7 +205,7 @@ class SimpleTextGenerationController(TextGenerationController):
         return "" if self.tokenizer is None else self.tokenizer.decode(sequence.tokens)
 
     def _on_device(self, numbers: Sequence[int]) -> torch.Tensor:
-        return torch.tensor(numbers, dtype=torch.int64, device=self.runtime.device)
+        return transfer(self.runtime.device, np.array(numbers, dtype=np.int64))[0]
 
     def _choose(self, plan: StepPlan, batch: StepBatch, logits: torch.Tensor | None) -> PendingStep:
         """Chain and draw, on the rank that draws; elsewhere an empty place for what comes from there."""

@@ -8,7 +8,7 @@ from plugtron.context.memory_size import available_tokens, bytes_per_token
 from plugtron.context.paged import PagedInferenceContext
 from plugtron.contracts.controller import PendingStep, TextGenerationController
 from plugtron.contracts.parts import Parts
-from plugtron.contracts.step import StepPlan
+from plugtron.contracts.step import Row, StepPlan
 from plugtron.errors import SpecError
 from plugtron.options import Options
 from plugtron.request import InferenceSequence
@@ -52,6 +52,8 @@ class DynamicEngine(BatchingEngine):
         )
         controller.prep_for_inference(self.context)
         self._stages = runtime.pipeline.size
+        asynchronous = options.asynchronous
+        self._runs_ahead = runtime.device.type != "cpu" if asynchronous is None else asynchronous
         self._planner = Planner(self.context, options.max_step_tokens, self._account)
         self._under_way: deque[PendingStep] = deque()
         self._steps = 0
@@ -66,11 +68,13 @@ class DynamicEngine(BatchingEngine):
     def _advance(self) -> None:
         """Start a step of all that can go on, and finish the one that was started first.
 
-        Over several pipeline stages as many steps are under way, each with sequences of its own.
+        Over several pipeline stages as many steps are under way, each with sequences of its own. Over one, the step
+        after the one under way may be started before that is finished, with the same sequences.
         """
         self._retire_ended()
         started = self._start()
-        if self._under_way and (len(self._under_way) == self._stages or not started):
+        self._start_ahead()
+        if self._under_way and (len(self._under_way) >= self._stages or not started):
             self._finish()
 
     def _abandon_steps(self) -> None:
@@ -92,18 +96,34 @@ class DynamicEngine(BatchingEngine):
 
     def _start(self) -> bool:
         """Start a step, if there is a stage for it and a sequence that can go on."""
-        if len(self._under_way) == self._stages:
+        if len(self._under_way) >= self._stages:
             return False
         # With several stages a step takes its share of the sequences, so that the other stages get theirs.
         there = min(len(self._scheduler.active) + len(self._scheduler.waiting), self.context.slots)
         rows = self._planner.plan(self._idle(), self._admit, -(-there // self._stages))
         if not rows:
             return False
+        self._launch(rows)
+        return True
+
+    def _start_ahead(self) -> None:
+        """Start the step after the only one under way, when all there is to do is to go on with what that one draws."""
+        if not self._runs_ahead or len(self._under_way) != 1:
+            return
+        pending, scheduler = self._under_way[0], self._scheduler
+        admits = scheduler.waiting and scheduler.has_room
+        if admits or self._planner.preempted or scheduler.active.keys() != set(pending.rows):
+            return
+        slots = self.controller.continuing(pending)
+        rows = self._planner.plan_ahead(pending.plan.rows, slots) if slots else None
+        if rows:
+            self._launch(rows)
+
+    def _launch(self, rows: list[Row]) -> None:
         plan = StepPlan(step=self._steps, rows=tuple(rows))
         self._steps += 1
         self._account.step(sum(row.size for row in rows))
         self._under_way.append(self.controller.start_step(plan))
-        return True
 
     def _finish(self) -> None:
         pending = self._under_way.popleft()

@@ -36,6 +36,9 @@ class DynamicOptions(Options):
         default=None, ge=1, description="bytes for blocks on each rank, such as 4GiB, instead of their number"
     )
     share_prefixes: bool = Field(default=True, description="compute what prompts have in common once")
+    asynchronous: bool | None = Field(
+        default=None, description="start a step before the last one's tokens are known; by default on a GPU"
+    )
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from operator import attrgetter
 
 from plugtron.context.paged import PagedInferenceContext
@@ -63,6 +63,16 @@ class Planner:
             rows.append(row)
             left -= row.size
         return rows
+
+    def plan_ahead(self, step: Iterable[Row], slots: Container[int]) -> list[Row] | None:
+        """Return the rows of the step after one whose tokens are not known yet: those of `slots`, a token further.
+
+        Returns:
+            None where there is no memory for it. What has been reserved then is needed next anyhow.
+        """
+        rows = [Row(row.slot, row.end, 1, row.end + 1) for row in step if row.slot in slots]
+        there = all(self._context.allocate(row.slot, row.end) for row in rows)
+        return rows if there else None
 
     def _row(self, sequence: InferenceSequence, left: int) -> Row | None:
         """What a sequence computes next, with memory for it; None when there is none to be had."""

@@ -1,0 +1,75 @@
+"""Steps that are started before the last one's tokens are known: when they are, and that nothing shows of it."""
+
+from support.dynamic import GREEDY, dynamic
+
+from plugtron.request import InferenceRequest
+from plugtron_samplers.penalties import Penalties
+
+
+def watch(engine):
+    """Note which steps are started and finished, in order."""
+    controller, events = engine.controller, []
+    start, finish = controller.start_step, controller.finish_step
+
+    def start_step(plan):
+        events.append(("start", plan.step, len(plan.rows)))
+        return start(plan)
+
+    def finish_step(pending):
+        events.append(("finish", pending.plan.step, len(pending.plan.rows)))
+        return finish(pending)
+
+    controller.start_step, controller.finish_step = start_step, finish_step
+    return events
+
+
+def run(prompts, params, **options):
+    with dynamic(asynchronous=True, **options) as llm:
+        engine = llm.assembly.engine
+        events = watch(engine)
+        requests = [InferenceRequest(prompt=prompt, params=params) for prompt in prompts]
+        for request in requests:
+            engine.add_request(request)
+        while engine.has_unfinished_requests:
+            engine.step()
+        assert engine.context.pool.held == 0
+        return [request.tokens for request in requests], events
+
+
+def test_the_next_step_is_started_before_the_last_is_finished(answers):
+    params = GREEDY.model_copy(update={"max_tokens": 4})
+    tokens, events = run([[5, 6], [7]], params)
+    assert tokens == [answers(prompt, params)[0] for prompt in ([5, 6], [7])]
+    # That the fourth token is the last is known: nothing is computed in vain.
+    order = [("start", 0), ("start", 1), ("finish", 0), ("start", 2), ("finish", 1), ("start", 3), ("finish", 2)]
+    assert [event[:2] for event in events] == [*order, ("finish", 3)]
+    assert {event[2] for event in events} == {2}
+
+
+def test_an_end_that_is_found_late_leaves_nothing(answers):
+    whole = answers([5, 6], GREEDY)[0]
+    place = next(place for place in range(2, 12) if whole[place] not in whole[:place])
+    params = GREEDY.model_copy(update={"stop_token_ids": [whole[place]]})
+    (tokens,), events = run([[5, 6]], params)
+    assert tokens == answers([5, 6], params)[0]
+    assert tokens == whole[: place + 1]
+    # The step after the last token's was under way already.
+    assert events[-1] == ("finish", place + 1, 1)
+
+
+def test_steps_wait_for_chunks_and_for_who_waits(answers):
+    prompts = [[*range(1, 20)], [9, 8]]
+    tokens, events = run(prompts, GREEDY, max_step_tokens=7, max_batch_size=1)
+    assert tokens == [answers(prompt, GREEDY)[0] for prompt in prompts]
+    # Three chunks of the first prompt, the last of which draws.
+    assert events[:6] == [
+        ("start", 0, 1), ("finish", 0, 1), ("start", 1, 1), ("finish", 1, 1), ("start", 2, 1), ("start", 3, 1),
+    ]  # fmt: skip
+
+
+def test_steps_wait_for_samplers_that_read_tokens(answers, monkeypatch):
+    monkeypatch.setattr(Penalties, "reads_host_tokens", True)
+    params = GREEDY.model_copy(update={"repetition_penalty": 1.5})
+    (tokens,), events = run([[5, 6]], params)
+    assert tokens == answers([5, 6], params)[0]
+    assert [event[0] for event in events] == ["start", "finish"] * 12

@@ -6,7 +6,8 @@ Each side is a process of its own in an environment of its own; they take turns,
 slows all of them. Prompts are fresh in every repetition and caches of prompts are off. Two threads each. A side counts
 as a peer when its likeliest tokens are those of float32 in 94 % of the places of a text. Before every round of turns
 two threads read a buffer of the model's size: a round in which they are slowed by a quarter is discarded, for all
-sides, and kept in the JSON.
+sides, and kept in the JSON. A side that is out of the running in a task's first round, which warms up the others, is
+measured in that alone; one that is so with sixteen prompts sits out the long load of ragged ones.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from plugtron.models import locate
 
 #: Rounds are discarded in which memory is slower than this share of its best.
 QUIET = 0.75
+#: With less than this share of the best rate a side is out of the running.
+RUNNING = 0.25
 #: Fresh processes of each side.
 STARTS = 3
 SLOW_START = 30.0
@@ -77,16 +80,18 @@ def import_seconds() -> float:
 def measure(task: Task, sides: list[Side], repetitions: int, size: int) -> dict[str, Any]:
     """Tokens a second of every side, in turns; the first round warms up, unless a task is so long that it need not."""
     rounds: list[dict[str, Any]] = []
-    warm_ups = 0 if task.most == 1 else 1
-    for repetition in range(min(repetitions, task.most) + warm_ups):
-        reading = read_rate(size)
+    slow: dict[str, float] = {}
+    if task.most > 1:
         rates = {side.name: task.rate(side.seconds) for side in sides}
-        if repetition >= warm_ups:
-            rounds.append({"read_bytes_per_second": reading, "tokens_per_second": rates})
+        slow = {name: rate for name, rate in rates.items() if rate < RUNNING * max(rates.values())}
+    for _ in range(min(repetitions, task.most)):
+        reading = read_rate(size)
+        rates = {side.name: task.rate(side.seconds) for side in sides if side.name not in slow}
+        rounds.append({"read_bytes_per_second": reading, "tokens_per_second": rates})
     best = max(each["read_bytes_per_second"] for each in rounds)
     for each in rounds:
         each["kept"] = each["read_bytes_per_second"] >= QUIET * best
-    return {"rounds": rounds}
+    return {"rounds": rounds, "out_of_the_running": slow}
 
 
 def main() -> None:
@@ -120,7 +125,8 @@ def main() -> None:
     }
     reference.close()
     for name in arguments.tasks:
-        able = [side for side in sides if not (TASKS[name].ragged and side.name.startswith(STATIC))]
+        slow = tasks.get("sixteen", {}).get("out_of_the_running", ())
+        able = [s for s in sides if not (TASKS[name].ragged and (s.name.startswith(STATIC) or s.name in slow))]
         taking_part = [side for side in able if name in only.get(side.name, [name])]
         tasks[name] = measure(TASKS[name], taking_part, arguments.repetitions, size)
         rounds = [each["tokens_per_second"] for each in tasks[name]["rounds"] if each["kept"]]

@@ -21,8 +21,9 @@ def main() -> None:
     figure, panels = plt.subplots(2, 3, figsize=(17, 9))
     for panel, (name, task) in zip(panels.flat, results["tasks"].items(), strict=False):
         rounds = [each["tokens_per_second"] for each in task["rounds"] if each["kept"]]
-        sides = list(rounds[0])[::-1]
-        values = {side: [each[side] for each in rounds] for side in sides}
+        slow = task["out_of_the_running"]
+        values = {side: [slow[side]] for side in slow} | {side: [each[side] for each in rounds] for side in rounds[0]}
+        sides = [side for side in results["versions"] if side in values][::-1]
         medians = [statistics.median(values[side]) for side in sides]
         spread = [
             [median - min(values[side]) for side, median in zip(sides, medians, strict=True)],

@@ -43,7 +43,7 @@ def markdown(results: dict[str, Any]) -> str:
     notes = (
         f"{results['machine']}. Medians (least to greatest); {discarded} rounds discarded. Between the rounds of the "
         f"first task two threads read a buffer of the model's size at {_reading(results) / 1e9:.1f} GB/s: the limit of "
-        f"a decode. "
+        f"a decode. A side with one number was out of the running, and was not repeated. "
         f"`import torch` takes {imported:.1f} s."
     )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{notes}\n"
@@ -51,13 +51,15 @@ def markdown(results: dict[str, Any]) -> str:
 
 def _kept(task: dict[str, Any], side: str) -> list[float]:
     rounds = [each["tokens_per_second"] for each in task["rounds"] if each["kept"]]
-    return [each[side] for each in rounds if side in each]
+    slow = task["out_of_the_running"]
+    return [slow[side]] if side in slow else [each[side] for each in rounds if side in each]
 
 
 def _spread(values: list[float]) -> str:
     if not values:
         return "-"
-    return f"{statistics.median(values):.0f} ({min(values):.0f} to {max(values):.0f})"
+    spread = f" ({min(values):.0f} to {max(values):.0f})" if len(values) > 1 else ""
+    return f"{statistics.median(values):.0f}{spread}"
 
 
 def _share_of_limit(results: dict[str, Any], side: str) -> str:

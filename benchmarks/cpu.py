@@ -36,7 +36,7 @@ from plugtron.models import locate
 #: Rounds are discarded in which memory is slower than this share of its best.
 QUIET = 0.75
 #: With less than this share of the best rate a side is out of the running.
-RUNNING = 0.25
+RUNNING = 0.15
 #: Fresh processes of each side.
 STARTS = 3
 SLOW_START = 30.0

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from hypothesis.strategies import booleans, integers, sampled_from
 from support import compile_triton, models, reference
 
 from plugtron import LLM, SamplingParams
+from plugtron.context.memory import Span
 from plugtron.contracts.quantised import QuantisedWeight
 from plugtron.errors import PlugtronError
 from plugtron.kernels.triton.activations import ACTIVATIONS, activate
+from plugtron.kernels.triton.chunk_attention import chunk_attention, tile_tokens, tiles_of
 from plugtron.kernels.triton.decode_attention import decode_attention
 from plugtron.kernels.triton.norms import add_and_normalise
 from plugtron.kernels.triton.quantised_linear import DeviceWeight, quantised_linear
@@ -133,8 +136,9 @@ def test_decode_attention(lengths, kv_heads, group, head_dim, window, dtype, see
         (torch.randperm(rows * most, generator=torch.Generator().manual_seed(seed)) + 1).view(rows, most).to(DEVICE)
     )
     found = decode_attention(
-        queries, keys, values, tables, torch.tensor(lengths, device=DEVICE), window=window, scale=head_dim**-0.5
-    )
+        queries, keys, values, tables, torch.tensor(lengths, device=DEVICE),
+        longest=block * most, window=window, scale=head_dim**-0.5,
+    )  # fmt: skip
     for row, length in enumerate(lengths):
         if length == 0:
             assert not found[row].any()
@@ -147,9 +151,66 @@ def test_decode_attention(lengths, kv_heads, group, head_dim, window, dtype, see
         close(found[row], expected.flatten(0, 1), dtype)
         alone = decode_attention(
             queries[row : row + 1], keys, values, tables[row : row + 1],
-            torch.tensor([length], device=DEVICE), window=window, scale=head_dim**-0.5,
+            torch.tensor([length], device=DEVICE), longest=block * most, window=window, scale=head_dim**-0.5,
         )  # fmt: skip
         assert torch.equal(alone[0], found[row]), "a row's bits depend on the others"
+
+
+@FEW
+@given(
+    chunks=sampled_from([[(0, 5)], [(3, 1), (0, 40)], [(20, 30), (70, 2), (0, 1)]]),
+    kv_heads=integers(1, 2),
+    group=integers(1, 5),
+    head_dim=sampled_from([8, 24, 64]),
+    window=sampled_from([None, 3, 40]),
+    dtype=PRODUCTS,
+    seed=integers(0, 99),
+)
+def test_chunk_attention(chunks, kv_heads, group, head_dim, window, dtype, seed):
+    """Chunks as (start, count), a row each; the first token of the step belongs to none of them."""
+    block, most, rows = 16, 6, len(chunks)
+    starts, counts = zip(*chunks, strict=True)
+    firsts = [1 + sum(counts[:row]) for row in range(rows)]
+    queries = numbers(1 + sum(counts), kv_heads * group, head_dim, seed=seed, dtype=dtype)
+    keys, values = numbers(2, rows * most + 1, kv_heads, block, head_dim, seed=seed + 1, dtype=dtype)
+    tables = (
+        (torch.randperm(rows * most, generator=torch.Generator().manual_seed(seed)) + 1).view(rows, most).to(DEVICE)
+    )
+    positions = torch.tensor(
+        [0, *(start + at for start, count in chunks for at in range(count))], dtype=torch.int64, device=DEVICE
+    )
+    spans = [Span(row=row, first=firsts[row], start=starts[row], count=counts[row]) for row in range(rows)]
+    scale, nothing = head_dim**-0.5, torch.full_like(queries, 7)
+
+    def attended(some):
+        tiles = torch.from_numpy(tiles_of(some, tile_tokens(group, head_dim * keys.itemsize))).to(DEVICE)
+        result = nothing.clone()
+        chunk_attention(queries, keys, values, tables, positions, tiles, result, window=window, scale=scale)
+        return result
+
+    found = attended(spans)
+    assert torch.equal(found[0], nothing[0])
+    for span in spans:
+        inside = slice(span.first, span.first + span.count)
+        held = [memory[tables[span.row]].transpose(0, 1).flatten(1, 2)[:, : span.end] for memory in (keys, values)]
+        own, at = positions[inside, None], torch.arange(span.end, device=DEVICE)
+        seen = (at <= own) & (at > own - window if window else at >= 0)
+        expected = F.scaled_dot_product_attention(
+            queries[inside].transpose(0, 1).float(),
+            *(memory.float().repeat_interleave(group, dim=0) for memory in held),
+            attn_mask=seen,
+            scale=scale,
+        )
+        close(found[inside], expected.transpose(0, 1), dtype)
+        halves = [
+            replace(span, count=(span.count + 1) // 2),
+            replace(span, first=span.first + (span.count + 1) // 2, start=span.start + (span.count + 1) // 2,
+                    count=span.count // 2),
+        ]  # fmt: skip
+        again = attended(halves)[inside]
+        close(again, found[inside], dtype)
+        # numpy, which the interpreter multiplies with, sums up rows of one matrix in different orders.
+        assert DEVICE == "cpu" or torch.equal(again, found[inside]), "a token's bits depend on its chunk"
 
 
 @FEW

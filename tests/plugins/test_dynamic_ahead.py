@@ -57,6 +57,30 @@ def test_an_end_that_is_found_late_leaves_nothing(answers):
     assert events[-1] == ("finish", place + 1, 1)
 
 
+def test_an_end_is_reported_at_once(answers):
+    """What was started in vain is not waited for by another call."""
+    whole = answers([5, 6], GREEDY)[0]
+    params = GREEDY.model_copy(update={"stop_token_ids": [whole[3]], "min_tokens": 3})
+    with dynamic(asynchronous=True) as llm:
+        engine = llm.assembly.engine
+        request = InferenceRequest(prompt=[5, 6], params=params)
+        engine.add_request(request)
+        outputs = []
+        while not any(output.finish_reason for output in outputs):
+            outputs = engine.step()
+        assert (request.is_finished, engine.has_unfinished_requests, engine.context.pool.held) == (True, False, 0)
+
+
+def test_the_fewest_tokens_are_counted_in_time(answers):
+    """The token that the host has not seen yet counts."""
+    whole = answers([5, 6], GREEDY)[0]
+    for least in range(1, 8):
+        params = GREEDY.model_copy(update={"stop_token_ids": sorted({*whole}), "min_tokens": least})
+        (tokens,), events = run([[5, 6]], params)
+        assert tokens == answers([5, 6], params)[0]
+        assert least == 1 or events[1][0] == "start", "not ahead"
+
+
 def test_steps_wait_for_chunks_and_for_who_waits(answers):
     prompts = [[*range(1, 20)], [9, 8]]
     tokens, events = run(prompts, GREEDY, max_step_tokens=7, max_batch_size=1)

@@ -11,12 +11,13 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from plugtron.kernels.triton import activations, decode_attention, norms, quantised_linear, rotary
+from plugtron.kernels.triton import activations, chunk_attention, decode_attention, norms, quantised_linear, rotary
 
 #: What is no pointer to the dtype under test, by name; everything else that is no constant is one.
 TYPES = {
     "width": "i32", "epsilon": "fp32", "block_size": "i32", "scale": "fp32", "table_width": "i32", "stretches": "i32",
     "rows": "i32", "inputs": "i32", "outputs": "i32", "tables": "*i64", "lengths": "*i64", "blocks": "*i64",
+    "positions": "*i64", "tiles": "*i64",
     "offsets": "*i64", "parts": "*fp32", "peaks": "*fp32", "sums": "*fp32", "scales": "*fp16", "minimums": "*fp16",
 }  # fmt: skip
 
@@ -44,11 +45,17 @@ def main():
         found[f"activation {function}"] = compiled(
             activations._activate, "bf16", FUNCTION=function, GATED=True, BLOCK=1024
         )
-    for dtype, size, dim, window in (("bf16", 2, 64, 1000), ("bf16", 2, 256, 0), ("fp32", 4, 128, 0)):
+    shapes = (("bf16", 2, 64, 1000), ("bf16", 2, 256, 0), ("fp32", 4, 128, 0), ("fp32", 4, 256, 0))
+    for dtype, size, dim, window in shapes:
         found[f"attention {dim} {dtype}"] = compiled(
             decode_attention._stretches, dtype, options={"num_warps": 4, "num_stages": 2},
             WINDOW=window, KV_HEADS=8, GROUP=4, DIM=dim, QUERIES=16, CHANNELS=dim, STRETCH=256,
             AT_ONCE=decode_attention.at_once(dim * size),
+        )  # fmt: skip
+        found[f"chunk {dim} {dtype}"] = compiled(
+            chunk_attention._tiles, dtype, options={"num_warps": 4, "num_stages": 2},
+            WINDOW=window, KV_HEADS=8, GROUP=3, TOGETHER=4, DIM=dim, CHANNELS=dim,
+            QUERIES=4 * chunk_attention.tile_tokens(3, dim * size), AT_ONCE=decode_attention.at_once(dim * size),
         )  # fmt: skip
     for bits, rows in ((4, 16), (8, 64)):
         found[f"linear {bits} {rows}"] = compiled(

@@ -117,7 +117,7 @@ class MemoryView:
 
     @cached_property
     def chunks(self) -> tuple[Span, ...]:
-        """The rows that compute several tokens; they go through attention one by one."""
+        """The rows that compute several tokens."""
         firsts = self.counts.cumsum() - self.counts
         return tuple(
             Span(row=int(row), first=int(firsts[row]), start=int(self.starts[row]), count=int(self.counts[row]))
@@ -132,7 +132,7 @@ class MemoryView:
     @cached_property
     def decode_tokens(self) -> Tensor | None:
         """Which tokens of the step belong to `decodes` [D]; None when all do."""
-        return None if len(self.decodes) == len(self.counts) else self.row_starts[self._decode_rows]
+        return None if len(self.decodes) == len(self.counts) else self.row_starts[self.decode_rows]
 
     @cached_property
     def decode_length(self) -> int:
@@ -148,7 +148,7 @@ class MemoryView:
             if (held == np.arange(first, first + len(held))).all():
                 return slice(first, first + len(held))
         blocks = -(-self.decode_length // self.block_size)
-        return self.tables[self._decode_rows, :blocks]
+        return self.tables[self.decode_rows, :blocks]
 
     def chunk_blocks(self, span: Span) -> Tensor | slice:
         """The blocks of a chunk: a slice where it is but one, else [1, blocks]."""
@@ -166,7 +166,7 @@ class MemoryView:
             return None
         key = ("decode", window, dtype)
         if key not in self._masks:
-            ends = self.lengths[self._decode_rows].view(-1, 1, 1, 1)
+            ends = self.lengths[self.decode_rows].view(-1, 1, 1, 1)
             at = torch.arange(longest, device=self.tables.device)
             seen = at < ends
             if window is not None:
@@ -191,8 +191,8 @@ class MemoryView:
         return self._masks[key]
 
     @cached_property
-    def _decode_rows(self) -> Tensor | slice:
+    def decode_rows(self) -> Tensor | slice:
         """`decodes` for the device."""
         if len(self.decodes) == len(self.counts):
             return slice(0, len(self.counts))
-        return torch.from_numpy(self.decodes).to(self.tables.device, non_blocking=True)
+        return transfer(self.tables.device, self.decodes)[0]

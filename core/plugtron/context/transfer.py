@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -32,7 +34,7 @@ class OnItsWay:
             self._arrival = torch.cuda.Event()
             self._arrival.record(torch.cuda.current_stream(tensor.device))
 
-    def numbers(self) -> list[int]:
+    def numbers(self) -> list[Any]:
         """Wait for it, and return its numbers."""
         if self._arrival is not None:
             self._arrival.synchronize()

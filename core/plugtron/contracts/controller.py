@@ -40,7 +40,7 @@ class PendingStep:
         wanted: how many of the most likely ids are to be reported, for the slots whose requests want log probabilities.
         log_probs: those, in the controller's own layout on the device; None when nobody wants any.
         arrivals: what to wait for until `tokens` and `log_probs` are there.
-        coming: the tokens on their way to the host, where they are on this device already.
+        coming: `tokens`, and `log_probs` if any, on their way to the host; empty until they have come to this device.
     """
 
     plan: StepPlan
@@ -50,7 +50,7 @@ class PendingStep:
     wanted: dict[int, int]
     log_probs: torch.Tensor | None = None
     arrivals: tuple[Work, ...] = ()
-    coming: OnItsWay | None = None
+    coming: tuple[OnItsWay, ...] = ()
 
 
 class TextGenerationController(ABC):
@@ -73,6 +73,9 @@ class TextGenerationController(ABC):
     @abstractmethod
     def assemble(cls, parts: Parts, options: Options) -> TextGenerationController:
         """Build from a spec."""
+
+    def preload(self) -> None:
+        """Have the model's weights loaded, for an engine that wants to know what memory they leave."""
 
     @abstractmethod
     def prep_for_inference(self, context: InferenceContext) -> None:

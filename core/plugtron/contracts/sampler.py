@@ -85,4 +85,4 @@ class Sampler(ABC):
         """
 
     def accept(self, rows: tuple[int, ...], tokens: torch.Tensor) -> None:
-        """Learn the tokens [N] that were drawn for these slots."""
+        """Learn the tokens [N] that were drawn for these slots; 0 where none could be, whose request ends. No wait."""

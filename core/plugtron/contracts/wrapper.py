@@ -134,6 +134,12 @@ class ModelWrapper(ABC):
         It comes before `prep_model_for_inference`, in which one rank may fail alone and so none may wait for another.
         """
 
+    def preload(self) -> None:
+        """Load this rank's weights ahead of `prep_model_for_inference`, so that it shows what memory they leave.
+
+        One rank may fail in it alone.
+        """
+
     @abstractmethod
     def prep_model_for_inference(self, context: InferenceContext) -> None:
         """Load this rank's weights and make the execution ready."""

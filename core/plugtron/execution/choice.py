@@ -90,15 +90,15 @@ def choose(wrapper: DecoderWrapper) -> Choice:
     return Choice(reason=reasons[0])
 
 
-def make_execution(wrapper: DecoderWrapper, choice: Choice, max_length: int) -> Execution:
-    """Load a wrapper's weights to be run as chosen, over sequences of at most `max_length` tokens.
+def make_execution(wrapper: DecoderWrapper, choice: Choice) -> Execution:
+    """Load a wrapper's weights to be run as chosen; how long sequences are, `extend` says.
 
     Where a better one cannot be had, it is said once that torch runs the step.
     """
     if choice.kernels is not None:
-        return _native(wrapper, max_length, choice.kernels)
+        return _native(wrapper, choice.kernels)
     if choice.graph:
-        return _graph(wrapper, max_length)
+        return _graph(wrapper)
     runtime = wrapper.runtime
     if runtime.execution == "auto":
         what = f"quantization {runtime.quantization}" if runtime.quantization else "the step"
@@ -184,28 +184,25 @@ def _check_blocks(wrapper: DecoderWrapper) -> None:
     Raises:
         NotNative: something is not.
     """
-    if wrapper.runtime.device.type != "cpu":  # on which memory that nobody writes to takes no room
-        wrapper = copy.copy(wrapper)
-        wrapper.runtime = replace(wrapper.runtime, device=torch.device("meta"))
-    decoder = wrapper.build(wrapper.layers)
+    decoder = wrapper.outline()
     if not isinstance(decoder, TransformerDecoder):
         raise NotNative(f"the step of a {type(decoder).__name__}")
     check_decoder(decoder)
 
 
-def _graph(wrapper: DecoderWrapper, max_length: int) -> Execution:
-    from plugtron.execution.graph import GraphExecution, hold_quantised
+def _graph(wrapper: DecoderWrapper) -> Execution:
+    from plugtron.execution.device_weights import load_quantised
+    from plugtron.execution.graph import GraphExecution
     from plugtron.kernels.triton.launch import INTERPRETED
 
     runtime = wrapper.runtime
-    decoder = _known(wrapper.load(wrapper.layers))
-    if runtime.quantization in _BITS:
-        hold_quantised(decoder, _BITS[runtime.quantization])
+    bits = _BITS.get(runtime.quantization)
+    decoder = _known(wrapper.load(wrapper.layers)) if bits is None else load_quantised(wrapper, bits)
     captures = runtime.device.type == "cuda" and runtime.tensor.stays_on_device and not INTERPRETED
-    return GraphExecution(decoder, dtype=runtime.dtype, max_length=max_length, captures=captures)
+    return GraphExecution(decoder, dtype=runtime.dtype, captures=captures)
 
 
-def _native(wrapper: DecoderWrapper, max_length: int, kernels: Path) -> NativeExecution:
+def _native(wrapper: DecoderWrapper, kernels: Path) -> NativeExecution:
     runtime, layers = wrapper.runtime, wrapper.layers
     exact = copy.copy(wrapper)
     exact.runtime = replace(runtime, dtype=torch.float32)
@@ -215,7 +212,7 @@ def _native(wrapper: DecoderWrapper, max_length: int, kernels: Path) -> NativeEx
         parameter.data = packed.tensors[packed.parameters[name]]
     last = layers.stop == wrapper.config.num_layers
     vocabulary = wrapper.info.padded_vocab_size // runtime.tensor.size if last else None
-    return NativeExecution(rest, packed, runtime.tensor, vocabulary=vocabulary, max_length=max_length, kernels=kernels)
+    return NativeExecution(rest, packed, runtime.tensor, vocabulary=vocabulary, kernels=kernels)
 
 
 def _pack(exact: DecoderWrapper, dtype: torch.dtype, store: Store) -> Packed:

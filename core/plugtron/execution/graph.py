@@ -1,4 +1,4 @@
-"""The graph execution: decode steps on a GPU, captured once per number of rows and replayed."""
+"""The graph execution: steps over Triton kernels on a GPU, decode steps captured once per number of rows."""
 
 # torch's one launch for many tensors is not among its public names.
 # pyright: reportPrivateImportUsage=false
@@ -13,60 +13,40 @@ import torch
 from torch import Tensor
 
 from plugtron.context.memory import LayerState, MemoryView
-from plugtron.contracts.quantised import GROUP, QuantisedWeight
 from plugtron.contracts.step import StepBatch
-from plugtron.execution.decode_step import StepInputs, decode_step
 from plugtron.execution.eager import EagerExecution
+from plugtron.execution.kernel_step import kernel_step
 from plugtron.execution.recorder import Recorder
-from plugtron.kernels.triton.quantised_linear import DeviceWeight
+from plugtron.execution.step_inputs import ChunkInputs, DecodeInputs
 from plugtron.nn.decoder import TransformerDecoder
-from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, VocabParallelEmbedding
 
-__all__ = ["BUCKETS", "GraphExecution", "hold_quantised"]
+__all__ = ["BUCKETS", "GraphExecution"]
 
 #: Numbers of rows that steps are captured for; a step of fewer rows runs as the next larger one.
 BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-
-
-def hold_quantised(decoder: TransformerDecoder, bits: int) -> None:
-    """Replace the weights of a decoder's linear layers by quantised ones, its head's by one of 8 bits.
-
-    What an embedding looks up stays as it is. Weights whose inputs make no whole groups stay too.
-    """
-    for module in decoder.modules():
-        head = isinstance(module, VocabParallelEmbedding)
-        if not isinstance(module, ColumnParallelLinear | RowParallelLinear) and not (head and module is decoder.output):
-            continue
-        weight = module.get_parameter("weight")
-        if weight.shape[1] % GROUP:
-            continue
-        module.product = DeviceWeight.of(QuantisedWeight.of(weight, 8 if head else bits), weight.device)
-        if module is not decoder.embedding:
-            weight.data = weight.new_empty(0, weight.shape[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Step:
     """A step of so many rows: where its inputs go, and how it is run."""
 
-    inputs: StepInputs
+    inputs: DecodeInputs
     run: Callable[[], Tensor]
 
 
 class GraphExecution:
-    """Replays decode steps; chunks of prompts, and steps of more rows than there are graphs for, run eagerly.
+    """Replays decode steps; with chunks of prompts, or with more rows than graphs are for, kernels are launched singly.
 
     Args:
         decoder: all of it, made of blocks of plugtron.nn alone.
         dtype: what hidden states are in.
-        max_length: the longest sequence.
         captures: steps are captured; else their kernels are launched one by one, which any device can do.
     """
 
-    def __init__(self, decoder: TransformerDecoder, *, dtype: torch.dtype, max_length: int, captures: bool) -> None:
+    def __init__(self, decoder: TransformerDecoder, *, dtype: torch.dtype, captures: bool) -> None:
         self._decoder = decoder
         self._eager = EagerExecution(decoder, last=True, dtype=dtype)
-        self._max_length = max_length
+        self._max_length = 0
         self._layers: tuple[LayerState, ...] = ()
         self._steps: dict[int, _Step] = {}
         self._recorder = Recorder() if captures else None
@@ -110,7 +90,8 @@ class GraphExecution:
         memory, rows = batch.memory, len(batch.slots)
         decodes = batch.logit_index is None and len(batch.tokens) == rows
         if not decodes or rows > BUCKETS[-1]:
-            return self._eager.run(batch)
+            inputs = ChunkInputs.of(batch, self._max_length)
+            return kernel_step(self._decoder, memory.layers, inputs, batch.logit_index)
         if self._layers is not memory.layers:
             self._layers = memory.layers
             self._forget_steps()
@@ -122,11 +103,12 @@ class GraphExecution:
         return step.run()[:rows]
 
     def _prepare(self, rows: int, memory: MemoryView) -> _Step:
-        blocks = -(-self._max_length // memory.block_size)
-        inputs = StepInputs.zeros(rows, blocks, memory.tables.device)
+        inputs = DecodeInputs.zeros(
+            rows, longest=self._max_length, block_size=memory.block_size, device=memory.tables.device
+        )
 
         def run() -> Tensor:
-            return decode_step(self._decoder, memory.layers, inputs)
+            return kernel_step(self._decoder, memory.layers, inputs)
 
         if self._recorder is None:
             return _Step(inputs=inputs, run=run)
@@ -141,7 +123,7 @@ class GraphExecution:
             self._recorder = Recorder()  # a pool of memory is over with the last of its graphs
 
 
-def _fill(inputs: StepInputs, batch: StepBatch, rows: int) -> None:
+def _fill(inputs: DecodeInputs, batch: StepBatch, rows: int) -> None:
     """Put a step's rows where they are read, and zeros after them, whose keys and values go to scratch."""
     memory = batch.memory
     blocks = memory.tables.shape[1]

@@ -34,7 +34,6 @@ class NativeExecution:
         packed: the operations.
         group: the ranks that share each layer.
         vocabulary: the width of this rank's logits; None before the last stage.
-        max_length: the longest sequence, which tables of the rotation are made for.
         kernels: the compiled library.
     """
 
@@ -47,7 +46,6 @@ class NativeExecution:
         group: Group,
         *,
         vocabulary: int | None,
-        max_length: int,
         kernels: Path,
     ) -> None:
         self._decoder = decoder
@@ -55,7 +53,8 @@ class NativeExecution:
         self._group = group
         self._vocabulary = vocabulary
         self._max_length = 0
-        self.extend(max_length)
+        # Cosines and sines [max_length, D] float32 of all positions; None: nothing rotates, or nothing is to come.
+        self._rotation: tuple[Tensor, Tensor] | None = None
         ops = [
             Op(**operation.fields, **{name: packed.tensors[at].data_ptr() for name, at in operation.tensors.items()})
             for operation in packed.operations
@@ -70,7 +69,6 @@ class NativeExecution:
         """Be ready for sequences of `max_length` tokens too."""
         if max_length > self._max_length:
             self._max_length = max_length
-            # Cosines and sines [max_length, D] float32 of all positions; None: nothing rotates.
             self._rotation = _tables(self._decoder, max_length)
 
     @property

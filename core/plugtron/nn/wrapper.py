@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,17 +60,20 @@ class DecoderWrapper(ModelWrapper):
         self._choice: Choice | None = None
         self._execution: Execution | None = None
 
-    def prep_model_for_inference(self, context: InferenceContext) -> None:
-        """Load this rank's weights and make the execution ready. What is loaded already stays."""
+    def preload(self) -> None:
+        """Load this rank's weights. What is loaded already stays."""
         # Imported here: executions know the blocks of this package.
         from plugtron.execution.choice import make_execution
 
-        if self._execution is not None:
-            self._execution.extend(context.max_length)
-            return
-        self.agree()
-        assert self._choice is not None
-        self._execution = make_execution(self, self._choice, context.max_length)
+        if self._execution is None:
+            self.agree()
+            assert self._choice is not None
+            self._execution = make_execution(self, self._choice)
+
+    def prep_model_for_inference(self, context: InferenceContext) -> None:
+        """Load this rank's weights and make the execution ready."""
+        self.preload()
+        self.execution.extend(context.max_length)
 
     def agree(self) -> None:
         """Agree with the other ranks on how steps are run: all of them natively, or none."""
@@ -97,7 +102,15 @@ class DecoderWrapper(ModelWrapper):
             CheckpointError: they differ; everything that does is in one message.
         """
         weight_map = self.weight_map(self.model.format)
-        check_weights(self.build(self.layers), self.layers, self.config.num_layers, weight_map, self.checkpoint)
+        check_weights(self.outline(), self.layers, self.config.num_layers, weight_map, self.checkpoint)
+
+    def outline(self) -> Decoder:
+        """Return this rank's decoder without its weights, and without the memory that they take."""
+        if self.runtime.device.type == "cpu":  # where memory that nobody writes to takes no room
+            return self.build(self.layers)
+        there = copy.copy(self)
+        there.runtime = replace(self.runtime, device=torch.device("meta"))
+        return there.build(self.layers)
 
     def prep_inference_input(self, plan: StepPlan, context: InferenceContext) -> StepBatch:
         """Lay a plan out on the device: one transfer for what the host knows, the rest is on the device already."""

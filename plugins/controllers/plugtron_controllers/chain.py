@@ -102,13 +102,16 @@ class Chain:
     def _accept(self, rows: tuple[int, ...], tokens: Tensor) -> dict[int, str]:
         """Tell the stages what was drawn, each row once and on its own; mark the rows for which one raises."""
         failures: dict[int, str] = {}
-        for sampler in self.samplers:
-            if type(sampler).accept is Sampler.accept or not self._users[sampler]:
-                continue  # it has nothing to learn
+        learning = [each for each in self.samplers if type(each).accept is not Sampler.accept and self._users[each]]
+        if not learning:
+            return failures
+        # Which draws failed only the device knows, and it is not waited for: those requests end, whatever is learnt.
+        learnt = tokens.clamp(min=0)
+        for sampler in learning:
             for row, slot in enumerate(rows):
-                if slot in self._users[sampler] and slot not in failures and tokens[row] >= 0:
+                if slot in self._users[sampler] and slot not in failures:
                     try:
-                        sampler.accept((slot,), tokens[row : row + 1])
+                        sampler.accept((slot,), learnt[row : row + 1])
                     except Exception as error:
                         failures[slot] = f"a sampler failed: {type(error).__name__}: {error}"
                         tokens[row] = -1

@@ -53,4 +53,5 @@ def log_probabilities(candidates: Candidates, row: int, token: Tensor, top: int)
     ids = None if candidates.ids is None else candidates.ids[row]
     place = token if ids is None else (ids == token).int().argmax()
     best, places = values.topk(min(top, len(values)))
-    return values[place], places if ids is None else ids[places], best
+    # With a number for an index torch would ask the device for it, and wait.
+    return values[place.view(1)].squeeze(0), places if ids is None else ids[places], best

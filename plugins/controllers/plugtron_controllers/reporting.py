@@ -40,13 +40,13 @@ def pack_log_probs(
     return packed
 
 
-def unpack_log_probs(pending: PendingStep, tokens: Sequence[int]) -> dict[int, tuple[LogProbs]]:
+def unpack_log_probs(
+    pending: PendingStep, tokens: Sequence[int], packed: Sequence[Sequence[float]]
+) -> dict[int, tuple[LogProbs]]:
     """The inverse, for the slots whose draw did not fail: one position each."""
-    if pending.log_probs is None:
-        return {}
     drawn = dict(zip(pending.rows, tokens, strict=True))
     found = {}
-    for slot, (value, *numbers) in zip(pending.wanted, pending.log_probs.tolist(), strict=True):
+    for slot, (value, *numbers) in zip(pending.wanted, packed, strict=True):
         if drawn[slot] >= 0:
             half = len(numbers) // 2
             pairs = zip(map(int, numbers[:half]), numbers[half:], strict=True)

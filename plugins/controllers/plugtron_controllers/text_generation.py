@@ -68,6 +68,10 @@ class SimpleTextGenerationController(TextGenerationController):
         assert parts.wrapper is not None
         return cls(parts.wrapper, parts.tokenizer, parts.samplers)
 
+    def preload(self) -> None:
+        """Have the model's weights loaded."""
+        self._wrapper.preload()
+
     def prep_for_inference(self, context: InferenceContext) -> None:
         """Get the model ready to run over `context`."""
         self._wrapper.prep_model_for_inference(context)
@@ -141,18 +145,18 @@ class SimpleTextGenerationController(TextGenerationController):
             arrival.wait()
         drawn = self._on_device(pending.rows) if slots is None else slots
         self._context.last_tokens[drawn] = pending.tokens.clamp(min=0)
-        return replace(pending, arrivals=(), coming=OnItsWay(pending.tokens))
+        results = (pending.tokens,) if pending.log_probs is None else (pending.tokens, pending.log_probs)
+        return replace(pending, arrivals=(), coming=tuple(OnItsWay(result) for result in results))
 
     def finish_step(self, pending: PendingStep) -> StepResult:
         """Wait for the tokens, and add them to their sequences."""
-        if pending.coming is None:
+        if not pending.coming:
             pending = self._receive(pending)
-        assert pending.coming is not None
-        tokens = pending.coming.numbers()
+        tokens, *log_probs = [result.numbers() for result in pending.coming]
         result = StepResult(
             step=pending.plan.step,
             tokens={slot: (token,) for slot, token in zip(pending.rows, tokens, strict=True) if token >= 0},
-            log_probs=unpack_log_probs(pending, tokens),
+            log_probs=unpack_log_probs(pending, tokens, log_probs[0]) if log_probs else {},
             failures=exchange_failures(pending, tokens, self.runtime),
         )
         self._now = time.perf_counter()
@@ -170,7 +174,7 @@ class SimpleTextGenerationController(TextGenerationController):
 
     def continuing(self, pending: PendingStep) -> tuple[int, ...] | None:
         """Those that have not ended and want more than the token under way; None over several stages."""
-        if pending.coming is None or not self._read.isdisjoint(pending.rows):
+        if not pending.coming or not self._read.isdisjoint(pending.rows):
             return None
         live = [(slot, self._live[slot]) for slot in pending.rows if slot in self._live]
         return tuple(

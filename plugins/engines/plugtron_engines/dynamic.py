@@ -19,6 +19,9 @@ from plugtron_engines.planning import Planner
 
 __all__ = ["DynamicEngine"]
 
+#: Of what a GPU's weights leave. The rest is for what steps work with, and for their graphs.
+_GPU_SHARE = 0.8
+
 
 class DynamicEngine(BatchingEngine):
     """Plans each step anew from all that is there: who goes on, who begins, who has to wait for memory.
@@ -76,6 +79,9 @@ class DynamicEngine(BatchingEngine):
         self._start_ahead()
         if self._under_way and (len(self._under_way) >= self._stages or not started):
             self._finish()
+        # Nobody waits for a step that was started for sequences which have ended since; their ends are reported now.
+        while self._under_way and not self._living():
+            self._finish()
 
     def _abandon_steps(self) -> None:
         self._under_way.clear()
@@ -86,6 +92,10 @@ class DynamicEngine(BatchingEngine):
     def _busy(self) -> set[int]:
         """The slots that are in some step."""
         return {row.slot for pending in self._under_way for row in pending.plan.rows}
+
+    def _living(self) -> int:
+        """How many active sequences have not ended."""
+        return sum(sequence.finish_reason is None for sequence in self._scheduler.active.values())
 
     def _idle(self) -> list[InferenceSequence]:
         """The sequences with a slot that are in no step."""
@@ -111,11 +121,12 @@ class DynamicEngine(BatchingEngine):
         if not self._runs_ahead or len(self._under_way) != 1:
             return
         pending, scheduler = self._under_way[0], self._scheduler
-        admits = scheduler.waiting and scheduler.has_room
+        # Who waits gets the room there is, and that of who has ended, first.
+        admits = scheduler.waiting and (scheduler.has_room or self._living() < len(scheduler.active))
         if admits or self._planner.preempted or scheduler.active.keys() != set(pending.rows):
             return
         slots = self.controller.continuing(pending)
-        rows = self._planner.plan_ahead(pending.plan.rows, slots) if slots else None
+        rows = self._planner.plan_ahead(pending.plan.rows, frozenset(slots)) if slots else None
         if rows:
             self._launch(rows)
 
@@ -183,7 +194,7 @@ class DynamicEngine(BatchingEngine):
 def _blocks(options: DynamicOptions, limit: int, controller: TextGenerationController) -> int:
     """How many blocks there are, equal on all ranks: as asked, or as a full batch of the longest sequences needs.
 
-    The latter within half of the memory that is free.
+    The latter within the memory that is free: on a GPU most of what the weights leave, on a CPU half of what is there.
 
     Raises:
         SpecError: `memory` is less than a block.
@@ -198,5 +209,9 @@ def _blocks(options: DynamicOptions, limit: int, controller: TextGenerationContr
             raise SpecError(f"engine.options.memory: {options.memory} bytes hold no block, which takes {block}")
         return blocks
     wanted = options.max_batch_size * -(-limit // options.block_size)
-    there = available_tokens(info, dtype=runtime.dtype, device=runtime.device) // 2 // options.block_size
-    return max(min(runtime.model.all_gather_json(min(wanted, there))), 1)
+    share = 0.5
+    if runtime.device.type != "cpu":
+        runtime.model.together(controller.preload)
+        share = _GPU_SHARE
+    there = available_tokens(info, dtype=runtime.dtype, device=runtime.device) * share // options.block_size
+    return max(min(runtime.model.all_gather_json(min(wanted, int(there)))), 1)

@@ -30,7 +30,7 @@ class DynamicOptions(Options):
     max_step_tokens: int = Field(default=512, ge=1, description="tokens per step; longer prompts go in chunks")
     block_size: int = Field(default=16, ge=1, le=4096, description="tokens per block of memory")
     blocks: int | None = Field(
-        default=None, ge=1, description="blocks in all; by default enough for a full batch, within half the free memory"
+        default=None, ge=1, description="blocks in all; by default enough for a full batch, within the free memory"
     )
     memory: ByteSize | None = Field(
         default=None, ge=1, description="bytes for blocks on each rank, such as 4GiB, instead of their number"

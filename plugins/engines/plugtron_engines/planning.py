@@ -68,11 +68,15 @@ class Planner:
         """Return the rows of the step after one whose tokens are not known yet: those of `slots`, a token further.
 
         Returns:
-            None where there is no memory for it. What has been reserved then is needed next anyhow.
+            None where there is no memory for all of them; then none is reserved.
         """
         rows = [Row(row.slot, row.end, 1, row.end + 1) for row in step if row.slot in slots]
-        there = all(self._context.allocate(row.slot, row.end) for row in rows)
-        return rows if there else None
+        if sum(row.start % self._context.block_size == 0 for row in rows) > self._context.pool.available:
+            return None
+        for row in rows:
+            reserved = self._context.allocate(row.slot, row.end)
+            assert reserved, "there is a block for each that begins one"
+        return rows
 
     def _row(self, sequence: InferenceSequence, left: int) -> Row | None:
         """What a sequence computes next, with memory for it; None when there is none to be had."""

@@ -31,7 +31,8 @@ class MinTokens(Sampler):
         self._eos_ids = tuple(eos_ids)
         self._device = device
         self._stops: dict[int, Tensor] = {}
-        self._sequences: dict[int, InferenceSequence] = {}
+        # How many tokens each has drawn: the sequence itself may not know of the last one yet.
+        self._drawn: dict[int, int] = {}
         self._least: dict[int, int] = {}
 
     @classmethod
@@ -47,7 +48,7 @@ class MinTokens(Sampler):
         params = sequence.request.params
         ends = (*(() if params.ignore_eos else self._eos_ids), *(params.stop_token_ids or ()))
         self._stops[slot] = torch.tensor(ends, dtype=torch.int64, device=self._device)
-        self._sequences[slot] = sequence
+        self._drawn[slot] = len(sequence.tokens)
         asked = self.asked(params)
         assert isinstance(asked, MinTokensParams)
         self._least[slot] = max(asked.min_tokens or 0, asked.min_length or 0)
@@ -55,15 +56,20 @@ class MinTokens(Sampler):
     def remove(self, slot: int) -> None:
         """Forget them."""
         self._stops.pop(slot, None)
-        self._sequences.pop(slot, None)
+        self._drawn.pop(slot, None)
         self._least.pop(slot, None)
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask the stop tokens of the rows that are still too short."""
         ids, logits = token_ids(candidates), candidates.logits.clone()
         for row, slot in enumerate(candidates.rows):
-            sequence = self._sequences.get(slot)
-            if sequence is not None and len(sequence.tokens) < self._least[slot]:
+            if slot in self._drawn and self._drawn[slot] < self._least[slot]:
                 stops = torch.isin(ids[row if len(ids) > 1 else 0], self._stops[slot])
                 logits[row].masked_fill_(stops, float("-inf"))
         return replace(candidates, logits=logits)
+
+    def accept(self, rows: tuple[int, ...], tokens: Tensor) -> None:
+        """Count what was drawn."""
+        del tokens
+        for slot in rows:
+            self._drawn[slot] += 1

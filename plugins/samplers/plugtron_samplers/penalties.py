@@ -81,8 +81,9 @@ class Penalties(Sampler):
         """Add the drawn tokens to their histories."""
         for row, slot in enumerate(rows):
             history = self._histories[slot]
-            history.seen[tokens[row]] = True
-            history.counts[tokens[row]] += 1
+            token = tokens[row : row + 1]  # as a number torch would ask the device for it, and wait
+            history.seen[token] = True
+            history.counts[token] += 1
 
 
 def _penalise(logits: Tensor, history: _History, ids: Tensor | None) -> Tensor:

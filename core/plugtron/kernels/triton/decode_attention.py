@@ -32,6 +32,7 @@ def decode_attention(
     tables: Tensor,
     lengths: Tensor,
     *,
+    longest: int,
     window: int | None,
     scale: float,
 ) -> Tensor:
@@ -44,13 +45,14 @@ def decode_attention(
         keys, values: a layer's memory, [blocks, k, block, D].
         tables: [R, most blocks] int64.
         lengths: [R] int64, this step's token included.
+        longest: what a history may come to, here or in another step.
     """
     rows, heads, head_dim = queries.shape
     kv_heads, block_size = keys.shape[1], keys.shape[2]
     group = heads // kv_heads
     capacity = tables.shape[1] * block_size
-    # Of the memory alone, not of who is in it: a row's bits would change with its company.
-    stretch = max(_STRETCH, power_of_two(triton.cdiv(capacity, _MOST_STRETCHES)))
+    # Of the longest there may be, not of who is in it: a row's bits would change with its company.
+    stretch = max(_STRETCH, power_of_two(triton.cdiv(longest, _MOST_STRETCHES)))
     stretches = triton.cdiv(capacity, stretch)
     parts = torch.empty(rows, heads, stretches, head_dim, dtype=torch.float32, device=queries.device)
     peaks, sums = torch.empty(2, rows, heads, stretches, dtype=torch.float32, device=queries.device)
@@ -100,7 +102,7 @@ def at_once(key_bytes: int) -> int:
     return 64 if key_bytes <= 256 else 32
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["table_width", "stretches"])  # which change from step to step
 def _stretches(
     queries, keys, values, tables, lengths, parts, peaks, sums, scale, table_width, block_size, stretches,
     WINDOW: tl.constexpr, KV_HEADS: tl.constexpr, GROUP: tl.constexpr, DIM: tl.constexpr, QUERIES: tl.constexpr,
@@ -152,7 +154,7 @@ def _stretches(
     tl.store(parts + at[:, None] * DIM + channel[None, :], result, mask=there)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["stretches"])
 def _together(
     parts, peaks, sums, lengths, result, stretches,
     WINDOW: tl.constexpr, DIM: tl.constexpr, CHANNELS: tl.constexpr, STRETCH: tl.constexpr,

@@ -1,16 +1,14 @@
-"""A decode step of a decoder over Triton kernels: one token a row, and nothing in it that the host has to know."""
+"""A step of a decoder over Triton kernels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from plugtron.context.memory import LayerState
+from plugtron.execution.step_inputs import StepInputs
 from plugtron.kernels.triton.activations import activate
-from plugtron.kernels.triton.decode_attention import decode_attention
 from plugtron.kernels.triton.norms import add_and_normalise
 from plugtron.kernels.triton.rotary import rotate_and_write
 from plugtron.nn.attention import Attention
@@ -19,40 +17,17 @@ from plugtron.nn.mlp import MLP, GatedMLP
 from plugtron.nn.norms import LayerNorm, RMSNorm
 from plugtron.nn.rotary import Rotation
 
-__all__ = ["StepInputs", "decode_step"]
+__all__ = ["kernel_step"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepInputs:
-    """What a decode step of R rows reads, int64 on the device; see plugtron.context.memory for the meaning.
+def kernel_step(
+    decoder: TransformerDecoder, layers: Sequence[LayerState], inputs: StepInputs, chosen: Tensor | None = None
+) -> Tensor:
+    """Return this rank's logits [N, V / tp] in float32, and write the tokens' keys and values.
 
-    Shapes: tables [R, blocks], the others [R]. A row of zeros computes nothing that is of use, and writes to block 0,
-    which is scratch.
+    Args:
+        chosen: [N] int64, which tokens' logits are wanted; None: those of all.
     """
-
-    tokens: Tensor
-    positions: Tensor
-    lengths: Tensor
-    write_blocks: Tensor
-    write_offsets: Tensor
-    tables: Tensor
-
-    @classmethod
-    def zeros(cls, rows: int, blocks: int, device: torch.device) -> StepInputs:
-        """Inputs of rows that are yet to come."""
-        columns = torch.zeros(5, rows, dtype=torch.int64, device=device).unbind()
-        return cls(
-            tokens=columns[0],
-            positions=columns[1],
-            lengths=columns[2],
-            write_blocks=columns[3],
-            write_offsets=columns[4],
-            tables=torch.zeros(rows, blocks, dtype=torch.int64, device=device),
-        )
-
-
-def decode_step(decoder: TransformerDecoder, layers: Sequence[LayerState], inputs: StepInputs) -> Tensor:
-    """Return this rank's logits [R, V / tp] in float32, and write the rows' keys and values."""
     assert decoder.final_norm is not None
     assert decoder.output is not None
     hidden = decoder.embed(inputs.tokens, inputs.positions)
@@ -60,7 +35,8 @@ def decode_step(decoder: TransformerDecoder, layers: Sequence[LayerState], input
     added = None
     for layer, state in zip(decoder.layers, layers, strict=True):
         added = _layer(layer, state, hidden, added, rotation, inputs)
-    return decoder.output.logits(_normalise(decoder.final_norm, hidden, added)).float()
+    normed = _normalise(decoder.final_norm, hidden, added)
+    return decoder.output.logits(normed if chosen is None else normed[chosen]).float()
 
 
 def _layer(
@@ -98,15 +74,7 @@ def _attention(
         inputs.write_blocks,
         inputs.write_offsets,
     )
-    attended = decode_attention(
-        queries,
-        state.keys,
-        state.values,
-        inputs.tables,
-        inputs.lengths,
-        window=state.window,
-        scale=attention.shape.scale,
-    )
+    attended = inputs.attend(queries, state, attention.shape.scale)
     return attention.output(attended.flatten(1))
 
 

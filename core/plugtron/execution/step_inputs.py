@@ -1,0 +1,116 @@
+"""What a step over Triton kernels reads, and how its queries attend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from plugtron.context.memory import LayerState, MemoryView
+from plugtron.context.transfer import transfer
+from plugtron.contracts.step import StepBatch
+from plugtron.kernels.triton.chunk_attention import chunk_attention, tile_tokens, tiles_of
+from plugtron.kernels.triton.decode_attention import decode_attention
+
+__all__ = ["ChunkInputs", "DecodeInputs", "StepInputs"]
+
+
+class StepInputs(Protocol):
+    """T tokens, and where their keys and values go: [T] int64 each; see plugtron.context.memory for the meaning."""
+
+    tokens: Tensor
+    positions: Tensor
+    write_blocks: Tensor
+    write_offsets: Tensor
+
+    def attend(self, queries: Tensor, state: LayerState, scale: float) -> Tensor:
+        """Let queries [T, h, D] look at what their rows have in memory."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeInputs:
+    """A step of R rows of one token, at fixed addresses, so that it can be captured.
+
+    Shapes: lengths [R], tables [R, blocks]. A row of zeros computes nothing that is of use, and writes to block 0,
+    which is scratch.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    lengths: Tensor
+    write_blocks: Tensor
+    write_offsets: Tensor
+    tables: Tensor
+    longest: int
+
+    @classmethod
+    def zeros(cls, rows: int, *, longest: int, block_size: int, device: torch.device) -> DecodeInputs:
+        """Inputs of rows that are yet to come, of at most `longest` tokens."""
+        columns = torch.zeros(5, rows, dtype=torch.int64, device=device).unbind()
+        return cls(
+            tokens=columns[0],
+            positions=columns[1],
+            lengths=columns[2],
+            write_blocks=columns[3],
+            write_offsets=columns[4],
+            tables=torch.zeros(rows, -(-longest // block_size), dtype=torch.int64, device=device),
+            longest=longest,
+        )
+
+    def attend(self, queries: Tensor, state: LayerState, scale: float) -> Tensor:
+        """Let queries [R, h, D] look at what their rows have in memory."""
+        return decode_attention(
+            queries, state.keys, state.values, self.tables, self.lengths,
+            longest=self.longest, window=state.window, scale=scale,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkInputs:
+    """A step with chunks of prompts in it, and perhaps rows of one token beside them."""
+
+    tokens: Tensor
+    positions: Tensor
+    write_blocks: Tensor
+    write_offsets: Tensor
+    memory: MemoryView
+    longest: int
+    # By how many tokens a tile has.
+    _tiles: dict[int, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, batch: StepBatch, longest: int) -> ChunkInputs:
+        """Those of a batch over sequences of at most `longest` tokens."""
+        memory = batch.memory
+        return cls(
+            tokens=batch.tokens,
+            positions=batch.positions,
+            write_blocks=memory.write_blocks,
+            write_offsets=memory.write_offsets,
+            memory=memory,
+            longest=longest,
+        )
+
+    def attend(self, queries: Tensor, state: LayerState, scale: float) -> Tensor:
+        """Let queries [T, h, D] look at what their rows have in memory."""
+        memory, keys, values = self.memory, state.keys, state.values
+        result = torch.empty_like(queries)
+        if len(memory.decodes):
+            tokens = slice(None) if memory.decode_tokens is None else memory.decode_tokens
+            rows = memory.decode_rows
+            result[tokens] = decode_attention(
+                queries[tokens], keys, values, memory.tables[rows], memory.lengths[rows],
+                longest=self.longest, window=state.window, scale=scale,
+            )  # fmt: skip
+        if memory.chunks:
+            size = tile_tokens(queries.shape[1] // keys.shape[1], keys.shape[3] * keys.itemsize)
+            if size not in self._tiles:
+                (self._tiles[size],) = transfer(queries.device, tiles_of(memory.chunks, size))
+            chunk_attention(
+                queries, keys, values, memory.tables, self.positions, self._tiles[size], result,
+                window=state.window, scale=scale,
+            )  # fmt: skip
+        return result

@@ -1,0 +1,144 @@
+"""Attention of rows that compute several tokens each, over paged memory: chunks of prompts.
+
+A program goes through the history of one tile of neighbouring tokens (FlashAttention, arXiv:2205.14135), whose queries
+of a group read a key-value head once. Positions are taken in the same steps wherever a chunk begins, so a token's bits
+depend neither on where its chunk begins nor on the other rows.
+"""
+
+# A launch takes more than the kernel's own parameters, and numbers for its constants.
+# pyright: reportCallIssue=false, reportArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from plugtron.context.memory import Span
+from plugtron.kernels.triton.decode_attention import at_once
+from plugtron.kernels.triton.launch import power_of_two
+
+__all__ = ["chunk_attention", "tile_tokens", "tiles_of"]
+
+#: The queries of a tile, those of a group counted up to a power of two.
+_QUERIES = 64
+
+
+def tile_tokens(group: int, query_bytes: int) -> int:
+    """How many tokens are a tile: their queries have to fit shared memory beside the keys."""
+    queries = _QUERIES if query_bytes <= 512 else _QUERIES // 4
+    return max(queries // power_of_two(group), 1)
+
+
+def tiles_of(spans: Iterable[Span], size: int) -> np.ndarray:
+    """Divide chunks into tiles of `size` tokens: of each its row, its first token, how many it has. [N, 3] int64."""
+    tiles = [
+        (span.row, span.first + at, min(size, span.count - at)) for span in spans for at in range(0, span.count, size)
+    ]
+    return np.array(tiles, dtype=np.int64).reshape(-1, 3)
+
+
+def chunk_attention(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    tables: Tensor,
+    positions: Tensor,
+    tiles: Tensor,
+    result: Tensor,
+    *,
+    window: int | None,
+    scale: float,
+) -> None:
+    """Let the queries of the tiles' tokens look at what stands before them; the other tokens' results stay as they are.
+
+    Args:
+        queries, result: [T, h, D].
+        keys, values: a layer's memory, [blocks, k, block, D], the tokens' own keys and values included.
+        tables: [R, blocks of the longest] int64.
+        positions: [T] int64.
+        tiles: [N, 3] int64, as `tiles_of` gives them, of `tile_tokens` tokens at the most.
+    """
+    heads, head_dim = queries.shape[1:]
+    kv_heads, block_size = keys.shape[1], keys.shape[2]
+    group = heads // kv_heads
+    _tiles[(len(tiles), kv_heads)](
+        queries,
+        keys,
+        values,
+        tables,
+        positions,
+        tiles,
+        result,
+        scale,
+        tables.shape[1],
+        block_size,
+        WINDOW=window or 0,
+        KV_HEADS=kv_heads,
+        GROUP=group,
+        TOGETHER=power_of_two(group),
+        DIM=head_dim,
+        QUERIES=max(tile_tokens(group, head_dim * keys.itemsize) * power_of_two(group), 16),
+        CHANNELS=max(power_of_two(head_dim), 16),
+        AT_ONCE=at_once(head_dim * keys.itemsize),
+        num_warps=4,
+        num_stages=2,
+    )
+
+
+@triton.jit(do_not_specialize=["table_width"])  # which changes from step to step
+def _tiles(
+    queries, keys, values, tables, positions, tiles, result, scale, table_width, block_size,
+    WINDOW: tl.constexpr, KV_HEADS: tl.constexpr, GROUP: tl.constexpr, TOGETHER: tl.constexpr, DIM: tl.constexpr,
+    QUERIES: tl.constexpr, CHANNELS: tl.constexpr, AT_ONCE: tl.constexpr,
+):  # fmt: skip
+    tile = tl.program_id(0).to(tl.int64)
+    kv_head = tl.program_id(1)
+    row = tl.load(tiles + tile * 3)
+    token = tl.load(tiles + tile * 3 + 1)
+    count = tl.load(tiles + tile * 3 + 2).to(tl.int32)
+    own = tl.load(positions + token).to(tl.int32)  # where the first of them stands
+    query_at = tl.arange(0, QUERIES)
+    place_in_tile = query_at // TOGETHER
+    channel = tl.arange(0, CHANNELS)
+    asks = (place_in_tile < count) & (query_at % TOGETHER < GROUP)
+    there = asks[:, None] & (channel < DIM)[None, :]
+    head = kv_head * GROUP + query_at % TOGETHER
+    line = ((token + place_in_tile) * KV_HEADS * GROUP + head) * DIM
+    query = tl.load(queries + line[:, None] + channel[None, :], mask=there, other=0.0)
+    stands = own + place_in_tile
+    first = 0
+    if WINDOW > 0:
+        first = tl.maximum(own - WINDOW + 1, 0) // AT_ONCE * AT_ONCE
+    end = own + count
+    peak = tl.full([QUERIES], float("-inf"), tl.float32)
+    total = tl.zeros([QUERIES], tl.float32)
+    summed = tl.zeros([QUERIES, CHANNELS], tl.float32)
+    for start in range(first, end, AT_ONCE):
+        position = start + tl.arange(0, AT_ONCE)
+        block = tl.load(tables + row * table_width + position // block_size, mask=position < end, other=0)
+        place = ((block * KV_HEADS + kv_head) * block_size + position % block_size) * DIM
+        inside = (position < end)[:, None] & (channel < DIM)[None, :]
+        seen = position[None, :] <= stands[:, None]
+        if WINDOW > 0:
+            seen = seen & (position[None, :] > stands[:, None] - WINDOW)
+        key = tl.load(keys + place[:, None] + channel[None, :], mask=inside, other=0.0)
+        score = tl.dot(query, tl.trans(key).to(query.dtype), input_precision="ieee") * scale
+        score = tl.where(seen, score, float("-inf"))
+        new_peak = tl.maximum(peak, tl.max(score, axis=1))
+        # Before a query's window nothing is seen, and there is no peak to measure against.
+        base = tl.where(new_peak == float("-inf"), 0.0, new_peak)
+        weight = tl.exp(score - base[:, None])
+        fade = tl.exp(peak - base)
+        value = tl.load(values + place[:, None] + channel[None, :], mask=inside, other=0.0)
+        added = tl.dot(weight.to(query.dtype), value.to(query.dtype), input_precision="ieee")
+        summed = summed * fade[:, None] + added
+        total = total * fade + tl.sum(weight, axis=1)
+        peak = new_peak
+    total = tl.where(asks, total, 1.0)
+    tl.store(
+        result + line[:, None] + channel[None, :], (summed / total[:, None]).to(result.dtype.element_ty), mask=there
+    )

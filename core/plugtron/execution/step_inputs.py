@@ -20,10 +20,25 @@ __all__ = ["ChunkInputs", "DecodeInputs", "StepInputs"]
 class StepInputs(Protocol):
     """T tokens, and where their keys and values go: [T] int64 each; see plugtron.context.memory for the meaning."""
 
-    tokens: Tensor
-    positions: Tensor
-    write_blocks: Tensor
-    write_offsets: Tensor
+    @property
+    def tokens(self) -> Tensor:
+        """Their ids."""
+        ...
+
+    @property
+    def positions(self) -> Tensor:
+        """Where they stand in their sequences."""
+        ...
+
+    @property
+    def write_blocks(self) -> Tensor:
+        """The block that each writes to."""
+        ...
+
+    @property
+    def write_offsets(self) -> Tensor:
+        """And where in it."""
+        ...
 
     def attend(self, queries: Tensor, state: LayerState, scale: float) -> Tensor:
         """Let queries [T, h, D] look at what their rows have in memory."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from plugtron.context.memory import Span
 from plugtron.kernels.triton.decode_attention import at_once
 from plugtron.kernels.triton.launch import power_of_two
+from plugtron.kernels.triton.online_softmax import absorb
 
 __all__ = ["chunk_attention", "tile_tokens", "tiles_of"]
 
@@ -128,16 +129,8 @@ def _tiles(
         key = tl.load(keys + place[:, None] + channel[None, :], mask=inside, other=0.0)
         score = tl.dot(query, tl.trans(key).to(query.dtype), input_precision="ieee") * scale
         score = tl.where(seen, score, float("-inf"))
-        new_peak = tl.maximum(peak, tl.max(score, axis=1))
-        # Before a query's window nothing is seen, and there is no peak to measure against.
-        base = tl.where(new_peak == float("-inf"), 0.0, new_peak)
-        weight = tl.exp(score - base[:, None])
-        fade = tl.exp(peak - base)
         value = tl.load(values + place[:, None] + channel[None, :], mask=inside, other=0.0)
-        added = tl.dot(weight.to(query.dtype), value.to(query.dtype), input_precision="ieee")
-        summed = summed * fade[:, None] + added
-        total = total * fade + tl.sum(weight, axis=1)
-        peak = new_peak
+        peak, total, summed = absorb(score, value.to(query.dtype), peak, total, summed)
     total = tl.where(asks, total, 1.0)
     tl.store(
         result + line[:, None] + channel[None, :], (summed / total[:, None]).to(result.dtype.element_ty), mask=there

@@ -16,6 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from plugtron.kernels.triton.launch import power_of_two
+from plugtron.kernels.triton.online_softmax import absorb
 
 __all__ = ["at_once", "decode_attention"]
 
@@ -138,16 +139,8 @@ def _stretches(
         key = tl.load(keys + place[:, None] + channel[None, :], mask=inside, other=0.0)
         score = tl.dot(query, tl.trans(key).to(query.dtype), input_precision="ieee") * scale
         score = tl.where(seen[None, :], score, float("-inf"))
-        new_peak = tl.maximum(peak, tl.max(score, axis=1))
-        # A window may begin in the middle: as long as nothing is seen, there is no peak to measure against.
-        base = tl.where(new_peak == float("-inf"), 0.0, new_peak)
-        weight = tl.exp(score - base[:, None])
-        fade = tl.exp(peak - base)
         value = tl.load(values + place[:, None] + channel[None, :], mask=inside, other=0.0)
-        added = tl.dot(weight.to(query.dtype), value.to(query.dtype), input_precision="ieee")
-        result = result * fade[:, None] + added
-        total = total * fade + tl.sum(weight, axis=1)
-        peak = new_peak
+        peak, total, result = absorb(score, value.to(query.dtype), peak, total, result)
     at = (row * KV_HEADS * GROUP + head) * stretches + stretch
     tl.store(peaks + at, peak, mask=query_at < GROUP)
     tl.store(sums + at, total, mask=query_at < GROUP)

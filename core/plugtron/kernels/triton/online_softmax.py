@@ -10,7 +10,7 @@ __all__ = ["absorb"]
 
 @triton.jit
 def absorb(score, value, peak, total, summed):
-    """Take scores [Q, P] and values [P, D] in; return the greatest score [Q], the sums of weights [Q], of values [Q, D].
+    """Take scores [Q, P] and values [P, D] in; return the greatest score, and the sums of weights and of values.
 
     A score of -inf is of what a query does not see.
     """

@@ -74,8 +74,13 @@ class TextGenerationController(ABC):
     def assemble(cls, parts: Parts, options: Options) -> TextGenerationController:
         """Build from a spec."""
 
-    def preload(self) -> None:
-        """Have the model's weights loaded, for an engine that wants to know what memory they leave."""
+    def preload(self) -> bool:
+        """Have the model's weights loaded, for an engine that wants to know what memory they leave.
+
+        Returns:
+            Whether they are; here they are not.
+        """
+        return False
 
     @abstractmethod
     def prep_for_inference(self, context: InferenceContext) -> None:

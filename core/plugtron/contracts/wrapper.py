@@ -134,11 +134,15 @@ class ModelWrapper(ABC):
         It comes before `prep_model_for_inference`, in which one rank may fail alone and so none may wait for another.
         """
 
-    def preload(self) -> None:
+    def preload(self) -> bool:
         """Load this rank's weights ahead of `prep_model_for_inference`, so that it shows what memory they leave.
 
         One rank may fail in it alone.
+
+        Returns:
+            Whether they are loaded; here they are not.
         """
+        return False
 
     @abstractmethod
     def prep_model_for_inference(self, context: InferenceContext) -> None:

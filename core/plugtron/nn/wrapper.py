@@ -60,7 +60,7 @@ class DecoderWrapper(ModelWrapper):
         self._choice: Choice | None = None
         self._execution: Execution | None = None
 
-    def preload(self) -> None:
+    def preload(self) -> bool:
         """Load this rank's weights. What is loaded already stays."""
         # Imported here: executions know the blocks of this package.
         from plugtron.execution.choice import make_execution
@@ -69,6 +69,7 @@ class DecoderWrapper(ModelWrapper):
             self.agree()
             assert self._choice is not None
             self._execution = make_execution(self, self._choice)
+        return True
 
     def prep_model_for_inference(self, context: InferenceContext) -> None:
         """Load this rank's weights and make the execution ready."""

@@ -68,9 +68,9 @@ class SimpleTextGenerationController(TextGenerationController):
         assert parts.wrapper is not None
         return cls(parts.wrapper, parts.tokenizer, parts.samplers)
 
-    def preload(self) -> None:
-        """Have the model's weights loaded."""
-        self._wrapper.preload()
+    def preload(self) -> bool:
+        """Have the model's weights loaded, if its wrapper can do that ahead."""
+        return self._wrapper.preload()
 
     def prep_for_inference(self, context: InferenceContext) -> None:
         """Get the model ready to run over `context`."""

@@ -209,9 +209,9 @@ def _blocks(options: DynamicOptions, limit: int, controller: TextGenerationContr
             raise SpecError(f"engine.options.memory: {options.memory} bytes hold no block, which takes {block}")
         return blocks
     wanted = options.max_batch_size * -(-limit // options.block_size)
+    # Half, too, where the weights are still to come.
     share = 0.5
-    if runtime.device.type != "cpu":
-        runtime.model.together(controller.preload)
+    if runtime.device.type != "cpu" and runtime.model.together(controller.preload):
         share = _GPU_SHARE
     there = available_tokens(info, dtype=runtime.dtype, device=runtime.device) * share // options.block_size
     return max(min(runtime.model.all_gather_json(min(wanted, int(there)))), 1)

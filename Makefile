@@ -29,7 +29,7 @@ test: $(INSTALLED)  ## the test suite
 test-gpu: $(INSTALLED)  ## the parity and kernel tests on a CUDA device, or why there is nothing to do
 	@$(BIN)/python -c "import torch, sys; sys.exit(not torch.cuda.is_available())" \
 	  && { $(BIN)/plugtron fetch $(MODEL) && $(BIN)/python -m pytest -m gpu \
-	       && $(BIN)/python -m pytest tests/parity/test_triton.py; } \
+	       && $(BIN)/python -m pytest tests/parity/test_triton*.py; } \
 	  || { $(BIN)/python -c "import torch, sys; sys.exit(torch.cuda.is_available())" \
 	       && echo "make test-gpu: torch sees no CUDA device on this machine, so there is nothing to run"; }
 

@@ -30,7 +30,9 @@ def make_runtime(resolved: ResolvedSpec, model: ModelDescription, world: World) 
         data=spec.parallel.data,
         backend=spec.parallel.backend,
         quantization=spec.model.quantization,
+        kv_dtype=spec.model.kv_dtype,
         execution=spec.execution,
+        deterministic=spec.deterministic,
         world=world,
     )
 

@@ -55,7 +55,7 @@ def test_five_mistakes_give_five_errors_in_order_without_torch(write):
     )
     done = subprocess.run([sys.executable, "-c", script, "check", path], capture_output=True, text=True)
     assert done.returncode == 2
-    accepted_model = "accepted: checkpoint, dtype, quantization, wrapper"
+    accepted_model = "accepted: checkpoint, dtype, kv_dtype, quantization, wrapper"
     assert done.stderr.splitlines() == [
         f"{path}:2: model.dtyp: no such option ({accepted_model}). Did you mean 'dtype'?",
         f"{path}:6: engine.options.max_batchsize: no such option (accepted: max_batch_size, max_sequence_length). "

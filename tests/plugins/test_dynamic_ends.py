@@ -207,7 +207,7 @@ def test_what_is_no_number_reaches_nobody(answers):
         def overflowing(plan):
             for row in plan.rows:
                 if engine._scheduler.active[row.slot].request is broken:
-                    for state in engine.context._layers:
+                    for state in engine.context.layers:
                         state.values[engine.context._held[row.slot].blocks] = float("nan")
             return start(plan)
 

@@ -11,7 +11,16 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from plugtron.kernels.triton import activations, chunk_attention, decode_attention, norms, quantised_linear, rotary
+from plugtron.kernels.triton import (
+    activations,
+    chunk_attention,
+    decode_attention,
+    norms,
+    rotary,
+    row_linear,
+    tile_linear,
+)
+from plugtron.kernels.triton.launch import FUSED
 
 #: What is no pointer to the dtype under test, by name; everything else that is no constant is one.
 TYPES = {
@@ -22,10 +31,15 @@ TYPES = {
 }  # fmt: skip
 
 
+#: What the values of a weight are, by the form in which it is held.
+HELD = {"int4": "*i32", "int8": "*u8", "fp8": "*fp8e4nv", "plain": "*bf16"}
+
+
 def compiled(kernel, dtype, types=None, options=None, **constants):
     """Compile for tensors of a dtype; return the bytes of shared memory."""
     named = {**TYPES, **(types or {})}
     signature = {name: "constexpr" if name in constants else named.get(name, f"*{dtype}") for name in kernel.arg_names}
+    options = {**FUSED, **(options or {})}
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
     return triton.compile(source, target=GPUTarget("cuda", int(sys.argv[1]), 32), options=options).metadata.shared
 
@@ -34,6 +48,10 @@ def main():
     """Compile all of them, in the forms that models ask for."""
     found = {
         "norm": compiled(norms._add_and_normalise, "bf16", ADD=True, CENTRE=True, BLOCK=4096),
+        "rotary fp8": compiled(
+            rotary._rotate_and_write, "bf16", {"keys": "*fp8e4nv", "values": "*fp8e4nv"},
+            HEADS=32, KV_HEADS=8, DIM=128, WIDTH=128, NORM=False, BLOCK=128,
+        ),
         "rotary": compiled(
             rotary._rotate_and_write, "bf16", HEADS=32, KV_HEADS=8, DIM=80, WIDTH=40, NORM=True, BLOCK=128
         ),
@@ -45,24 +63,39 @@ def main():
         found[f"activation {function}"] = compiled(
             activations._activate, "bf16", FUNCTION=function, GATED=True, BLOCK=1024
         )
-    shapes = (("bf16", 2, 64, 1000), ("bf16", 2, 256, 0), ("fp32", 4, 128, 0), ("fp32", 4, 256, 0))
-    for dtype, size, dim, window in shapes:
-        found[f"attention {dim} {dtype}"] = compiled(
-            decode_attention._stretches, dtype, options={"num_warps": 4, "num_stages": 2},
+    shapes = (("bf16", 2, 64, 1000), ("bf16", 2, 256, 0), ("fp32", 4, 128, 0), ("fp32", 4, 256, 0), ("fp8", 2, 128, 0))
+    for form, size, dim, window in shapes:
+        # Memory in fp8 is beside queries in bfloat16.
+        dtype, types = form, {}
+        if form == "fp8":
+            dtype, types = "bf16", {"keys": "*fp8e4nv", "values": "*fp8e4nv"}
+        found[f"attention {dim} {form}"] = compiled(
+            decode_attention._stretches, dtype, types, {"num_warps": 4, "num_stages": 2},
             WINDOW=window, KV_HEADS=8, GROUP=4, DIM=dim, QUERIES=16, CHANNELS=dim, STRETCH=256,
             AT_ONCE=decode_attention.at_once(dim * size),
         )  # fmt: skip
-        found[f"chunk {dim} {dtype}"] = compiled(
-            chunk_attention._tiles, dtype, options={"num_warps": 4, "num_stages": 2},
+        found[f"chunk {dim} {form}"] = compiled(
+            chunk_attention._tiles, dtype, types, {"num_warps": 4, "num_stages": 2},
             WINDOW=window, KV_HEADS=8, GROUP=3, TOGETHER=4, DIM=dim, CHANNELS=dim,
             QUERIES=4 * chunk_attention.tile_tokens(3, dim * size), AT_ONCE=decode_attention.at_once(dim * size),
         )  # fmt: skip
-    for bits, rows in ((4, 16), (8, 64)):
-        found[f"linear {bits} {rows}"] = compiled(
-            quantised_linear._quantised_linear, "bf16", {"values": "*u8"}, quantised_linear.OPTIONS,
-            BITS=bits, MINIMUM=bits == 4, BIAS=True, ROWS=rows, OUTPUTS=quantised_linear.OUTPUTS,
-            INPUTS=quantised_linear.INPUTS, GROUP=32,
-        )  # fmt: skip
+    for form, held in HELD.items():
+        types = {"values": held, "scales": "*fp32" if form == "fp8" else "*fp16"}
+        constants = {"FORMAT": form, "MINIMUM": form == "int4", "GROUP": 32}
+        for rows in (16, 64):
+            found[f"tiles {form} {rows}"] = compiled(
+                tile_linear._tile_linear, "bf16", types, tile_linear.OPTIONS,
+                BIAS=True, ROWS=rows, OUTPUTS=64, INPUTS=tile_linear.INPUTS, **constants,
+            )  # fmt: skip
+        if form != "plain":
+            found[f"dense {form}"] = compiled(
+                tile_linear._dense, "bf16", types, FUSED, OUTPUTS=32, INPUTS=tile_linear.INPUTS, **constants
+            )
+            found[f"row {form}"] = compiled(
+                row_linear._row_linear, "bf16", types, row_linear.OPTIONS,
+                BIAS=True, OUTPUTS=row_linear.OUTPUTS, WIDTH=row_linear.BYTES // (4 if form == "int4" else 1),
+                **constants,
+            )  # fmt: skip
     print(json.dumps(found))
 
 

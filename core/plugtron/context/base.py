@@ -6,20 +6,22 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from plugtron.context.memory import MemoryView
+from plugtron.context.memory import LayerState, MemoryView
 from plugtron.contracts.step import StepPlan
 
 __all__ = ["InferenceContext"]
 
 
 class InferenceContext(ABC):
-    """Memory for `slots` sequences of at most `max_length` tokens.
+    """Memory for `slots` sequences of at most `max_length` tokens, in blocks of `block_size`; `layers` hold it.
 
     `last_tokens` [slots] int64 is where a draw leaves each slot's token and the next step finds it, on the device.
     """
 
     slots: int
     max_length: int
+    block_size: int
+    layers: tuple[LayerState, ...]
     last_tokens: Tensor
 
     @abstractmethod

@@ -19,7 +19,7 @@ def layer_states(
     Raises:
         SpecError: there is not as much memory; with the numbers and the `remedy`.
     """
-    tokens, dtype, device = blocks * block_size, runtime.dtype, runtime.device
+    tokens, dtype, device = blocks * block_size, runtime.kv_dtype, runtime.device
     check_memory(info, tokens=tokens, dtype=dtype, device=device, remedy=remedy)
     return tuple(
         LayerState(keys=zeros(shape, dtype, device), values=zeros(shape, dtype, device), window=state.window)

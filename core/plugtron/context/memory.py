@@ -116,13 +116,18 @@ class MemoryView:
         )
 
     @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """All rows."""
+        firsts = self.counts.cumsum() - self.counts
+        columns = zip(firsts.tolist(), self.starts.tolist(), self.counts.tolist(), strict=True)
+        return tuple(
+            Span(row=row, first=first, start=start, count=count) for row, (first, start, count) in enumerate(columns)
+        )
+
+    @cached_property
     def chunks(self) -> tuple[Span, ...]:
         """The rows that compute several tokens."""
-        firsts = self.counts.cumsum() - self.counts
-        return tuple(
-            Span(row=int(row), first=int(firsts[row]), start=int(self.starts[row]), count=int(self.counts[row]))
-            for row in (self.counts > 1).nonzero()[0]
-        )
+        return tuple(span for span in self.spans if span.count > 1)
 
     @cached_property
     def decodes(self) -> np.ndarray:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.errors import SpecError
 
-__all__ = ["available_tokens", "bytes_per_token", "check_memory"]
+__all__ = ["bytes_per_token", "check_memory", "explains_lack", "free_memory"]
 
 
 def check_memory(info: ModelInfo, *, tokens: int, dtype: torch.dtype, device: torch.device, remedy: str) -> None:
@@ -18,7 +20,9 @@ def check_memory(info: ModelInfo, *, tokens: int, dtype: torch.dtype, device: to
     Raises:
         SpecError: with the numbers and the `remedy`.
     """
-    wanted, there = bytes_per_token(info, dtype) * tokens, _memory(device)
+    # On a CPU what others use now may be free later; pages are taken when they are first written.
+    wanted = bytes_per_token(info, dtype) * tokens
+    there = free_memory(device) if device.type == "cuda" else _memory(device)
     if wanted > there:
         raise SpecError(
             f"keys and values of {tokens} tokens take {wanted / 2**30:.1f} GiB, and {device.type} memory is "
@@ -26,29 +30,37 @@ def check_memory(info: ModelInfo, *, tokens: int, dtype: torch.dtype, device: to
         )
 
 
-def available_tokens(info: ModelInfo, *, dtype: torch.dtype, device: torch.device) -> int:
-    """How many tokens' keys and values the memory that is free now could hold."""
-    return _free_memory(device) // bytes_per_token(info, dtype)
-
-
 def bytes_per_token(info: ModelInfo, dtype: torch.dtype) -> int:
     """What a token's keys and values take in this rank's layers."""
     return sum(2 * state.kv_heads * state.head_dim for state in info.states) * dtype.itemsize
 
 
-def _free_memory(device: torch.device) -> int:
+@contextmanager
+def explains_lack(what: str, device: torch.device) -> Iterator[None]:
+    """Say what found no room on a device, how much there is, and what takes less.
+
+    Raises:
+        SpecError: in place of torch's own error.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise SpecError(
+            f"{what} found no room on {device}, of whose {_memory(device) / 2**30:.1f} GiB "
+            f"{free_memory(device) / 2**30:.1f} are free: lower engine.options.memory, max_batch_size or "
+            f"max_step_tokens, set model.quantization, or raise parallel.tensor ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device now, what torch keeps for its next tensors included."""
     if device.type == "cuda":
-        return _free_on(device)
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
 
 
 def _memory(device: torch.device) -> int:
     if device.type == "cuda":
-        return _free_on(device)
+        return torch.cuda.mem_get_info(device)[1]
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _free_on(device: torch.device) -> int:
-    """What is left of a GPU, what torch keeps for its next tensors included."""
-    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return torch.cuda.mem_get_info(device)[0] + kept

@@ -65,7 +65,7 @@ class PagedInferenceContext(InferenceContext):
         self._held: dict[int, _Holding] = {}
         # What `_held` says of blocks, for the device; what lies beyond a slot's last block is left over.
         self._tables = np.zeros((slots, -(-max_length // block_size)), dtype=np.int64)
-        self._layers = layer_states(
+        self.layers = layer_states(
             info, runtime, blocks=blocks + 1, block_size=block_size, remedy="lower engine.options.blocks"
         )
 
@@ -120,7 +120,7 @@ class PagedInferenceContext(InferenceContext):
             self._append(target, block)
         if rest:
             copy = self.pool.take()
-            for state in self._layers:
+            for state in self.layers:
                 state.keys[copy] = state.keys[theirs.blocks[full]]
                 state.values[copy] = state.values[theirs.blocks[full]]
             self._append(target, copy)
@@ -138,14 +138,14 @@ class PagedInferenceContext(InferenceContext):
         """Give back what a slot holds; of a prefix that stays findable, its end is the first to go."""
         for block in reversed(self._held.pop(slot).blocks):
             if clear and self.pool.forget(block):
-                for state in self._layers:
+                for state in self.layers:
                     state.keys[block] = state.values[block] = 0
             self.pool.release(block)
 
     def view(self, plan: StepPlan) -> MemoryView:
         """Describe a step to attention."""
         return MemoryView.of(
-            plan, layers=self._layers, tables=self._tables, block_size=self.block_size, device=self._device
+            plan, layers=self.layers, tables=self._tables, block_size=self.block_size, device=self._device
         )
 
     def _append(self, slot: int, block: int) -> None:

@@ -26,11 +26,11 @@ class StaticInferenceContext(InferenceContext):
 
     def __init__(self, info: ModelInfo, runtime: Runtime, *, slots: int, max_length: int) -> None:
         self.slots = slots
-        self.max_length = max_length
+        self.max_length = self.block_size = max_length
         self.last_tokens = torch.zeros(slots, dtype=torch.int64, device=runtime.device)
         self._device = runtime.device
         self._tables = np.arange(1, slots + 1).reshape(slots, 1)
-        self._layers = layer_states(
+        self.layers = layer_states(
             info,
             runtime,
             blocks=slots + 1,
@@ -45,11 +45,11 @@ class StaticInferenceContext(InferenceContext):
     def release(self, slot: int, *, clear: bool = False) -> None:
         """Nothing is shared, so nothing has to be given back; what is to be cleared becomes zero."""
         if clear:
-            for state in self._layers:
+            for state in self.layers:
                 state.keys[slot + 1] = state.values[slot + 1] = 0
 
     def view(self, plan: StepPlan) -> MemoryView:
         """Describe a step to attention."""
         return MemoryView.of(
-            plan, layers=self._layers, tables=self._tables, block_size=self.max_length, device=self._device
+            plan, layers=self.layers, tables=self._tables, block_size=self.max_length, device=self._device
         )

@@ -74,13 +74,15 @@ class TextGenerationController(ABC):
     def assemble(cls, parts: Parts, options: Options) -> TextGenerationController:
         """Build from a spec."""
 
-    def preload(self) -> bool:
+    def preload(self, rows: int, tokens: int) -> int | None:
         """Have the model's weights loaded, for an engine that wants to know what memory they leave.
 
         Returns:
-            Whether they are; here they are not.
+            How many bytes steps of at most `rows` rows and `tokens` tokens work in besides; None where that is not
+            known, and perhaps nothing loaded.
         """
-        return False
+        del rows, tokens
+        return None
 
     @abstractmethod
     def prep_for_inference(self, context: InferenceContext) -> None:

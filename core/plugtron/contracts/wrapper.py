@@ -134,15 +134,17 @@ class ModelWrapper(ABC):
         It comes before `prep_model_for_inference`, in which one rank may fail alone and so none may wait for another.
         """
 
-    def preload(self) -> bool:
+    def preload(self, rows: int, tokens: int) -> int | None:
         """Load this rank's weights ahead of `prep_model_for_inference`, so that it shows what memory they leave.
 
         One rank may fail in it alone.
 
         Returns:
-            Whether they are loaded; here they are not.
+            How many bytes steps of at most `rows` rows and `tokens` tokens work in besides; None where that is not
+            known, and perhaps nothing loaded.
         """
-        return False
+        del rows, tokens
+        return None
 
     @abstractmethod
     def prep_model_for_inference(self, context: InferenceContext) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from plugtron.checkpoint.loader import Blocks
+from plugtron.context.base import InferenceContext
 from plugtron.contracts.quantised import GROUP, QuantisedWeight
 from plugtron.contracts.step import StepBatch
 from plugtron.contracts.wrapper import Decoder
@@ -22,6 +23,7 @@ from plugtron.execution.eager import EagerExecution
 from plugtron.execution.lowering import Listing, NotNative, check_decoder
 from plugtron.execution.native import NativeExecution
 from plugtron.execution.packed import Packed, Store
+from plugtron.kernels.float8 import quantise_rows
 from plugtron.kernels.native.build import NoCompiler, library
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear
@@ -54,8 +56,12 @@ class Execution(Protocol):
         """How many weights each token is multiplied with, the head's aside."""
         ...
 
-    def extend(self, max_length: int) -> None:
-        """Be ready for sequences of `max_length` tokens too."""
+    def working_bytes(self, rows: int, tokens: int) -> int | None:
+        """What a step of so many rows and tokens works in, besides weights and KV memory; None: it is not known."""
+        ...
+
+    def prepare(self, context: InferenceContext) -> None:
+        """Be ready for steps over a context; what has been prepared before may be used again."""
         ...
 
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
@@ -78,7 +84,7 @@ def choose(wrapper: DecoderWrapper) -> Choice:
     On a CPU the step is native, on a GPU captured. Where that cannot be, on any rank, torch computes it on all of them.
 
     Raises:
-        PlugtronError: a native or a captured step is asked for, and cannot be.
+        PlugtronError: a native or a captured step is asked for, or equal bits in all of them, and cannot be.
     """
     runtime = wrapper.runtime
     own = runtime.model.together(lambda: _find(wrapper))
@@ -87,6 +93,10 @@ def choose(wrapper: DecoderWrapper) -> Choice:
         return own
     if runtime.execution in ("native", "graph"):
         raise PlugtronError(f"execution {runtime.execution}: {reasons[0]} (accepted here: auto, eager)")
+    if runtime.deterministic:
+        raise PlugtronError(
+            f"deterministic: torch's sums depend on what else is in a step, and it would run this one ({reasons[0]})"
+        )
     return Choice(reason=reasons[0])
 
 
@@ -104,8 +114,8 @@ def make_execution(wrapper: DecoderWrapper, choice: Choice) -> Execution:
         what = f"quantization {runtime.quantization}" if runtime.quantization else "the step"
         warnings.warn(f"{what} runs through torch, and slowly: {choice.reason}", stacklevel=2)
     decoder = wrapper.load(wrapper.layers)
-    if runtime.quantization in _BITS:
-        _quantise_in_place(decoder, _BITS[runtime.quantization])
+    if runtime.quantization is not None and runtime.quantization != "native":
+        _quantise_in_place(decoder, runtime.quantization)
     return EagerExecution(decoder, last=wrapper.layers.stop == wrapper.config.num_layers, dtype=runtime.dtype)
 
 
@@ -172,8 +182,10 @@ def _kernels(wrapper: DecoderWrapper) -> Path:
     runtime = wrapper.runtime
     if runtime.device.type != "cpu":
         raise NotNative(f"the native kernels run on a CPU, not on {runtime.device.type}")
-    if runtime.dtype not in (torch.float32, torch.bfloat16):
-        raise NotNative(f"keys and values in {str(runtime.dtype).removeprefix('torch.')}")
+    if runtime.quantization == "fp8":
+        raise NotNative("weights in fp8")
+    if runtime.kv_dtype not in (torch.float32, torch.bfloat16):
+        raise NotNative(f"keys and values in {str(runtime.kv_dtype).removeprefix('torch.')}")
     _check_blocks(wrapper)
     return library()
 
@@ -191,15 +203,13 @@ def _check_blocks(wrapper: DecoderWrapper) -> None:
 
 
 def _graph(wrapper: DecoderWrapper) -> Execution:
-    from plugtron.execution.device_weights import load_quantised
+    from plugtron.execution.device_weights import load_held
     from plugtron.execution.graph import GraphExecution
     from plugtron.kernels.triton.launch import INTERPRETED
 
     runtime = wrapper.runtime
-    bits = _BITS.get(runtime.quantization)
-    decoder = _known(wrapper.load(wrapper.layers)) if bits is None else load_quantised(wrapper, bits)
     captures = runtime.device.type == "cuda" and runtime.tensor.stays_on_device and not INTERPRETED
-    return GraphExecution(decoder, dtype=runtime.dtype, captures=captures)
+    return GraphExecution(load_held(wrapper), dtype=runtime.dtype, captures=captures, in_order=runtime.deterministic)
 
 
 def _native(wrapper: DecoderWrapper, kernels: Path) -> NativeExecution:
@@ -248,9 +258,16 @@ def _known(decoder: Decoder) -> TransformerDecoder:
     return decoder
 
 
-def _quantise_in_place(decoder: Decoder, bits: int) -> None:
+def _quantise_in_place(decoder: Decoder, form: Quantization) -> None:
     """Replace the weights of linear layers by what they are after quantising."""
     assert isinstance(decoder, torch.nn.Module)
     for module in decoder.modules():
         if isinstance(module, ColumnParallelLinear | RowParallelLinear) and module.weight.shape[1] % GROUP == 0:
-            module.weight.data = QuantisedWeight.of(module.weight, bits).dense().to(module.weight.dtype)
+            module.weight.data = _rounded(module.weight.data, form).to(module.weight.dtype)
+
+
+def _rounded(weight: Tensor, form: Quantization) -> Tensor:
+    if form == "fp8":
+        values, scales = quantise_rows(weight)
+        return values.float() * scales
+    return QuantisedWeight.of(weight, _BITS[form]).dense()

@@ -1,33 +1,44 @@
-"""Loading a decoder's weights onto a device in quantised form."""
+"""Loading a decoder's weights onto a device in the form in which they are multiplied with."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from plugtron.contracts.quantised import GROUP, QuantisedWeight
-from plugtron.kernels.triton.quantised_linear import DeviceWeight
+from plugtron.kernels.triton.device_weight import DeviceWeight
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, ShardedModule
+from plugtron.spec.model import Quantization
 
 if TYPE_CHECKING:
     from plugtron.nn.wrapper import DecoderWrapper
 
-__all__ = ["load_quantised"]
+__all__ = ["load_held"]
+
+#: Rows that are quantised at once: what that takes in between is in float32.
+_ROWS = 8192
 
 
-def load_quantised(wrapper: DecoderWrapper, bits: int) -> TransformerDecoder:
-    """Return a wrapper's decoder with quantised weights in its linear layers, of 8 bits in its head.
+def load_held(wrapper: DecoderWrapper) -> TransformerDecoder:
+    """Return a wrapper's decoder with the weights of linear layers and head as its runtime says.
 
-    It is loaded layer by layer, so that no more than one is ever there unquantised. What an embedding looks up stays as
-    it is, and so do weights whose inputs make no whole groups.
+    Quantised ones are loaded layer by layer, so that no more than one is ever there unquantised; the head is then of 8
+    bits in groups. What an embedding looks up stays as it is, and so do weights whose inputs make no whole groups.
 
     Raises:
         CheckpointError: the checkpoint holds something else than this decoder.
     """
+    runtime = wrapper.runtime
+    if runtime.quantization is None:
+        whole = _known(wrapper, wrapper.layers)
+        if runtime.deterministic:
+            _hold_in_order(whole)
+        return whole
     wrapper.check()
-    decoders = [_load(wrapper, layer, bits) for layer in wrapper.layers]
+    decoders = [_load(wrapper, layer, runtime.quantization) for layer in wrapper.layers]
     whole, last = decoders[0], decoders[-1]
     whole.stack = nn.ModuleList(decoder.layers[0] for decoder in decoders)
     whole.final_norm = last.final_norm
@@ -35,24 +46,47 @@ def load_quantised(wrapper: DecoderWrapper, bits: int) -> TransformerDecoder:
     whole.output = whole.embedding if wrapper.config.tied else last.output
     del decoders, last
     assert whole.output is not None
-    _hold(whole.output, 8, keeps=whole.output is whole.embedding)
+    _hold(whole.output, "int8", in_order=runtime.deterministic, keeps=whole.output is whole.embedding)
     return whole
 
 
-def _load(wrapper: DecoderWrapper, layer: int, bits: int) -> TransformerDecoder:
-    decoder = wrapper.load(range(layer, layer + 1))
+def _known(wrapper: DecoderWrapper, layers: range) -> TransformerDecoder:
+    decoder = wrapper.load(layers)
     assert isinstance(decoder, TransformerDecoder), "the whole of it has been checked"
-    for module in decoder.stack.modules():
-        if isinstance(module, ColumnParallelLinear | RowParallelLinear):
-            _hold(module, bits, keeps=False)
     return decoder
 
 
-def _hold(module: ShardedModule, bits: int, *, keeps: bool) -> None:
+def _load(wrapper: DecoderWrapper, layer: int, form: Quantization) -> TransformerDecoder:
+    decoder = _known(wrapper, range(layer, layer + 1))
+    for module in decoder.stack.modules():
+        if isinstance(module, ColumnParallelLinear | RowParallelLinear):
+            _hold(module, form, in_order=wrapper.runtime.deterministic, keeps=False)
+    return decoder
+
+
+def _hold_in_order(decoder: TransformerDecoder) -> None:
+    """Let a fixed order of sums take the place of torch's products, which choose theirs by how many rows there are."""
+    for module in decoder.modules():
+        if isinstance(module, ColumnParallelLinear | RowParallelLinear) or module is decoder.output:
+            assert isinstance(module, ShardedModule)
+            module.product = DeviceWeight(format="plain", values=module.get_parameter("weight").data, in_order=True)
+
+
+def _hold(module: ShardedModule, form: Quantization, *, in_order: bool, keeps: bool) -> None:
     """Quantise a module's weight. `keeps`: as a table that is looked up it stays as well."""
     weight = module.get_parameter("weight")
     if weight.shape[1] % GROUP:
+        if in_order:
+            module.product = DeviceWeight(format="plain", values=weight.data, in_order=True)
         return
-    module.product = DeviceWeight.of(QuantisedWeight.of(weight, bits), weight.device)
+    if form == "fp8":
+        module.product = DeviceWeight.float8(weight.data, in_order=in_order)
+    else:
+        quantised = _quantised(weight.data, 4 if form == "int4" else 8)
+        module.product = DeviceWeight.grouped(quantised, weight.device, in_order=in_order)
     if not keeps:
         weight.data = weight.new_empty(0, weight.shape[1])
+
+
+def _quantised(weight: Tensor, bits: int) -> QuantisedWeight:
+    return QuantisedWeight.stacked([QuantisedWeight.of(rows, bits) for rows in torch.split(weight, _ROWS)])

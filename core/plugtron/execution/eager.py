@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
+from plugtron.context.base import InferenceContext
 from plugtron.contracts.step import StepBatch
 from plugtron.contracts.wrapper import Decoder
-from plugtron.parallel.layers import Product, ShardedModule
+from plugtron.execution.weights_read import layer_weights, weight_bytes
 
 __all__ = ["EagerExecution"]
 
@@ -28,26 +26,24 @@ class EagerExecution:
         self._last = last
         self.hidden_dtype = dtype
 
-    def extend(self, max_length: int) -> None:
-        """Any length will do."""
+    def working_bytes(self, rows: int, tokens: int) -> int | None:
+        """It is not known: histories are put together anew for every layer."""
+        del rows, tokens
+
+    def prepare(self, context: InferenceContext) -> None:
+        """Any context will do."""
 
     @property
     def weight_bytes(self) -> int:
-        """Of everything but an embedding that is no head: of that a step reads a few rows."""
-        return sum(held.nbytes for name, held in self._weights() if not name.startswith("embedding."))
+        """Of everything but an embedding that is no head."""
+        assert isinstance(self._decoder, nn.Module)
+        return weight_bytes(self._decoder)
 
     @property
     def layer_weights(self) -> int:
         """Those of the layers' matrices."""
-        return sum(math.prod(held.shape) for name, held in self._weights() if name.startswith("stack."))
-
-    def _weights(self) -> Iterator[tuple[str, nn.Parameter | Product]]:
-        """All of them by every name that they have: a tied head has two."""
         assert isinstance(self._decoder, nn.Module)
-        for name, module in self._decoder.named_modules(remove_duplicate=False):
-            product = module.product if isinstance(module, ShardedModule) else None
-            for own, parameter in module.named_parameters(recurse=False):
-                yield f"{name}.{own}", product if product is not None and own == "weight" else parameter
+        return layer_weights(self._decoder)
 
     @torch.inference_mode()
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:

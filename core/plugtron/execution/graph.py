@@ -1,78 +1,121 @@
-"""The graph execution: steps over Triton kernels on a GPU, decode steps captured once per number of rows."""
-
-# torch's one launch for many tensors is not among its public names.
-# pyright: reportPrivateImportUsage=false
+"""The graph execution: steps over Triton kernels on a GPU, captured once per number of rows or of tokens."""
 
 from __future__ import annotations
-
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from plugtron.context.base import InferenceContext
 from plugtron.context.memory import LayerState, MemoryView
+from plugtron.context.memory_size import explains_lack
 from plugtron.contracts.step import StepBatch
-from plugtron.execution.eager import EagerExecution
-from plugtron.execution.kernel_step import kernel_step
+from plugtron.errors import SpecError
+from plugtron.execution.fixed_steps import FixedSteps, StepMaker
+from plugtron.execution.kernel_step import hidden_states, logits
 from plugtron.execution.recorder import Recorder
-from plugtron.execution.step_inputs import ChunkInputs, DecodeInputs
+from plugtron.execution.step_inputs import ChunkInputs, StepInputs, TileInputs
+from plugtron.execution.weights_read import layer_weights, weight_bytes
+from plugtron.kernels.triton.chunk_attention import tile_tokens
+from plugtron.nn.attention import AttentionShape
 from plugtron.nn.decoder import TransformerDecoder
 
-__all__ = ["BUCKETS", "GraphExecution"]
+__all__ = ["ROWS", "TOKENS", "GraphExecution"]
 
-#: Numbers of rows that steps are captured for; a step of fewer rows runs as the next larger one.
-BUCKETS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
-    """A step of so many rows: where its inputs go, and how it is run."""
-
-    inputs: DecodeInputs
-    run: Callable[[], Tensor]
+#: Numbers of rows that decode steps are captured for.
+ROWS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+#: Numbers of tokens that steps with prompts are captured for. Larger ones compute for longer than they take to launch.
+TOKENS = (16, 32, 64, 96, 128, 192, 256, 384, 512)
+#: Rows of one token attend in tiles as far as this; beyond, splitting a history is worth more than a graph.
+_LONGEST_UNSPLIT = 4096
+#: How many tokens a block has where it does not matter.
+_BLOCK = 16
 
 
 class GraphExecution:
-    """Replays decode steps; with chunks of prompts, or with more rows than graphs are for, kernels are launched singly.
+    """Replays steps; those that there is no graph for have their kernels launched one by one.
 
     Args:
         decoder: all of it, made of blocks of plugtron.nn alone.
         dtype: what hidden states are in.
         captures: steps are captured; else their kernels are launched one by one, which any device can do.
+        in_order: a token's bits must not depend on what else is in a step, so that all attend in the same tiles.
     """
 
-    def __init__(self, decoder: TransformerDecoder, *, dtype: torch.dtype, captures: bool) -> None:
+    def __init__(self, decoder: TransformerDecoder, *, dtype: torch.dtype, captures: bool, in_order: bool) -> None:
         self._decoder = decoder
-        self._eager = EagerExecution(decoder, last=True, dtype=dtype)
-        self._max_length = 0
+        self._captures = captures
+        self._in_order = in_order
+        shape = decoder.layers[0].attention.shape
+        self._tile = tile_tokens(shape.heads // shape.kv_heads, shape.head_dim * dtype.itemsize)
+        self._longest = 0
         self._layers: tuple[LayerState, ...] = ()
-        self._steps: dict[int, _Step] = {}
-        self._recorder = Recorder() if captures else None
-        #: How long capturing has taken so far.
-        self.capture_seconds = 0.0
-
-    @property
-    def hidden_dtype(self) -> torch.dtype:
-        """What hidden states are in."""
-        return self._eager.hidden_dtype
+        self._recorder: Recorder | None = None
+        self.hidden_dtype = dtype
 
     @property
     def weight_bytes(self) -> int:
         """Of everything but an embedding that is no head."""
-        return self._eager.weight_bytes
+        return weight_bytes(self._decoder)
 
     @property
     def layer_weights(self) -> int:
         """Those of the layers' matrices."""
-        return self._eager.layer_weights
+        return layer_weights(self._decoder)
 
-    def extend(self, max_length: int) -> None:
-        """Be ready for sequences of `max_length` tokens too."""
-        if max_length > self._max_length:
-            self._max_length = max_length
-            self._forget_steps()
+    @property
+    def capture_seconds(self) -> float:
+        """How long it has taken to capture the steps."""
+        return 0.0 if self._recorder is None else self._recorder.seconds
+
+    @property
+    def capture_bytes(self) -> int:
+        """What graphs, and the memory that they work in, have taken of the device."""
+        return 0 if self._recorder is None else self._recorder.bytes
+
+    @torch.inference_mode()
+    def working_bytes(self, rows: int, tokens: int) -> int | None:
+        """Run a step of so many tokens, of which `rows` want logits; return what it takes to work in, on a GPU."""
+        device = next(self._decoder.parameters()).device
+        if device.type != "cuda":
+            return None
+        with _on(device), explains_lack(f"a step of {tokens} tokens", device):
+            torch.cuda.reset_peak_memory_stats(device)
+            before = torch.cuda.memory_allocated(device)
+            inputs = TileInputs.zeros(tokens, longest=1, block_size=_BLOCK, device=device)
+            states = [_scratch(layer.attention.shape, self.hidden_dtype, device) for layer in self._decoder.layers]
+            chosen = torch.arange(min(rows, tokens), device=device)
+            logits(self._decoder, hidden_states(self._decoder, states, inputs), chosen)
+            torch.cuda.synchronize(device)
+            return torch.cuda.max_memory_allocated(device) - before
+
+    @torch.inference_mode()
+    def prepare(self, context: InferenceContext) -> None:
+        """Be ready for steps over a context: make room for their inputs, and capture them.
+
+        Raises:
+            SpecError: there is no memory for it.
+        """
+        self._longest = max(self._longest, context.max_length)
+        with _on(context.last_tokens.device):
+            self._use(context.layers, context.block_size)
+            try:
+                self._tiled.make(context.slots * context.max_length)
+                if not self._in_order:
+                    self._decodes.make(context.slots)
+            except SpecError:
+                self._use(context.layers, context.block_size)  # which lets go of what has been captured
+                raise
+
+    def _use(self, layers: tuple[LayerState, ...], block_size: int) -> None:
+        """Begin anew, over other memory."""
+        self._layers = layers
+        # A pool of memory is over with the last of its graphs.
+        self._recorder = Recorder(layers[0].keys.device) if self._captures else None
+        maker = StepMaker(
+            decoder=self._decoder, layers=layers, longest=self._longest, block_size=block_size,
+            tile=self._tile, recorder=self._recorder,
+        )  # fmt: skip
+        self._decodes, self._tiled = FixedSteps(ROWS, maker.decodes), FixedSteps(TOKENS, maker.tiles)
 
     @torch.inference_mode()
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
@@ -82,55 +125,33 @@ class GraphExecution:
             This rank's logits [N, V / tp] in float32, good until the next step.
         """
         assert hidden is None, "there are no stages before"
-        # The device is each thread's own choice, and Triton's kernels go to the one that is chosen.
-        with torch.cuda.device(batch.tokens.device if batch.tokens.is_cuda else -1):
-            return self._run(batch)
+        memory, rows, tokens = batch.memory, len(batch.slots), len(batch.tokens)
+        with _on(batch.tokens.device):
+            if self._layers is not memory.layers:
+                self._use(memory.layers, memory.block_size)
+            decodes = batch.logit_index is None and tokens == rows
+            if decodes and rows <= ROWS[-1] and not self._in_order:
+                return self._decodes.run(batch, rows)
+            if tokens <= TOKENS[-1] and self._stays_whole(memory):
+                normed = self._tiled.run(batch, tokens)
+            else:
+                normed = hidden_states(self._decoder, memory.layers, self._inputs(batch))
+            return logits(self._decoder, normed, batch.logit_index)
 
-    def _run(self, batch: StepBatch) -> Tensor:
-        memory, rows = batch.memory, len(batch.slots)
-        decodes = batch.logit_index is None and len(batch.tokens) == rows
-        if not decodes or rows > BUCKETS[-1]:
-            inputs = ChunkInputs.of(batch, self._max_length)
-            return kernel_step(self._decoder, memory.layers, inputs, batch.logit_index)
-        if self._layers is not memory.layers:
-            self._layers = memory.layers
-            self._forget_steps()
-        bucket = next(bucket for bucket in BUCKETS if bucket >= rows)
-        if bucket not in self._steps:
-            self._steps[bucket] = self._prepare(bucket, memory)
-        step = self._steps[bucket]
-        _fill(step.inputs, batch, rows)
-        return step.run()[:rows]
+    def _stays_whole(self, memory: MemoryView) -> bool:
+        """Whether no row of one token has so long a history that it should be split."""
+        return self._in_order or not len(memory.decodes) or memory.decode_length <= _LONGEST_UNSPLIT
 
-    def _prepare(self, rows: int, memory: MemoryView) -> _Step:
-        inputs = DecodeInputs.zeros(
-            rows, longest=self._max_length, block_size=memory.block_size, device=memory.tables.device
-        )
-
-        def run() -> Tensor:
-            return kernel_step(self._decoder, memory.layers, inputs)
-
-        if self._recorder is None:
-            return _Step(inputs=inputs, run=run)
-        begin = time.perf_counter()
-        step = _Step(inputs=inputs, run=self._recorder.record(run))
-        self.capture_seconds += time.perf_counter() - begin
-        return step
-
-    def _forget_steps(self) -> None:
-        self._steps.clear()
-        if self._recorder is not None:
-            self._recorder = Recorder()  # a pool of memory is over with the last of its graphs
+    def _inputs(self, batch: StepBatch) -> StepInputs:
+        return TileInputs.of(batch, self._tile) if self._in_order else ChunkInputs.of(batch, self._longest)
 
 
-def _fill(inputs: DecodeInputs, batch: StepBatch, rows: int) -> None:
-    """Put a step's rows where they are read, and zeros after them, whose keys and values go to scratch."""
-    memory = batch.memory
-    blocks = memory.tables.shape[1]
-    targets = (inputs.tokens, inputs.positions, inputs.lengths, inputs.write_blocks, inputs.write_offsets)
-    sources = (batch.tokens, batch.positions, memory.lengths, memory.write_blocks, memory.write_offsets)
-    torch._foreach_copy_(
-        [*(target[:rows] for target in targets), inputs.tables[:rows, :blocks]], [*sources, memory.tables]
-    )
-    if rows < len(inputs.tokens):
-        torch._foreach_zero_([target[rows:] for target in (*targets, inputs.tables)])
+def _on(device: torch.device) -> torch.cuda.device:
+    """Choose a device: that is each thread's own choice, and Triton's kernels go to the one that is chosen."""
+    return torch.cuda.device(device if device.type == "cuda" else -1)
+
+
+def _scratch(shape: AttentionShape, dtype: torch.dtype, device: torch.device) -> LayerState:
+    """A layer's memory with nothing but the block that nobody reads."""
+    keys, values = torch.zeros(2, 1, shape.kv_heads, _BLOCK, shape.head_dim, dtype=dtype, device=device)
+    return LayerState(keys=keys, values=values, window=None)

@@ -17,25 +17,27 @@ from plugtron.nn.mlp import MLP, GatedMLP
 from plugtron.nn.norms import LayerNorm, RMSNorm
 from plugtron.nn.rotary import Rotation
 
-__all__ = ["kernel_step"]
+__all__ = ["hidden_states", "logits"]
 
 
-def kernel_step(
-    decoder: TransformerDecoder, layers: Sequence[LayerState], inputs: StepInputs, chosen: Tensor | None = None
-) -> Tensor:
-    """Return this rank's logits [N, V / tp] in float32, and write the tokens' keys and values.
-
-    Args:
-        chosen: [N] int64, which tokens' logits are wanted; None: those of all.
-    """
+def hidden_states(decoder: TransformerDecoder, layers: Sequence[LayerState], inputs: StepInputs) -> Tensor:
+    """Return what the head looks at, [T, H], and write the tokens' keys and values."""
     assert decoder.final_norm is not None
-    assert decoder.output is not None
     hidden = decoder.embed(inputs.tokens, inputs.positions)
     rotation = decoder.rotation(inputs.positions)
     added = None
     for layer, state in zip(decoder.layers, layers, strict=True):
         added = _layer(layer, state, hidden, added, rotation, inputs)
-    normed = _normalise(decoder.final_norm, hidden, added)
+    return _normalise(decoder.final_norm, hidden, added)
+
+
+def logits(decoder: TransformerDecoder, normed: Tensor, chosen: Tensor | None = None) -> Tensor:
+    """Map what `hidden_states` gives to this rank's logits [N, V / tp] in float32.
+
+    Args:
+        chosen: [N] int64, which tokens' logits are wanted; None: those of all.
+    """
+    assert decoder.output is not None
     return decoder.output.logits(normed if chosen is None else normed[chosen]).float()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from plugtron.context.base import InferenceContext
 from plugtron.context.memory import LayerState, MemoryView
 from plugtron.contracts.step import StepBatch
 from plugtron.execution.lowering import LOGITS, operation_name
@@ -65,11 +66,15 @@ class NativeExecution:
         self.observer: Callable[[list[Span]], None] | None = None
         self._layers: tuple[tuple[LayerState, ...], ctypes.Array[NativeLayer]] | None = None
 
-    def extend(self, max_length: int) -> None:
-        """Be ready for sequences of `max_length` tokens too."""
-        if max_length > self._max_length:
-            self._max_length = max_length
-            self._rotation = _tables(self._decoder, max_length)
+    def working_bytes(self, rows: int, tokens: int) -> int | None:
+        """It is not counted: on a CPU memory is not divided up beforehand."""
+        del rows, tokens
+
+    def prepare(self, context: InferenceContext) -> None:
+        """Be ready for sequences as long as the context's, too."""
+        if context.max_length > self._max_length:
+            self._max_length = context.max_length
+            self._rotation = _tables(self._decoder, context.max_length)
 
     @property
     def weight_bytes(self) -> int:

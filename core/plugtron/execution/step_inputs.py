@@ -14,7 +14,7 @@ from plugtron.contracts.step import StepBatch
 from plugtron.kernels.triton.chunk_attention import chunk_attention, tile_tokens, tiles_of
 from plugtron.kernels.triton.decode_attention import decode_attention
 
-__all__ = ["ChunkInputs", "DecodeInputs", "StepInputs"]
+__all__ = ["ChunkInputs", "DecodeInputs", "StepInputs", "TileInputs"]
 
 
 class StepInputs(Protocol):
@@ -84,8 +84,63 @@ class DecodeInputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TileInputs:
+    """A step whose T tokens attend in tiles, rows of one token too, whose histories then are not split.
+
+    Shapes: tables [R, blocks]; tiles [N, 3], see `tiles_of`, those of zeros compute nothing. A token of zeros writes to
+    block 0, which is scratch.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    write_blocks: Tensor
+    write_offsets: Tensor
+    tables: Tensor
+    tiles: Tensor
+    # Where all layers put what they attend to, in turn. Zeros at first: nobody writes to tokens that are not there.
+    _results: dict[torch.Size, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def zeros(cls, tokens: int, *, longest: int, block_size: int, device: torch.device) -> TileInputs:
+        """Inputs at fixed addresses, of tokens that are yet to come, of as many rows at the most."""
+        columns = torch.zeros(4, tokens, dtype=torch.int64, device=device).unbind()
+        return cls(
+            tokens=columns[0],
+            positions=columns[1],
+            write_blocks=columns[2],
+            write_offsets=columns[3],
+            tables=torch.zeros(tokens, -(-longest // block_size), dtype=torch.int64, device=device),
+            tiles=torch.zeros(tokens, 3, dtype=torch.int64, device=device),
+        )
+
+    @classmethod
+    def of(cls, batch: StepBatch, size: int) -> TileInputs:
+        """Those of a batch, in tiles of `size` tokens."""
+        memory = batch.memory
+        return cls(
+            tokens=batch.tokens,
+            positions=batch.positions,
+            write_blocks=memory.write_blocks,
+            write_offsets=memory.write_offsets,
+            tables=memory.tables,
+            tiles=transfer(batch.tokens.device, tiles_of(memory.spans, size))[0],
+        )
+
+    def attend(self, queries: Tensor, state: LayerState, scale: float) -> Tensor:
+        """Let queries [T, h, D] look at what their rows have in memory."""
+        if queries.shape not in self._results:
+            self._results[queries.shape] = torch.zeros_like(queries)
+        result = self._results[queries.shape]
+        chunk_attention(
+            queries, state.keys, state.values, self.tables, self.positions, self.tiles, result,
+            window=state.window, scale=scale,
+        )  # fmt: skip
+        return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkInputs:
-    """A step with chunks of prompts in it, and perhaps rows of one token beside them."""
+    """A step of chunks of prompts, which attend in tiles, and perhaps rows of one token, whose histories are split."""
 
     tokens: Tensor
     positions: Tensor
@@ -121,7 +176,7 @@ class ChunkInputs:
                 longest=self.longest, window=state.window, scale=scale,
             )  # fmt: skip
         if memory.chunks:
-            size = tile_tokens(queries.shape[1] // keys.shape[1], keys.shape[3] * keys.itemsize)
+            size = tile_tokens(queries.shape[1] // keys.shape[1], keys.shape[3] * queries.itemsize)
             if size not in self._tiles:
                 (self._tiles[size],) = transfer(queries.device, tiles_of(memory.chunks, size))
             chunk_attention(

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from plugtron.context.memory import LayerState, MemoryView, Span
+from plugtron.kernels.float8 import FLOAT8, to_float8
 
 __all__ = ["attend", "write"]
 
@@ -18,6 +19,8 @@ __all__ = ["attend", "write"]
 def write(key: Tensor, value: Tensor, state: LayerState, memory: MemoryView) -> None:
     """Put keys and values [T, K, D] in their places."""
     place = (memory.write_blocks, memory.write_offsets)
+    if state.keys.dtype == FLOAT8:
+        key, value = to_float8(key), to_float8(value)
     state.keys.transpose(1, 2).index_put_(place, key)
     state.values.transpose(1, 2).index_put_(place, value)
 
@@ -40,8 +43,8 @@ def _decode(query: Tensor, state: LayerState, memory: MemoryView, scale: float) 
     """All rows with one token at once; the queries of a group take the place of query positions. [D, H, D]."""
     kv_heads, head_dim = state.keys.shape[1], state.keys.shape[3]
     length = memory.decode_length
-    keys = _histories(state.keys, memory.decode_blocks, length)
-    values = _histories(state.values, memory.decode_blocks, length)
+    keys = _histories(state.keys, memory.decode_blocks, length).to(query.dtype)
+    values = _histories(state.values, memory.decode_blocks, length).to(query.dtype)
     grouped = query.view(len(query), kv_heads, -1, head_dim)
     mask = memory.decode_mask(state.window, query.dtype)
     output = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, scale=scale)
@@ -51,8 +54,8 @@ def _decode(query: Tensor, state: LayerState, memory: MemoryView, scale: float) 
 def _chunk(query: Tensor, span: Span, state: LayerState, memory: MemoryView, scale: float) -> Tensor:
     """One row with several tokens. [count, H, D]."""
     blocks = memory.chunk_blocks(span)
-    keys = _histories(state.keys, blocks, span.end)
-    values = _histories(state.values, blocks, span.end)
+    keys = _histories(state.keys, blocks, span.end).to(query.dtype)
+    values = _histories(state.values, blocks, span.end).to(query.dtype)
     mask = memory.chunk_mask(span, state.window)
     # [1, H, count, D]: heads before positions
     output = F.scaled_dot_product_attention(

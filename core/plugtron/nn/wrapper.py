@@ -12,6 +12,7 @@ from torch import Tensor
 
 from plugtron.checkpoint.loader import Blocks, check_weights, load_weights
 from plugtron.context.base import InferenceContext
+from plugtron.context.memory_size import explains_lack
 from plugtron.context.transfer import transfer
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
 from plugtron.contracts.step import StepBatch, StepPlan
@@ -60,21 +61,26 @@ class DecoderWrapper(ModelWrapper):
         self._choice: Choice | None = None
         self._execution: Execution | None = None
 
-    def preload(self) -> bool:
-        """Load this rank's weights. What is loaded already stays."""
+    def preload(self, rows: int, tokens: int) -> int | None:
+        """Load this rank's weights, and try out what steps work in. What is loaded already stays."""
+        # A step needs all ranks: none may begin with it while another fails to load.
+        self.runtime.model.together(self._load)
+        return self.execution.working_bytes(rows, tokens)
+
+    def _load(self) -> None:
         # Imported here: executions know the blocks of this package.
         from plugtron.execution.choice import make_execution
 
         if self._execution is None:
             self.agree()
             assert self._choice is not None
-            self._execution = make_execution(self, self._choice)
-        return True
+            with explains_lack("the model's weights", self.runtime.device):
+                self._execution = make_execution(self, self._choice)
 
     def prep_model_for_inference(self, context: InferenceContext) -> None:
         """Load this rank's weights and make the execution ready."""
-        self.preload()
-        self.execution.extend(context.max_length)
+        self._load()
+        self.execution.prepare(context)
 
     def agree(self) -> None:
         """Agree with the other ranks on how steps are run: all of them natively, or none."""

@@ -61,8 +61,8 @@ class Groups:
     model: Group
 
 
-def form_groups(grid: Grid, world: World, device: torch.device, backend: str) -> Groups:
-    """Form all groups of a job; every rank comes here.
+def form_groups(grid: Grid, world: World, device: torch.device, backend: str, *, in_order: bool = False) -> Groups:
+    """Form all groups of a job, which add up in order of rank if asked to; every rank comes here.
 
     Raises:
         ParallelError: NCCL is asked for and cannot be had.
@@ -82,7 +82,8 @@ def form_groups(grid: Grid, world: World, device: torch.device, backend: str) ->
                 assert isinstance(tensors, dist.ProcessGroup)
                 assert isinstance(control, dist.ProcessGroup)
                 # gloo passes tensors from rank to rank in host memory alone.
-                mine = Group(tensors, control, through_host=not accelerated and device.type != "cpu")
+                through_host = not accelerated and device.type != "cpu"
+                mine = Group(tensors, control, through_host=through_host, in_order=in_order)
         return mine
 
     return Groups(

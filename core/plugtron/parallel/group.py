@@ -27,6 +27,7 @@ class Group:
         tensors: torch's group for tensors, or None for this rank alone.
         control: torch's group, of the same ranks, for objects; it must take tensors on the CPU.
         through_host: what goes from rank to rank must be in host memory on its way.
+        in_order: sums are added up in order of rank, so that no element's bits depend on where in a tensor it lies.
     """
 
     def __init__(
@@ -35,10 +36,12 @@ class Group:
         control: dist.ProcessGroup | None = None,
         *,
         through_host: bool = False,
+        in_order: bool = False,
     ) -> None:
         self._group = tensors
         self._control = control or tensors
         self._through_host = through_host
+        self._in_order = in_order
         self._sending: deque[tuple[dist.Work, torch.Tensor]] = deque()
         self.rank: int = 0 if tensors is None else dist.get_rank(tensors)
         self.size: int = 1 if tensors is None else dist.get_world_size(tensors)
@@ -50,7 +53,13 @@ class Group:
 
     def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
         """Sum a tensor over the group, in place."""
-        if self.size > 1:
+        if self.size > 1 and self._in_order:
+            parts = [torch.empty_like(tensor) for _ in range(self.size)]
+            dist.all_gather(parts, tensor.contiguous(), group=self._group)
+            tensor.copy_(parts[0])
+            for part in parts[1:]:
+                tensor += part
+        elif self.size > 1:
             dist.all_reduce(tensor, group=self._group)
         return tensor
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -14,7 +14,7 @@ from plugtron.events import Event, decode, encode
 from plugtron.parallel.grid import Grid, form_groups
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, join
-from plugtron.spec.model import ExecutionChoice, Quantization
+from plugtron.spec.model import ExecutionChoice, KVChoice, Quantization
 
 __all__ = ["Runtime", "choose_device"]
 
@@ -25,14 +25,17 @@ class Runtime:
 
     `tensor` are the ranks that share each layer, `pipeline` those that pass activations on from stage to stage,
     `model` all that share one copy of the model, `data` those of other copies that hold the same. `quantization`: how
-    the weights of linear layers are held; None: in `dtype`. `execution`: how steps are run, or "auto".
+    the weights of linear layers are held; None: in `dtype`. `kv_dtype`: what keys and values are held in. `execution`:
+    how steps are run, or "auto". `deterministic`: a request's bits must not depend on what else is in its steps.
     `restored_threads`: how many torch used before this runtime said otherwise, which `close` goes back to.
     """
 
     device: torch.device
     dtype: torch.dtype
     quantization: Quantization | None = None
+    kv_dtype: torch.dtype
     execution: ExecutionChoice = "auto"
+    deterministic: bool = False
     world: World
     tensor: Group
     pipeline: Group
@@ -51,7 +54,9 @@ class Runtime:
         data: int = 1,
         backend: str = "auto",
         quantization: Quantization | None = None,
+        kv_dtype: KVChoice = "auto",
         execution: ExecutionChoice = "auto",
+        deterministic: bool = False,
         threads: int | None = None,
         world: World | None = None,
     ) -> Runtime:
@@ -61,11 +66,15 @@ class Runtime:
 
         Raises:
             ParallelError: the ranks cannot be formed, or the device is not there.
+            ValueError: `quantization` or `kv_dtype` is none of theirs.
         """
+        for name, value, known in (("quantization", quantization, Quantization), ("kv_dtype", kv_dtype, KVChoice)):
+            if value is not None and value not in get_args(known):
+                raise ValueError(f"{name} {value!r}: accepted are {', '.join(get_args(known))}")
         chosen = choose_device(device)
         grid = Grid(tensor=tensor, pipeline=pipeline, data=data)
         world = world or join(grid.ranks)
-        groups = form_groups(grid, world, chosen, backend)
+        groups = form_groups(grid, world, chosen, backend, in_order=deterministic)
         before = torch.get_num_threads()
         if threads is not None:
             torch.set_num_threads(threads)
@@ -73,7 +82,9 @@ class Runtime:
             device=chosen,
             dtype=getattr(torch, dtype),
             quantization=quantization,
+            kv_dtype=torch.float8_e4m3fn if kv_dtype == "fp8" else getattr(torch, dtype),
             execution=execution,
+            deterministic=deterministic,
             world=world,
             tensor=groups.tensor,
             pipeline=groups.pipeline,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 __all__ = [
     "DEFAULT_CHAIN",
     "ComponentRef",
+    "KVChoice",
     "ModelSpec",
     "OutputSpec",
     "ParallelSpec",
@@ -34,7 +35,9 @@ DEFAULT_CHAIN = (
 
 
 #: How the weights of linear layers are held.
-Quantization = Literal["int8", "int4", "native"]
+Quantization = Literal["int8", "int4", "fp8", "native"]
+#: What keys and values are held in.
+KVChoice = Literal["auto", "fp8"]
 #: How the steps of a decoder are run.
 ExecutionChoice = Literal["auto", "eager", "graph", "native"]
 
@@ -63,7 +66,11 @@ class ModelSpec(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Quantization | None = Field(
         default=None,
-        description="bits of linear layers' weights, in groups of 32; native: the blocks of a file as they are",
+        description="int8, int4: of linear layers' weights, in groups of 32; fp8: e4m3, a scale for each output; "
+        "native: the blocks of a file as they are",
+    )
+    kv_dtype: KVChoice = Field(
+        default="auto", description="of keys and values in memory; auto: dtype; fp8: e4m3, not on a native step"
     )
 
 
@@ -152,6 +159,9 @@ class Spec(_Section):
     execution: ExecutionChoice = Field(
         default="auto",
         description="native: one call a step, on CPUs; graph: captured steps, on GPUs; eager: torch; auto: what can be",
+    )
+    deterministic: bool = Field(
+        default=False, description="the same bits for a request, whatever else is in its steps; native and graph only"
     )
     parallel: ParallelSpec = ParallelSpec()
     engine: ComponentRef = ComponentRef(name="static")

@@ -29,6 +29,9 @@ from plugtron_controllers.reporting import exchange_failures, pack_log_probs, un
 
 __all__ = ["SimpleTextGenerationController"]
 
+#: What the chain and the draw take for each candidate: a few copies in float32, keys and places of 8 bytes each.
+_BYTES_A_CANDIDATE = 64
+
 
 class SimpleTextGenerationController(TextGenerationController):
     """Draws one token per sequence and step.
@@ -68,9 +71,10 @@ class SimpleTextGenerationController(TextGenerationController):
         assert parts.wrapper is not None
         return cls(parts.wrapper, parts.tokenizer, parts.samplers)
 
-    def preload(self) -> bool:
-        """Have the model's weights loaded, if its wrapper can do that ahead."""
-        return self._wrapper.preload()
+    def preload(self, rows: int, tokens: int) -> int | None:
+        """Have the model's weights loaded, and say what steps work in: the model, the chain and the draw."""
+        own = self._wrapper.preload(rows, tokens)
+        return None if own is None else own + rows * self.models[0].padded_vocab_size * _BYTES_A_CANDIDATE
 
     def prep_for_inference(self, context: InferenceContext) -> None:
         """Get the model ready to run over `context`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 
-from plugtron.context.memory_size import available_tokens, bytes_per_token
 from plugtron.context.paged import PagedInferenceContext
 from plugtron.contracts.controller import PendingStep, TextGenerationController
 from plugtron.contracts.parts import Parts
@@ -16,11 +15,9 @@ from plugtron_engines.batching import BatchingEngine
 from plugtron_engines.limits import sequence_limit
 from plugtron_engines.options import DynamicOptions
 from plugtron_engines.planning import Planner
+from plugtron_engines.sizing import blocks_of_memory
 
 __all__ = ["DynamicEngine"]
-
-#: Of what a GPU's weights leave. The rest is for what steps work with, and for their graphs.
-_GPU_SHARE = 0.8
 
 
 class DynamicEngine(BatchingEngine):
@@ -39,7 +36,7 @@ class DynamicEngine(BatchingEngine):
         options = options or DynamicOptions()
         info, runtime = controller.models[0], controller.runtime
         limit = sequence_limit(options.max_sequence_length, info)
-        blocks = _blocks(options, limit, controller)
+        blocks = blocks_of_memory(options, limit, controller)
         limit = min(limit, blocks * options.block_size)
         if limit < 2:
             raise SpecError(f"engine.options.blocks: {blocks} of {options.block_size} tokens hold no sequence")
@@ -189,29 +186,3 @@ class DynamicEngine(BatchingEngine):
             if not self._planner.forget(sequence.slot):
                 self.context.release(sequence.slot, clear=sequence.request.error is not None)
             self._end_sequence(sequence)
-
-
-def _blocks(options: DynamicOptions, limit: int, controller: TextGenerationController) -> int:
-    """How many blocks there are, equal on all ranks: as asked, or as a full batch of the longest sequences needs.
-
-    The latter within the memory that is free: on a GPU most of what the weights leave, on a CPU half of what is there.
-
-    Raises:
-        SpecError: `memory` is less than a block.
-    """
-    runtime, info = controller.runtime, controller.models[0]
-    if options.blocks is not None:
-        return options.blocks
-    if options.memory is not None:
-        block = bytes_per_token(info, runtime.dtype) * options.block_size
-        blocks = min(runtime.model.all_gather_json(options.memory // block))
-        if not blocks:
-            raise SpecError(f"engine.options.memory: {options.memory} bytes hold no block, which takes {block}")
-        return blocks
-    wanted = options.max_batch_size * -(-limit // options.block_size)
-    # Half, too, where the weights are still to come.
-    share = 0.5
-    if runtime.device.type != "cpu" and runtime.model.together(controller.preload):
-        share = _GPU_SHARE
-    there = available_tokens(info, dtype=runtime.dtype, device=runtime.device) * share // options.block_size
-    return max(min(runtime.model.all_gather_json(min(wanted, int(there)))), 1)

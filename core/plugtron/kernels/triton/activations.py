@@ -10,6 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from plugtron.kernels.triton.launch import FUSED
+
 __all__ = ["ACTIVATIONS", "activate"]
 
 #: Names of plugtron.nn.config's activations, in the order of the kernel's numbers.
@@ -23,7 +25,7 @@ def activate(channels: Tensor, name: str, *, gated: bool) -> Tensor:
     width = width // 2 if gated else width
     result = torch.empty(rows, width, dtype=channels.dtype, device=channels.device)
     grid = (rows, triton.cdiv(width, _BLOCK))
-    _activate[grid](channels, result, width, FUNCTION=ACTIVATIONS.index(name), GATED=gated, BLOCK=_BLOCK)
+    _activate[grid](channels, result, width, FUNCTION=ACTIVATIONS.index(name), GATED=gated, BLOCK=_BLOCK, **FUSED)
     return result
 
 

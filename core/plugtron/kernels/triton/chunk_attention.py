@@ -19,7 +19,7 @@ from torch import Tensor
 
 from plugtron.context.memory import Span
 from plugtron.kernels.triton.decode_attention import at_once
-from plugtron.kernels.triton.launch import power_of_two
+from plugtron.kernels.triton.launch import FUSED, power_of_two
 from plugtron.kernels.triton.online_softmax import absorb
 
 __all__ = ["chunk_attention", "tile_tokens", "tiles_of"]
@@ -82,11 +82,12 @@ def chunk_attention(
         GROUP=group,
         TOGETHER=power_of_two(group),
         DIM=head_dim,
-        QUERIES=max(tile_tokens(group, head_dim * keys.itemsize) * power_of_two(group), 16),
+        QUERIES=max(tile_tokens(group, head_dim * queries.itemsize) * power_of_two(group), 16),
         CHANNELS=max(power_of_two(head_dim), 16),
-        AT_ONCE=at_once(head_dim * keys.itemsize),
+        AT_ONCE=at_once(head_dim * queries.itemsize),
         num_warps=4,
         num_stages=2,
+        **FUSED,
     )
 
 
@@ -101,6 +102,8 @@ def _tiles(
     row = tl.load(tiles + tile * 3)
     token = tl.load(tiles + tile * 3 + 1)
     count = tl.load(tiles + tile * 3 + 2).to(tl.int32)
+    if count == 0:
+        return  # there are as many tiles as there may be
     own = tl.load(positions + token).to(tl.int32)  # where the first of them stands
     query_at = tl.arange(0, QUERIES)
     place_in_tile = query_at // TOGETHER

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from plugtron.kernels.triton.launch import power_of_two
+from plugtron.kernels.triton.launch import FUSED, power_of_two
 from plugtron.kernels.triton.online_softmax import absorb
 
 __all__ = ["at_once", "decode_attention"]
@@ -78,9 +78,10 @@ def decode_attention(
         QUERIES=max(power_of_two(group), _LEAST_ROWS),
         CHANNELS=max(power_of_two(head_dim), _LEAST_ROWS),
         STRETCH=stretch,
-        AT_ONCE=at_once(head_dim * keys.itemsize),
+        AT_ONCE=at_once(head_dim * queries.itemsize),
         num_warps=4,
         num_stages=2,
+        **FUSED,
     )
     _together[(rows, heads)](
         parts,
@@ -94,13 +95,14 @@ def decode_attention(
         CHANNELS=power_of_two(head_dim),
         STRETCH=stretch,
         num_warps=1,
+        **FUSED,
     )
     return result
 
 
-def at_once(key_bytes: int) -> int:
+def at_once(query_bytes: int) -> int:
     """How many positions are scored at once: their keys and values have to fit shared memory, twice over."""
-    return 64 if key_bytes <= 256 else 32
+    return 64 if query_bytes <= 256 else 32
 
 
 @triton.jit(do_not_specialize=["table_width", "stretches"])  # which change from step to step

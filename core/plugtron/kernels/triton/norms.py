@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from plugtron.kernels.triton.launch import power_of_two
+from plugtron.kernels.triton.launch import FUSED, power_of_two
 
 __all__ = ["add_and_normalise"]
 
@@ -38,6 +38,7 @@ def add_and_normalise(
         CENTRE=bias is not None,
         BLOCK=power_of_two(width),
         num_warps=8 if width > 2048 else 4,
+        **FUSED,
     )
     return normed
 

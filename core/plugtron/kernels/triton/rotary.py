@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from plugtron.kernels.triton.launch import power_of_two
+from plugtron.kernels.triton.launch import FUSED, power_of_two
 
 __all__ = ["rotate_and_write"]
 
@@ -59,6 +59,7 @@ def rotate_and_write(
         NORM=norms is not None,
         BLOCK=power_of_two(head_dim),
         num_warps=1,
+        **FUSED,
     )
     return queries
 
@@ -106,4 +107,6 @@ def _rotate_and_write(
         block = tl.load(blocks + token)
         if block > 0:
             place = (block * KV_HEADS + kv_head) * block_size + tl.load(offsets + token)
+            if memory.dtype.element_ty == tl.float8e4nv:  # which ends at 448
+                own = tl.where(own > 448.0, 448.0, tl.where(own < -448.0, -448.0, own))
             tl.store(memory + place * DIM + at, own.to(memory.dtype.element_ty), mask=inside)

@@ -1,0 +1,125 @@
+"""Steps at fixed addresses, of fixed numbers of rows or tokens: what a graph can be captured of.
+
+A step of fewer runs as the next larger one, with zeros for what is not there.
+"""
+
+# torch's one launch for many tensors is not among its public names.
+# pyright: reportPrivateImportUsage=false
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from plugtron.context.memory import LayerState
+from plugtron.context.transfer import transfer
+from plugtron.contracts.step import StepBatch
+from plugtron.execution.kernel_step import hidden_states, logits
+from plugtron.execution.recorder import Recorder
+from plugtron.execution.step_inputs import DecodeInputs, TileInputs
+from plugtron.kernels.triton.chunk_attention import tiles_of
+from plugtron.nn.decoder import TransformerDecoder
+
+__all__ = ["FixedSteps", "StepMaker", "needed"]
+
+#: Runs a batch that is not larger than the step.
+Step = Callable[[StepBatch], Tensor]
+
+
+def needed(sizes: Sequence[int], most: int) -> tuple[int, ...]:
+    """Those of some sizes, in ascending order, that things of up to `most` need; all where even the last is less."""
+    below = [size for size in sizes if size < most]
+    return tuple(sizes[: len(below) + 1])
+
+
+class FixedSteps:
+    """Steps of one kind, made for a size when one is first wanted."""
+
+    def __init__(self, sizes: Sequence[int], make: Callable[[int], Step]) -> None:
+        self._sizes = sizes
+        self._make = make
+        self._made: dict[int, Step] = {}
+
+    def make(self, most: int) -> None:
+        """Make those that sizes up to `most` need: the largest first, so that the others find room in its memory."""
+        for size in reversed(needed(self._sizes, most)):
+            if size not in self._made:
+                self._made[size] = self._make(size)
+
+    def run(self, batch: StepBatch, size: int) -> Tensor:
+        """Run a batch of `size` rows or tokens; return as many rows, good until the next step."""
+        fixed = needed(self._sizes, size)[-1]
+        if fixed not in self._made:
+            self._made[fixed] = self._make(fixed)
+        return self._made[fixed](batch)[:size]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepMaker:
+    """Makes steps over the memory of some layers.
+
+    Args:
+        longest: how many tokens a sequence may come to.
+        tile: how many tokens attend together.
+        recorder: captures; None: kernels are launched one by one.
+    """
+
+    decoder: TransformerDecoder
+    layers: tuple[LayerState, ...]
+    longest: int
+    block_size: int
+    tile: int
+    recorder: Recorder | None
+
+    def decodes(self, rows: int) -> Step:
+        """A step of rows of one token each; it returns logits [rows, V / tp]."""
+        inputs = DecodeInputs.zeros(rows, longest=self.longest, block_size=self.block_size, device=self._device)
+        replay = self._recorded(lambda: logits(self.decoder, hidden_states(self.decoder, self.layers, inputs)))
+
+        def run(batch: StepBatch) -> Tensor:
+            memory = batch.memory
+            _fill(inputs.tables, memory.tables, (
+                (inputs.tokens, batch.tokens), (inputs.positions, batch.positions), (inputs.lengths, memory.lengths),
+                (inputs.write_blocks, memory.write_blocks), (inputs.write_offsets, memory.write_offsets),
+            ))  # fmt: skip
+            return replay()
+
+        return run
+
+    def tiles(self, tokens: int) -> Step:
+        """A step of so many tokens in tiles; it returns what the head looks at, [tokens, H]."""
+        inputs = TileInputs.zeros(tokens, longest=self.longest, block_size=self.block_size, device=self._device)
+        replay = self._recorded(lambda: hidden_states(self.decoder, self.layers, inputs))
+
+        def run(batch: StepBatch) -> Tensor:
+            memory = batch.memory
+            (tiles,) = transfer(self._device, tiles_of(memory.spans, self.tile))
+            _fill(inputs.tables, memory.tables, (
+                (inputs.tokens, batch.tokens), (inputs.positions, batch.positions), (inputs.tiles, tiles),
+                (inputs.write_blocks, memory.write_blocks), (inputs.write_offsets, memory.write_offsets),
+            ))  # fmt: skip
+            return replay()
+
+        return run
+
+    def _recorded(self, run: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        return run if self.recorder is None else self.recorder.record(run)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.layers[0].keys.device
+
+
+def _fill(tables: Tensor, held: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+    """Put what a step has where it is read, and zeros after it, whose keys and values go to scratch."""
+    rows, blocks = held.shape
+    torch._foreach_copy_(
+        [*(target[: len(source)] for target, source in pairs), tables[:rows, :blocks]],
+        [*(source for _, source in pairs), held],
+    )
+    left = [target[len(source) :] for target, source in pairs if len(source) < len(target)]
+    if left:
+        torch._foreach_zero_(left)

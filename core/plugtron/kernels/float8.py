@@ -1,0 +1,40 @@
+"""Eight bits in floating point, e4m3 (Micikevicius et al., arXiv:2209.05433): rounding to it, and products of it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.functional import ScalingType
+
+__all__ = ["FLOAT8", "LARGEST", "quantise_rows", "scaled_product", "to_float8"]
+
+FLOAT8 = torch.float8_e4m3fn
+#: The largest number that it has; there are no infinities.
+LARGEST = 448.0
+#: What torch's product wants inputs and outputs to be multiples of.
+_ALIGNMENT = 16
+
+
+def to_float8(numbers: Tensor) -> Tensor:
+    """Round to e4m3; what is too large becomes the largest there is, and what is no number stays so."""
+    return numbers.clamp(-LARGEST, LARGEST).to(FLOAT8)
+
+
+def quantise_rows(numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows [R, C] in e4m3 and what they are to be multiplied with, [R, 1] float32."""
+    scales = numbers.abs().amax(1, keepdim=True).float().clamp(min=1e-12) / LARGEST
+    return to_float8(numbers.float() / scales), scales
+
+
+def scaled_product(x: Tensor, values: Tensor, scales: Tensor, bias: Tensor | None) -> Tensor:
+    """Map x [T, I] to [T, O] by e4m3 weights [O, I] with scales [O, 1]; x is rounded to e4m3, row by row."""
+    outputs, inputs = values.shape
+    if outputs % _ALIGNMENT or inputs % _ALIGNMENT:
+        return F.linear(x, (values.float() * scales).to(x.dtype), bias)
+    own, own_scales = quantise_rows(x)
+    product = F.scaled_mm(
+        own, values.t(), own_scales, ScalingType.RowWise, scales.t(), ScalingType.RowWise,
+        output_dtype=torch.bfloat16,  # the only one that scales by row come with
+    )  # fmt: skip
+    return product.to(x.dtype) if bias is None else product.to(x.dtype) + bias

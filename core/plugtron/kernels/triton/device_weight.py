@@ -1,0 +1,92 @@
+"""Weights as a GPU holds them, and how they are multiplied with: by kernels that read them as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from plugtron.contracts.quantised import GROUP, QuantisedWeight
+from plugtron.kernels.float8 import quantise_rows, scaled_product
+from plugtron.kernels.triton.row_linear import row_linear
+from plugtron.kernels.triton.tile_linear import dense, tile_linear
+
+__all__ = ["DeviceWeight"]
+
+#: From more rows than these on, what a product computes takes longer than reading its weights. Those of 8 bits in
+#: floating point are then multiplied as such; others are worth being made dense for torch's product.
+_MANY_FLOAT8, _MANY_GROUPED = 64, 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceWeight:
+    """A weight [O, I] on a device.
+
+    Args:
+        format: int8: `values` [O, I] uint8, 128 added; int4: [O, I / 2] uint8, an even input in each byte's low half;
+            fp8: [O, I] e4m3; plain: [O, I].
+        scales: [O, I / 32] float16 of int8 and int4; [O, 1] float32 of fp8; None of plain.
+        minimums: [O, I / 32] float16, of int4 where it has them.
+        in_order: sums are added up in the same order for any number of rows, at some cost.
+    """
+
+    format: Literal["int8", "int4", "fp8", "plain"]
+    values: Tensor
+    scales: Tensor | None = None
+    minimums: Tensor | None = None
+    in_order: bool = False
+
+    @classmethod
+    def grouped(cls, weight: QuantisedWeight, device: torch.device, *, in_order: bool = False) -> DeviceWeight:
+        """Pack a weight with groups of 32, and bring it to a device."""
+        assert weight.values.shape[1] == weight.scales.shape[1] * GROUP
+        values = weight.values
+        if weight.bits == 4:
+            values = values[:, 0::2] | (values[:, 1::2] << 4)
+        return cls(
+            format="int4" if weight.bits == 4 else "int8",
+            values=values.contiguous().to(device),
+            scales=weight.scales.to(device),
+            minimums=None if weight.minimums is None else weight.minimums.to(device),
+            in_order=in_order,
+        )
+
+    @classmethod
+    def float8(cls, weight: Tensor, *, in_order: bool = False) -> DeviceWeight:
+        """Round a weight to e4m3, with a scale for each output."""
+        values, scales = quantise_rows(weight)
+        return cls(format="fp8", values=values, scales=scales, in_order=in_order)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """O and I."""
+        outputs, width = self.values.shape
+        return outputs, width * 2 if self.format == "int4" else width
+
+    @property
+    def nbytes(self) -> int:
+        """Of all of it."""
+        return sum(part.nbytes for part in (self.values, self.scales, self.minimums) if part is not None)
+
+    def __call__(self, hidden: Tensor, bias: Tensor | None) -> Tensor:
+        """Map [T, I] to [T, O]."""
+        rows = len(hidden)
+        if self.in_order:
+            return self._tiles(hidden, bias)
+        if rows == 1:
+            return row_linear(hidden, self.values, self.scales, self.minimums, bias, format=self.format)
+        if self.format == "fp8" and rows > _MANY_FLOAT8:
+            assert self.scales is not None
+            return scaled_product(hidden, self.values, self.scales, bias)
+        if rows > _MANY_GROUPED:
+            whole = dense(self.values, self.scales, self.minimums, hidden.dtype, format=self.format)
+            return F.linear(hidden, whole, bias)
+        return self._tiles(hidden, bias)
+
+    def _tiles(self, hidden: Tensor, bias: Tensor | None) -> Tensor:
+        return tile_linear(
+            hidden, self.values, self.scales, self.minimums, bias, format=self.format, in_order=self.in_order
+        )

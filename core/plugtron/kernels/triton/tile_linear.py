@@ -1,0 +1,207 @@
+"""y = x Wᵀ for a few rows: tiles of weights are read as they are held, and multiplied as matrices."""
+
+# A launch takes more than the kernel's own parameters, and numbers for its constants.
+# pyright: reportCallIssue=false, reportArgumentType=false
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from plugtron.contracts.quantised import GROUP
+from plugtron.kernels.triton.launch import FUSED, power_of_two
+from plugtron.kernels.triton.nibbles import joined, nibble, unit
+
+__all__ = ["INPUTS", "OPTIONS", "dense", "tile_linear", "tile_outputs"]
+
+#: Rows of x that one program multiplies: a matrix product of Triton's has no fewer.
+_LEAST_ROWS, _MOST_ROWS = 16, 64
+#: Inputs of one of its tiles of weights, and how it is compiled.
+INPUTS = 128
+OPTIONS = {"num_warps": 4, "num_stages": 3, **FUSED}
+#: As many programs as keep a large GPU's multiprocessors busy.
+_ENOUGH_PROGRAMS = 128
+
+
+def tile_outputs(outputs: int) -> int:
+    """How many outputs a tile of weights has: fewer where they would make too few programs."""
+    return 64 if outputs >= 64 * _ENOUGH_PROGRAMS else 32
+
+
+def tile_linear(
+    x: Tensor,
+    values: Tensor,
+    scales: Tensor | None,
+    minimums: Tensor | None,
+    bias: Tensor | None,
+    *,
+    format: str,  # noqa: A002 - DeviceWeight's word
+    in_order: bool,
+) -> Tensor:
+    """Map [T, I] to [T, O] by a weight's parts, see DeviceWeight. Weights are read once for every 64 rows.
+
+    Args:
+        in_order: tiles are of one shape for any number of rows, and with them the order of sums.
+    """
+    rows, inputs = x.shape
+    outputs = len(values)
+    tile = _MOST_ROWS if in_order else min(max(power_of_two(rows), _LEAST_ROWS), _MOST_ROWS)
+    width = tile_outputs(outputs)
+    y = torch.empty(rows, outputs, dtype=x.dtype, device=x.device)
+    _tile_linear[(triton.cdiv(outputs, width), triton.cdiv(rows, tile))](
+        x.contiguous(),
+        _words(values, format),
+        x if scales is None else scales,
+        x if minimums is None else minimums,
+        x if bias is None else bias,
+        y,
+        rows,
+        inputs,
+        outputs,
+        FORMAT=format,
+        MINIMUM=minimums is not None,
+        BIAS=bias is not None,
+        ROWS=tile,
+        OUTPUTS=width,
+        INPUTS=INPUTS,
+        GROUP=GROUP,
+        **OPTIONS,
+    )
+    return y
+
+
+def dense(
+    values: Tensor,
+    scales: Tensor | None,
+    minimums: Tensor | None,
+    dtype: torch.dtype,
+    *,
+    format: str,  # noqa: A002 - DeviceWeight's word
+) -> Tensor:
+    """The whole weight [O, I] in another dtype."""
+    outputs, inputs = len(values), values.shape[1] * (2 if format == "int4" else 1)
+    result = torch.empty(outputs, inputs, dtype=dtype, device=values.device)
+    _dense[(triton.cdiv(outputs, 32), triton.cdiv(inputs, INPUTS))](
+        _words(values, format),
+        values if scales is None else scales,
+        values if minimums is None else minimums,
+        result,
+        inputs,
+        outputs,
+        FORMAT=format,
+        MINIMUM=minimums is not None,
+        OUTPUTS=32,
+        INPUTS=INPUTS,
+        GROUP=GROUP,
+        **FUSED,
+    )
+    return result
+
+
+def _words(values: Tensor, format: str) -> Tensor:  # noqa: A002 - DeviceWeight's word
+    """Numbers of 4 bits by eight, others as they are."""
+    return values.view(torch.int32) if format == "int4" else values
+
+
+@triton.jit
+def _weights(
+    values, scales, minimums, output, start, inputs, outputs, dtype: tl.constexpr,
+    FORMAT: tl.constexpr, MINIMUM: tl.constexpr, OUTPUTS: tl.constexpr, INPUTS: tl.constexpr, GROUP: tl.constexpr,
+):  # fmt: skip
+    """A tile of weights [OUTPUTS, INPUTS] from input `start` on; fp8 without its scales."""
+    there = (output < outputs)[:, None]
+    line = output.to(tl.int64)[:, None]
+    at = start + tl.arange(0, INPUTS)
+    group = start // GROUP + tl.arange(0, INPUTS // GROUP)
+    place = line * (inputs // GROUP) + group[None, :]
+    held = there & (group < inputs // GROUP)[None, :]
+    if FORMAT == "int4":
+        WORDS: tl.constexpr = INPUTS // 8
+        word_at = start // 8 + tl.arange(0, WORDS)
+        inside = there & (word_at < inputs // 8)[None, :]
+        word = tl.load(values + line * (inputs // 8) + word_at[None, :], mask=inside, other=0)
+        scale = _spread(tl.load(scales + place, mask=held, other=0.0), OUTPUTS, WORDS, GROUP // 8)
+        low = 0.0
+        if MINIMUM:
+            low = _spread(tl.load(minimums + place, mask=held, other=0.0), OUTPUTS, WORDS, GROUP // 8)
+        weight = joined(
+            (nibble(word, 0) * (scale * unit(0)) + low).to(dtype),
+            (nibble(word, 1) * (scale * unit(1)) + low).to(dtype),
+            (nibble(word, 2) * (scale * unit(2)) + low).to(dtype),
+            (nibble(word, 3) * (scale * unit(3)) + low).to(dtype),
+            (nibble(word, 4) * (scale * unit(4)) + low).to(dtype),
+            (nibble(word, 5) * (scale * unit(5)) + low).to(dtype),
+            (nibble(word, 6) * (scale * unit(6)) + low).to(dtype),
+            (nibble(word, 7) * (scale * unit(7)) + low).to(dtype),
+            OUTPUTS, INPUTS,
+        )  # fmt: skip
+    elif FORMAT == "int8":
+        number = tl.load(values + line * inputs + at[None, :], mask=there & (at < inputs)[None, :], other=0)
+        scale = _spread(tl.load(scales + place, mask=held, other=0.0), OUTPUTS, INPUTS, GROUP)
+        # What lies outside has a scale of 0.
+        weight = (number.to(tl.float32) * scale - 128.0 * scale).to(dtype)
+    else:
+        inside = there & (at < inputs)[None, :]
+        weight = tl.load(values + line * inputs + at[None, :], mask=inside, other=0.0).to(dtype)
+    return weight
+
+
+@triton.jit
+def _spread(by_group, OUTPUTS: tl.constexpr, WIDTH: tl.constexpr, GROUP: tl.constexpr):
+    """What groups have, [OUTPUTS, WIDTH / GROUP], for each of their members: [OUTPUTS, WIDTH] float32."""
+    column = by_group.to(tl.float32)[:, :, None]
+    return tl.reshape(tl.broadcast_to(column, (OUTPUTS, WIDTH // GROUP, GROUP)), (OUTPUTS, WIDTH))
+
+
+@triton.jit
+def _tile_linear(
+    x, values, scales, minimums, bias, y, rows, inputs, outputs,
+    FORMAT: tl.constexpr, MINIMUM: tl.constexpr, BIAS: tl.constexpr, ROWS: tl.constexpr, OUTPUTS: tl.constexpr,
+    INPUTS: tl.constexpr, GROUP: tl.constexpr,
+):  # fmt: skip
+    output = tl.program_id(0) * OUTPUTS + tl.arange(0, OUTPUTS)
+    row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    there = output < outputs
+    sums = tl.zeros([ROWS, OUTPUTS], tl.float32)
+    for start in range(0, inputs, INPUTS):
+        at = start + tl.arange(0, INPUTS)
+        own = tl.load(
+            x + row[:, None].to(tl.int64) * inputs + at[None, :],
+            mask=(row < rows)[:, None] & (at < inputs)[None, :],
+            other=0.0,
+        )
+        weight = _weights(
+            values, scales, minimums, output, start, inputs, outputs, own.dtype,
+            FORMAT, MINIMUM, OUTPUTS, INPUTS, GROUP,
+        )  # fmt: skip
+        sums += tl.dot(own, tl.trans(weight), input_precision="ieee")
+    if FORMAT == "fp8":
+        sums *= tl.load(scales + output, mask=there, other=0.0)[None, :]
+    if BIAS:
+        sums += tl.load(bias + output, mask=there, other=0.0).to(tl.float32)[None, :]
+    tl.store(
+        y + row[:, None].to(tl.int64) * outputs + output[None, :],
+        sums.to(y.dtype.element_ty),
+        mask=(row < rows)[:, None] & there[None, :],
+    )
+
+
+@triton.jit
+def _dense(
+    values, scales, minimums, result, inputs, outputs,
+    FORMAT: tl.constexpr, MINIMUM: tl.constexpr, OUTPUTS: tl.constexpr, INPUTS: tl.constexpr, GROUP: tl.constexpr,
+):  # fmt: skip
+    output = tl.program_id(0) * OUTPUTS + tl.arange(0, OUTPUTS)
+    start = tl.program_id(1) * INPUTS
+    weight = _weights(
+        values, scales, minimums, output, start, inputs, outputs, result.dtype.element_ty,
+        FORMAT, MINIMUM, OUTPUTS, INPUTS, GROUP,
+    )  # fmt: skip
+    at = start + tl.arange(0, INPUTS)
+    tl.store(
+        result + output[:, None].to(tl.int64) * inputs + at[None, :],
+        weight,
+        mask=(output < outputs)[:, None] & (at < inputs)[None, :],
+    )

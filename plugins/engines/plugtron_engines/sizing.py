@@ -1,0 +1,55 @@
+"""How many blocks the dynamic engine's memory has."""
+
+from __future__ import annotations
+
+from plugtron.context.memory_size import bytes_per_token, free_memory
+from plugtron.contracts.controller import TextGenerationController
+from plugtron.errors import SpecError
+from plugtron_engines.options import DynamicOptions
+
+__all__ = ["blocks_of_memory"]
+
+#: Of what is free, where it is not known what else there is to come: weights, and what steps work in.
+_UNKNOWN_SHARE = 0.5
+#: Of what weights and steps leave of a GPU: torch cannot use the last of it for pieces of any size.
+_KNOWN_SHARE = 0.95
+#: What steps work in is there once for those that are launched, and once more for the captured.
+_POOLS = 2
+
+
+def blocks_of_memory(options: DynamicOptions, limit: int, controller: TextGenerationController) -> int:
+    """Return how many there are, equal on all ranks: as asked, or as a full batch of the longest sequences needs.
+
+    The latter within the memory that is free: on a GPU what weights and steps leave of it, on a CPU half.
+
+    Raises:
+        SpecError: `memory` is less than a block, or what is left is.
+    """
+    runtime, info = controller.runtime, controller.models[0]
+    if options.blocks is not None:
+        return options.blocks
+    block = bytes_per_token(info, runtime.kv_dtype) * options.block_size
+    if options.memory is not None:
+        blocks = min(runtime.model.all_gather_json(options.memory // block))
+        if not blocks:
+            raise SpecError(f"engine.options.memory: {options.memory} bytes hold no block, which takes {block}")
+        return blocks
+    wanted = options.max_batch_size * -(-limit // options.block_size)
+    there = _left(options, controller)
+    blocks = min(runtime.model.all_gather_json(min(wanted, int(there // block))))
+    if blocks < 1:
+        raise SpecError(
+            f"no memory of {runtime.device} is left for keys and values ({there / 2**20:.0f} MiB, a block takes "
+            f"{block / 2**20:.1f}): lower engine.options.max_step_tokens or max_batch_size, or set model.quantization"
+        )
+    return blocks
+
+
+def _left(options: DynamicOptions, controller: TextGenerationController) -> float:
+    """Bytes of this rank's memory that keys and values may have."""
+    runtime, working = controller.runtime, None
+    if runtime.device.type != "cpu":
+        rows, tokens = options.max_batch_size, options.max_step_tokens
+        working = runtime.model.together(lambda: controller.preload(rows, tokens))
+    free = free_memory(runtime.device)
+    return free * _UNKNOWN_SHARE if working is None else (free - _POOLS * working) * _KNOWN_SHARE

@@ -1,0 +1,60 @@
+"""Weights, and keys and values, in eight bits of floating point."""
+
+import pytest
+import torch
+from support import models
+
+from plugtron import LLM, SamplingParams
+from plugtron.errors import PlugtronError
+from plugtron.kernels.float8 import FLOAT8, LARGEST, quantise_rows, scaled_product, to_float8
+from plugtron.parallel.runtime import Runtime
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def test_rounding():
+    found = to_float8(torch.tensor([0.3, -1000.0, float("inf"), float("nan"), LARGEST]))
+    assert found.dtype == FLOAT8
+    assert found.float()[:3].tolist() == [0.3125, -LARGEST, LARGEST]
+    assert found.float()[3].isnan()
+    values, scales = quantise_rows(torch.tensor([[1.0, -2.0], [0.0, 0.0]]))
+    assert (values.float() * scales).tolist() == [[1.0, -2.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize(("outputs", "inputs"), [(48, 64), (10, 64)])
+def test_product_of_rounded_rows(outputs, inputs):
+    """By torch's own product where it has one for the shape."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(70, inputs, generator=generator).to(DEVICE)
+    weight = torch.randn(outputs, inputs, generator=generator).to(DEVICE)
+    expected = x @ weight.t() + 1
+    found = scaled_product(x, *quantise_rows(weight), torch.ones(outputs, device=DEVICE))
+    assert 0.005 < (found - expected).norm() / expected.norm() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("model", "overrides"), [({"quantization": "fp8"}, {}), ({}, {"model.kv_dtype": "fp8"})], ids=["weights", "memory"]
+)
+@pytest.mark.parametrize("engine", ["static", "dynamic"])
+def test_a_cpu_computes_with_it_through_torch(model, overrides, engine, random_model):
+    """Near what float32 gives, and not the same."""
+    params = SamplingParams(temperature=0, max_tokens=2, ignore_eos=True, logprobs=models.VOCAB)
+    prompts, found = models.prompts(2), []
+    for chosen in (({}, {}), (model, overrides)):
+        with LLM(random_model("llama_untied")[1], dtype="float32", engine=engine, device="cpu",
+                 overrides={"execution": "eager", **chosen[1]}, **chosen[0]) as llm:  # fmt: skip
+            found.append([answer.log_probs[0].top for answer in llm.generate(prompts, params)])
+    for plain, rounded in zip(*found, strict=True):
+        both = torch.tensor([[plain[token], rounded[token]] for token in range(models.VOCAB)])
+        assert not torch.equal(both[:, 0], both[:, 1])
+        assert torch.corrcoef(both.t())[0, 1] > 0.95
+
+
+def test_it_is_said_that_a_cpu_has_no_kernels_for_it(random_model):
+    folder = random_model("llama_untied")[1]
+    with pytest.warns(UserWarning, match="the step runs through torch, and slowly: keys and values in float8_e4m3fn"):
+        LLM(folder, device="cpu", overrides={"model.kv_dtype": "fp8"}).close()
+    with pytest.raises(PlugtronError, match=r"execution native: weights in fp8 \(accepted here: auto, eager\)"):
+        LLM(folder, device="cpu", quantization="fp8", overrides={"execution": "native"})
+    with pytest.raises(ValueError, match="quantization 'fp4': accepted are int8, int4, fp8, native"):
+        Runtime.create(quantization="fp4")

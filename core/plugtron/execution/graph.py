@@ -52,6 +52,8 @@ class GraphExecution:
         self._recorder = Recorder() if captures else None
         #: How long capturing has taken so far.
         self.capture_seconds = 0.0
+        #: How much memory what has been captured takes.
+        self.capture_bytes = 0
 
     @property
     def hidden_dtype(self) -> torch.dtype:

@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 MODEL := smollm2-135m-instruct
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-gpu lint bench-eager bench-dynamic bench-cpu clean
+.PHONY: help setup demo test test-gpu lint bench-eager bench-dynamic bench-cpu bench-gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -48,6 +48,9 @@ bench-cpu: $(INSTALLED)  ## a CPU's peers, each in an environment of its own, in
 	$(BIN)/plugtron fetch $(MODEL)
 	$(BIN)/python benchmarks/cpu.py
 	$(BIN)/python benchmarks/cpu_scaling.py
+
+bench-gpu: $(INSTALLED)  ## random weights in known shapes on a CUDA device, which it needs, beside transformers (under 8 minutes)
+	$(BIN)/python benchmarks/gpu.py
 
 clean:  ## remove the virtual environment
 	rm -rf $(VENV)

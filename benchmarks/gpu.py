@@ -1,188 +1,165 @@
-"""Decode, batches and prefill on a GPU, with random weights in the shapes of known models; no network.
+"""Speed on one GPU, with random weights in the shapes of known models: no network, and under eight minutes.
 
-    python benchmarks/gpu.py [--shapes llama-3.1-8b] [--device cuda]
+    make bench-gpu          # or: python benchmarks/gpu.py [--only "llama-3.1-8b:graph int4" ...] [--rows 1 64]
 
-Rates are beside what memory allows: a decode step reads every weight once, and the measured rate is that of copying
-4 GiB on the device. transformers, with a static cache and compiled, stands beside plugtron where it is installed.
-Writes results/gpu.json and a table to standard output.
+Each side is a process of its own, so that memory is clean and its start is a fresh one: `ready_seconds` are from the
+start of the process to the first token. Kernels that an earlier side, or run, has left in Triton's cache are not
+compiled again; `kernels_compiled` says how many were. What is measured of a side:
+
+- decode of one row after a context, prefill of a long prompt and time to first token: medians of three runs, after one
+  that warms up; batches of equal prompts, once;
+- seconds and memory of captured graphs, of all that were needed, with what Triton compiled for them;
+- the share of a decode step in which the device idles, by the profiler's records of 50 steps, for 1 and for 64 rows;
+- |a - b| / |b| of the logits of a fixed prompt against those of the same shape's `graph bf16`, if that has run; what
+  rounding alone comes to, `eager bf16` shows. Weights are random: it says what kernels and formats do to them, not how
+  a model would suffer.
+
+Shares are of what the device does in the same run; gpu_bounds.py has the sums. transformers runs with a static cache
+and compiled, and with continuous batching; its sides and eager ones are measured once, in the two largest batches.
+
+Time, estimated and not yet measured: six captured sides of the largest shape 30 s each, six of the others 15 s each,
+half of it their start; a minute for what Triton compiles in a first run; a side that torch compiles 40 to 90 s. Slow
+sides come last, and the last of them may find no time left: when `--minutes` are up what runs is ended with what it
+has, and the rest is recorded as left out. No side takes more than a quarter of it. `--minutes 14` has room for all.
+
+On a CPU (`--device cpu --shapes tiny tiny-gpt` with TRITON_INTERPRET=1) it only shows that it runs.
+Writes results/gpu.json, gpu.md and, where matplotlib is there, gpu.png; on a CPU to a temporary folder.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import random
-import statistics
+import subprocess
+import sys
+import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
-from random_weights import SHAPES, RandomLlama
+from gpu_bounds import shares
+from gpu_cases import SIZES, VARIANTS, cases
+from gpu_report import markdown
 
-from plugtron import SamplingParams
-from plugtron.execution.graph import GraphExecution
-from plugtron.parallel.runtime import Runtime
-from plugtron_controllers.text_generation import SimpleTextGenerationController
-from plugtron_engines.dynamic import DynamicEngine
-from plugtron_engines.options import DynamicOptions
-from plugtron_wrappers.llama import LlamaWrapper
-
-#: (execution, quantization) by name.
-VARIANTS: dict[str, tuple[Any, Any]] = {
-    "graph bf16": ("graph", None),
-    "graph int8": ("graph", "int8"),
-    "graph int4": ("graph", "int4"),
-    "eager bf16": ("eager", None),
-}
-CONTEXT, TOKENS, PREFILL = 512, 128, 2048
-REPETITIONS = 3
-
-Run = Callable[[list[list[int]], int], object]
+HERE = Path(__file__).parent
 
 
-def prompt(length: int, vocabulary: int) -> list[int]:
-    """Fresh ids, so that no cache helps."""
-    return [random.randrange(vocabulary) for _ in range(length)]
+def collect(script: str, arguments: Sequence[str], limit: float) -> dict[str, Any]:
+    """Run a script and put its lines of JSON together; how it failed is in `errors`.
+
+    `limit`: seconds after which it is ended.
+    """
+    record: dict[str, Any] = {}
+    begin = time.perf_counter()
+    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+        command = [sys.executable, script, *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=HERE)
+        timer = threading.Timer(limit, process.kill)
+        timer.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            found = json.loads(line)
+            if found.pop("ready", False):
+                found["ready_seconds"] = time.perf_counter() - begin
+            for key, value in found.items():
+                record[key] = {**record.get(key, {}), **value} if isinstance(value, dict) else value
+        code = process.wait()
+        timer.cancel()
+        errors.seek(0)
+        last = next((line.strip() for line in reversed(errors.readlines()) if line.strip()), "")
+    if code:
+        took = time.perf_counter() - begin
+        reason = f"ended after {took:.0f} s" if took >= limit else f"exit code {code}: {last}"
+        record["errors"] = {**record.get("errors", {}), "side": reason}
+    return record
 
 
-def synchronise() -> None:
-    """Wait for the device."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def clean() -> None:
-    """Give back what nobody holds any more."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def seconds(run: Run, rows: int, length: int, tokens: int, vocabulary: int) -> float:
-    """The median time of a few runs, after one that warms up."""
-    taken = []
-    for _ in range(REPETITIONS + 1):
-        prompts = [prompt(length, vocabulary) for _ in range(rows)]
-        synchronise()
-        begin = time.perf_counter()
-        run(prompts, tokens)
-        synchronise()
-        taken.append(time.perf_counter() - begin)
-    return statistics.median(taken[1:])
-
-
-def copy_rate(device: str) -> float:
-    """Bytes a second that are read and written when memory of the device is copied."""
-    size = 4 << 30 if device == "cuda" else 64 << 20
-    source = torch.zeros(size, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    best = float("inf")
-    for _ in range(10):
-        synchronise()
-        begin = time.perf_counter()
-        target.copy_(source)
-        synchronise()
-        best = min(best, time.perf_counter() - begin)
-    return 2 * size / best
-
-
-def measure(run: Run, shape: str, rows: tuple[int, ...]) -> dict[str, float]:
-    """Tokens a second: one row after a prompt, whole batches, and a prompt alone."""
-    vocabulary = SHAPES[shape]["vocab_size"]
-    first = seconds(run, 1, CONTEXT, 1, vocabulary)
-    found = {
-        "decode": TOKENS / (seconds(run, 1, CONTEXT, TOKENS + 1, vocabulary) - first),
-        "first_token_seconds": first,
-        "prefill": PREFILL / seconds(run, 1, PREFILL, 1, vocabulary),
-    }
-    for count in rows:
-        found[f"{count} rows"] = count * TOKENS / seconds(run, count, 128, TOKENS, vocabulary)
+def versions() -> dict[str, str]:
+    """Of what runs here."""
+    found: dict[str, str] = {}
+    for name in ("plugtron", "torch", "triton", "transformers"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
     return found
 
 
-def plugtron(shape: str, variant: str, device: str, rows: tuple[int, ...]) -> dict[str, float]:
-    """Assemble from parts, and measure."""
-    execution, quantization = VARIANTS[variant]
-    begin = time.perf_counter()
-    runtime = Runtime.create(device=device, dtype="bfloat16", execution=execution, quantization=quantization)
-    wrapper = LlamaWrapper(runtime, RandomLlama(shape))
-    options = DynamicOptions(
-        max_batch_size=max(rows), max_sequence_length=4096, max_step_tokens=PREFILL, share_prefixes=False
-    )
-    engine = DynamicEngine(SimpleTextGenerationController(wrapper), options)
-
-    def run(prompts: list[list[int]], tokens: int) -> object:
-        return engine.generate(prompts, SamplingParams(temperature=0, ignore_eos=True, max_tokens=tokens))
-
-    run([[1, 2, 3]], 2)
-    synchronise()
-    ready = time.perf_counter() - begin
-    found = {"ready_seconds": ready, **measure(run, shape, rows), "weight_bytes": wrapper.execution.weight_bytes}
-    if isinstance(wrapper.execution, GraphExecution):
-        found["capture_seconds"] = wrapper.execution.capture_seconds
-    engine.close()
-    return found
+def absent() -> dict[str, str]:
+    """What has no side, and why."""
+    there = find_spec("megatron") is not None and find_spec("megatron.core") is not None
+    reason = "installed, but nobody has written a side for its engine yet" if there else "not installed"
+    return {"megatron-core": reason}
 
 
-def transformers(shape: str, device: str, rows: tuple[int, ...]) -> dict[str, float]:
-    """The same shape with a static cache, compiled."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+def write(results: dict[str, Any], output: Path) -> None:
+    """Write JSON and tables: after every side, so that a run that is ended early leaves what it has measured."""
+    output.write_text(json.dumps(results, indent=2) + "\n")
+    output.with_suffix(".md").write_text(markdown(results))
 
-    config = LlamaConfig(**{"rms_norm_eps": 1e-5, **SHAPES[shape]})
-    begin = time.perf_counter()
-    with torch.device(device):
-        model: Any = LlamaForCausalLM._from_config(config, dtype=torch.bfloat16).eval()
 
-    @torch.inference_mode()
-    def run(prompts: list[list[int]], tokens: int) -> object:
-        ids = torch.tensor(prompts, device=device)
-        options = {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False}
-        return model.generate(ids, attention_mask=torch.ones_like(ids), cache_implementation="static", **options)
+def draw(output: Path) -> None:
+    """Plot the results, where that can be done."""
+    if find_spec("matplotlib") is None:
+        print(f"matplotlib is not installed, so there is no plot; elsewhere: python gpu_plot.py {output.name}")
+    else:
+        subprocess.run([sys.executable, HERE / "gpu_plot.py", output], check=True)
 
-    run([[1, 2, 3]], 2)
-    ready = time.perf_counter() - begin
-    found = {"ready_seconds": ready, **measure(run, shape, rows)}
-    embedding = 0 if config.tie_word_embeddings else model.get_input_embeddings().weight.nbytes
-    torch._dynamo.reset()
-    return {**found, "weight_bytes": sum(parameter.nbytes for parameter in model.parameters()) - embedding}
+
+def parse() -> argparse.Namespace:
+    """Read the command line, and say what else there would be."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--shapes", nargs="*", help="all but tiny ones by default")
+    parser.add_argument("--variants", nargs="*", choices=list(VARIANTS), help="all of the largest shape by default")
+    parser.add_argument("--only", nargs="*", metavar="SHAPE:VARIANT", help="these instead")
+    parser.add_argument("--rows", nargs="*", type=int, help="batches")
+    parser.add_argument("--device", default="cuda", choices=list(SIZES))
+    parser.add_argument("--minutes", type=float, default=7.5)
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    for case in arguments.only or ():
+        if case.partition(":")[2] not in VARIANTS:
+            parser.error(f"--only {case}: variants are {', '.join(VARIANTS)}")
+    if arguments.output is None:
+        on_gpu = arguments.device == "cuda"
+        arguments.output = (HERE / "results" if on_gpu else Path(tempfile.mkdtemp())) / "gpu.json"
+    return arguments
 
 
 def main() -> None:
-    """Measure, write JSON, print a table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--shapes", nargs="*", default=["llama-3.1-8b", "llama-3.2-1b", "smollm2-135m"])
-    parser.add_argument("--variants", nargs="*", default=[*VARIANTS, "transformers"])
-    parser.add_argument("--rows", nargs="*", type=int, default=[1, 16, 64, 256])
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "gpu.json")
-    arguments = parser.parse_args()
-    rate = copy_rate(arguments.device)
-    clean()
-    device = torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu"
-    results: dict[str, Any] = {
-        "device": device,
-        "torch": torch.__version__,
-        "copy_bytes_per_second": rate,
-        "shapes": {},
-    }
-    print(f"{device}, torch {torch.__version__}, copying {rate / 1e9:.0f} GB/s")
-    for shape in arguments.shapes:
-        own = results["shapes"][shape] = {}
-        for variant in arguments.variants:
-            rows = tuple(arguments.rows)
-            if variant == "transformers":
-                own[variant] = transformers(shape, arguments.device, rows)
+    """Measure side after side, write what they found, print the tables."""
+    arguments = parse()
+    most = 60 * arguments.minutes / 4
+    deadline = time.perf_counter() + 60 * arguments.minutes
+    sizes = SIZES[arguments.device]
+    sizes = replace(sizes, rows=tuple(sorted(arguments.rows or sizes.rows)))
+    limits = collect("gpu_limits.py", [arguments.device], most)
+    if "errors" in limits:
+        sys.exit(f"device {arguments.device}: {limits['errors']['side']}")
+    sides: dict[str, dict[str, Any]] = {}
+    results = {"versions": versions(), "limits": limits, "sizes": asdict(sizes), "absent": absent(), "sides": sides}
+    chosen = [(shape, variant) for shape, _, variant in (case.partition(":") for case in arguments.only or ())]
+    with tempfile.TemporaryDirectory() as references:
+        for shape, variant in chosen or cases(arguments.shapes, arguments.variants):
+            left = deadline - time.perf_counter()
+            own = [shape, variant, arguments.device, f"{references}/{shape}.npy", *map(str, sizes.rows)]
+            if left > 0:
+                record = collect("gpu_side.py", own, min(most, left))
             else:
-                own[variant] = plugtron(shape, variant, arguments.device, rows)
-            found = own[variant]
-            share = found["decode"] * found["weight_bytes"] / rate
-            rates = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
-            print(f"{shape}, {variant}: {share:.0%} of the byte limit; {rates}", flush=True)
-            arguments.output.write_text(json.dumps(results, indent=2) + "\n")
-            clean()
+                record = {"errors": {"side": "left out: the time is up"}}
+            if "weight_bytes" in record:
+                record["shares"] = shares(record, limits, asdict(sizes))
+            sides.setdefault(shape, {})[variant] = record
+            print(f"{shape}, {variant}: {json.dumps(record)}", file=sys.stderr, flush=True)
+            write(results, arguments.output)
+    draw(arguments.output)
+    print(arguments.output.with_suffix(".md").read_text())
+    print(f"in {arguments.output}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from plugtron.kernels.triton import (
     activations,
     chunk_attention,
     decode_attention,
+    draw,
+    most_likely,
     norms,
     rotary,
     row_linear,
@@ -27,10 +29,9 @@ TYPES = {
     "width": "i32", "epsilon": "fp32", "block_size": "i32", "scale": "fp32", "table_width": "i32", "stretches": "i32",
     "rows": "i32", "inputs": "i32", "outputs": "i32", "tables": "*i64", "lengths": "*i64", "blocks": "*i64",
     "positions": "*i64", "tiles": "*i64",
-    "offsets": "*i64", "parts": "*fp32", "peaks": "*fp32", "sums": "*fp32", "scales": "*fp16", "minimums": "*fp16",
+    "offsets": "*i64", "count": "i32", "score_stride": "i32", "id_stride": "i32",
+    "parts": "*fp32", "peaks": "*fp32", "sums": "*fp32", "scales": "*fp16", "minimums": "*fp16",
 }  # fmt: skip
-
-
 #: What the values of a weight are, by the form in which it is held.
 HELD = {"int4": "*i32", "int8": "*u8", "fp8": "*fp8e4nv", "plain": "*bf16"}
 
@@ -40,7 +41,10 @@ def compiled(kernel, dtype, types=None, options=None, **constants):
     named = {**TYPES, **(types or {})}
     signature = {name: "constexpr" if name in constants else named.get(name, f"*{dtype}") for name in kernel.arg_names}
     options = {**FUSED, **(options or {})}
-    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+    # Tensors begin at multiples of 16 bytes, and widths are multiples of 16: loads then are wide, and come in stages.
+    wide = {(at,): [["tt.divisibility", 16]] for at, name in enumerate(kernel.arg_names)
+            if signature[name].startswith("*") or name in ("width", "inputs", "outputs", "count")}  # fmt: skip
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=wide)
     return triton.compile(source, target=GPUTarget("cuda", int(sys.argv[1]), 32), options=options).metadata.shared
 
 
@@ -96,6 +100,19 @@ def main():
                 BIAS=True, OUTPUTS=row_linear.OUTPUTS, WIDTH=row_linear.BYTES // (4 if form == "int4" else 1),
                 **constants,
             )  # fmt: skip
+    for by_probability in (False, True):
+        found[f"most likely {by_probability}"] = compiled(
+            most_likely._keep, "fp32", options={"num_warps": most_likely.WARPS},
+            PROBABILITY=by_probability, PIECE=most_likely.PIECE,
+        )  # fmt: skip
+    for ids in (False, True):
+        found[f"draw {ids}"] = compiled(
+            draw._draw, "fp32", {"ids": "*i64", "seeds": "*i64", "greedy": "*i1", "chosen": "*i64", "pieces": "i32"},
+            {"num_warps": 8}, IDS=ids, PIECE=draw.PIECE,
+        )  # fmt: skip
+    found["choose"] = compiled(
+        draw._choose, "fp32", {"chosen": "*i64", "tokens": "*i64", "pieces": "i32"}, {"num_warps": 1}, PIECES=64
+    )
     print(json.dumps(found))
 
 

@@ -101,7 +101,7 @@ def choose(wrapper: DecoderWrapper) -> Choice:
 
 
 def make_execution(wrapper: DecoderWrapper, choice: Choice) -> Execution:
-    """Load a wrapper's weights to be run as chosen; how long sequences are, `extend` says.
+    """Load a wrapper's weights to be run as chosen; what steps are over, `prepare` says.
 
     Where a better one cannot be had, it is said once that torch runs the step.
     """
@@ -139,38 +139,19 @@ def _check_graph(wrapper: DecoderWrapper) -> None:
         NotNative: they cannot.
     """
     runtime = wrapper.runtime
-    try:
+    if runtime.device.type == "cpu":
         # Imported here: a run on a CPU goes without Triton.
         from plugtron.kernels.triton.launch import INTERPRETED
-    except ImportError as error:  # it is not there, or too old
-        raise NotNative(f"there is no Triton that can be used ({error})") from None
-    if runtime.device.type != "cuda" and not INTERPRETED:
-        raise NotNative(f"graphs are captured on a GPU, not on {runtime.device.type} (TRITON_INTERPRET=1: for tests)")
+
+        if not INTERPRETED:
+            raise NotNative("graphs are captured on a GPU, not on cpu (TRITON_INTERPRET=1: for tests)")
+    elif runtime.lacks_triton is not None:
+        raise NotNative(runtime.lacks_triton)
     if runtime.pipeline.size > 1:
         raise NotNative("pipeline stages")
     if runtime.quantization == "native":
         raise NotNative("quantised blocks as they are in a file")
     _check_blocks(wrapper)
-    if runtime.device.type == "cuda":
-        _try_triton(runtime.device)
-
-
-def _try_triton(device: torch.device) -> None:
-    """Launch something small: Triton compiles with a C compiler, for devices and dtypes that it knows.
-
-    Raises:
-        NotNative: it cannot.
-    """
-    from plugtron.kernels.triton.norms import add_and_normalise
-
-    try:
-        with torch.cuda.device(device):
-            ones = torch.ones(1, 16, device=device)
-            add_and_normalise(ones, None, ones[0], None, 1e-5)
-            torch.cuda.synchronize()
-    # Whatever it raises, from a missing compiler to a driver that is too old, is why there can be no graph.
-    except Exception as error:
-        raise NotNative(f"Triton does not run here ({type(error).__name__}: {error})") from error
 
 
 def _kernels(wrapper: DecoderWrapper) -> Path:

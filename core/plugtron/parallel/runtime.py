@@ -11,6 +11,7 @@ import torch
 
 from plugtron.errors import ParallelError
 from plugtron.events import Event, decode, encode
+from plugtron.kernels.triton_here import why_no_triton
 from plugtron.parallel.grid import Grid, form_groups
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, join
@@ -24,9 +25,11 @@ class Runtime:
     """The only way to a device or to another rank.
 
     `tensor` are the ranks that share each layer, `pipeline` those that pass activations on from stage to stage,
-    `model` all that share one copy of the model, `data` those of other copies that hold the same. `quantization`: how
-    the weights of linear layers are held; None: in `dtype`. `kv_dtype`: what keys and values are held in. `execution`:
-    how steps are run, or "auto". `deterministic`: a request's bits must not depend on what else is in its steps.
+    `model` all that share one copy of the model, `data` those of other copies that hold the same.
+
+    `quantization`: how the weights of linear layers are held; None: in `dtype`. `kv_dtype`: what keys and values are
+    held in. `execution`: how steps are run, or "auto". `deterministic`: a request's bits must not depend on what else
+    is in its steps. `lacks_triton`: why Triton's kernels cannot be launched on the device; None: they can.
     `restored_threads`: how many torch used before this runtime said otherwise, which `close` goes back to.
     """
 
@@ -41,6 +44,7 @@ class Runtime:
     pipeline: Group
     data: Group
     model: Group
+    lacks_triton: str | None
     restored_threads: int | None = None
 
     @classmethod
@@ -90,6 +94,7 @@ class Runtime:
             pipeline=groups.pipeline,
             data=groups.data,
             model=groups.model,
+            lacks_triton=why_no_triton(chosen),
             restored_threads=None if threads is None else before,
         )
 

@@ -196,7 +196,8 @@ class SimpleTextGenerationController(TextGenerationController):
         """Draw one id per row: the most likely for greedy rows, by Gumbel-max for the others."""
         if self._drawing.isdisjoint(candidates.rows):
             return draw_greedily(candidates)
-        return draw(candidates, self._seeds[candidates.slots], self._greedy[candidates.slots])
+        seeds, greedy = self._seeds[candidates.slots], self._greedy[candidates.slots]
+        return draw(candidates, seeds, greedy, at_once=self.runtime.lacks_triton is None)
 
     def update_generation_status(self, sequence: InferenceSequence, tokens: Sequence[int]) -> FinishReason | None:
         """Add tokens until the sequence ends; say whether it has."""

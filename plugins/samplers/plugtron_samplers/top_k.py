@@ -21,12 +21,17 @@ _ALL = 1 << 40
 
 
 class TopK(Sampler):
-    """Keeps the `top_k` most likely candidates; among equals, the lower ids."""
+    """Keeps the `top_k` most likely candidates; among equals, the lower ids.
+
+    Args:
+        unsorted: by a kernel that sorts nothing, which takes Triton.
+    """
 
     params = TopKParams
     keeps_argmax = True
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, unsorted: bool = False) -> None:
+        self._unsorted = unsorted
         self._device_values = SlotValues(_ALL, device, torch.int64)
         self._values: dict[int, int] = {}
 
@@ -34,7 +39,7 @@ class TopK(Sampler):
     def assemble(cls, parts: Parts, options: Options) -> TopK:
         """Build from a spec."""
         del options
-        return cls(parts.runtime.device)
+        return cls(parts.runtime.device, unsorted=parts.runtime.lacks_triton is None)
 
     def uses(self, params: SamplingParams) -> bool:
         """0 and -1 keep all."""
@@ -52,6 +57,8 @@ class TopK(Sampler):
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Narrow to the largest k when every row has one; otherwise mask, so that the others keep all they have."""
+        if self._unsorted and candidates.ids is None:
+            return self._mask(candidates)
         asked = [self._values[slot] for slot in candidates.rows if slot in self._values]
         width = min(max(asked), candidates.logits.shape[1])
         ranked = keys(candidates)
@@ -65,3 +72,10 @@ class TopK(Sampler):
         last = best.gather(1, (wanted - 1).clamp(max=width - 1))
         dropped = (ranked < last) & (wanted <= width)
         return replace(candidates, logits=candidates.logits.masked_fill(dropped, float("-inf")))
+
+    def _mask(self, candidates: Candidates) -> Candidates:
+        # Imported here: a run on a CPU goes without Triton.
+        from plugtron.kernels.triton.most_likely import keep_most_likely
+
+        limits = self._device_values.take(candidates.slots, candidates.rows).float()
+        return replace(candidates, logits=keep_most_likely(candidates.logits, limits, by_probability=False))

@@ -20,19 +20,24 @@ __all__ = ["TopP"]
 
 
 class TopP(Sampler):
-    """Keeps the fewest most likely candidates that together have at least probability `top_p`."""
+    """Keeps the fewest most likely candidates that together have at least probability `top_p`.
+
+    Args:
+        unsorted: by a kernel that sorts nothing, which takes Triton.
+    """
 
     params = TopPParams
     keeps_argmax = True
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, unsorted: bool = False) -> None:
+        self._unsorted = unsorted
         self._values = SlotValues(2.0, device)  # above any sum, so that rounding never drops a neutral row's tail
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> TopP:
         """Build from a spec."""
         del options
-        return cls(parts.runtime.device)
+        return cls(parts.runtime.device, unsorted=parts.runtime.lacks_triton is None)
 
     def uses(self, params: SamplingParams) -> bool:
         """1 keeps all."""
@@ -49,6 +54,11 @@ class TopP(Sampler):
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what lies beyond the nucleus."""
         wanted = self._values.take(candidates.slots, candidates.rows)
+        if self._unsorted and candidates.ids is None:
+            # Imported here: a run on a CPU goes without Triton.
+            from plugtron.kernels.triton.most_likely import keep_most_likely
+
+            return replace(candidates, logits=keep_most_likely(candidates.logits, wanted, by_probability=True))
         places = keys(candidates).argsort(dim=1, descending=True)
         sorted_probabilities = candidates.logits.softmax(dim=1).gather(1, places)
         before = sorted_probabilities.cumsum(dim=1) - sorted_probabilities

@@ -1,0 +1,28 @@
+"""Whether Triton's kernels can be launched."""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["why_no_triton"]
+
+
+def why_no_triton(device: torch.device) -> str | None:
+    """Launch something small on a device; return why that cannot be done, or None.
+
+    Triton compiles with a C compiler, for devices and dtypes that it knows. A CPU, which has its interpreter alone, is
+    not asked for anything: a run there goes without Triton.
+    """
+    if device.type == "cpu":
+        return "Triton's kernels run on a GPU"
+    try:
+        from plugtron.kernels.triton.norms import add_and_normalise
+
+        with torch.cuda.device(device):
+            ones = torch.ones(1, 16, device=device)
+            add_and_normalise(ones, None, ones[0], None, 1e-5)
+            torch.cuda.synchronize()
+    # Whatever it raises, from a missing package or compiler to a driver that is too old, is why there can be none.
+    except Exception as error:
+        return f"Triton does not run here ({type(error).__name__}: {error})"
+    return None

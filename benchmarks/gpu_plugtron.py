@@ -74,13 +74,14 @@ class PlugtronSide:
     def measures(self) -> Iterator[tuple[str, Measure]]:
         """All that is measured, by name, in order."""
         timer = Timer(run=self.run, vocabulary=self._vocabulary, warm=self._warm)
-        yield "logits", self._logit_error
         yield from measures(timer, self._sizes)
         yield "capture", self._capture
         if self._captures:
             for rows in _WATCHED_ROWS:
                 if rows <= max(self._sizes.rows):
                     yield f"gaps, {rows} rows", lambda rows=rows: {"idle": {str(rows): self._idle_share(rows)}}
+        # Last, because it takes memory of its own, over which what has been captured does not run.
+        yield "logits", self._logit_error
 
     @property
     def _vocabulary(self) -> int:

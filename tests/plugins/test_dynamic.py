@@ -62,7 +62,10 @@ def assert_memory_is_held_once(engine):
 
 def run_workload(random, answers, **parallel):
     """Requests arrive and are aborted between steps; what is not aborted gets the right answer."""
-    with dynamic(**options_of(random), **parallel) as llm:
+    options = options_of(random)
+    if "pipeline_parallel" in parallel:
+        options["asynchronous"] = None  # its stages have steps of their own under way
+    with dynamic(**options, **parallel) as llm:
         engine = llm.assembly.engine
         requests = list(requests_of(random, engine.context.max_length))
         coming, aborted = list(requests), set()

@@ -1,7 +1,9 @@
 """Steps that are started before the last one's tokens are known: when they are, and that nothing shows of it."""
 
+import pytest
 from support.dynamic import GREEDY, dynamic
 
+from plugtron.errors import SpecError
 from plugtron.request import InferenceRequest
 from plugtron_samplers.penalties import Penalties
 
@@ -97,3 +99,17 @@ def test_steps_wait_for_samplers_that_read_tokens(answers, monkeypatch):
     (tokens,), events = run([[5, 6]], params)
     assert tokens == answers([5, 6], params)[0]
     assert [event[0] for event in events] == ["start", "finish"] * 12
+
+
+def test_steps_do_not_wait_for_who_finds_no_memory(answers):
+    prompts = [[5, 6], [*range(1, 18)]]
+    tokens, events = run(prompts, GREEDY, blocks=4, block_size=8)
+    assert tokens == [answers(prompt, GREEDY)[0] for prompt in prompts]
+    assert [event[:2] for event in events[:4]] == [("start", 0), ("start", 1), ("finish", 0), ("start", 2)]
+
+
+def test_pipeline_stages_have_enough_under_way():
+    with pytest.raises(
+        SpecError, match=r"engine.options.asynchronous: over pipeline stages .* \(accepted: null, false"
+    ):
+        dynamic(asynchronous=True, pipeline_parallel=2)

@@ -27,7 +27,8 @@ class DynamicEngine(BatchingEngine):
         seed: what requests without a seed of their own derive theirs from.
 
     Raises:
-        SpecError: the model cannot go as far as `max_sequence_length`, or memory holds no sequence at all.
+        SpecError: the model cannot go as far as `max_sequence_length`, memory holds no sequence at all, or
+            `asynchronous` is asked for over pipeline stages.
     """
 
     def __init__(
@@ -35,6 +36,11 @@ class DynamicEngine(BatchingEngine):
     ) -> None:
         options = options or DynamicOptions()
         info, runtime = controller.models[0], controller.runtime
+        if options.asynchronous and runtime.pipeline.size > 1:
+            raise SpecError(
+                "engine.options.asynchronous: over pipeline stages as many steps are under way already (accepted: "
+                "null, false)"
+            )
         limit = sequence_limit(options.max_sequence_length, info)
         blocks = blocks_of_memory(options, limit, controller)
         limit = min(limit, blocks * options.block_size)
@@ -119,7 +125,7 @@ class DynamicEngine(BatchingEngine):
             return
         pending, scheduler = self._under_way[0], self._scheduler
         # Who waits gets the room there is, and that of who has ended, first.
-        admits = scheduler.waiting and (scheduler.has_room or self._living() < len(scheduler.active))
+        admits = scheduler.waiting and (self._may_admit() or self._living() < len(scheduler.active))
         if admits or self._planner.preempted or scheduler.active.keys() != set(pending.rows):
             return
         slots = self.controller.continuing(pending)
@@ -144,23 +150,29 @@ class DynamicEngine(BatchingEngine):
 
     def _admit(self) -> InferenceSequence | None:
         """Give the next waiting sequence a slot, and what memory has of its prompt already."""
-        if not self._scheduler.waiting or not self._scheduler.has_room:
-            return None
-        first = self._scheduler.waiting.first
-        prompt = first.request.prompt_tokens
-        room = self.context.pool.available * self.context.block_size
-        if self._scheduler.active and (len(prompt) >= room or not self._prompt_is_ready(first)):
+        if not self._may_admit():
             return None
         sequence = self._scheduler.admit()
+        prompt, salt = sequence.request.prompt_tokens, sequence.request.cache_salt
         assert sequence.slot is not None
         elder = self._elder(sequence)
         if elder is None or not self.context.fork(elder, sequence.slot, len(prompt) - 1):
-            sequence.computed = self.context.attach(sequence.slot, prompt, first.request.cache_salt.encode())
+            sequence.computed = self.context.attach(sequence.slot, prompt, salt.encode())
         else:
             sequence.computed = len(prompt) - 1
         sequence.cached_tokens = sequence.computed
         # One that could not be started ends this round of admissions; the next one's turn is the next step.
         return sequence if self._start_sequence(sequence) else None
+
+    def _may_admit(self) -> bool:
+        """Whether there is a slot, and room in memory, for the next waiting sequence."""
+        if not self._scheduler.waiting or not self._scheduler.has_room:
+            return False
+        if not self._scheduler.active:
+            return True
+        first = self._scheduler.waiting.first
+        room = self.context.pool.available * self.context.block_size
+        return len(first.request.prompt_tokens) < room and self._prompt_is_ready(first)
 
     def _prompt_is_ready(self, sequence: InferenceSequence) -> bool:
         """Whether nobody is just computing the prompt that this one of several answers begins with."""

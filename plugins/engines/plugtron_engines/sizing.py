@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 from plugtron.context.memory_size import bytes_per_token, free_memory
 from plugtron.contracts.controller import TextGenerationController
 from plugtron.errors import SpecError
+from plugtron.parallel.runtime import Runtime
 from plugtron_engines.options import DynamicOptions
 
 __all__ = ["blocks_of_memory"]
@@ -51,5 +54,12 @@ def _left(options: DynamicOptions, controller: TextGenerationController) -> floa
     if runtime.device.type != "cpu":
         rows, tokens = options.max_batch_size, options.max_step_tokens
         working = runtime.model.together(lambda: controller.preload(rows, tokens))
-    free = free_memory(runtime.device)
+    # Each rank has its weights by now, and sees what all of them have left.
+    free = free_memory(runtime.device) / _ranks_on_device(runtime)
     return free * _UNKNOWN_SHARE if working is None else (free - _POOLS * working) * _KNOWN_SHARE
+
+
+def _ranks_on_device(runtime: Runtime) -> int:
+    """How many ranks of the model share this one's memory."""
+    places = runtime.model.all_gather_json([socket.gethostname(), str(runtime.device)])
+    return places.count(places[runtime.model.rank])

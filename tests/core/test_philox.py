@@ -41,7 +41,7 @@ def test_draws_pass_a_chi_square_against_the_softmax():
         rows=(0,) * count,
     )
     seeds, greedy = torch.full((count,), 12345), torch.zeros(count, dtype=torch.bool)
-    drawn = draw(candidates, seeds, greedy, at_once=False)
+    drawn = draw(candidates, seeds, greedy)
     expected = logits.softmax(0) * count
     found = torch.bincount(drawn, minlength=8).float()
     assert found[6] == 0

@@ -11,6 +11,7 @@ import torch
 
 from plugtron.errors import ParallelError
 from plugtron.events import Event, decode, encode
+from plugtron.kernels.sampling import SamplingChoice
 from plugtron.kernels.triton_here import why_no_triton
 from plugtron.parallel.grid import Grid, form_groups
 from plugtron.parallel.group import Group
@@ -30,7 +31,7 @@ class Runtime:
     `quantization`: how the weights of linear layers are held; None: in `dtype`. `kv_dtype`: what keys and values are
     held in. `execution`: how steps are run, or "auto". `deterministic`: a request's bits must not depend on what else
     is in its steps. `lacks_triton`: why Triton's kernels cannot be launched on the device; None: they can.
-    `restored_threads`: how many torch used before this runtime said otherwise, which `close` goes back to.
+    `sampling`: what draws with. `restored_threads`: how many torch used before this runtime said otherwise, which `close` goes back to.
     """
 
     device: torch.device
@@ -45,6 +46,7 @@ class Runtime:
     data: Group
     model: Group
     lacks_triton: str | None
+    sampling: SamplingChoice
     restored_threads: int | None = None
 
     @classmethod
@@ -79,6 +81,7 @@ class Runtime:
         grid = Grid(tensor=tensor, pipeline=pipeline, data=data)
         world = world or join(grid.ranks)
         groups = form_groups(grid, world, chosen, backend, in_order=deterministic)
+        lacks_triton = why_no_triton(chosen)
         before = torch.get_num_threads()
         if threads is not None:
             torch.set_num_threads(threads)
@@ -94,7 +97,8 @@ class Runtime:
             pipeline=groups.pipeline,
             data=groups.data,
             model=groups.model,
-            lacks_triton=why_no_triton(chosen),
+            lacks_triton=lacks_triton,
+            sampling=SamplingChoice(chosen, execution, lacks_triton),
             restored_threads=None if threads is None else before,
         )
 

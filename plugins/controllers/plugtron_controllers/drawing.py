@@ -16,20 +16,14 @@ from plugtron.kernels.philox import gumbel
 __all__ = ["draw", "draw_greedily", "log_probabilities"]
 
 
-def draw(candidates: Candidates, seeds: Tensor, greedy: Tensor, *, at_once: bool) -> Tensor:
+def draw(candidates: Candidates, seeds: Tensor, greedy: Tensor) -> Tensor:
     """Return one token id per row, [N] int64; -1 where every candidate is masked, or the logits are no numbers.
 
     Args:
         seeds: [N] int64.
         greedy: [N] bool, the rows that take the most likely.
-        at_once: by one kernel, which takes Triton.
     """
     scores = candidates.logits
-    if at_once:
-        # Imported here: a run on a CPU goes without Triton.
-        from plugtron.kernels.triton.draw import draw_tokens
-
-        return draw_tokens(scores, candidates.ids, seeds, candidates.positions, greedy)
     noise = gumbel(seeds, candidates.positions, scores.shape[1], candidates.ids)
     return _most_likely(torch.where(greedy.unsqueeze(1), scores, scores + noise), candidates.ids)
 

@@ -197,7 +197,10 @@ class SimpleTextGenerationController(TextGenerationController):
         if self._drawing.isdisjoint(candidates.rows):
             return draw_greedily(candidates)
         seeds, greedy = self._seeds[candidates.slots], self._greedy[candidates.slots]
-        return draw(candidates, seeds, greedy, at_once=self.runtime.lacks_triton is None)
+        kernels = self.runtime.sampling.kernels
+        if kernels is None:
+            return draw(candidates, seeds, greedy)
+        return kernels.draw(candidates.logits, candidates.ids, seeds, candidates.positions, greedy)
 
     def update_generation_status(self, sequence: InferenceSequence, tokens: Sequence[int]) -> FinishReason | None:
         """Add tokens until the sequence ends; say whether it has."""

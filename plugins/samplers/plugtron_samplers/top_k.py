@@ -8,6 +8,7 @@ import torch
 
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.sampler import Candidates, Sampler
+from plugtron.kernels.sampling import SamplingChoice
 from plugtron.options import Options
 from plugtron.request import InferenceSequence
 from plugtron.sampling_params import SamplingParams
@@ -24,14 +25,14 @@ class TopK(Sampler):
     """Keeps the `top_k` most likely candidates; among equals, the lower ids.
 
     Args:
-        unsorted: by a kernel that sorts nothing, which takes Triton.
+        sampling: where kernels come from that sort nothing; None: they are not asked for.
     """
 
     params = TopKParams
     keeps_argmax = True
 
-    def __init__(self, device: torch.device, *, unsorted: bool = False) -> None:
-        self._unsorted = unsorted
+    def __init__(self, device: torch.device, sampling: SamplingChoice | None = None) -> None:
+        self._sampling = sampling
         self._device_values = SlotValues(_ALL, device, torch.int64)
         self._values: dict[int, int] = {}
 
@@ -39,7 +40,7 @@ class TopK(Sampler):
     def assemble(cls, parts: Parts, options: Options) -> TopK:
         """Build from a spec."""
         del options
-        return cls(parts.runtime.device, unsorted=parts.runtime.lacks_triton is None)
+        return cls(parts.runtime.device, parts.runtime.sampling)
 
     def uses(self, params: SamplingParams) -> bool:
         """0 and -1 keep all."""
@@ -56,9 +57,14 @@ class TopK(Sampler):
         self._device_values.clear(slot)
 
     def apply(self, candidates: Candidates) -> Candidates:
-        """Narrow to the largest k when every row has one; otherwise mask, so that the others keep all they have."""
-        if self._unsorted and candidates.ids is None:
-            return self._mask(candidates)
+        """Narrow to the largest k when every row has one; otherwise mask, so that the others keep all they have.
+
+        Kernels mask.
+        """
+        kernels = None if self._sampling is None else self._sampling.kernels
+        if kernels is not None and candidates.ids is None:
+            limits = self._device_values.take(candidates.slots, candidates.rows).float()
+            return replace(candidates, logits=kernels.keep_most_likely(candidates.logits, limits, by_probability=False))
         asked = [self._values[slot] for slot in candidates.rows if slot in self._values]
         width = min(max(asked), candidates.logits.shape[1])
         ranked = keys(candidates)
@@ -72,10 +78,3 @@ class TopK(Sampler):
         last = best.gather(1, (wanted - 1).clamp(max=width - 1))
         dropped = (ranked < last) & (wanted <= width)
         return replace(candidates, logits=candidates.logits.masked_fill(dropped, float("-inf")))
-
-    def _mask(self, candidates: Candidates) -> Candidates:
-        # Imported here: a run on a CPU goes without Triton.
-        from plugtron.kernels.triton.most_likely import keep_most_likely
-
-        limits = self._device_values.take(candidates.slots, candidates.rows).float()
-        return replace(candidates, logits=keep_most_likely(candidates.logits, limits, by_probability=False))

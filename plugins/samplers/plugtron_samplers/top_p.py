@@ -9,6 +9,7 @@ from torch import Tensor
 
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.sampler import Candidates, Sampler
+from plugtron.kernels.sampling import SamplingChoice
 from plugtron.options import Options
 from plugtron.request import InferenceSequence
 from plugtron.sampling_params import SamplingParams
@@ -23,21 +24,21 @@ class TopP(Sampler):
     """Keeps the fewest most likely candidates that together have at least probability `top_p`.
 
     Args:
-        unsorted: by a kernel that sorts nothing, which takes Triton.
+        sampling: where kernels come from that sort nothing; None: they are not asked for.
     """
 
     params = TopPParams
     keeps_argmax = True
 
-    def __init__(self, device: torch.device, *, unsorted: bool = False) -> None:
-        self._unsorted = unsorted
+    def __init__(self, device: torch.device, sampling: SamplingChoice | None = None) -> None:
+        self._sampling = sampling
         self._values = SlotValues(2.0, device)  # above any sum, so that rounding never drops a neutral row's tail
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> TopP:
         """Build from a spec."""
         del options
-        return cls(parts.runtime.device, unsorted=parts.runtime.lacks_triton is None)
+        return cls(parts.runtime.device, parts.runtime.sampling)
 
     def uses(self, params: SamplingParams) -> bool:
         """1 keeps all."""
@@ -54,11 +55,9 @@ class TopP(Sampler):
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what lies beyond the nucleus."""
         wanted = self._values.take(candidates.slots, candidates.rows)
-        if self._unsorted and candidates.ids is None:
-            # Imported here: a run on a CPU goes without Triton.
-            from plugtron.kernels.triton.most_likely import keep_most_likely
-
-            return replace(candidates, logits=keep_most_likely(candidates.logits, wanted, by_probability=True))
+        kernels = None if self._sampling is None else self._sampling.kernels
+        if kernels is not None and candidates.ids is None:
+            return replace(candidates, logits=kernels.keep_most_likely(candidates.logits, wanted, by_probability=True))
         places = keys(candidates).argsort(dim=1, descending=True)
         sorted_probabilities = candidates.logits.softmax(dim=1).gather(1, places)
         before = sorted_probabilities.cumsum(dim=1) - sorted_probabilities

@@ -83,7 +83,8 @@ def _compile(command: list[str], target: Path) -> None:
     # Under a name of its own, then moved: another process may be doing the same.
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / target.name
-        done = subprocess.run([*command, str(_HERE / "step.cpp"), "-o", str(made)], capture_output=True, text=True)
+        sources = [str(source) for source in sorted(_HERE.glob("*.cpp"))]
+        done = subprocess.run([*command, *sources, "-o", str(made)], capture_output=True, text=True)
         if done.returncode:
             raise NoCompiler(f"{shlex.join(command[:1])} failed: {_first_error(done.stderr)}")
         made.replace(target)

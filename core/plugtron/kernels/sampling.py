@@ -1,0 +1,69 @@
+"""Which kernels draw, and cut rows of logits down: found when they are first wanted."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from plugtron.spec.model import ExecutionChoice
+
+__all__ = ["SamplingChoice", "SamplingKernels"]
+
+
+class SamplingKernels(Protocol):
+    """N rows of C candidates in float32."""
+
+    def draw(self, scores: Tensor, ids: Tensor | None, seeds: Tensor, positions: Tensor, greedy: Tensor) -> Tensor:
+        """Return one id per row, [N] int64; -1 where every candidate is masked, or one is no number.
+
+        Args:
+            scores: [N, C].
+            ids: [N, C] int64; None: 0 ... C - 1.
+            seeds, positions: [N] int64, what a row's noise is keyed by; see plugtron.kernels.philox.
+            greedy: [N] bool, the rows that get no noise.
+        """
+        ...
+
+    def keep_most_likely(self, logits: Tensor, limits: Tensor, *, by_probability: bool) -> Tensor:
+        """Return logits [N, C] with what does not stay at minus infinity.
+
+        A candidate stays when what is ahead of it, so many candidates or so much probability, is less than its row's
+        limit, [N] float32. Ahead is what has a greater logit or, of equals, a lower place. The most likely always
+        stays.
+        """
+        ...
+
+
+class SamplingChoice:
+    """What a runtime samples with.
+
+    Args:
+        lacks_triton: why Triton's kernels cannot be launched; None: they can.
+        execution: steps that torch is asked to run draw through torch, too.
+    """
+
+    def __init__(self, device: torch.device, execution: ExecutionChoice, lacks_triton: str | None) -> None:
+        self._device = device
+        self._execution = execution
+        self._lacks_triton = lacks_triton
+
+    @cached_property
+    def kernels(self) -> SamplingKernels | None:
+        """None: torch's own operations have to do."""
+        # Imported here: a run on a CPU goes without Triton, and others without a compiler.
+        if self._lacks_triton is None:
+            from plugtron.kernels.triton.sampling import TritonSampling
+
+            return TritonSampling()
+        if self._device.type != "cpu" or self._execution not in ("auto", "native"):
+            return None
+        from plugtron.kernels.native.build import NoCompiler, library
+        from plugtron.kernels.native.sampling import NativeSampling
+
+        try:
+            return NativeSampling(library())
+        except NoCompiler:  # the execution has said so
+            return None

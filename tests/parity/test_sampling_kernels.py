@@ -21,7 +21,7 @@ from plugtron_samplers.top_p import TopP
 CPU = torch.device("cpu")
 #: Where each is tried, and how often: Triton's interpreter takes its time.
 KINDS = {
-    "native": (CPU, lambda: NativeSampling(library()), 60),
+    "native": (CPU, lambda: NativeSampling(library(), 2), 60),
     "triton": (torch.device("cuda" if torch.cuda.is_available() else "cpu"), TritonSampling, 6),
 }
 

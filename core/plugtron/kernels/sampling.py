@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Protocol
 
@@ -10,7 +12,10 @@ from torch import Tensor
 
 from plugtron.spec.model import ExecutionChoice
 
-__all__ = ["SamplingChoice", "SamplingKernels"]
+__all__ = ["SamplingChoice", "SamplingKernels", "on_one_thread"]
+
+#: Numbers that one thread of a CPU is done with in less than a millisecond.
+_FEW = 1 << 20
 
 
 class SamplingKernels(Protocol):
@@ -37,18 +42,40 @@ class SamplingKernels(Protocol):
         ...
 
 
+@contextmanager
+def on_one_thread(tensor: Tensor) -> Iterator[None]:
+    """Have torch use but one thread for what is done to a small tensor of a CPU.
+
+    The others would go on spinning for a while, for the next operation of torch's, when a native step wants their
+    processors: on two of them it took twice as long.
+    """
+    threads = torch.get_num_threads()
+    if tensor.device.type != "cpu" or tensor.numel() > _FEW or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class SamplingChoice:
     """What a runtime samples with.
 
     Args:
+        threads: how many a CPU's kernels use.
         lacks_triton: why Triton's kernels cannot be launched; None: they can.
         execution: steps that torch is asked to run draw through torch, too.
     """
 
-    def __init__(self, device: torch.device, execution: ExecutionChoice, lacks_triton: str | None) -> None:
+    def __init__(
+        self, device: torch.device, execution: ExecutionChoice, *, lacks_triton: str | None, threads: int
+    ) -> None:
         self._device = device
         self._execution = execution
         self._lacks_triton = lacks_triton
+        self._threads = threads
 
     @cached_property
     def kernels(self) -> SamplingKernels | None:
@@ -64,6 +91,6 @@ class SamplingChoice:
         from plugtron.kernels.native.sampling import NativeSampling
 
         try:
-            return NativeSampling(library())
+            return NativeSampling(library(), self._threads)
         except NoCompiler:  # the execution has said so
             return None

@@ -30,8 +30,8 @@ class Runtime:
 
     `quantization`: how the weights of linear layers are held; None: in `dtype`. `kv_dtype`: what keys and values are
     held in. `execution`: how steps are run, or "auto". `deterministic`: a request's bits must not depend on what else
-    is in its steps. `lacks_triton`: why Triton's kernels cannot be launched on the device; None: they can.
-    `sampling`: what draws with. `restored_threads`: how many torch used before this runtime said otherwise, which `close` goes back to.
+    is in its steps. `lacks_triton`: why Triton's kernels cannot be launched on the device; None: they can. `sampling`:
+    what draws. `restored_threads`: how many torch used before this runtime said otherwise, which `close` goes back to.
     """
 
     device: torch.device
@@ -98,7 +98,7 @@ class Runtime:
             data=groups.data,
             model=groups.model,
             lacks_triton=lacks_triton,
-            sampling=SamplingChoice(chosen, execution, lacks_triton),
+            sampling=SamplingChoice(chosen, execution, lacks_triton=lacks_triton, threads=torch.get_num_threads()),
             restored_threads=None if threads is None else before,
         )
 

@@ -17,6 +17,7 @@ from plugtron.contracts.sampler import Candidates, Sampler
 from plugtron.contracts.step import Row, StepBatch, StepPlan, StepResult
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.contracts.wrapper import ModelWrapper
+from plugtron.kernels.sampling import on_one_thread
 from plugtron.options import Options
 from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, Prompt, RequestOutput
 from plugtron.sampling_params import SamplingParams
@@ -241,7 +242,8 @@ class SimpleTextGenerationController(TextGenerationController):
             positions=lengths,
             rows=rows,
         )
-        tokens, seen, failures = self._chain.run(candidates, self.sample_from_logits)
+        with on_one_thread(logits):
+            tokens, seen, failures = self._chain.run(candidates, self.sample_from_logits)
         log_probs = {}
         for slot, top in wanted.items():
             processed = seen(slot)

@@ -17,9 +17,11 @@ class NativeSampling:
 
     Args:
         path: the compiled kernels.
+        threads: how many several rows are divided among.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int) -> None:
+        self._threads = threads
         library = ctypes.CDLL(str(path))
         self._draw, self._keep = library.plugtron_draw, library.plugtron_keep_most_likely
         self._draw.argtypes = [*[c_void_p] * 6, *[c_int64] * 4, c_int32]
@@ -40,7 +42,7 @@ class NativeSampling:
         self._draw(
             scores.data_ptr(), None if ids is None else ids.data_ptr(), seeds.data_ptr(), positions.data_ptr(),
             greedy.data_ptr(), tokens.data_ptr(), rows, count, scores.stride(0), 0 if ids is None else ids.stride(0),
-            torch.get_num_threads(),
+            self._threads,
         )  # fmt: skip
         return tokens
 
@@ -51,7 +53,7 @@ class NativeSampling:
         kept = torch.empty(rows, count)
         self._keep(
             logits.data_ptr(), limits.data_ptr(), kept.data_ptr(), rows, count, logits.stride(0), by_probability,
-            torch.get_num_threads(),
+            self._threads,
         )  # fmt: skip
         return kept
 

@@ -29,7 +29,8 @@ test: $(INSTALLED)  ## the test suite
 test-gpu: $(INSTALLED)  ## the parity and kernel tests on a CUDA device, or why there is nothing to do
 	@$(BIN)/python -c "import torch, sys; sys.exit(not torch.cuda.is_available())" \
 	  && { $(BIN)/plugtron fetch $(MODEL) && $(BIN)/python -m pytest -m gpu \
-	       && $(BIN)/python -m pytest tests/parity/test_triton*.py; } \
+	       && $(BIN)/python -m pytest $(addprefix tests/parity/test_,triton*.py float8.py two_engines.py \
+	            deterministic.py sampling_kernels.py) -m 'not gpu'; } \
 	  || { $(BIN)/python -c "import torch, sys; sys.exit(torch.cuda.is_available())" \
 	       && echo "make test-gpu: torch sees no CUDA device on this machine, so there is nothing to run"; }
 

@@ -11,11 +11,12 @@ from hypothesis.strategies import booleans, integers, sampled_from
 
 from plugtron.context.memory import Span
 from plugtron.contracts.quantised import QuantisedWeight
-from plugtron.kernels.float8 import FLOAT8, LARGEST, to_float8
+from plugtron.kernels.float8 import FLOAT8, LARGEST, quantise_rows, to_float8
 from plugtron.kernels.triton.activations import ACTIVATIONS, activate
 from plugtron.kernels.triton.chunk_attention import chunk_attention, tile_tokens, tiles_of
 from plugtron.kernels.triton.decode_attention import decode_attention
 from plugtron.kernels.triton.device_weight import DeviceWeight
+from plugtron.kernels.triton.float8_rows import float8_rows
 from plugtron.kernels.triton.norms import add_and_normalise
 from plugtron.kernels.triton.rotary import rotate_and_write
 from plugtron.nn.activations import activation
@@ -212,7 +213,7 @@ def test_chunk_attention(chunks, kv_heads, group, head_dim, window, dtype, seed)
 @given(
     rows=sampled_from([1, 2, 15, 70, 300]),
     groups=integers(1, 6),
-    outputs=integers(1, 100),
+    outputs=sampled_from([1, 31, 48, 96, 100]),
     form=sampled_from(["int4", "int8", "fp8", "plain"]),
     in_order=booleans(),
     biased=booleans(),
@@ -229,8 +230,8 @@ def test_linear(rows, groups, outputs, form, in_order, biased, dtype, seed):
     size = expected.abs().max()
     found = held(x, bias)
     # Of many rows torch's own product in fp8 rounds the inputs too, where it can be had: 3 bits and the leading one.
-    rounded = form == "fp8" and rows > 64 and not held.in_order
-    close(found / size, expected / size, dtype, 0.05 if rounded else None)
+    rounded = form == "fp8" and rows > 64 and not held.in_order and outputs % 16 == 0
+    close(found / size, expected / size, dtype, 0.1 if rounded else None)
 
 
 def hold(weight, form, dtype, *, in_order):
@@ -243,6 +244,20 @@ def hold(weight, form, dtype, *, in_order):
         return held, held.values.float() * held.scales
     quantised = QuantisedWeight.of(weight, int(form.removeprefix("int")))
     return DeviceWeight.grouped(quantised, torch.device(DEVICE), in_order=in_order), quantised.dense().to(DEVICE)
+
+
+@FEW
+@given(rows=integers(1, 4), width=sampled_from([1, 40, 600]), seed=integers(0, 99), dtype=DTYPES)
+def test_rounding_of_rows(rows, width, seed, dtype):
+    """In Triton's interpreter what lies in the middle may go the other way, and what is rounded up lose its carry."""
+    x = numbers(rows, width, seed=seed, dtype=dtype) * 100
+    x[0, 0] = 0
+    found, scales = float8_rows(x)
+    expected, expected_scales = quantise_rows(x)
+    close(scales, expected_scales, torch.float32)
+    same = found.float() == expected.float()
+    assert same.float().mean() > 0.9
+    assert (found.float().abs() <= expected.float().abs() * 1.13).all()
 
 
 @pytest.mark.parametrize("group", [1, 3])

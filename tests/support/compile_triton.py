@@ -16,6 +16,7 @@ from plugtron.kernels.triton import (
     chunk_attention,
     decode_attention,
     draw,
+    float8_rows,
     most_likely,
     norms,
     rotary,
@@ -86,25 +87,32 @@ def main():
     for form, held in HELD.items():
         types = {"values": held, "scales": "*fp32" if form == "fp8" else "*fp16"}
         constants = {"FORMAT": form, "MINIMUM": form == "int4", "GROUP": 32}
-        for rows in (16, 64):
-            found[f"tiles {form} {rows}"] = compiled(
-                tile_linear._tile_linear, "bf16", types, tile_linear.OPTIONS,
-                BIAS=True, ROWS=rows, OUTPUTS=64, INPUTS=tile_linear.INPUTS, **constants,
-            )  # fmt: skip
+        for dtype, size in (("bf16", 2), ("fp16", 2), ("fp32", 4)):
+            own = {**types, "values": f"*{dtype}"} if form == "plain" else types
+            for rows in (16, 64) if form != "plain" else (64,):  # which is for sums in order, in tiles of one shape
+                options = tile_linear.tile_options(rows, size)
+                found[f"tiles {form} {dtype} {rows}"] = compiled(
+                    tile_linear._tile_linear, dtype, own, options,
+                    BIAS=True, ROWS=rows, OUTPUTS=64, INPUTS=options.pop("INPUTS"), **constants,
+                )  # fmt: skip
         if form != "plain":
             found[f"dense {form}"] = compiled(
-                tile_linear._dense, "bf16", types, FUSED, OUTPUTS=32, INPUTS=tile_linear.INPUTS, **constants
+                tile_linear._dense, "bf16", types, OUTPUTS=32, INPUTS=tile_linear.INPUTS, **constants
             )
             found[f"row {form}"] = compiled(
                 row_linear._row_linear, "bf16", types, row_linear.OPTIONS,
                 BIAS=True, OUTPUTS=row_linear.OUTPUTS, WIDTH=row_linear.BYTES // (4 if form == "int4" else 1),
                 **constants,
             )  # fmt: skip
+    found["rows to fp8"] = compiled(
+        float8_rows._round, "bf16", {"rounded": "*fp8e4nv", "scales": "*fp32"}, LARGEST=448.0, BLOCK=16384
+    )
     for by_probability in (False, True):
-        found[f"most likely {by_probability}"] = compiled(
-            most_likely._keep, "fp32", options={"num_warps": most_likely.WARPS},
-            PROBABILITY=by_probability, PIECE=most_likely.PIECE,
-        )  # fmt: skip
+        for piece in (most_likely.LEAST, most_likely.PIECE):
+            found[f"most likely {by_probability} {piece}"] = compiled(
+                most_likely._keep, "fp32", options={"num_warps": most_likely.WARPS},
+                PROBABILITY=by_probability, PIECE=piece,
+            )  # fmt: skip
     for ids in (False, True):
         found[f"draw {ids}"] = compiled(
             draw._draw, "fp32", {"ids": "*i64", "seeds": "*i64", "greedy": "*i1", "chosen": "*i64", "pieces": "i32"},

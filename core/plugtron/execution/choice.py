@@ -23,7 +23,7 @@ from plugtron.execution.eager import EagerExecution
 from plugtron.execution.lowering import Listing, NotNative, check_decoder
 from plugtron.execution.native import NativeExecution
 from plugtron.execution.packed import Packed, Store
-from plugtron.kernels.float8 import quantise_rows
+from plugtron.kernels.float8 import FLOAT8, quantise_rows
 from plugtron.kernels.native.build import NoCompiler, library
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear
@@ -36,6 +36,8 @@ __all__ = ["Choice", "Execution", "choose", "make_execution"]
 
 #: Of the layers' weights where they are quantised here; `native` weights are so already.
 _BITS: Mapping[Quantization | None, int] = {"int4": 4, "int8": 8}
+#: Of the first GPUs that know eight bits in floating point.
+_FLOAT8_CAPABILITY = (8, 9)
 
 
 class Execution(Protocol):
@@ -151,6 +153,10 @@ def _check_graph(wrapper: DecoderWrapper) -> None:
         raise NotNative("pipeline stages")
     if runtime.quantization == "native":
         raise NotNative("quantised blocks as they are in a file")
+    if (runtime.quantization == "fp8" or runtime.kv_dtype == FLOAT8) and runtime.device.type == "cuda":
+        capability = torch.cuda.get_device_capability(runtime.device)
+        if capability < _FLOAT8_CAPABILITY:
+            raise NotNative("fp8 on a GPU of compute capability {}.{}".format(*capability))
     _check_blocks(wrapper)
 
 
@@ -190,7 +196,13 @@ def _graph(wrapper: DecoderWrapper) -> Execution:
 
     runtime = wrapper.runtime
     captures = runtime.device.type == "cuda" and runtime.tensor.stays_on_device and not INTERPRETED
-    return GraphExecution(load_held(wrapper), dtype=runtime.dtype, captures=captures, in_order=runtime.deterministic)
+    return GraphExecution(
+        load_held(wrapper),
+        dtype=runtime.dtype,
+        captures=captures,
+        in_order=runtime.deterministic,
+        group=runtime.tensor,
+    )
 
 
 def _native(wrapper: DecoderWrapper, kernels: Path) -> NativeExecution:

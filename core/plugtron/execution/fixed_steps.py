@@ -9,7 +9,7 @@ A step of fewer runs as the next larger one, with zeros for what is not there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -43,6 +43,11 @@ class FixedSteps:
         self._make = make
         self._made: dict[int, Step] = {}
 
+    @property
+    def most(self) -> int:
+        """The largest size."""
+        return self._sizes[-1]
+
     def make(self, most: int) -> None:
         """Make those that sizes up to `most` need: the largest first, so that the others find room in its memory."""
         for size in reversed(needed(self._sizes, most)):
@@ -62,6 +67,7 @@ class StepMaker:
     """Makes steps over the memory of some layers.
 
     Args:
+        slots: how many rows a step may have.
         longest: how many tokens a sequence may come to.
         tile: how many tokens attend together.
         recorder: captures; None: kernels are launched one by one.
@@ -69,15 +75,25 @@ class StepMaker:
 
     decoder: TransformerDecoder
     layers: tuple[LayerState, ...]
+    slots: int
     longest: int
     block_size: int
     tile: int
     recorder: Recorder | None
+    # Where steps of any number of rows leave their logits: only one runs at a time. The largest is made first.
+    _results: list[Tensor] = field(default_factory=list)
 
     def decodes(self, rows: int) -> Step:
-        """A step of rows of one token each; it returns logits [rows, V / tp]."""
+        """A step of rows of one token each; it returns logits [rows, V / tp] in float32."""
         inputs = DecodeInputs.zeros(rows, longest=self.longest, block_size=self.block_size, device=self._device)
-        replay = self._recorded(lambda: logits(self.decoder, hidden_states(self.decoder, self.layers, inputs)))
+
+        def compute() -> Tensor:
+            found = logits(self.decoder, hidden_states(self.decoder, self.layers, inputs))
+            if not self._results or len(self._results[-1]) < rows:
+                self._results.append(torch.empty(found.shape, dtype=torch.float32, device=found.device))
+            return self._results[-1][:rows].copy_(found)
+
+        replay = self._recorded(compute)
 
         def run(batch: StepBatch) -> Tensor:
             memory = batch.memory
@@ -91,7 +107,11 @@ class StepMaker:
 
     def tiles(self, tokens: int) -> Step:
         """A step of so many tokens in tiles; it returns what the head looks at, [tokens, H]."""
-        inputs = TileInputs.zeros(tokens, longest=self.longest, block_size=self.block_size, device=self._device)
+        rows = min(tokens, self.slots)
+        inputs = TileInputs.zeros(
+            tokens, rows=rows, tiles=min(tokens, rows + tokens // self.tile), longest=self.longest,
+            block_size=self.block_size, device=self._device,
+        )  # fmt: skip
         replay = self._recorded(lambda: hidden_states(self.decoder, self.layers, inputs))
 
         def run(batch: StepBatch) -> Tensor:
@@ -114,12 +134,13 @@ class StepMaker:
 
 
 def _fill(tables: Tensor, held: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
-    """Put what a step has where it is read, and zeros after it, whose keys and values go to scratch."""
+    """Put what a step has where it is read, and zeros after it, whose keys and values go to scratch.
+
+    Of tables only what a row's length covers is ever read.
+    """
     rows, blocks = held.shape
-    torch._foreach_copy_(
-        [*(target[: len(source)] for target, source in pairs), tables[:rows, :blocks]],
-        [*(source for _, source in pairs), held],
-    )
+    tables[:rows, :blocks].copy_(held)
+    torch._foreach_copy_([target[: len(source)] for target, source in pairs], [source for _, source in pairs])
     left = [target[len(source) :] for target, source in pairs if len(source) < len(target)]
     if left:
         torch._foreach_zero_(left)

@@ -9,8 +9,7 @@ from plugtron.context.base import InferenceContext
 from plugtron.context.memory import LayerState, MemoryView
 from plugtron.context.memory_size import explains_lack
 from plugtron.contracts.step import StepBatch
-from plugtron.errors import SpecError
-from plugtron.execution.fixed_steps import FixedSteps, StepMaker
+from plugtron.execution.fixed_steps import FixedSteps, StepMaker, needed
 from plugtron.execution.kernel_step import hidden_states, logits
 from plugtron.execution.recorder import Recorder
 from plugtron.execution.step_inputs import ChunkInputs, StepInputs, TileInputs
@@ -18,13 +17,16 @@ from plugtron.execution.weights_read import layer_weights, weight_bytes
 from plugtron.kernels.triton.chunk_attention import tile_tokens
 from plugtron.nn.attention import AttentionShape
 from plugtron.nn.decoder import TransformerDecoder
+from plugtron.parallel.group import Group
 
 __all__ = ["ROWS", "TOKENS", "GraphExecution"]
 
 #: Numbers of rows that decode steps are captured for.
 ROWS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-#: Numbers of tokens that steps with prompts are captured for. Larger ones compute for longer than they take to launch.
-TOKENS = (16, 32, 64, 96, 128, 192, 256, 384, 512)
+#: Numbers of tokens that steps with prompts are captured for; beyond `_ALWAYS` only where there are so few tokens times
+#: weights that a GPU computes the step in less than the 8 milliseconds that it takes to launch it.
+TOKENS = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+_ALWAYS, _SHORT = 512, 2e12
 #: Rows of one token attend in tiles as far as this; beyond, splitting a history is worth more than a graph.
 _LONGEST_UNSPLIT = 4096
 #: How many tokens a block has where it does not matter.
@@ -39,18 +41,23 @@ class GraphExecution:
         dtype: what hidden states are in.
         captures: steps are captured; else their kernels are launched one by one, which any device can do.
         in_order: a token's bits must not depend on what else is in a step, so that all attend in the same tiles.
+        group: the ranks that share each layer.
     """
 
-    def __init__(self, decoder: TransformerDecoder, *, dtype: torch.dtype, captures: bool, in_order: bool) -> None:
+    def __init__(
+        self, decoder: TransformerDecoder, *, dtype: torch.dtype, captures: bool, in_order: bool, group: Group
+    ) -> None:
         self._decoder = decoder
+        self._device = next(decoder.parameters()).device
+        self._group = group
         self._captures = captures
         self._in_order = in_order
         shape = decoder.layers[0].attention.shape
         self._tile = tile_tokens(shape.heads // shape.kv_heads, shape.head_dim * dtype.itemsize)
-        self._longest = 0
-        self._layers: tuple[LayerState, ...] = ()
-        self._recorder: Recorder | None = None
+        self._longest = self._slots = 0
+        self._most_tokens: int | None = None
         self.hidden_dtype = dtype
+        self._use((), 1)
 
     @property
     def weight_bytes(self) -> int:
@@ -74,19 +81,26 @@ class GraphExecution:
 
     @torch.inference_mode()
     def working_bytes(self, rows: int, tokens: int) -> int | None:
-        """Run a step of so many tokens, of which `rows` want logits; return what it takes to work in, on a GPU."""
-        device = next(self._decoder.parameters()).device
-        if device.type != "cuda":
+        """Try out a step of so many tokens, of which `rows` want logits; return what steps work in, on a GPU.
+
+        That is twice what this one takes: for those that are launched singly, and for the captured.
+        """
+        self._most_tokens = tokens
+        self._use((), 1)  # memory that steps have been captured over may be given back
+        if self._device.type != "cuda":
             return None
-        with _on(device), explains_lack(f"a step of {tokens} tokens", device):
-            torch.cuda.reset_peak_memory_stats(device)
-            before = torch.cuda.memory_allocated(device)
-            inputs = TileInputs.zeros(tokens, longest=1, block_size=_BLOCK, device=device)
-            states = [_scratch(layer.attention.shape, self.hidden_dtype, device) for layer in self._decoder.layers]
-            chosen = torch.arange(min(rows, tokens), device=device)
-            logits(self._decoder, hidden_states(self._decoder, states, inputs), chosen)
-            torch.cuda.synchronize(device)
-            return torch.cuda.max_memory_allocated(device) - before
+        tokens = needed(TOKENS, tokens)[-1] if tokens <= TOKENS[-1] else tokens
+        with _on(self._device), self._group.apart(), explains_lack(f"a step of {tokens} tokens", self._device):
+            torch.cuda.reset_peak_memory_stats(self._device)
+            before = torch.cuda.memory_allocated(self._device)
+            states = [
+                _scratch(layer.attention.shape, self.hidden_dtype, self._device) for layer in self._decoder.layers
+            ]
+            inputs = TileInputs.zeros(tokens, rows=1, tiles=1, longest=_BLOCK, block_size=_BLOCK, device=self._device)
+            normed = hidden_states(self._decoder, states, inputs)
+            logits(self._decoder, normed[: min(rows, tokens)]).float()
+            torch.cuda.synchronize(self._device)
+            return 2 * (torch.cuda.max_memory_allocated(self._device) - before)
 
     @torch.inference_mode()
     def prepare(self, context: InferenceContext) -> None:
@@ -95,27 +109,30 @@ class GraphExecution:
         Raises:
             SpecError: there is no memory for it.
         """
-        self._longest = max(self._longest, context.max_length)
-        with _on(context.last_tokens.device):
+        self._longest, self._slots = max(self._longest, context.max_length), max(self._slots, context.slots)
+        most = context.slots * context.max_length
+        with _on(self._device):
             self._use(context.layers, context.block_size)
             try:
-                self._tiled.make(context.slots * context.max_length)
+                self._tiled.make(most if self._most_tokens is None else min(most, self._most_tokens))
                 if not self._in_order:
                     self._decodes.make(context.slots)
-            except SpecError:
-                self._use(context.layers, context.block_size)  # which lets go of what has been captured
+            # Whatever it is: what has been captured so far must not keep its memory.
+            except Exception:
+                self._use((), 1)
                 raise
 
     def _use(self, layers: tuple[LayerState, ...], block_size: int) -> None:
         """Begin anew, over other memory."""
         self._layers = layers
         # A pool of memory is over with the last of its graphs.
-        self._recorder = Recorder(layers[0].keys.device) if self._captures else None
+        self._recorder = Recorder(self._device, self._group) if self._captures else None
         maker = StepMaker(
-            decoder=self._decoder, layers=layers, longest=self._longest, block_size=block_size,
+            decoder=self._decoder, layers=layers, slots=self._slots, longest=self._longest, block_size=block_size,
             tile=self._tile, recorder=self._recorder,
         )  # fmt: skip
-        self._decodes, self._tiled = FixedSteps(ROWS, maker.decodes), FixedSteps(TOKENS, maker.tiles)
+        sizes = [size for size in TOKENS if size <= _ALWAYS or size * self.layer_weights <= _SHORT]
+        self._decodes, self._tiled = FixedSteps(ROWS, maker.decodes), FixedSteps(sizes, maker.tiles)
 
     @torch.inference_mode()
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
@@ -132,11 +149,12 @@ class GraphExecution:
             decodes = batch.logit_index is None and tokens == rows
             if decodes and rows <= ROWS[-1] and not self._in_order:
                 return self._decodes.run(batch, rows)
-            if tokens <= TOKENS[-1] and self._stays_whole(memory):
+            if tokens <= self._tiled.most and self._stays_whole(memory):
                 normed = self._tiled.run(batch, tokens)
             else:
                 normed = hidden_states(self._decoder, memory.layers, self._inputs(batch))
-            return logits(self._decoder, normed, batch.logit_index)
+            chosen = batch.logit_index
+            return logits(self._decoder, normed if chosen is None else normed[chosen]).float()
 
     def _stays_whole(self, memory: MemoryView) -> bool:
         """Whether no row of one token has so long a history that it should be split."""

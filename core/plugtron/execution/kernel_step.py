@@ -31,14 +31,10 @@ def hidden_states(decoder: TransformerDecoder, layers: Sequence[LayerState], inp
     return _normalise(decoder.final_norm, hidden, added)
 
 
-def logits(decoder: TransformerDecoder, normed: Tensor, chosen: Tensor | None = None) -> Tensor:
-    """Map what `hidden_states` gives to this rank's logits [N, V / tp] in float32.
-
-    Args:
-        chosen: [N] int64, which tokens' logits are wanted; None: those of all.
-    """
+def logits(decoder: TransformerDecoder, normed: Tensor) -> Tensor:
+    """Map what `hidden_states` gives, [N, H], to this rank's logits [N, V / tp]."""
     assert decoder.output is not None
-    return decoder.output.logits(normed if chosen is None else normed[chosen]).float()
+    return decoder.output.logits(normed)
 
 
 def _layer(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from plugtron.context.memory_size import explains_lack
+from plugtron.parallel.group import Group
 
 __all__ = ["Recorder"]
 
@@ -18,10 +19,14 @@ class Recorder:
 
     Everything is recorded on one stream, so that libraries keep one workspace for all of it. `seconds` and `bytes` are
     what it has taken so far, of the device's memory.
+
+    Args:
+        group: the ranks that functions sum up over.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, group: Group) -> None:
         self._device = device
+        self._group = group
         self._pool = torch.cuda.graph_pool_handle()
         self._stream = torch.cuda.Stream(device)
         self.seconds = 0.0
@@ -33,11 +38,11 @@ class Recorder:
         Raises:
             SpecError: there is not the memory for it.
         """
-        begin, free = time.perf_counter(), torch.cuda.mem_get_info(self._device)[0]
+        begin, free = time.perf_counter(), self._free()
         with explains_lack("the graph of a step", self._device):
             graph, output = self._captured(run)
+        self.bytes += free - self._free()
         self.seconds += time.perf_counter() - begin
-        self.bytes += max(free - torch.cuda.mem_get_info(self._device)[0], 0)
 
         def replay() -> Tensor:
             graph.replay()
@@ -45,12 +50,20 @@ class Recorder:
 
         return replay
 
+    def _free(self) -> int:
+        """What the device has left beside what is in use; what torch keeps for later is given back."""
+        torch.cuda.synchronize(self._device)
+        torch.cuda.empty_cache()
+        return torch.cuda.mem_get_info(self._device)[0]
+
     def _captured(self, run: Callable[[], Tensor]) -> tuple[torch.cuda.CUDAGraph, Tensor]:
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            # Once before: what is compiled, and what libraries set up, must not be captured.
-            run()
+            # Once before: what is compiled, and what libraries set up, must not be captured. Capturing waits for no
+            # other rank, and neither does this: one may find no memory for it.
+            with self._group.apart():
+                run()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
                 output = run()

@@ -97,20 +97,23 @@ class TileInputs:
     write_offsets: Tensor
     tables: Tensor
     tiles: Tensor
-    # Where all layers put what they attend to, in turn. Zeros at first: nobody writes to tokens that are not there.
+    # Where all layers put what they attend to, in turn. To tokens that are not there nobody writes, so it begins as
+    # zeros: memory may hold what is no number.
     _results: dict[torch.Size, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def zeros(cls, tokens: int, *, longest: int, block_size: int, device: torch.device) -> TileInputs:
-        """Inputs at fixed addresses, of tokens that are yet to come, of as many rows at the most."""
+    def zeros(
+        cls, tokens: int, *, rows: int, tiles: int, longest: int, block_size: int, device: torch.device
+    ) -> TileInputs:
+        """Inputs at fixed addresses, of tokens that are yet to come."""
         columns = torch.zeros(4, tokens, dtype=torch.int64, device=device).unbind()
         return cls(
             tokens=columns[0],
             positions=columns[1],
             write_blocks=columns[2],
             write_offsets=columns[3],
-            tables=torch.zeros(tokens, -(-longest // block_size), dtype=torch.int64, device=device),
-            tiles=torch.zeros(tokens, 3, dtype=torch.int64, device=device),
+            tables=torch.zeros(rows, -(-longest // block_size), dtype=torch.int64, device=device),
+            tiles=torch.zeros(tiles, 3, dtype=torch.int64, device=device),
         )
 
     @classmethod

@@ -19,10 +19,12 @@ __all__ = ["attend", "write"]
 def write(key: Tensor, value: Tensor, state: LayerState, memory: MemoryView) -> None:
     """Put keys and values [T, K, D] in their places."""
     place = (memory.write_blocks, memory.write_offsets)
-    if state.keys.dtype == FLOAT8:
-        key, value = to_float8(key), to_float8(value)
-    state.keys.transpose(1, 2).index_put_(place, key)
-    state.values.transpose(1, 2).index_put_(place, value)
+    keys, values = state.keys, state.values
+    if keys.dtype == FLOAT8:  # which is moved as bytes: not every device has operations for it
+        keys, values = keys.view(torch.uint8), values.view(torch.uint8)
+        key, value = to_float8(key).view(torch.uint8), to_float8(value).view(torch.uint8)
+    keys.transpose(1, 2).index_put_(place, key)
+    values.transpose(1, 2).index_put_(place, value)
 
 
 def attend(query: Tensor, state: LayerState, memory: MemoryView, scale: float) -> Tensor:
@@ -67,6 +69,8 @@ def _chunk(query: Tensor, span: Span, state: LayerState, memory: MemoryView, sca
 
 def _histories(cache: Tensor, blocks: Tensor | slice, length: int) -> Tensor:
     """The first `length` positions of each row, [R, K, length, D]: a view where the blocks are neighbours."""
+    if cache.dtype == FLOAT8:
+        return _histories(cache.view(torch.uint8), blocks, length).view(FLOAT8)
     if isinstance(blocks, slice):
         return cache[blocks, :, :length]
     if blocks.shape[1] == 1:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.functional import ScalingType
 
-__all__ = ["FLOAT8", "LARGEST", "quantise_rows", "scaled_product", "to_float8"]
+__all__ = ["FLOAT8", "LARGEST", "quantise_rows", "scaled_product", "takes_products", "to_float8"]
 
 FLOAT8 = torch.float8_e4m3fn
 #: The largest number that it has; there are no infinities.
@@ -27,14 +27,14 @@ def quantise_rows(numbers: Tensor) -> tuple[Tensor, Tensor]:
     return to_float8(numbers.float() / scales), scales
 
 
-def scaled_product(x: Tensor, values: Tensor, scales: Tensor, bias: Tensor | None) -> Tensor:
-    """Map x [T, I] to [T, O] by e4m3 weights [O, I] with scales [O, 1]; x is rounded to e4m3, row by row."""
-    outputs, inputs = values.shape
-    if outputs % _ALIGNMENT or inputs % _ALIGNMENT:
-        return F.linear(x, (values.float() * scales).to(x.dtype), bias)
-    own, own_scales = quantise_rows(x)
-    product = F.scaled_mm(
+def takes_products(values: Tensor) -> bool:
+    """Whether torch multiplies with e4m3 weights [O, I] of this shape."""
+    return not any(size % _ALIGNMENT for size in values.shape)
+
+
+def scaled_product(own: Tensor, own_scales: Tensor, values: Tensor, scales: Tensor) -> Tensor:
+    """Map e4m3 rows [T, I] with scales [T, 1] to [T, O] bfloat16, by e4m3 weights [O, I] with scales [O, 1]."""
+    return F.scaled_mm(
         own, values.t(), own_scales, ScalingType.RowWise, scales.t(), ScalingType.RowWise,
         output_dtype=torch.bfloat16,  # the only one that scales by row come with
     )  # fmt: skip
-    return product.to(x.dtype) if bias is None else product.to(x.dtype) + bias

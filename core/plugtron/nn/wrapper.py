@@ -63,8 +63,7 @@ class DecoderWrapper(ModelWrapper):
 
     def preload(self, rows: int, tokens: int) -> int | None:
         """Load this rank's weights, and try out what steps work in. What is loaded already stays."""
-        # A step needs all ranks: none may begin with it while another fails to load.
-        self.runtime.model.together(self._load)
+        self._load()
         return self.execution.working_bytes(rows, tokens)
 
     def _load(self) -> None:
@@ -88,6 +87,8 @@ class DecoderWrapper(ModelWrapper):
 
         if self._choice is None:
             self._choice = choose(self)
+            for group in (self.runtime.tensor, self.runtime.model):
+                group.connect(self.runtime.device)
 
     @property
     def execution(self) -> Execution:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import torch
@@ -42,6 +42,7 @@ class Group:
         self._control = control or tensors
         self._through_host = through_host
         self._in_order = in_order
+        self._apart = False
         self._sending: deque[tuple[dist.Work, torch.Tensor]] = deque()
         self.rank: int = 0 if tensors is None else dist.get_rank(tensors)
         self.size: int = 1 if tensors is None else dist.get_world_size(tensors)
@@ -53,15 +54,31 @@ class Group:
 
     def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
         """Sum a tensor over the group, in place."""
-        if self.size > 1 and self._in_order:
-            parts = [torch.empty_like(tensor) for _ in range(self.size)]
-            dist.all_gather(parts, tensor.contiguous(), group=self._group)
-            tensor.copy_(parts[0])
-            for part in parts[1:]:
-                tensor += part
-        elif self.size > 1:
+        if self.size == 1 or self._apart:
+            return tensor
+        if not self._in_order:
             dist.all_reduce(tensor, group=self._group)
+            return tensor
+        parts = torch.empty(self.size, *tensor.shape, dtype=tensor.dtype, device=tensor.device)
+        dist.all_gather_into_tensor(parts, tensor.contiguous(), group=self._group)
+        tensor.copy_(parts[0])
+        for part in parts[1:]:
+            tensor += part
         return tensor
+
+    def connect(self, device: torch.device) -> None:
+        """Set up what passes tensors between GPUs, which all ranks have to do together and which takes memory."""
+        if self.stays_on_device and device.type != "cpu":
+            self.all_reduce(torch.zeros(1, device=device))
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Let `all_reduce` leave tensors as they are: a trial on one rank must not wait for another's."""
+        self._apart = True
+        try:
+            yield
+        finally:
+            self._apart = False
 
     def gather(self, tensor: torch.Tensor, axis: int) -> torch.Tensor | None:
         """Put every rank's tensor, all of one shape, side by side along `axis` on rank 0; None elsewhere."""

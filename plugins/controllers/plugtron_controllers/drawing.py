@@ -49,7 +49,8 @@ def _most_likely(scores: Tensor, ids: Tensor | None) -> Tensor:
 
 def log_probabilities(candidates: Candidates, row: int, token: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return log probabilities in a row: of `token`, [], and ids and values of the `top` best, [K] each."""
-    values = candidates.logits[row].log_softmax(dim=0)
+    # A copy: of a row within others, the order in which torch sums up would depend on where it begins.
+    values = candidates.logits[row].clone().log_softmax(dim=0)
     ids = None if candidates.ids is None else candidates.ids[row]
     place = token if ids is None else (ids == token).int().argmax()
     best, places = values.topk(min(top, len(values)))

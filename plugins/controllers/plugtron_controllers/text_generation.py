@@ -30,8 +30,8 @@ from plugtron_controllers.reporting import exchange_failures, pack_log_probs, un
 
 __all__ = ["SimpleTextGenerationController"]
 
-#: What the chain and the draw take for each candidate: a few copies in float32, keys and places of 8 bytes each.
-_BYTES_A_CANDIDATE = 64
+#: What the chain and the draw take for each candidate: a few copies in float32.
+_BYTES_A_CANDIDATE = 16
 
 
 class SimpleTextGenerationController(TextGenerationController):
@@ -83,6 +83,17 @@ class SimpleTextGenerationController(TextGenerationController):
         self._context = context
         self._seeds = torch.zeros(context.slots, dtype=torch.int64, device=self.runtime.device)
         self._greedy = torch.zeros(context.slots, dtype=torch.bool, device=self.runtime.device)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Draw once on a GPU, so that nobody's first draw waits for a compiler."""
+        kernels = self.runtime.sampling.kernels if self.runtime.draws and self.runtime.device.type != "cpu" else None
+        if kernels is None:
+            return
+        nothing = torch.zeros(1, self.models[0].vocab_size, device=self.runtime.device)
+        kernels.draw(nothing, None, self._seeds[:1], self._seeds[:1], self._greedy[:1])
+        for by_probability in (False, True):
+            kernels.keep_most_likely(nothing, nothing[:, :1], by_probability=by_probability)
 
     def tokenize_prompt(self, prompt: Prompt, params: SamplingParams) -> list[int]:
         """Return the ids of a text, of ids (checked), or of the messages of a chat."""

@@ -16,8 +16,6 @@ __all__ = ["blocks_of_memory"]
 _UNKNOWN_SHARE = 0.5
 #: Of what weights and steps leave of a GPU: torch cannot use the last of it for pieces of any size.
 _KNOWN_SHARE = 0.95
-#: What steps work in is there once for those that are launched, and once more for the captured.
-_POOLS = 2
 
 
 def blocks_of_memory(options: DynamicOptions, limit: int, controller: TextGenerationController) -> int:
@@ -56,7 +54,7 @@ def _left(options: DynamicOptions, controller: TextGenerationController) -> floa
         working = runtime.model.together(lambda: controller.preload(rows, tokens))
     # Each rank has its weights by now, and sees what all of them have left.
     free = free_memory(runtime.device) / _ranks_on_device(runtime)
-    return free * _UNKNOWN_SHARE if working is None else (free - _POOLS * working) * _KNOWN_SHARE
+    return free * _UNKNOWN_SHARE if working is None else (free - working) * _KNOWN_SHARE
 
 
 def _ranks_on_device(runtime: Runtime) -> int:

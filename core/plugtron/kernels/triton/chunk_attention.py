@@ -91,7 +91,10 @@ def chunk_attention(
     )
 
 
-@triton.jit(do_not_specialize=["table_width"])  # which changes from step to step
+@triton.jit(
+    do_not_specialize=["table_width"],  # which changes from step to step
+    do_not_specialize_on_alignment=["tables", "positions", "tiles"],  # parts of larger tensors
+)
 def _tiles(
     queries, keys, values, tables, positions, tiles, result, scale, table_width, block_size,
     WINDOW: tl.constexpr, KV_HEADS: tl.constexpr, GROUP: tl.constexpr, TOGETHER: tl.constexpr, DIM: tl.constexpr,

@@ -105,7 +105,10 @@ def at_once(query_bytes: int) -> int:
     return 64 if query_bytes <= 256 else 32
 
 
-@triton.jit(do_not_specialize=["table_width", "stretches"])  # which change from step to step
+@triton.jit(
+    do_not_specialize=["table_width", "stretches"],  # which change from step to step
+    do_not_specialize_on_alignment=["tables", "lengths"],  # parts of larger tensors
+)
 def _stretches(
     queries, keys, values, tables, lengths, parts, peaks, sums, scale, table_width, block_size, stretches,
     WINDOW: tl.constexpr, KV_HEADS: tl.constexpr, GROUP: tl.constexpr, DIM: tl.constexpr, QUERIES: tl.constexpr,
@@ -149,7 +152,7 @@ def _stretches(
     tl.store(parts + at[:, None] * DIM + channel[None, :], result, mask=there)
 
 
-@triton.jit(do_not_specialize=["stretches"])
+@triton.jit(do_not_specialize=["stretches"], do_not_specialize_on_alignment=["lengths"])
 def _together(
     parts, peaks, sums, lengths, result, stretches,
     WINDOW: tl.constexpr, DIM: tl.constexpr, CHANNELS: tl.constexpr, STRETCH: tl.constexpr,

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from plugtron.contracts.quantised import GROUP, QuantisedWeight
-from plugtron.kernels.float8 import quantise_rows, scaled_product
+from plugtron.kernels.float8 import quantise_rows, scaled_product, takes_products
+from plugtron.kernels.triton.float8_rows import float8_rows
 from plugtron.kernels.triton.row_linear import row_linear
 from plugtron.kernels.triton.tile_linear import dense, tile_linear
 
@@ -78,9 +79,10 @@ class DeviceWeight:
             return self._tiles(hidden, bias)
         if rows == 1:
             return row_linear(hidden, self.values, self.scales, self.minimums, bias, format=self.format)
-        if self.format == "fp8" and rows > _MANY_FLOAT8:
+        if self.format == "fp8" and rows > _MANY_FLOAT8 and takes_products(self.values):
             assert self.scales is not None
-            return scaled_product(hidden, self.values, self.scales, bias)
+            product = scaled_product(*float8_rows(hidden), self.values, self.scales).to(hidden.dtype)
+            return product if bias is None else product + bias
         if rows > _MANY_GROUPED:
             whole = dense(self.values, self.scales, self.minimums, hidden.dtype, format=self.format)
             return F.linear(hidden, whole, bias)

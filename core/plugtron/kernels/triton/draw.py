@@ -56,7 +56,7 @@ def _gumbel(words):
     return -tl.log(exponential)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["ids", "seeds", "positions", "greedy"])  # parts of larger tensors
 def _draw(
     scores, ids, seeds, positions, greedy, best, chosen, count, score_stride, id_stride, pieces,
     IDS: tl.constexpr, PIECE: tl.constexpr,

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from plugtron.kernels.triton.launch import FUSED, power_of_two
 
-__all__ = ["PIECE", "WARPS", "keep_most_likely"]
+__all__ = ["LEAST", "PIECE", "WARPS", "keep_most_likely"]
 
 #: How many candidates are looked at at once, by all the threads that a program can have.
 PIECE = 16384
+LEAST = 1024
 WARPS = 32
 
 
@@ -35,7 +36,7 @@ def keep_most_likely(logits: Tensor, limits: Tensor, *, by_probability: bool) ->
     kept = torch.empty_like(logits)
     _keep[(rows,)](
         logits, limits, kept, count,
-        PROBABILITY=by_probability, PIECE=min(PIECE, power_of_two(count)), num_warps=WARPS, **FUSED,
+        PROBABILITY=by_probability, PIECE=max(min(PIECE, power_of_two(count)), LEAST), num_warps=WARPS, **FUSED,
     )  # fmt: skip
     return kept
 

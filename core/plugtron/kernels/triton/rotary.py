@@ -64,7 +64,7 @@ def rotate_and_write(
     return queries
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["blocks", "offsets"])  # parts of larger tensors
 def _rotate_and_write(
     qkv, cosines, sines, query_norm, key_norm, queries, keys, values, blocks, offsets, epsilon, block_size,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, WIDTH: tl.constexpr, NORM: tl.constexpr,

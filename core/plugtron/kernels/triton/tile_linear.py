@@ -14,13 +14,12 @@ from plugtron.contracts.quantised import GROUP
 from plugtron.kernels.triton.launch import FUSED, power_of_two
 from plugtron.kernels.triton.nibbles import joined, nibble, unit
 
-__all__ = ["INPUTS", "OPTIONS", "dense", "tile_linear", "tile_outputs"]
+__all__ = ["INPUTS", "dense", "tile_linear", "tile_options", "tile_outputs"]
 
 #: Rows of x that one program multiplies: a matrix product of Triton's has no fewer.
 _LEAST_ROWS, _MOST_ROWS = 16, 64
-#: Inputs of one of its tiles of weights, and how it is compiled.
+#: Inputs of what is made dense at once.
 INPUTS = 128
-OPTIONS = {"num_warps": 4, "num_stages": 3, **FUSED}
 #: As many programs as keep a large GPU's multiprocessors busy.
 _ENOUGH_PROGRAMS = 128
 
@@ -28,6 +27,17 @@ _ENOUGH_PROGRAMS = 128
 def tile_outputs(outputs: int) -> int:
     """How many outputs a tile of weights has: fewer where they would make too few programs."""
     return 64 if outputs >= 64 * _ENOUGH_PROGRAMS else 32
+
+
+def tile_options(rows: int, itemsize: int) -> dict[str, int | bool]:
+    """Inputs of a tile of weights, and how it is compiled: as much under way as fits 99 KiB of shared memory.
+
+    For few rows there is room for more, and as few programs as there are need it.
+    """
+    if itemsize > 2:
+        return {"INPUTS": 64, "num_warps": 4, "num_stages": 2, **FUSED}
+    inputs, stages = (256, 4) if rows <= _LEAST_ROWS else (128, 3)
+    return {"INPUTS": inputs, "num_warps": 4, "num_stages": stages, **FUSED}
 
 
 def tile_linear(
@@ -50,7 +60,8 @@ def tile_linear(
     tile = _MOST_ROWS if in_order else min(max(power_of_two(rows), _LEAST_ROWS), _MOST_ROWS)
     width = tile_outputs(outputs)
     y = torch.empty(rows, outputs, dtype=x.dtype, device=x.device)
-    _tile_linear[(triton.cdiv(outputs, width), triton.cdiv(rows, tile))](
+    # Neighbours share a tile of weights, which then is read but once.
+    _tile_linear[(triton.cdiv(rows, tile), triton.cdiv(outputs, width))](
         x.contiguous(),
         _words(values, format),
         x if scales is None else scales,
@@ -65,9 +76,8 @@ def tile_linear(
         BIAS=bias is not None,
         ROWS=tile,
         OUTPUTS=width,
-        INPUTS=INPUTS,
         GROUP=GROUP,
-        **OPTIONS,
+        **tile_options(tile, x.itemsize),
     )
     return y
 
@@ -97,7 +107,8 @@ def dense(
         GROUP=GROUP,
         **FUSED,
     )
-    return result
+    # Those of fp8 are not in the kernel's tiles: see `_weights`.
+    return result.mul_(scales) if format == "fp8" and scales is not None else result
 
 
 def _words(values: Tensor, format: str) -> Tensor:  # noqa: A002 - DeviceWeight's word
@@ -155,14 +166,14 @@ def _spread(by_group, OUTPUTS: tl.constexpr, WIDTH: tl.constexpr, GROUP: tl.cons
     return tl.reshape(tl.broadcast_to(column, (OUTPUTS, WIDTH // GROUP, GROUP)), (OUTPUTS, WIDTH))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])  # which changes from step to step
 def _tile_linear(
     x, values, scales, minimums, bias, y, rows, inputs, outputs,
     FORMAT: tl.constexpr, MINIMUM: tl.constexpr, BIAS: tl.constexpr, ROWS: tl.constexpr, OUTPUTS: tl.constexpr,
     INPUTS: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
-    output = tl.program_id(0) * OUTPUTS + tl.arange(0, OUTPUTS)
-    row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    output = tl.program_id(1) * OUTPUTS + tl.arange(0, OUTPUTS)
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     there = output < outputs
     sums = tl.zeros([ROWS, OUTPUTS], tl.float32)
     for start in range(0, inputs, INPUTS):

@@ -11,6 +11,7 @@ from plugtron import LLM, InferenceRequest, SamplingParams
 from plugtron.contracts.sampler import Candidates
 from plugtron.kernels.native.build import library
 from plugtron.kernels.native.sampling import NativeSampling
+from plugtron.kernels.sampling import SamplingChoice
 from plugtron.kernels.triton.draw import PIECE
 from plugtron.kernels.triton.sampling import TritonSampling
 from plugtron.request import InferenceSequence
@@ -126,7 +127,7 @@ def test_top_p(kind):
     @kind.few
     @given(
         width=sampled_from([1, 60, 700]),
-        values=sampled_from([(0.9, 0.5, 1.0, 0.01), (0.99, 1.0, 0.1, 0.7)]),
+        values=sampled_from([(0.9, 0.5, 1.0, 0.01), (0.99, 1.0, 0.1, 0.7), (1e-320, 0.5, 1e-320, 1e-9)]),
         rounded=booleans(),
         spread=sampled_from([0.1, 3.0]),
         seed=integers(0, 999),
@@ -157,6 +158,6 @@ def test_a_model_draws_the_same_with_and_without_them(random_model):
     for execution in ("native", "eager"):
         overrides = {"execution": execution}
         with LLM(random_model("llama_untied")[1], dtype="float32", device="cpu", overrides=overrides) as llm:
-            assert (llm.assembly.parts.runtime.sampling.kernels is None) == (execution == "eager")
+            assert (SamplingChoice(llm.assembly.parts.runtime).kernels is None) == (execution == "eager")
             found.append([answer.tokens for answer in llm.generate([[1, 2, 3], [9, 8]], params)])
     assert found[0] == found[1]

@@ -25,6 +25,7 @@ from plugtron.execution.native import NativeExecution
 from plugtron.execution.packed import Packed, Store
 from plugtron.kernels.float8 import FLOAT8, quantise_rows
 from plugtron.kernels.native.build import NoCompiler, library
+from plugtron.kernels.triton_here import why_no_triton
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear
 from plugtron.spec.model import Quantization
@@ -147,8 +148,8 @@ def _check_graph(wrapper: DecoderWrapper) -> None:
 
         if not INTERPRETED:
             raise NotNative("graphs are captured on a GPU, not on cpu (TRITON_INTERPRET=1: for tests)")
-    elif runtime.lacks_triton is not None:
-        raise NotNative(runtime.lacks_triton)
+    elif (lack := why_no_triton(runtime.device)) is not None:
+        raise NotNative(lack)
     if runtime.pipeline.size > 1:
         raise NotNative("pipeline stages")
     if runtime.quantization == "native":

@@ -10,7 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from plugtron.spec.model import ExecutionChoice
+from plugtron.kernels.triton_here import why_no_triton
+from plugtron.parallel.runtime import Runtime
 
 __all__ = ["SamplingChoice", "SamplingKernels", "on_one_thread"]
 
@@ -61,32 +62,25 @@ def on_one_thread(tensor: Tensor) -> Iterator[None]:
 
 
 class SamplingChoice:
-    """What a runtime samples with.
+    """What is sampled with over a runtime's device: nothing where torch is asked to run the steps, too."""
 
-    Args:
-        threads: how many a CPU's kernels use.
-        lacks_triton: why Triton's kernels cannot be launched; None: they can.
-        execution: steps that torch is asked to run draw through torch, too.
-    """
-
-    def __init__(
-        self, device: torch.device, execution: ExecutionChoice, *, lacks_triton: str | None, threads: int
-    ) -> None:
-        self._device = device
-        self._execution = execution
-        self._lacks_triton = lacks_triton
-        self._threads = threads
+    def __init__(self, runtime: Runtime) -> None:
+        self._device = runtime.device
+        self._execution = runtime.execution
+        self._threads = torch.get_num_threads()  # now, not where torch is to use but one
 
     @cached_property
     def kernels(self) -> SamplingKernels | None:
         """None: torch's own operations have to do."""
+        if self._execution == "eager":
+            return None
         # Imported here: a run on a CPU goes without Triton, and others without a compiler.
-        if self._lacks_triton is None:
+        if self._device.type != "cpu":
+            if why_no_triton(self._device) is not None:
+                return None
             from plugtron.kernels.triton.sampling import TritonSampling
 
             return TritonSampling()
-        if self._device.type != "cpu" or self._execution not in ("auto", "native"):
-            return None
         from plugtron.kernels.native.build import NoCompiler, library
         from plugtron.kernels.native.sampling import NativeSampling
 

@@ -8,14 +8,12 @@ __all__ = ["why_no_triton"]
 
 
 def why_no_triton(device: torch.device) -> str | None:
-    """Launch something small on a device; return why that cannot be done, or None.
+    """Launch something small on a GPU; return why that cannot be done, or None.
 
-    Triton compiles with a C compiler, for devices and dtypes that it knows. A CPU, which has its interpreter alone, is
-    not asked for anything: a run there goes without Triton.
+    Triton compiles with a C compiler, for devices and dtypes that it knows.
     """
-    if device.type == "cpu":
-        return "Triton's kernels run on a GPU"
     try:
+        # Imported here: a run on a CPU goes without Triton.
         from plugtron.kernels.triton.norms import add_and_normalise
 
         with torch.cuda.device(device):

@@ -59,8 +59,8 @@ class Group:
         if not self._in_order:
             dist.all_reduce(tensor, group=self._group)
             return tensor
-        parts = torch.empty(self.size, *tensor.shape, dtype=tensor.dtype, device=tensor.device)
-        dist.all_gather_into_tensor(parts, tensor.contiguous(), group=self._group)
+        parts = [torch.empty_like(tensor) for _ in range(self.size)]
+        dist.all_gather(parts, tensor.contiguous(), group=self._group)
         tensor.copy_(parts[0])
         for part in parts[1:]:
             tensor += part

@@ -11,8 +11,6 @@ import torch
 
 from plugtron.errors import ParallelError
 from plugtron.events import Event, decode, encode
-from plugtron.kernels.sampling import SamplingChoice
-from plugtron.kernels.triton_here import why_no_triton
 from plugtron.parallel.grid import Grid, form_groups
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, join
@@ -30,8 +28,8 @@ class Runtime:
 
     `quantization`: how the weights of linear layers are held; None: in `dtype`. `kv_dtype`: what keys and values are
     held in. `execution`: how steps are run, or "auto". `deterministic`: a request's bits must not depend on what else
-    is in its steps. `lacks_triton`: why Triton's kernels cannot be launched on the device; None: they can. `sampling`:
-    what draws. `restored_threads`: how many torch used before this runtime said otherwise, which `close` goes back to.
+    is in its steps. `restored_threads`: how many torch used before this runtime said otherwise, which `close` goes back
+    to.
     """
 
     device: torch.device
@@ -45,8 +43,6 @@ class Runtime:
     pipeline: Group
     data: Group
     model: Group
-    lacks_triton: str | None
-    sampling: SamplingChoice
     restored_threads: int | None = None
 
     @classmethod
@@ -81,7 +77,6 @@ class Runtime:
         grid = Grid(tensor=tensor, pipeline=pipeline, data=data)
         world = world or join(grid.ranks)
         groups = form_groups(grid, world, chosen, backend, in_order=deterministic)
-        lacks_triton = why_no_triton(chosen)
         before = torch.get_num_threads()
         if threads is not None:
             torch.set_num_threads(threads)
@@ -97,8 +92,6 @@ class Runtime:
             pipeline=groups.pipeline,
             data=groups.data,
             model=groups.model,
-            lacks_triton=lacks_triton,
-            sampling=SamplingChoice(chosen, execution, lacks_triton=lacks_triton, threads=torch.get_num_threads()),
             restored_threads=None if threads is None else before,
         )
 

@@ -17,7 +17,7 @@ from plugtron.contracts.sampler import Candidates, Sampler
 from plugtron.contracts.step import Row, StepBatch, StepPlan, StepResult
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.contracts.wrapper import ModelWrapper
-from plugtron.kernels.sampling import on_one_thread
+from plugtron.kernels.sampling import SamplingChoice, on_one_thread
 from plugtron.options import Options
 from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, Prompt, RequestOutput
 from plugtron.sampling_params import SamplingParams
@@ -52,6 +52,7 @@ class SimpleTextGenerationController(TextGenerationController):
         self._eos_ids = wrapper.info.eos_ids if tokenizer is None else tokenizer.eos_ids
         self._wrapper = wrapper
         self._chain = Chain(samplers)
+        self._sampling = SamplingChoice(wrapper.runtime)
         self._live: dict[int, LiveSequence] = {}
         # Which slots draw at random, and how many of the most likely ids those report that want log probabilities.
         self._drawing: set[int] = set()
@@ -87,7 +88,7 @@ class SimpleTextGenerationController(TextGenerationController):
 
     def _warm_up(self) -> None:
         """Draw once on a GPU, so that nobody's first draw waits for a compiler."""
-        kernels = self.runtime.sampling.kernels if self.runtime.draws and self.runtime.device.type != "cpu" else None
+        kernels = self._sampling.kernels if self.runtime.draws and self.runtime.device.type != "cpu" else None
         if kernels is None:
             return
         nothing = torch.zeros(1, self.models[0].vocab_size, device=self.runtime.device)
@@ -209,7 +210,7 @@ class SimpleTextGenerationController(TextGenerationController):
         if self._drawing.isdisjoint(candidates.rows):
             return draw_greedily(candidates)
         seeds, greedy = self._seeds[candidates.slots], self._greedy[candidates.slots]
-        kernels = self.runtime.sampling.kernels
+        kernels = self._sampling.kernels
         if kernels is None:
             return draw(candidates, seeds, greedy)
         return kernels.draw(candidates.logits, candidates.ids, seeds, candidates.positions, greedy)

@@ -40,7 +40,7 @@ class TopK(Sampler):
     def assemble(cls, parts: Parts, options: Options) -> TopK:
         """Build from a spec."""
         del options
-        return cls(parts.runtime.device, parts.runtime.sampling)
+        return cls(parts.runtime.device, SamplingChoice(parts.runtime))
 
     def uses(self, params: SamplingParams) -> bool:
         """0 and -1 keep all."""

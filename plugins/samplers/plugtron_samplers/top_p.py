@@ -38,7 +38,7 @@ class TopP(Sampler):
     def assemble(cls, parts: Parts, options: Options) -> TopP:
         """Build from a spec."""
         del options
-        return cls(parts.runtime.device, parts.runtime.sampling)
+        return cls(parts.runtime.device, SamplingChoice(parts.runtime))
 
     def uses(self, params: SamplingParams) -> bool:
         """1 keeps all."""

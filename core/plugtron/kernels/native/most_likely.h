@@ -39,8 +39,10 @@ class MostLikely {
         for (double weight : weights_) whole += weight;
         const double most = by_probability ? double(limit) * whole : double(limit);
         double ahead = 0.0;
-        long last = kBins - 1;
-        for (; last > 0 && ahead + weights_[last] < most; last--) ahead += weights_[last];
+        long last;
+        // The bin of the likeliest, which has most of them above it that are empty, is never passed over.
+        const long first = long(ordered(peak) >> kShift);
+        for (last = first; last > 0 && ahead + weights_[last] < most; last--) ahead += weights_[last];
         for (long at = 0; at < count; at++)
             kept[at] = long(ordered(logits[at]) >> kShift) > last ? logits[at] : -std::numeric_limits<float>::infinity();
         keep_some(logits, kept, count, last, ahead, most, peak, by_probability);

@@ -56,8 +56,12 @@ inline long draw_column(const float* scores, const int64_t* ids, long count, con
     }
     for (long first = 0; first < count; first += kBlock) {
         const int here = int(std::min<long>(kBlock, count - first));
-        float block[kBlock];
-        for (int at = 0; at < kBlock; at++) block[at] = at < here ? scores[first + at] : -1e30f;
+        float rest[kBlock];
+        const float* block = scores + first;
+        if (here < kBlock) {
+            for (int at = 0; at < kBlock; at++) rest[at] = at < here ? block[at] : -1e30f;
+            block = rest;
+        }
         // To win, -log(-log(1 - u)) has to be above what is missing, so u below e^-missing. A little more is let through.
         Lane highest = lane_of(-1e30f);
         for (int at = 0; at < kBlock; at += kLanes) highest = greater(highest, load_lane(block + at));

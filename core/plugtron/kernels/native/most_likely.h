@@ -43,35 +43,61 @@ class MostLikely {
         // The bin of the likeliest, which has most of them above it that are empty, is never passed over.
         const long first = long(ordered(peak) >> kShift);
         for (last = first; last > 0 && ahead + weights_[last] < most; last--) ahead += weights_[last];
-        for (long at = 0; at < count; at++)
-            kept[at] = long(ordered(logits[at]) >> kShift) > last ? logits[at] : -std::numeric_limits<float>::infinity();
-        keep_some(logits, kept, count, last, ahead, most, peak, by_probability);
+        constexpr float kNothing = -std::numeric_limits<float>::infinity();
+        there_.resize(count);
+        long found_there = 0;
+        const float least = first_of(last);
+        for (long at = 0; at < count; at += kBlock) {
+            const long end = std::min(at + kBlock, count);
+            if (all_below(logits + at, end - at, least)) {
+                std::fill(kept + at, kept + end, kNothing);
+                continue;
+            }
+            // Without branches, which nobody could foresee.
+            for (long one = at; one < end; one++) {
+                const long bin = long(ordered(logits[one]) >> kShift);
+                kept[one] = bin > last ? logits[one] : kNothing;
+                there_[found_there] = one;
+                found_there += bin == last;
+            }
+        }
+        there_.resize(found_there);
+        keep_some(logits, kept, ahead, most, peak, by_probability);
     }
 
    private:
     static constexpr int kShift = 19;
     static constexpr long kBins = 1L << (32 - kShift);
+    static constexpr long kBlock = 4 * kLanes;
+
+    // Whether none of a whole block reaches a bound; of a part of one it is not asked.
+    static bool all_below(const float* block, long count, float bound) {
+        if (count < kBlock) return false;
+        const Lane a = greater(load_lane(block), load_lane(block + kLanes));
+        const Lane b = greater(load_lane(block + 2 * kLanes), load_lane(block + 3 * kLanes));
+        return greatest_of(greater(a, b)) < bound;
+    }
 
     // What the candidates of each bin come to: how many there are, or how probable they are beside the likeliest.
     void weigh(const float* logits, long count, float peak, bool by_probability) {
         weights_.assign(kBins, 0.0);
-        float weight[kLanes];
-        for (long at = 0; at < count; at += kLanes) {
-            const int here = int(std::min<long>(kLanes, count - at));
-            if (by_probability) write(weight, exponential(load_lane(logits + at, here) - peak));
-            for (int one = 0; one < here; one++)
-                if (logits[at + one] > -std::numeric_limits<float>::infinity())
+        float weight[kBlock];
+        // What is less likely by e^-40 comes to nothing, however much there is of it.
+        const float least = by_probability ? peak - 40.0f : std::numeric_limits<float>::lowest();
+        for (long at = 0; at < count; at += kBlock) {
+            const long here = std::min(kBlock, count - at);
+            if (all_below(logits + at, here, least)) continue;
+            if (by_probability)
+                for (long one = 0; one < here; one += kLanes)
+                    write(weight + one, exponential(load_lane(logits + at + one, int(here - one)) - peak));
+            for (long one = 0; one < here; one++)
+                if (logits[at + one] >= least)
                     weights_[ordered(logits[at + one]) >> kShift] += by_probability ? weight[one] : 1.0;
         }
     }
 
-    // Of the last bin those that stay, in order.
-    void keep_some(
-        const float* logits, float* kept, long count, long bin, double ahead, double most, float peak,
-        bool by_probability) {
-        there_.clear();
-        for (long at = 0; at < count; at++)
-            if (long(ordered(logits[at]) >> kShift) == bin) there_.push_back(at);
+    // Of those in the last bin the ones that stay, in order.
+    void keep_some(const float* logits, float* kept, double ahead, double most, float peak, bool by_probability) {
         std::sort(there_.begin(), there_.end(), [logits](long a, long b) {
             return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
         });
@@ -82,8 +108,17 @@ class MostLikely {
         }
     }
 
+    // The least number of a bin.
+    static float first_of(long bin) {
+        const uint32_t bits = uint32_t(bin) << kShift;
+        const uint32_t own = bits & 0x80000000u ? bits ^ 0x80000000u : ~bits;
+        float value;
+        std::memcpy(&value, &own, sizeof(value));
+        return value;
+    }
+
     std::vector<double> weights_;
-    std::vector<long> there_;
+    std::vector<long> there_;  // the columns of what is in the last bin
 };
 
 }  // namespace plugtron

@@ -83,11 +83,25 @@ def _compile(command: list[str], target: Path) -> None:
     # Under a name of its own, then moved: another process may be doing the same.
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / target.name
-        sources = [str(source) for source in sorted(_HERE.glob("*.cpp"))]
-        done = subprocess.run([*command, *sources, "-o", str(made)], capture_output=True, text=True)
-        if done.returncode:
-            raise NoCompiler(f"{shlex.join(command[:1])} failed: {_first_error(done.stderr)}")
+        objects = [(source, Path(folder) / f"{source.stem}.o") for source in sorted(_HERE.glob("*.cpp"))]
+        _run_all([[*command, "-c", str(source), "-o", str(compiled)] for source, compiled in objects])
+        _run_all([[*command, *(str(compiled) for _, compiled in objects), "-o", str(made)]])
         made.replace(target)
+
+
+def _run_all(commands: list[list[str]]) -> None:
+    """Run compilers side by side.
+
+    Raises:
+        NoCompiler: one fails.
+    """
+    running = [
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for command in commands
+    ]
+    errors = [process.communicate()[1] for process in running]
+    for process, command, text in zip(running, commands, errors, strict=True):
+        if process.returncode:
+            raise NoCompiler(f"{shlex.join(command[:1])} failed: {_first_error(text)}")
 
 
 def _fingerprint(command: list[str]) -> str:

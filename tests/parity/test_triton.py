@@ -66,6 +66,18 @@ def test_graph_steps_over_quantised_weights(form, random_model):
         assert len(tokens) == 3
 
 
+def test_what_is_tried_out_leaves_the_next_steps_as_they_are(random_model):
+    """Nothing is measured without a GPU, but the steps run."""
+    params = SamplingParams(temperature=0, max_tokens=2, ignore_eos=True)
+    overrides = {"device": DEVICE, "execution": "graph", "engine.options.max_sequence_length": 32}
+    with LLM(random_model("qwen3")[1], dtype="float32", overrides=overrides) as llm:
+        expected = llm.generate([5, 6], params).tokens
+        execution = llm.assembly.parts.wrapper.execution
+        assert (execution.working_bytes(2, 8, 32) is None) == (DEVICE == "cpu")
+        execution._try_out(4, 2, 32)
+        assert llm.generate([5, 6], params).tokens == expected
+
+
 def test_a_graph_is_refused_where_there_is_none(random_model):
     """Mixtures of experts ask the host who is chosen."""
     overrides = {"device": DEVICE, "execution": "graph"}

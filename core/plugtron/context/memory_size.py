@@ -53,10 +53,10 @@ def explains_lack(what: str, device: torch.device) -> Iterator[None]:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device now, what torch keeps for its next tensors included."""
+    """Bytes that are free on a device now, what torch keeps for its next tensors included where that can be had."""
     if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + kept
+        torch.cuda.empty_cache()
+        return torch.cuda.mem_get_info(device)[0]
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
 
 

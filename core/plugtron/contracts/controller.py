@@ -74,14 +74,14 @@ class TextGenerationController(ABC):
     def assemble(cls, parts: Parts, options: Options) -> TextGenerationController:
         """Build from a spec."""
 
-    def preload(self, rows: int, tokens: int) -> int | None:
+    def preload(self, rows: int, tokens: int, longest: int) -> int | None:
         """Have the model's weights loaded, for an engine that wants to know what memory they leave.
 
         Returns:
-            How many bytes steps of at most `rows` rows and `tokens` tokens work in besides; None where that is not
-            known, and perhaps nothing loaded.
+            How many bytes steps of at most `rows` rows and `tokens` tokens work in besides, over sequences of at most
+            `longest`; None where that is not known, and perhaps nothing loaded.
         """
-        del rows, tokens
+        del rows, tokens, longest
         return None
 
     @abstractmethod

@@ -134,16 +134,16 @@ class ModelWrapper(ABC):
         It comes before `prep_model_for_inference`, in which one rank may fail alone and so none may wait for another.
         """
 
-    def preload(self, rows: int, tokens: int) -> int | None:
+    def preload(self, rows: int, tokens: int, longest: int) -> int | None:
         """Load this rank's weights ahead of `prep_model_for_inference`, so that it shows what memory they leave.
 
         One rank may fail in it alone.
 
         Returns:
-            How many bytes steps of at most `rows` rows and `tokens` tokens work in besides; None where that is not
-            known, and perhaps nothing loaded.
+            How many bytes steps of at most `rows` rows and `tokens` tokens work in besides, over sequences of at most
+            `longest`; None where that is not known, and perhaps nothing loaded.
         """
-        del rows, tokens
+        del rows, tokens, longest
         return None
 
     @abstractmethod

@@ -59,8 +59,11 @@ class Execution(Protocol):
         """How many weights each token is multiplied with, the head's aside."""
         ...
 
-    def working_bytes(self, rows: int, tokens: int) -> int | None:
-        """What a step of so many rows and tokens works in, besides weights and KV memory; None: it is not known."""
+    def working_bytes(self, rows: int, tokens: int, longest: int) -> int | None:
+        """What steps of so many rows and tokens work in, besides weights and KV memory, in bytes; None: not known.
+
+        `longest`: what a sequence may come to.
+        """
         ...
 
     def prepare(self, context: InferenceContext) -> None:
@@ -203,6 +206,7 @@ def _graph(wrapper: DecoderWrapper) -> Execution:
         captures=captures,
         in_order=runtime.deterministic,
         group=runtime.tensor,
+        kv_dtype=runtime.kv_dtype,
     )
 
 
@@ -216,7 +220,9 @@ def _native(wrapper: DecoderWrapper, kernels: Path) -> NativeExecution:
         parameter.data = packed.tensors[packed.parameters[name]]
     last = layers.stop == wrapper.config.num_layers
     vocabulary = wrapper.info.padded_vocab_size // runtime.tensor.size if last else None
-    return NativeExecution(rest, packed, runtime.tensor, vocabulary=vocabulary, kernels=kernels)
+    return NativeExecution(
+        rest, packed, runtime.tensor, vocabulary=vocabulary, kernels=kernels, threads=runtime.threads
+    )
 
 
 def _pack(exact: DecoderWrapper, dtype: torch.dtype, store: Store) -> Packed:

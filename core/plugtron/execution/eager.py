@@ -26,9 +26,9 @@ class EagerExecution:
         self._last = last
         self.hidden_dtype = dtype
 
-    def working_bytes(self, rows: int, tokens: int) -> int | None:
+    def working_bytes(self, rows: int, tokens: int, longest: int) -> int | None:
         """It is not known: histories are put together anew for every layer."""
-        del rows, tokens
+        del rows, tokens, longest
 
     def prepare(self, context: InferenceContext) -> None:
         """Any context will do."""

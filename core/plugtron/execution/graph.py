@@ -12,12 +12,13 @@ from plugtron.contracts.step import StepBatch
 from plugtron.execution.fixed_steps import FixedSteps, StepMaker, needed
 from plugtron.execution.kernel_step import hidden_states, logits
 from plugtron.execution.recorder import Recorder
-from plugtron.execution.step_inputs import ChunkInputs, StepInputs, TileInputs
+from plugtron.execution.step_inputs import ChunkInputs, DecodeInputs, StepInputs, TileInputs
 from plugtron.execution.weights_read import layer_weights, weight_bytes
 from plugtron.kernels.triton.chunk_attention import tile_tokens
 from plugtron.nn.attention import AttentionShape
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.group import Group
+from plugtron.parallel.zeros import zeros
 
 __all__ = ["ROWS", "TOKENS", "GraphExecution"]
 
@@ -29,6 +30,8 @@ TOKENS = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 _ALWAYS, _SHORT = 512, 2e12
 #: Rows of one token attend in tiles as far as this; beyond, splitting a history is worth more than a graph.
 _LONGEST_UNSPLIT = 4096
+#: What a graph itself takes of a device, about.
+_GRAPH_BYTES = 16 << 20
 #: How many tokens a block has where it does not matter.
 _BLOCK = 16
 
@@ -39,17 +42,26 @@ class GraphExecution:
     Args:
         decoder: all of it, made of blocks of plugtron.nn alone.
         dtype: what hidden states are in.
+        kv_dtype: what keys and values are in.
         captures: steps are captured; else their kernels are launched one by one, which any device can do.
         in_order: a token's bits must not depend on what else is in a step, so that all attend in the same tiles.
         group: the ranks that share each layer.
     """
 
     def __init__(
-        self, decoder: TransformerDecoder, *, dtype: torch.dtype, captures: bool, in_order: bool, group: Group
+        self,
+        decoder: TransformerDecoder,
+        *,
+        dtype: torch.dtype,
+        kv_dtype: torch.dtype,
+        captures: bool,
+        in_order: bool,
+        group: Group,
     ) -> None:
         self._decoder = decoder
         self._device = next(decoder.parameters()).device
         self._group = group
+        self._kv_dtype = kv_dtype
         self._captures = captures
         self._in_order = in_order
         shape = decoder.layers[0].attention.shape
@@ -79,28 +91,35 @@ class GraphExecution:
         """What graphs, and the memory that they work in, have taken of the device."""
         return 0 if self._recorder is None else self._recorder.bytes
 
-    @torch.inference_mode()
-    def working_bytes(self, rows: int, tokens: int) -> int | None:
-        """Try out a step of so many tokens, of which `rows` want logits; return what steps work in, on a GPU.
+    def working_bytes(self, rows: int, tokens: int, longest: int) -> int | None:
+        """Try out a step of so many tokens, of which `rows` want logits, and one of so many rows, on a GPU.
 
-        That is twice what this one takes: for those that are launched singly, and for the captured.
+        Returns:
+            Twice what that takes, for steps that are launched singly and for the captured; and what graphs take.
         """
         self._most_tokens = tokens
         self._use((), 1)  # memory that steps have been captured over may be given back
         if self._device.type != "cuda":
             return None
-        tokens = needed(TOKENS, tokens)[-1] if tokens <= TOKENS[-1] else tokens
+        graphs = len(needed(TOKENS, tokens)) + len(needed(ROWS, rows))
+        most = needed(TOKENS, tokens)[-1] if tokens <= TOKENS[-1] else tokens
         with _on(self._device), self._group.apart(), explains_lack(f"a step of {tokens} tokens", self._device):
             torch.cuda.reset_peak_memory_stats(self._device)
             before = torch.cuda.memory_allocated(self._device)
-            states = [
-                _scratch(layer.attention.shape, self.hidden_dtype, self._device) for layer in self._decoder.layers
-            ]
-            inputs = TileInputs.zeros(tokens, rows=1, tiles=1, longest=_BLOCK, block_size=_BLOCK, device=self._device)
-            normed = hidden_states(self._decoder, states, inputs)
-            logits(self._decoder, normed[: min(rows, tokens)]).float()
+            self._try_out(most, min(rows, ROWS[-1]), longest)
             torch.cuda.synchronize(self._device)
-            return 2 * (torch.cuda.max_memory_allocated(self._device) - before)
+            return 2 * (torch.cuda.max_memory_allocated(self._device) - before) + graphs * _GRAPH_BYTES
+
+    @torch.inference_mode()
+    def _try_out(self, tokens: int, rows: int, longest: int) -> None:
+        """Run steps over memory with nothing but the block that nobody reads."""
+        states = [_scratch(layer.attention.shape, self._kv_dtype, self._device) for layer in self._decoder.layers]
+        tiles = TileInputs.zeros(tokens, rows=1, tiles=1, longest=_BLOCK, block_size=_BLOCK, device=self._device)
+        normed = hidden_states(self._decoder, states, tiles)
+        logits(self._decoder, normed[: min(rows, tokens)]).float()
+        del normed, tiles
+        decodes = DecodeInputs.zeros(rows, longest=longest, block_size=_BLOCK, device=self._device)
+        logits(self._decoder, hidden_states(self._decoder, states, decodes)).float()
 
     @torch.inference_mode()
     def prepare(self, context: InferenceContext) -> None:
@@ -171,5 +190,5 @@ def _on(device: torch.device) -> torch.cuda.device:
 
 def _scratch(shape: AttentionShape, dtype: torch.dtype, device: torch.device) -> LayerState:
     """A layer's memory with nothing but the block that nobody reads."""
-    keys, values = torch.zeros(2, 1, shape.kv_heads, _BLOCK, shape.head_dim, dtype=dtype, device=device)
+    keys, values = (zeros((1, shape.kv_heads, _BLOCK, shape.head_dim), dtype, device) for _ in range(2))
     return LayerState(keys=keys, values=values, window=None)

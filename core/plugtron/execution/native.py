@@ -36,6 +36,7 @@ class NativeExecution:
         group: the ranks that share each layer.
         vocabulary: the width of this rank's logits; None before the last stage.
         kernels: the compiled library.
+        threads: how many run it.
     """
 
     hidden_dtype = torch.float32
@@ -48,6 +49,7 @@ class NativeExecution:
         *,
         vocabulary: int | None,
         kernels: Path,
+        threads: int,
     ) -> None:
         self._decoder = decoder
         self._packed = packed
@@ -60,15 +62,15 @@ class NativeExecution:
             Op(**operation.fields, **{name: packed.tensors[at].data_ptr() for name, at in operation.tensors.items()})
             for operation in packed.operations
         ]
-        self._program = Program(kernels, ops, torch.get_num_threads())
+        self._program = Program(kernels, ops, threads)
         self._parts = [range(*ends) for ends in pairwise(sorted({0, *packed.cuts, len(ops)}))]
         #: Hears what each operation of a step took; None: nobody asks.
         self.observer: Callable[[list[Span]], None] | None = None
         self._layers: tuple[tuple[LayerState, ...], ctypes.Array[NativeLayer]] | None = None
 
-    def working_bytes(self, rows: int, tokens: int) -> int | None:
+    def working_bytes(self, rows: int, tokens: int, longest: int) -> int | None:
         """It is not counted: on a CPU memory is not divided up beforehand."""
-        del rows, tokens
+        del rows, tokens, longest
 
     def prepare(self, context: InferenceContext) -> None:
         """Be ready for sequences as long as the context's, too."""

@@ -60,12 +60,13 @@ class Recorder:
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            # Once before: what is compiled, and what libraries set up, must not be captured. Capturing waits for no
-            # other rank, and neither does this: one may find no memory for it.
+            # Once before: what is compiled, and what libraries set up, must not be captured. One rank may find no
+            # memory for it, so none waits for another in it, and none begins to capture what another cannot.
             with self._group.apart():
-                run()
+                self._group.together(run)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            # Other threads may use the device meanwhile.
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
                 output = run()
         current.wait_stream(self._stream)
         return graph, output

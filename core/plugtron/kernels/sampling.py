@@ -67,7 +67,7 @@ class SamplingChoice:
     def __init__(self, runtime: Runtime) -> None:
         self._device = runtime.device
         self._execution = runtime.execution
-        self._threads = torch.get_num_threads()  # now, not where torch is to use but one
+        self._threads = runtime.threads
 
     @cached_property
     def kernels(self) -> SamplingKernels | None:
@@ -86,5 +86,5 @@ class SamplingChoice:
 
         try:
             return NativeSampling(library(), self._threads)
-        except NoCompiler:  # the execution has said so
+        except NoCompiler:  # an execution that wants one says so
             return None

@@ -61,10 +61,10 @@ class DecoderWrapper(ModelWrapper):
         self._choice: Choice | None = None
         self._execution: Execution | None = None
 
-    def preload(self, rows: int, tokens: int) -> int | None:
+    def preload(self, rows: int, tokens: int, longest: int) -> int | None:
         """Load this rank's weights, and try out what steps work in. What is loaded already stays."""
         self._load()
-        return self.execution.working_bytes(rows, tokens)
+        return self.execution.working_bytes(rows, tokens, longest)
 
     def _load(self) -> None:
         # Imported here: executions know the blocks of this package.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,6 +69,10 @@ def form_groups(grid: Grid, world: World, device: torch.device, backend: str, *,
         ParallelError: NCCL is asked for and cannot be had.
     """
     accelerated = _own_gpus(device, backend, world)
+    if accelerated:
+        # NCCL would else set up its connections when they are first wanted, which may be while a graph is captured, and
+        # after memory has been divided up.
+        os.environ.setdefault("NCCL_RUNTIME_CONNECT", "0")
 
     def own(families: Sequence[Sequence[int]]) -> Group:
         """This rank's of a family. Every rank has to take part in making each of them."""

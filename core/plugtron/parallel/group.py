@@ -70,6 +70,7 @@ class Group:
         """Set up what passes tensors between GPUs, which all ranks have to do together and which takes memory."""
         if self.stays_on_device and device.type != "cpu":
             self.all_reduce(torch.zeros(1, device=device))
+            self.gather(torch.zeros(1, device=device), axis=0)
 
     @contextmanager
     def apart(self) -> Iterator[None]:

@@ -28,8 +28,8 @@ class Runtime:
 
     `quantization`: how the weights of linear layers are held; None: in `dtype`. `kv_dtype`: what keys and values are
     held in. `execution`: how steps are run, or "auto". `deterministic`: a request's bits must not depend on what else
-    is in its steps. `restored_threads`: how many torch used before this runtime said otherwise, which `close` goes back
-    to.
+    is in its steps. `threads`: how many this rank computes with on a CPU. `restored_threads`: how many torch used
+    before this runtime said otherwise, which `close` goes back to.
     """
 
     device: torch.device
@@ -43,6 +43,7 @@ class Runtime:
     pipeline: Group
     data: Group
     model: Group
+    threads: int
     restored_threads: int | None = None
 
     @classmethod
@@ -92,6 +93,7 @@ class Runtime:
             pipeline=groups.pipeline,
             data=groups.data,
             model=groups.model,
+            threads=torch.get_num_threads(),
             restored_threads=None if threads is None else before,
         )
 

@@ -73,9 +73,9 @@ class SimpleTextGenerationController(TextGenerationController):
         assert parts.wrapper is not None
         return cls(parts.wrapper, parts.tokenizer, parts.samplers)
 
-    def preload(self, rows: int, tokens: int) -> int | None:
+    def preload(self, rows: int, tokens: int, longest: int) -> int | None:
         """Have the model's weights loaded, and say what steps work in: the model, the chain and the draw."""
-        own = self._wrapper.preload(rows, tokens)
+        own = self._wrapper.preload(rows, tokens, longest)
         return None if own is None else own + rows * self.models[0].padded_vocab_size * _BYTES_A_CANDIDATE
 
     def prep_for_inference(self, context: InferenceContext) -> None:
@@ -91,8 +91,10 @@ class SimpleTextGenerationController(TextGenerationController):
         kernels = self._sampling.kernels if self.runtime.draws and self.runtime.device.type != "cpu" else None
         if kernels is None:
             return
-        nothing = torch.zeros(1, self.models[0].vocab_size, device=self.runtime.device)
-        kernels.draw(nothing, None, self._seeds[:1], self._seeds[:1], self._greedy[:1])
+        info = self.models[0]
+        nothing = torch.zeros(1, info.padded_vocab_size, device=self.runtime.device)[:, : info.vocab_size]
+        for ids in (None, torch.zeros_like(nothing, dtype=torch.int64)):
+            kernels.draw(nothing, ids, self._seeds[:1], self._seeds[:1], self._greedy[:1])
         for by_probability in (False, True):
             kernels.keep_most_likely(nothing, nothing[:, :1], by_probability=by_probability)
 

@@ -36,7 +36,7 @@ def blocks_of_memory(options: DynamicOptions, limit: int, controller: TextGenera
             raise SpecError(f"engine.options.memory: {options.memory} bytes hold no block, which takes {block}")
         return blocks
     wanted = options.max_batch_size * -(-limit // options.block_size)
-    there = _left(options, controller)
+    there = _left(options, limit, controller)
     blocks = min(runtime.model.all_gather_json(min(wanted, int(there // block))))
     if blocks < 1:
         raise SpecError(
@@ -46,12 +46,12 @@ def blocks_of_memory(options: DynamicOptions, limit: int, controller: TextGenera
     return blocks
 
 
-def _left(options: DynamicOptions, controller: TextGenerationController) -> float:
+def _left(options: DynamicOptions, limit: int, controller: TextGenerationController) -> float:
     """Bytes of this rank's memory that keys and values may have."""
     runtime, working = controller.runtime, None
     if runtime.device.type != "cpu":
         rows, tokens = options.max_batch_size, options.max_step_tokens
-        working = runtime.model.together(lambda: controller.preload(rows, tokens))
+        working = runtime.model.together(lambda: controller.preload(rows, tokens, limit))
     # Each rank has its weights by now, and sees what all of them have left.
     free = free_memory(runtime.device) / _ranks_on_device(runtime)
     return free * _UNKNOWN_SHARE if working is None else (free - working) * _KNOWN_SHARE

@@ -59,11 +59,10 @@ class TopK(Sampler):
     def apply(self, candidates: Candidates) -> Candidates:
         """Narrow to the largest k when every row has one; otherwise mask, so that the others keep all they have.
 
-        On a CPU the kernel's mask is found in less time than the largest are put together.
+        Kernels always mask: a row's sums then have the same length whatever the others ask for.
         """
         kernels = None if self._sampling is None else self._sampling.kernels
-        every = all(slot in self._values for slot in candidates.rows)
-        if kernels is not None and candidates.ids is None and not (every and candidates.logits.is_cuda):
+        if kernels is not None and candidates.ids is None:
             limits = self._device_values.take(candidates.slots, candidates.rows).float()
             return replace(candidates, logits=kernels.keep_most_likely(candidates.logits, limits, by_probability=False))
         asked = [self._values[slot] for slot in candidates.rows if slot in self._values]
@@ -71,7 +70,7 @@ class TopK(Sampler):
         ranked = keys(candidates)
         best, places = ranked.topk(width, dim=1)
         wanted = self._device_values.take(candidates.slots, candidates.rows)
-        if every:
+        if len(asked) == len(candidates.rows):
             logits = candidates.logits.gather(1, places)
             ranks = torch.arange(width, device=logits.device).unsqueeze(0)
             ids = token_ids(candidates).expand(len(logits), -1).gather(1, places)

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import warnings
+from functools import cache
 from pathlib import Path
 
 from plugtron.models import cache_directory
@@ -51,13 +52,21 @@ def library(processor: str = "native") -> Path:
         return folder / name
     try:
         if not _writable(folder):
-            warnings.warn(f"{folder} cannot be written: the native kernels are compiled at every start", stacklevel=2)
-            folder = Path(tempfile.mkdtemp(prefix="plugtron-native-"))
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        _compile(command, folder / name)
+            folder = _own_folder(folder)
+        if not (folder / name).exists():
+            _compile(command, folder / name)
     except OSError as error:  # a full disk, or nowhere to write at all
         raise NoCompiler(f"the kernels cannot be compiled: {error}") from None
     return folder / name
+
+
+@cache  # one for all that ask in this process, or each of them would compile
+def _own_folder(instead_of: Path) -> Path:
+    """A folder that goes with this process."""
+    warnings.warn(f"{instead_of} cannot be written: the native kernels are compiled at every start", stacklevel=3)
+    folder = Path(tempfile.mkdtemp(prefix="plugtron-native-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _compiler() -> list[str]:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -22,7 +23,11 @@ void by_rows(long rows, int threads, Make make) {
         for (long row = taken++; row < rows; row = taken++) work(row);
     };
     std::vector<std::thread> others;
-    for (long more = 1; more < std::min<long>(threads, rows); more++) others.emplace_back(serve);
+    try {
+        for (long more = 1; more < std::min<long>(threads, rows); more++) others.emplace_back(serve);
+    } catch (const std::system_error&) {
+        // There are no more threads to be had: those that there are do all of it.
+    }
     serve();
     for (auto& other : others) other.join();
 }

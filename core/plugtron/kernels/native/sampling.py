@@ -32,13 +32,9 @@ class NativeSampling:
         """Return one id per row, [N] int64."""
         rows, count = scores.shape
         tokens = torch.empty(rows, dtype=torch.int64)
-        scores, seeds, positions, greedy = (
-            _rows(scores),
-            seeds.contiguous(),
-            positions.contiguous(),
-            greedy.contiguous(),
-        )
-        ids = None if ids is None else _rows(ids)
+        # Of a plugin's sampler anything may come.
+        scores, ids = _rows(scores.float()), None if ids is None else _rows(ids.long().expand_as(scores))
+        seeds, positions, greedy = seeds.contiguous(), positions.contiguous(), greedy.contiguous()
         self._draw(
             scores.data_ptr(), None if ids is None else ids.data_ptr(), seeds.data_ptr(), positions.data_ptr(),
             greedy.data_ptr(), tokens.data_ptr(), rows, count, scores.stride(0), 0 if ids is None else ids.stride(0),
@@ -49,7 +45,7 @@ class NativeSampling:
     def keep_most_likely(self, logits: Tensor, limits: Tensor, *, by_probability: bool) -> Tensor:
         """Return logits [N, C] with what does not stay at minus infinity."""
         rows, count = logits.shape
-        logits, limits = _rows(logits), limits.float().contiguous()
+        logits, limits = _rows(logits.float()), limits.float().contiguous()
         kept = torch.empty(rows, count)
         self._keep(
             logits.data_ptr(), limits.data_ptr(), kept.data_ptr(), rows, count, logits.stride(0), by_probability,

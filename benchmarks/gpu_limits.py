@@ -42,6 +42,8 @@ def matmul_rate(device: str) -> float:
 def main() -> None:
     """Measure, and say so."""
     device = sys.argv[1]
+    if device == "cuda" and not torch.cuda.is_available():
+        sys.exit("torch sees no CUDA device")
     found = {
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "copy_bytes_per_second": copy_rate(device),

@@ -29,8 +29,8 @@ class LLM:
         model: an alias, a path, or a hub id.
         engine: a registered engine's name.
         dtype: "auto", "float32", "bfloat16" or "float16".
-        quantization: "int8" or "int4": the weights of linear layers in groups of 32; "native": the blocks of a file
-            (GGUF, or `plugtron convert --quantization`) as they are; None: in `dtype`.
+        quantization: "int8" or "int4": the weights of linear layers in groups of 32; "fp8": e4m3, for GPUs; "native":
+            the blocks of a file (GGUF, or `plugtron convert --quantization`) as they are; None: in `dtype`.
         tensor_parallel: ranks that share each layer; more than one starts processes.
         pipeline_parallel: stages that the layers are divided into; each takes `tensor_parallel` processes.
         device: "auto", "cpu" or "cuda".

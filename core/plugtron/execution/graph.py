@@ -66,6 +66,8 @@ class GraphExecution:
         self._in_order = in_order
         shape = decoder.layers[0].attention.shape
         self._tile = tile_tokens(shape.heads // shape.kv_heads, shape.head_dim * dtype.itemsize)
+        weights = layer_weights(decoder)
+        self._sizes = [size for size in TOKENS if size <= _ALWAYS or size * weights <= _SHORT]
         self._longest = self._slots = 0
         self._most_tokens: int | None = None
         self.hidden_dtype = dtype
@@ -78,7 +80,7 @@ class GraphExecution:
 
     @property
     def layer_weights(self) -> int:
-        """Those of the layers' matrices."""
+        """Those of the layers."""
         return layer_weights(self._decoder)
 
     @property
@@ -101,8 +103,8 @@ class GraphExecution:
         self._use((), 1)  # memory that steps have been captured over may be given back
         if self._device.type != "cuda":
             return None
-        graphs = len(needed(TOKENS, tokens)) + len(needed(ROWS, rows))
-        most = needed(TOKENS, tokens)[-1] if tokens <= TOKENS[-1] else tokens
+        sizes = needed(self._sizes, tokens)
+        graphs, most = len(sizes) + len(needed(ROWS, rows)), max(sizes[-1], tokens)
         with _on(self._device), self._group.apart(), explains_lack(f"a step of {tokens} tokens", self._device):
             torch.cuda.reset_peak_memory_stats(self._device)
             before = torch.cuda.memory_allocated(self._device)
@@ -150,8 +152,7 @@ class GraphExecution:
             decoder=self._decoder, layers=layers, slots=self._slots, longest=self._longest, block_size=block_size,
             tile=self._tile, recorder=self._recorder,
         )  # fmt: skip
-        sizes = [size for size in TOKENS if size <= _ALWAYS or size * self.layer_weights <= _SHORT]
-        self._decodes, self._tiled = FixedSteps(ROWS, maker.decodes), FixedSteps(sizes, maker.tiles)
+        self._decodes, self._tiled = FixedSteps(ROWS, maker.decodes), FixedSteps(self._sizes, maker.tiles)
 
     @torch.inference_mode()
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
@@ -180,7 +181,7 @@ class GraphExecution:
         return self._in_order or not len(memory.decodes) or memory.decode_length <= _LONGEST_UNSPLIT
 
     def _inputs(self, batch: StepBatch) -> StepInputs:
-        return TileInputs.of(batch, self._tile) if self._in_order else ChunkInputs.of(batch, self._longest)
+        return TileInputs.of(batch, self._tile) if self._in_order else ChunkInputs.of(batch, self._tile, self._longest)
 
 
 def _on(device: torch.device) -> torch.cuda.device:

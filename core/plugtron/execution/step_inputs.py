@@ -11,7 +11,7 @@ from torch import Tensor
 from plugtron.context.memory import LayerState, MemoryView
 from plugtron.context.transfer import transfer
 from plugtron.contracts.step import StepBatch
-from plugtron.kernels.triton.chunk_attention import chunk_attention, tile_tokens, tiles_of
+from plugtron.kernels.triton.chunk_attention import chunk_attention, tiles_of
 from plugtron.kernels.triton.decode_attention import decode_attention
 
 __all__ = ["ChunkInputs", "DecodeInputs", "StepInputs", "TileInputs"]
@@ -149,20 +149,20 @@ class ChunkInputs:
     positions: Tensor
     write_blocks: Tensor
     write_offsets: Tensor
+    tiles: Tensor
     memory: MemoryView
     longest: int
-    # By how many tokens a tile has.
-    _tiles: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, batch: StepBatch, longest: int) -> ChunkInputs:
-        """Those of a batch over sequences of at most `longest` tokens."""
+    def of(cls, batch: StepBatch, size: int, longest: int) -> ChunkInputs:
+        """Those of a batch, in tiles of `size` tokens, over sequences of at most `longest`."""
         memory = batch.memory
         return cls(
             tokens=batch.tokens,
             positions=batch.positions,
             write_blocks=memory.write_blocks,
             write_offsets=memory.write_offsets,
+            tiles=transfer(batch.tokens.device, tiles_of(memory.chunks, size))[0],
             memory=memory,
             longest=longest,
         )
@@ -179,11 +179,8 @@ class ChunkInputs:
                 longest=self.longest, window=state.window, scale=scale,
             )  # fmt: skip
         if memory.chunks:
-            size = tile_tokens(queries.shape[1] // keys.shape[1], keys.shape[3] * queries.itemsize)
-            if size not in self._tiles:
-                (self._tiles[size],) = transfer(queries.device, tiles_of(memory.chunks, size))
             chunk_attention(
-                queries, keys, values, memory.tables, self.positions, self._tiles[size], result,
+                queries, keys, values, memory.tables, self.positions, self.tiles, result,
                 window=state.window, scale=scale,
             )  # fmt: skip
         return result

@@ -18,7 +18,7 @@ def weight_bytes(decoder: nn.Module) -> int:
 
 
 def layer_weights(decoder: nn.Module) -> int:
-    """How many weights the layers' matrices have."""
+    """How many weights the layers have, next to all of them in matrices."""
     return sum(math.prod(held.shape) for name, held in _weights(decoder) if name.startswith("stack."))
 
 

@@ -13,6 +13,7 @@ from support import compile_triton, models, reference
 from plugtron import LLM, SamplingParams
 from plugtron.contracts.quantised import QuantisedWeight
 from plugtron.errors import PlugtronError
+from plugtron.execution import graph
 from plugtron.kernels.float8 import quantise_rows
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -64,6 +65,20 @@ def test_graph_steps_over_quantised_weights(form, random_model):
         tokens = llm.generate(prompt, params).tokens
         assert tokens == reference.greedy_along(model, prompt, tokens)[0]
         assert len(tokens) == 3
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_steps_that_no_graph_is_for(deterministic, random_model, monkeypatch):
+    """Chunks of prompts alone and beside rows of one token: where there are too many tokens, or too long histories."""
+    monkeypatch.setattr(graph, "TOKENS", (1,))
+    params = [SamplingParams(temperature=0, max_tokens=length, ignore_eos=True) for length in (3, 2)]
+    overrides = {"device": DEVICE, "engine.options.max_sequence_length": 32, "engine.options.max_step_tokens": 5}
+    found = []
+    for more in ({"execution": "eager"}, {"execution": "graph", "deterministic": deterministic}):
+        with LLM(random_model("mistral_window")[1], dtype="float32", engine="dynamic",
+                 overrides={**overrides, **more}) as llm:  # fmt: skip
+            found.append([answer.tokens for answer in llm.generate([[5, 6, 7], [9, 8, 7, 6, 5, 4, 3]], params)])
+    assert found[0] == found[1]
 
 
 def test_what_is_tried_out_leaves_the_next_steps_as_they_are(random_model):

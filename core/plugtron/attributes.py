@@ -29,10 +29,10 @@ def extended(params: SamplingParams, attributes: Mapping[str, Any], host: Host |
     host = host or Host()
     declared = declared_parameters(host)
     for name, value in attributes.items():
-        if name in SamplingParams.standard_names():
+        if name in SamplingParams.accepted_names():
             continue
         if name not in declared:
-            known = sorted({*declared, *SamplingParams.standard_names()})
+            known = sorted({*declared, *SamplingParams.accepted_names()})
             failed = "; ".join(plugin.complaint() for plugin in host.failed())
             may = f" May be provided by: {failed}" if failed else ""
             raise RequestError(

@@ -9,10 +9,15 @@ import time
 from plugtron.contracts.controller import TextGenerationController
 from plugtron.errors import ParallelError, RequestError
 from plugtron.events import Abort, Add, Close, Event
+from plugtron.messages import plain
 from plugtron.request import FinishReason, InferenceRequest, InferenceSequence
+from plugtron.sampling_params import SamplingParams
 from plugtron.scheduler import Scheduler
 
 __all__ = ["Intake", "mix"]
+
+#: Seconds after which no clock goes on.
+_FOREVER = 1e9
 
 
 class Intake:
@@ -42,29 +47,37 @@ class Intake:
         """Whether the next `apply` will change anything."""
         return bool(self._events)
 
-    def add(self, request: InferenceRequest) -> int:
-        """Check a request and queue it for the next step; one that cannot run is failed with the reason."""
-        if self.closed:
-            raise ParallelError("this engine is closed")
-        if request.id is not None:
-            raise RequestError("this request has been added before: make a new one for another run")
-        request.id, self._next_id = self._next_id, self._next_id + 1
-        if request.error is not None:  # it was not even well formed
-            self._scheduler.complete(request)
-            return request.id
-        request.arrival = time.perf_counter()
+    def prepare(self, request: InferenceRequest) -> None:
+        """Check a request and tokenize its prompt, which takes a while and no turn; one that cannot run is failed.
+
+        May be called from any thread, before `add`, which does it otherwise.
+        """
+        if request.id is not None or request.prepared or request.error is not None:
+            return
         try:
-            if request.deadline is not None and not request.deadline > 0:
-                raise ValueError(f"deadline: {request.deadline!r} seconds are over before it arrives")
-            request.prompt_tokens = self._controller.tokenize_prompt(request.prompt, request.params)
-            self._check_length(request)
             _check_types(request)
+            prompt, params, chat = request.prompt, request.params, request.chat
+            tokenize = self._controller.tokenize_prompt
+            request.prompt_tokens = tokenize(prompt, params) if chat is None else tokenize(prompt, params, chat=chat)
+            self._check_length(request)
             self._controller.check(request)
             if self._controller.runtime.world.interactive:
                 json.dumps(request.params.to_flat())  # as it will travel to the other ranks
         # Checks are partly plugins' code; whatever one raises, this request fails and the others go on.
         except Exception as error:
             request.fail(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
+        request.prepared = True
+
+    def add(self, request: InferenceRequest) -> int:
+        """Queue a request for the next step, checked; one that cannot run is failed with the reason."""
+        if self.closed:
+            raise ParallelError("this engine is closed")
+        if request.id is not None:
+            raise RequestError("this request has been added before: make a new one for another run")
+        request.arrival = time.perf_counter()
+        self.prepare(request)
+        request.id, self._next_id = self._next_id, self._next_id + 1
+        if request.error is not None:
             self._scheduler.complete(request)
             return request.id
         seed = self._request_seed(request)
@@ -165,8 +178,16 @@ class Intake:
 
 def _check_types(request: InferenceRequest) -> None:
     """What callers set that nobody else looks at before the request runs."""
-    if not isinstance(request.priority, int):
-        raise ValueError(f"priority: must be a whole number (got {request.priority!r})")
+    if not isinstance(request.params, SamplingParams):
+        raise ValueError(f"params: must be SamplingParams (got {plain(request.params)})")
+    if not isinstance(request.priority, int) or isinstance(request.priority, bool) or abs(request.priority) >= 2**63:
+        raise ValueError(f"priority: must be a whole number (got {plain(request.priority)})")
+    deadline = request.deadline
+    if deadline is not None and (not isinstance(deadline, int | float) or isinstance(deadline, bool)):
+        raise ValueError(f"deadline: must be a number of seconds (got {plain(deadline)})")
+    if deadline is not None and not 0 < deadline < _FOREVER:
+        past = "are over before it arrives" if not deadline > 0 else f"are too many (at most {_FOREVER:.0e})"
+        raise ValueError(f"deadline: {plain(deadline)} seconds {past}")
     if not isinstance(request.cache_salt, str) or not _is_unicode(request.cache_salt):
         raise ValueError(f"cache_salt: must be a text (got {request.cache_salt!r})")
 

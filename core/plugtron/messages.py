@@ -57,7 +57,10 @@ def describe(error: ValidationError, model: type[BaseModel], values: Any) -> lis
 
 def plain(value: object) -> str:
     """A value as a message echoes it, cut when it is long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a number of more digits than Python writes
+        text = f"a number of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

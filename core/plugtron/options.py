@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 __all__ = ["Options", "Params"]
 
 
-class Options(BaseModel):
+class _Checked(BaseModel):
+    """Numbers are numbers: neither true and false, nor texts of digits, which pydantic would take for them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number_from_elsewhere(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool | str) and info.field_name is not None:
+            kinds = _plain_types(cls.model_fields[info.field_name].annotation)
+            if kinds & {int, float} and type(value) not in kinds and kinds <= {int, float, bool, type(None)}:
+                raise ValueError(f"must be a {'number' if float in kinds else 'whole number'} (got {value!r})")
+        return value
+
+
+def _plain_types(annotation: Any) -> set[Any]:
+    """The types that an annotation unites."""
+    arguments = get_args(annotation)
+    return {annotation} if not arguments else {kind for argument in arguments for kind in _plain_types(argument)}
+
+
+class Options(_Checked):
     """Base of a component's options: they belong to the run and stand under `options` in the spec.
 
     The module of a subclass must import without torch, because specs are checked without it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
-
-class Params(BaseModel):
+class Params(_Checked):
     """Base of a sampler's parameters: they belong to a request. Every field defaults to None, "not asked for"."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from plugtron.chat_options import ChatOptions
 from plugtron.sampling_params import SamplingParams
 
 __all__ = [
@@ -23,8 +24,8 @@ __all__ = [
     "Timings",
 ]
 
-#: Text, token ids, or the messages of a chat.
-Message = dict[str, str]
+#: Text, token ids, or the messages of a chat: a role, a content, and what else the template reads.
+Message = dict[str, Any]
 Prompt = str | list[int] | list[Message]
 Rank = tuple[int, int, int]
 
@@ -119,6 +120,7 @@ class InferenceRequest:
         priority: requests of higher priority go first where an engine has to choose.
         deadline: seconds after its arrival at which it is ended with what it has.
         cache_salt: only requests with the same salt share what memory has of a common prefix.
+        chat: how messages are written out; None: as the checkpoint's template does by itself.
     """
 
     prompt: Prompt
@@ -127,6 +129,7 @@ class InferenceRequest:
     priority: int = 0
     deadline: float | None = None
     cache_salt: str = ""
+    chat: ChatOptions | None = None
     id: int | None = None
     prompt_tokens: list[int] = field(default_factory=list)
     sequences: list[InferenceSequence] = field(default_factory=list)
@@ -135,6 +138,8 @@ class InferenceRequest:
     started: float | None = None
     first_token: float | None = None
     finished: float | None = None
+    #: Whether it has been checked and tokenized; for engines.
+    prepared: bool = field(default=False, init=False, repr=False)
 
     @property
     def text(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import index
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SamplingParams"]
 
+
+#: Other software's words for the same, and ours.
+_ALIASES = {"min_length": "min_tokens"}
 
 Bias = Annotated[float, Field(ge=-1e6, le=1e6)]
 
@@ -29,7 +33,8 @@ class SamplingParams(BaseModel):
         RequestError: an unknown name, a value out of range, or a combination that cannot be.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Strict: Python, spec files and files of prompts take the same values, no texts or truth values for numbers.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     temperature: float | None = Field(default=None, ge=0, le=1e6, description="0 is greedy")
     top_k: int | None = Field(default=None, ge=-1, lt=2**31, description="0 and -1 keep all")
@@ -41,7 +46,10 @@ class SamplingParams(BaseModel):
     logit_bias: dict[int, Bias] | None = Field(default=None, description="added to the logit of each token id")
     allowed_token_ids: list[int] | None = Field(default=None, min_length=1)
     min_tokens: int | None = Field(default=None, ge=0, description="no stop token is drawn before this many tokens")
-    stop: list[str] | None = Field(default=None, description="texts that end the request, and are cut off")
+    stop: list[str] | None = Field(
+        default=None,
+        description="texts that end the request, and are cut off; the text of a special token ends it at that token",
+    )
     stop_token_ids: list[int] | None = None
     ignore_eos: bool | None = None
     max_tokens: int | None = Field(default=None, ge=0)
@@ -51,6 +59,11 @@ class SamplingParams(BaseModel):
         default=None, ge=0, description="log probabilities of the token drawn and of the top n"
     )
     logprobs_mode: Literal["raw", "processed"] | None = None
+    skip_special_tokens: bool | None = Field(default=None, description="leave special tokens out of the text (default)")
+    spaces_between_special_tokens: bool | None = Field(
+        default=None, description="where special tokens are in the text: set them off with spaces"
+    )
+    include_stop_str_in_output: bool | None = Field(default=None, description="keep the stop text that was met")
     extra: dict[str, Any] = Field(default_factory=dict)
 
     if not TYPE_CHECKING:  # type checkers keep the signature that pydantic derives from the fields
@@ -61,10 +74,38 @@ class SamplingParams(BaseModel):
             except ValidationError as error:
                 raise RequestError(found=describe(error, type(self), values)) from None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_values(cls, values: object) -> object:
+        """Values of numpy and torch as Python has them, and the names that other software uses."""
+        if not isinstance(values, Mapping):
+            return values
+        plain: dict[Any, Any] = {}
+        for name, value in values.items():
+            name = _ALIASES.get(name, name)
+            value = value.tolist() if hasattr(value, "tolist") else value
+            if name in plain and plain[name] != value:
+                raise ValueError(f"{name}: is given twice, as {plain[name]!r} and {value!r}")
+            plain[name] = value
+        return plain
+
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _ids_as_keys(cls, value: object) -> object:
+        """JSON has no keys but texts."""
+        if not isinstance(value, Mapping):
+            return value
+        return {_id(key): bias.tolist() if hasattr(bias, "tolist") else bias for key, bias in value.items()}
+
+    @field_validator("allowed_token_ids", "stop_token_ids", mode="before")
+    @classmethod
+    def _list_of_ids(cls, value: object) -> object:
+        return list(map(_id, value)) if isinstance(value, list | tuple) else value
+
     @field_validator("stop", mode="before")
     @classmethod
     def _one_stop_text(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
+        return [value] if isinstance(value, str) else list(value) if isinstance(value, tuple) else value
 
     @field_validator("stop")
     @classmethod
@@ -95,9 +136,20 @@ class SamplingParams(BaseModel):
         return tuple(name for name in cls.model_fields if name != "extra")
 
     @classmethod
+    def accepted_names(cls) -> tuple[str, ...]:
+        """The names of the standard vocabulary, and the other words for some of them."""
+        return (*cls.standard_names(), *_ALIASES)
+
+    @classmethod
+    def field_of(cls, name: str) -> str:
+        """The field that a name stands for."""
+        return _ALIASES.get(name, name)
+
+    @classmethod
     def from_flat(cls, values: Mapping[str, Any]) -> SamplingParams:
         """Read parameters as they stand in a spec file, a plugin's beside the standard ones."""
-        standard = {name: value for name, value in values.items() if name in cls.standard_names()}
+        known = cls.accepted_names()
+        standard = {name: value for name, value in values.items() if name in known}
         return cls(**standard, extra={name: value for name, value in values.items() if name not in standard})
 
     def to_flat(self) -> dict[str, Any]:
@@ -125,3 +177,10 @@ class SamplingParams(BaseModel):
     def over(self, defaults: SamplingParams) -> SamplingParams:
         """These parameters, with `defaults` where they say nothing."""
         return SamplingParams.from_flat({**defaults.to_flat(), **self.asked()})
+
+
+def _id(value: Any) -> Any:
+    """A token id as an int: whole numbers of any library, and the keys of JSON."""
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else value
+    return index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value

@@ -10,6 +10,8 @@ import time
 import pytest
 from support import models
 
+from plugtron.spec.model import PromptSpec
+
 PLUGTRON = [sys.executable, "-m", "plugtron"]
 
 
@@ -131,7 +133,7 @@ def test_a_broken_file_of_prompts(spec, tmp_path):
     path.write_text('[1]\n{"promt": "x"}\n{\n')
     done = plugtron("run", spec(prompts={"file": str(path)}))
     assert done.returncode == 2
-    accepted = "cache_salt, deadline, messages, priority, prompt, sampling, tokens"
+    accepted = ", ".join(sorted(PromptSpec.model_fields))
     assert f"{path}:2: promt: no such option (accepted: {accepted})." in done.stderr
     assert f"{path}:3: not JSON" in done.stderr
     missing = plugtron("run", spec(prompts={"file": "nowhere.jsonl"}))

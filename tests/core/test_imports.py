@@ -12,7 +12,7 @@ CORE = ROOT / "core" / "plugtron"
 LAYERS = [
     {"errors", "lazy", "api_version"},
     {"component", "options", "messages", "progress", "run", "json_file", "stats"},
-    {"sampling_params", "request", "prompts", "waiting", "mailbox"},
+    {"chat_options", "sampling_params", "request", "prompts", "waiting", "mailbox"},
     {"hooks", "contracts", "events", "scheduler"},
     {"registry"},
     {"discovery", "host", "models", "download"},

@@ -161,7 +161,7 @@ def test_a_wrong_request_fails_alone(llm):
     assert "the prompt has 300 tokens, and prompt and answer together may have 256" in errors[1]
     assert "1000000000, which is no token of this model (0 to 49151)" in errors[2]
     assert errors[3] is None
-    assert "chat template refuses" in errors[4]
+    assert "messages.0: content is required" in errors[4]
     assert [request.finish_reason for request in requests] == ["error", "error", "error", "length", "error"]
 
 

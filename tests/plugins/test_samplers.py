@@ -97,15 +97,14 @@ def test_penalties_follow_the_answer():
 
 
 def test_attributes_of_megatron_users():
-    """min_length is what the min_tokens stage declares; a name that nobody declares is refused."""
+    """min_length is another word for min_tokens; a name that nobody declares is refused."""
     params = SamplingParams(temperature=0).add_attributes({"min_length": 2, "stop_token_ids": [2]})
-    assert params.extra == {"min_length": 2}
-    assert (params.temperature, params.stop_token_ids) == (0, [2])
+    assert (params.temperature, params.stop_token_ids, params.min_tokens, params.extra) == (0, [2], 2, {})
     same = SamplingParams(temperature=0, min_tokens=2, stop_token_ids=[2])
     assert run("min_tokens", params) == run("min_tokens", same)
     for attributes, complaint in (
         ({"min_lenght": 4}, r"^min_lenght: no installed sampler declares it .* Did you mean 'min_length'\?"),
-        ({"min_length": -1}, r"^min_length: must be at least 0"),
+        ({"min_length": -1}, r"^min_tokens: must be at least 0"),
         ({"top_p": 7}, r"^top_p: must be"),
     ):
         with pytest.raises(RequestError, match=complaint):
@@ -153,5 +152,4 @@ def test_components_declare_what_their_classes_consume():
     for offer in Host(builtins_only=True).registry.offers(Kind.SAMPLER):
         target = offer.load()
         assert target.params is offer.component.params_model()
-        # min_length is min_tokens in Megatron's words, and no word of the field's.
-        assert set(target.params.model_fields) <= {*SamplingParams.standard_names(), "min_length"}
+        assert set(target.params.model_fields) <= set(SamplingParams.standard_names())

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from plugtron import messages
+from plugtron.chat_options import ChatOptions
 from plugtron.errors import Problem, RequestError, SpecError
 from plugtron.request import InferenceRequest
 from plugtron.sampling_params import SamplingParams
@@ -27,10 +28,10 @@ def read_prompts(spec: Spec) -> list[InferenceRequest]:
     prompts = _read_file(spec.prompts.file) if isinstance(spec.prompts, PromptFile) else spec.prompts
     if not prompts:
         raise SpecError("prompts: there is none (give a list, or {file: prompts.jsonl})")
-    return [_request(index, prompt, defaults) for index, prompt in enumerate(prompts)]
+    return [_request(index, prompt, defaults, spec.chat) for index, prompt in enumerate(prompts)]
 
 
-def _request(index: int, prompt: PromptSpec, defaults: SamplingParams) -> InferenceRequest:
+def _request(index: int, prompt: PromptSpec, defaults: SamplingParams, chat: ChatOptions) -> InferenceRequest:
     content = prompt.prompt if prompt.prompt is not None else prompt.messages or prompt.tokens or []
     request = InferenceRequest(
         prompt=content,
@@ -39,6 +40,7 @@ def _request(index: int, prompt: PromptSpec, defaults: SamplingParams) -> Infere
         priority=prompt.priority,
         deadline=prompt.deadline,
         cache_salt=prompt.cache_salt,
+        chat=prompt.chat.over(chat) if prompt.messages else None,
     )
     try:
         request.params = SamplingParams.from_flat(prompt.sampling).over(defaults)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch.distributed import Work
 
+    from plugtron.chat_options import ChatOptions
     from plugtron.context.base import InferenceContext
     from plugtron.context.transfer import OnItsWay
     from plugtron.contracts.sampler import Candidates
@@ -89,8 +90,11 @@ class TextGenerationController(ABC):
         """Get the model ready to run over `context`; called once, by the engine."""
 
     @abstractmethod
-    def tokenize_prompt(self, prompt: Prompt, params: SamplingParams) -> list[int]:
-        """Return the ids of a prompt.
+    def tokenize_prompt(self, prompt: Prompt, params: SamplingParams, *, chat: ChatOptions | None = None) -> list[int]:
+        """Return the ids of a prompt; may be called from any thread, several at once.
+
+        Args:
+            chat: how messages are written out; given only where a request says so.
 
         Raises:
             ValueError: it is empty, has an id outside the vocabulary, or is text while there is no tokenizer.

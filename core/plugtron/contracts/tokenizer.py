@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from plugtron.contracts.detokenizer import ByteDetokenizer, Detokenizer
 from plugtron.contracts.parts import Parts
@@ -21,12 +22,16 @@ class Tokenizer(ABC):
         bos_id: the id that begins a text, or None.
         eos_ids: the ids that end one, the one that templates write first; generation stops at any of them.
         chat_template: a Jinja template for conversations, or None.
+        chat_templates: the templates that a checkpoint has by name, such as "tool_use"; may be empty.
+        special_tokens: special tokens by the names that templates use, "pad_token" and so on; may be empty.
     """
 
     vocab_size: int
     bos_id: int | None
     eos_ids: tuple[int, ...]
     chat_template: str | None
+    chat_templates: Mapping[str, str] = MappingProxyType({})
+    special_tokens: Mapping[str, str] = MappingProxyType({})
 
     @classmethod
     @abstractmethod

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+
+from plugtron.chat_options import ChatOptions, message_problem
 
 __all__ = [
     "DEFAULT_CHAIN",
@@ -43,7 +45,8 @@ ExecutionChoice = Literal["auto", "eager", "graph", "native"]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Strict: a number in quotes and a truth value are no numbers, and no number is a text.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ComponentRef(_Section):
@@ -88,12 +91,22 @@ class ParallelSpec(_Section):
         return self.tensor * self.pipeline * self.data
 
 
-class PromptSpec(_Section):
+def _checked_message(message: dict[str, Any]) -> dict[str, Any]:
+    problem = message_problem(message)
+    if problem is not None:
+        raise ValueError(problem)
+    return message
+
+
+ChatMessage = Annotated[dict[str, Any], AfterValidator(_checked_message)]
+
+
+class PromptSpec(_Section, ChatOptions):
     """One prompt: exactly one of text, token ids and chat messages, and what is asked for it alone."""
 
     prompt: str | None = None
     tokens: list[int] | None = None
-    messages: list[dict[str, str]] | None = None
+    messages: list[ChatMessage] | None = Field(default=None, min_length=1)
     sampling: dict[str, Any] = Field(default_factory=dict)
     priority: int = Field(default=0, description="higher goes first")
     deadline: float | None = Field(default=None, gt=0, description="seconds until it ends with what it has")
@@ -112,6 +125,17 @@ class PromptSpec(_Section):
         if len(given) != 1:
             raise ValueError(f"needs exactly one of prompt, tokens, messages (got {', '.join(given) or 'none'})")
         return self
+
+    @property
+    def chat(self) -> ChatOptions:
+        """How the messages are written out."""
+        return chat_options(self)
+
+
+def chat_options(section: ChatOptions) -> ChatOptions:
+    """The chat options that are set among the fields of a section."""
+    own = section.model_fields_set & set(ChatOptions.model_fields)
+    return ChatOptions(**{name: getattr(section, name) for name in own})
 
 
 class PromptFile(_Section):
@@ -143,8 +167,8 @@ class PluginsSpec(_Section):
     disable: list[str] = Field(default_factory=list)
 
 
-class Spec(_Section):
-    """A run: model, parts, parameters, prompts.
+class Spec(_Section, ChatOptions):
+    """A run: model, parts, parameters, prompts; the fields of ChatOptions hold for all its messages.
 
     `seed` is what the requests without a seed of their own derive theirs from; None: a fresh one each run.
     """
@@ -152,7 +176,7 @@ class Spec(_Section):
     version: Literal[1] = 1
     model: ModelSpec
     tokenizer: ComponentRef = ComponentRef(name="auto")
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda)$", description="auto, cpu or cuda")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(
         default=None, ge=1, le=1024, description="CPU threads of each rank; null: the cores, shared out over the ranks"
     )
@@ -172,6 +196,11 @@ class Spec(_Section):
     prompts: Prompts = Field(default_factory=list)
     output: OutputSpec | None = None
     plugins: PluginsSpec = PluginsSpec()
+
+    @property
+    def chat(self) -> ChatOptions:
+        """How messages are written out where a prompt says nothing else."""
+        return chat_options(self)
 
     @field_validator("samplers")
     @classmethod

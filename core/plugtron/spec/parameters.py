@@ -51,7 +51,7 @@ def _check(
     supplier: Callable[[str], str],
 ) -> Iterator[Problem]:
     consumed = {name: model for model in models for name in model.model_fields}
-    standard = SamplingParams.standard_names()
+    standard = SamplingParams.accepted_names()
     for name, value in values.items():
         if name not in standard and name not in consumed:
             supplied = supplier(str(name)) if complete else ""
@@ -59,7 +59,12 @@ def _check(
             if complete or hint:
                 text = "no part of this run uses it." if supplied else "no such parameter."
                 yield source.problem((*place, name), f"{text}{hint}")
-        elif complete and name not in consumed and value is not None and not (name == "temperature" and value == 0):
+        elif (
+            complete
+            and SamplingParams.field_of(name) not in consumed
+            and value is not None
+            and not (name == "temperature" and value == 0)
+        ):
             text = f"no part of this run uses it (in use: {', '.join(sorted(consumed))})"
             yield source.problem((*place, name), text)
     yield from _values(source, place, {name: values[name] for name in values if name in standard}, SamplingParams)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -13,40 +12,45 @@ from tokenizers.processors import TemplateProcessing
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.tokenizer.byte_level import byte_of_character, spelled_bytes
 from plugtron.tokenizer.folder import write_special_tokens
+from plugtron.tokenizer.spelling import Spelling
 
-__all__ = ["LibraryTokenizer", "piece_bytes"]
-
-_BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+__all__ = ["LibraryTokenizer", "byte_level_spelling"]
 
 
 class LibraryTokenizer(Tokenizer):
-    """A tokenizer of the `tokenizers` library.
+    """A tokenizer of the `tokenizers` library. Truncation and padding that its file asks for are switched off.
 
     Args:
-        byte_level: tokens spell bytes as GPT-2 does; else they are sentencepiece's, with ▁ for a space.
+        spelling: the bytes that a token adds to a text.
         prefix: what `add_special` puts in front.
+        special_tokens: special tokens by field, for templates.
+        chat_templates: by name; "default" is the one that is used.
     """
 
     def __init__(
         self,
         backend: Backend,
         *,
-        byte_level: bool,
+        spelling: Spelling,
         bos_id: int | None,
         eos_ids: Sequence[int],
         prefix: Sequence[int],
-        chat_template: str | None,
+        special_tokens: Mapping[str, str] | None = None,
+        chat_templates: Mapping[str, str] | None = None,
     ) -> None:
+        backend.no_truncation()
+        backend.no_padding()
         self._backend = backend
-        self._byte_level = byte_level
+        self._spelling = spelling
         self._prefix = list(prefix)
-        self._characters = byte_of_character()
         added = backend.get_added_tokens_decoder()
         self._added = {token: entry.content for token, entry in added.items()}
         self._special = frozenset(token for token, entry in added.items() if entry.special)
         self.bos_id = bos_id
         self.eos_ids = tuple(eos_ids)
-        self.chat_template = chat_template
+        self.special_tokens = dict(special_tokens or {})
+        self.chat_templates = dict(chat_templates or {})
+        self.chat_template = self.chat_templates.get("default")
 
     @cached_property
     def vocab_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - computed when first asked
@@ -62,12 +66,11 @@ class LibraryTokenizer(Tokenizer):
 
     def token_bytes(self, token: int) -> bytes:
         """Return the bytes that an id stands for; an id without a token stands for none."""
-        if token in self._added:
+        if token in self._special:
             return self._added[token].encode()
-        piece = self._backend.id_to_token(token)
-        if piece is None:
-            return b""
-        return spelled_bytes(piece, self._characters) if self._byte_level else piece_bytes(piece)
+        # Added tokens that are text go through the decoder like any other, as in the library.
+        piece = self._added.get(token) or self._backend.id_to_token(token)
+        return b"" if piece is None else self._spelling(piece)
 
     def is_special(self, token: int) -> bool:
         """Whether an id is an added token that is marked as special."""
@@ -85,8 +88,7 @@ class LibraryTokenizer(Tokenizer):
         return True
 
 
-def piece_bytes(piece: str) -> bytes:
-    """The bytes of a sentencepiece token: <0xAB> is a byte, ▁ a space."""
-    if match := _BYTE_PIECE.fullmatch(piece):
-        return bytes([int(match[1], 16)])
-    return piece.replace("▁", " ").encode()
+def byte_level_spelling() -> Spelling:
+    """How byte-level BPE vocabularies spell a token, in GPT-2's characters for bytes."""
+    table = byte_of_character()
+    return lambda piece: spelled_bytes(piece, table)

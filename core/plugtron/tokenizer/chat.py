@@ -2,66 +2,118 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from jinja2 import TemplateError, nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
+from plugtron.chat_options import ChatOptions, message_problem
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import RequestError
 from plugtron.request import Message
 
 __all__ = ["render_chat"]
 
-
-class _Generation(Extension):
-    """`{% generation %}` marks the assistant's part for training; here it is its content."""
-
-    tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+#: A template with a loop over the parts of a message's content, or a look at its type, takes lists of parts.
+_TAKES_PARTS = re.compile(
+    r"for\s+\w+\s+in\s+[^%]*content|content['\"\]]*\s+is\s+(?:not\s+)?(?:string|iterable|sequence|mapping)"
+)
+_TAG = "END_OF_THE_LAST_MESSAGE "
 
 
-def render_chat(tokenizer: Tokenizer, messages: Sequence[Message]) -> str:
-    """Write a conversation as the model was trained to see it, up to where its answer begins.
+def render_chat(tokenizer: Tokenizer, messages: Sequence[Message], options: ChatOptions | None = None) -> str:
+    """Write a conversation as the model was trained to see it, up to where its answer begins or goes on.
 
     Raises:
-        RequestError: the checkpoint has no template, or the template refuses the messages.
+        RequestError: a message is none, the checkpoint has no template, or the template refuses the messages or
+            computes more than a template may.
     """
-    if tokenizer.chat_template is None:
-        raise RequestError("this checkpoint has no chat template: pass text, or a checkpoint that was tuned to chat")
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    # Imported here: most runs have no chat in them, and jinja2 is slow to import.
+    from plugtron.tokenizer.template_sandbox import TemplateEnvironment, refused
+
+    options = options or ChatOptions()
+    template = _template(tokenizer, options)
+    conversation = _plain_messages(messages, keeps_parts=_TAKES_PARTS.search(template) is not None)
+    if options.continue_final_message:
+        _mark_end(conversation)
+    variables: dict[str, Any] = {
+        "bos_token": "",
+        "eos_token": "",
+        **tokenizer.special_tokens,
+        **_names(tokenizer),
+        **options.chat_template_kwargs,
+    }
     try:
-        return environment.from_string(tokenizer.chat_template).render(
-            messages=list(messages),
-            add_generation_prompt=True,
-            bos_token=_name(tokenizer, tokenizer.bos_id),
-            eos_token=_name(tokenizer, tokenizer.eos_ids[0] if tokenizer.eos_ids else None),
+        text = TemplateEnvironment().render_text(
+            template,
+            **{
+                **variables,
+                "messages": conversation,
+                "tools": options.tools,
+                "documents": options.documents,
+                "add_generation_prompt": options.begins_answer,
+            },
         )
     # A template is the checkpoint's code; whatever it runs into, the request is what fails.
-    except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise RequestError(f"the chat template refuses these messages: {error}") from None
+    except Exception as error:
+        raise RequestError(f"the chat template refuses these messages: {refused(error)}") from None
+    return _before_mark(text) if options.continue_final_message else text
 
 
-def _name(tokenizer: Tokenizer, token: int | None) -> str:
-    return "" if token is None else tokenizer.token_bytes(token).decode("utf-8", errors="replace")
+def _template(tokenizer: Tokenizer, options: ChatOptions) -> str:
+    """The request's own template, or the checkpoint's: its one for tools where it has one and there are tools."""
+    if options.chat_template is not None:
+        return tokenizer.chat_templates.get(options.chat_template, options.chat_template)
+    if options.tools and "tool_use" in tokenizer.chat_templates:
+        return tokenizer.chat_templates["tool_use"]
+    if tokenizer.chat_template is None:
+        named = ", ".join(sorted(set(tokenizer.chat_templates) - {"default"}))
+        raise RequestError(
+            f"this checkpoint has no chat template for this: name one of {named} as chat_template"
+            if named
+            else "this checkpoint has no chat template: pass text, a chat_template, or a checkpoint tuned to chat"
+        )
+    return tokenizer.chat_template
 
 
-def _to_json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def _plain_messages(messages: Sequence[Message], *, keeps_parts: bool) -> list[dict[str, Any]]:
+    """Messages as templates expect them: no field that is None, and one text where a template knows no parts."""
+    plain = []
+    for number, message in enumerate(messages):
+        problem = message_problem(message)
+        if problem is not None:
+            raise RequestError(f"messages.{number}: {problem}")
+        kept = {name: value for name, value in message.items() if value is not None}
+        content = kept.get("content")
+        if isinstance(content, list | tuple):
+            parts = [{"type": "text", **part} for part in content]
+            kept["content"] = parts if keeps_parts else "\n".join(part["text"] for part in parts)
+        plain.append(kept)
+    return plain
 
 
-def _raise(message: str) -> None:
-    raise TemplateError(message)
+def _names(tokenizer: Tokenizer) -> dict[str, str]:
+    """The texts of the first and last token, where the tokenizer knows their ids."""
+    ids = {"bos_token": tokenizer.bos_id, "eos_token": tokenizer.eos_ids[0] if tokenizer.eos_ids else None}
+    return {
+        name: tokenizer.token_bytes(token).decode("utf-8", errors="replace")
+        for name, token in ids.items()
+        if token is not None and name not in tokenizer.special_tokens
+    }
+
+
+def _mark_end(conversation: list[dict[str, Any]]) -> None:
+    content = conversation[-1].get("content")
+    if isinstance(content, str):
+        conversation[-1]["content"] = content + _TAG
+    elif content:
+        content[-1]["text"] += _TAG
+    else:
+        raise RequestError("continue_final_message: the last message has no text to go on with")
+
+
+def _before_mark(text: str) -> str:
+    """Cut a rendering where the last message's text ends; a template may have stripped it."""
+    end = text.rfind(_TAG.strip())
+    if end < 0:
+        raise RequestError("continue_final_message: the chat template leaves the last message's text out")
+    return text[:end] if text.startswith(_TAG, end) else text[:end].rstrip()

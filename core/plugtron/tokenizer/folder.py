@@ -3,65 +3,101 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import TokenizerError
 from plugtron.json_file import read_mapping
+from plugtron.tokenizer.added_tokens import AddedText
 
 __all__ = ["SpecialTokens", "read_special_tokens", "write_special_tokens"]
 
-
-@dataclass(frozen=True, slots=True)
-class AddedText:
-    """A token that was added to a vocabulary: its text, and whether it marks structure."""
-
-    text: str
-    special: bool
+#: The special tokens that have a field of their own, which is also their name in templates.
+_NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+#: Where others are listed; a mapping gives them names.
+_LISTED = ("additional_special_tokens", "extra_special_tokens")
+_TEMPLATES = "additional_chat_templates"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecialTokens:
-    """Names of the first and last token, ids that end a text, whether BOS is wanted (None: unsaid), the template.
+    """Special and added tokens, ids that end a text, and how texts are turned into ids.
 
-    `added` are the tokens that the configuration lists, by id.
+    Args:
+        named: special tokens by field, "bos_token" and so on.
+        absent: the fields that say in so many words that there is none.
+        extra: special tokens without a field.
+        added: the tokens that were added to the vocabulary, by id.
+        eos_ids: the ids that generation ends at, by generation_config.json and config.json.
+        add_bos: whether a text begins with BOS; None: unsaid.
+        legacy, add_prefix_space: of sentencepiece models, where a space is put before a text; None: unsaid.
+        templates: chat templates by name; "default" is the one that is used.
     """
 
-    bos: str | None
-    eos: str | None
-    eos_ids: tuple[int, ...]
-    add_bos: bool | None
-    chat_template: str | None
-    added: dict[int, AddedText]
+    named: Mapping[str, AddedText]
+    absent: frozenset[str] = frozenset()
+    extra: tuple[AddedText, ...] = ()
+    added: Mapping[int, AddedText] = field(default_factory=dict)
+    eos_ids: tuple[int, ...] = ()
+    add_bos: bool | None = None
+    legacy: bool | None = None
+    add_prefix_space: bool | None = None
+    templates: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def bos(self) -> str | None:
+        """The text of the token that begins a text."""
+        return self.named["bos_token"].text if "bos_token" in self.named else None
+
+    @property
+    def eos(self) -> str | None:
+        """The text of the token that ends one."""
+        return self.named["eos_token"].text if "eos_token" in self.named else None
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Special tokens by field, as templates know them."""
+        return {name: token.text for name, token in self.named.items()}
 
 
 def read_special_tokens(folder: Path) -> SpecialTokens:
-    """Read tokenizer_config.json, generation_config.json, config.json and chat_template.jinja, as far as there.
+    """Read what tokenizer_config.json and the files beside it say, as far as they are there.
+
+    Where tokenizer_config.json lists the added tokens, it is the newest word on special tokens; else
+    special_tokens_map.json and added_tokens.json are, as for transformers.
 
     Raises:
         TokenizerError: a file is not what it should be; with the file and the field.
     """
-    file = folder / "tokenizer_config.json"
-    config = _json(file)
+    config, special_map = _File(folder / "tokenizer_config.json"), _File(folder / "special_tokens_map.json")
+    listed = "added_tokens_decoder" in config.values
+    sources = (config, special_map) if listed else (special_map, config)
+    named: dict[str, AddedText] = {}
+    absent: set[str] = set()
+    for name in _NAMED:
+        source = next((source for source in sources if name in source.values), None)
+        token = source.token(name) if source else None
+        if token is not None:
+            named[name] = token
+        elif source is not None:
+            absent.add(name)
+    extra = _extra(sources, named)
+    specials = {token.text for token in (*named.values(), *extra)}
+    added = config.added() if listed else _added_tokens_file(folder / "added_tokens.json", specials)
     ends = [token for name in ("generation_config.json", "config.json") for token in _end_ids(folder / name)]
-    added = config.get("added_tokens_decoder") or {}
-    if not isinstance(added, dict) or not all(str(token).isdecimal() for token in added):
-        raise TokenizerError(f"{file}: added_tokens_decoder must be a mapping from ids to tokens")
     return SpecialTokens(
-        bos=_content(config.get("bos_token"), file, "bos_token"),
-        eos=_content(config.get("eos_token"), file, "eos_token"),
+        named=named,
+        absent=frozenset(absent),
+        extra=tuple(extra),
+        added=added,
         eos_ids=tuple(dict.fromkeys(ends)),
-        add_bos=config.get("add_bos_token"),
-        chat_template=_chat_template(folder, config.get("chat_template"), file),
-        added={
-            int(token): AddedText(
-                _content(entry, file, f"added_tokens_decoder.{token}") or "",
-                bool(entry.get("special", True)) if isinstance(entry, dict) else True,
-            )
-            for token, entry in added.items()
-        },
+        add_bos=config.flag("add_bos_token"),
+        legacy=config.flag("legacy"),
+        add_prefix_space=config.flag("add_prefix_space"),
+        templates=_templates(folder, config),
     )
 
 
@@ -72,6 +108,7 @@ def write_special_tokens(folder: Path, tokenizer: Tokenizer, **more: Any) -> Non
         return None if token is None else tokenizer.token_bytes(token).decode("utf-8", errors="replace")
 
     values = {
+        **tokenizer.special_tokens,
         "bos_token": name(tokenizer.bos_id),
         "eos_token": name(tokenizer.eos_ids[0] if tokenizer.eos_ids else None),
         "chat_template": tokenizer.chat_template,
@@ -83,34 +120,114 @@ def write_special_tokens(folder: Path, tokenizer: Tokenizer, **more: Any) -> Non
     (folder / "tokenizer_config.json").write_text(text + "\n", encoding="utf-8")
 
 
+class _File:
+    """A JSON file of settings; one that is not there has none."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.values: dict[str, Any] = read_mapping(file, TokenizerError) if file.is_file() else {}
+
+    def text(self, name: str) -> str | None:
+        return _text(self.values.get(name), self.file, name)
+
+    def flag(self, name: str) -> bool | None:
+        value = self.values.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise TokenizerError(f"{self.file}: {name} must be true or false (got {value!r})")
+        return value
+
+    def token(self, name: str) -> AddedText | None:
+        value = self.values.get(name)
+        return None if value is None else _token(value, self.file, name, special=True)
+
+    def added(self) -> dict[int, AddedText]:
+        """The tokens under added_tokens_decoder, in the order of their ids."""
+        listed = self.values.get("added_tokens_decoder") or {}
+        if not isinstance(listed, dict) or not all(str(token).isdecimal() for token in listed):
+            raise TokenizerError(f"{self.file}: added_tokens_decoder must be a mapping from ids to tokens")
+        found = {}
+        for token, entry in sorted(listed.items(), key=lambda item: int(item[0])):
+            special = bool(entry.get("special", False)) if isinstance(entry, dict) else True
+            found[int(token)] = _token(entry, self.file, f"added_tokens_decoder.{token}", special=special)
+        return found
+
+
+def _extra(sources: tuple[_File, _File], named: dict[str, AddedText]) -> list[AddedText]:
+    """Special tokens without a field of their own; a mapping of them gives some names, which go to `named`."""
+    found: dict[str, AddedText] = {}
+    for source in reversed(sources):  # the later word stays
+        for name in _LISTED:
+            value = source.values.get(name) or []
+            if not isinstance(value, list | dict):
+                raise TokenizerError(f"{source.file}: {name} must be a list of tokens (got {value!r})")
+            for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
+                token = _token(entry, source.file, f"{name}.{key}", special=True)
+                found[token.text] = token
+                if isinstance(key, str):
+                    named[key] = token
+    return list(found.values())
+
+
+def _added_tokens_file(file: Path, specials: set[str]) -> dict[int, AddedText]:
+    """added_tokens.json: ids by text."""
+    values = read_mapping(file, TokenizerError) if file.is_file() else {}
+    if not all(isinstance(token, int) and not isinstance(token, bool) and token >= 0 for token in values.values()):
+        raise TokenizerError(f"{file} must be a mapping from tokens to their ids")
+    ordered = sorted(values.items(), key=lambda item: item[1])
+    return {token: AddedText(text=text, special=text in specials) for text, token in ordered}
+
+
+def _token(value: Any, file: Path, name: str, *, special: bool) -> AddedText:
+    """A token is written as a text, or as a mapping with its `content` and flags."""
+    text = _text(value, file, name)
+    flags = value if isinstance(value, dict) else {}
+    normalized = flags.get("normalized")
+    return AddedText(
+        text=text or "",
+        special=special,
+        lstrip=flags.get("lstrip") is True,
+        rstrip=flags.get("rstrip") is True,
+        single_word=flags.get("single_word") is True,
+        normalized=normalized if isinstance(normalized, bool) else None,
+    )
+
+
+def _text(value: Any, file: Path, name: str) -> str | None:
+    text = value.get("content") if isinstance(value, dict) else value
+    if text is not None and not isinstance(text, str):
+        raise TokenizerError(f"{file}: {name} must be a text (got {value!r})")
+    return text
+
+
 def _end_ids(file: Path) -> list[int]:
-    value = _json(file).get("eos_token_id")
+    value = (read_mapping(file, TokenizerError) if file.is_file() else {}).get("eos_token_id")
     ids = [] if value is None else value if isinstance(value, list) else [value]
     if not all(isinstance(token, int) and not isinstance(token, bool) for token in ids):
         raise TokenizerError(f"{file}: eos_token_id must be a token id or a list of them (got {value!r})")
     return ids
 
 
-def _content(token: Any, file: Path, field: str) -> str | None:
-    """A token is written as a text, or as a mapping with its `content`."""
-    text = token.get("content") if isinstance(token, dict) else token
-    if text is not None and not isinstance(text, str):
-        raise TokenizerError(f"{file}: {field} must be a text (got {token!r})")
-    return text
-
-
-def _chat_template(folder: Path, written: Any, config: Path) -> str | None:
-    file = folder / "chat_template.jinja"
-    if file.is_file():
+def _templates(folder: Path, config: _File) -> dict[str, str]:
+    """Chat templates by name: those in tokenizer_config.json, then the files, which are newer."""
+    written = config.values.get("chat_template")
+    if isinstance(written, list):  # several by name
+        found = {
+            str(entry.get("name")): _text(entry.get("template"), config.file, "chat_template")
+            for entry in written
+            if isinstance(entry, dict)
+        }
+    else:
+        found = {"default": _text(written, config.file, "chat_template")}
+    for name, file in _template_files(folder):
         try:
-            return file.read_text(encoding="utf-8")
+            found[name] = file.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             raise TokenizerError(f"{file} is not UTF-8 text") from None
-    if isinstance(written, list):  # several by name
-        named = [entry for entry in written if isinstance(entry, dict)]
-        written = next((entry.get("template") for entry in named if entry.get("name") == "default"), None)
-    return _content(written, config, "chat_template")
+    return {name: text for name, text in found.items() if text is not None}
 
 
-def _json(file: Path) -> dict[str, Any]:
-    return read_mapping(file, TokenizerError) if file.is_file() else {}
+def _template_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    if (folder / "chat_template.jinja").is_file():
+        yield "default", folder / "chat_template.jinja"
+    if (folder / _TEMPLATES).is_dir():
+        yield from ((file.stem, file) for file in sorted((folder / _TEMPLATES).glob("*.jinja")))

@@ -13,7 +13,8 @@ from plugtron.contracts.parts import Parts
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import TokenizerError
 from plugtron.options import Options
-from plugtron.tokenizer.bpe import LibraryTokenizer
+from plugtron.tokenizer.added_tokens import AddedText
+from plugtron.tokenizer.bpe import LibraryTokenizer, byte_level_spelling
 from plugtron.tokenizer.options import PathOptions, tokenizer_path
 from plugtron.tokenizer.pre_tokenizers import ADD_BOS, IGNORE_MERGES, PATTERNS
 from plugtron.tokenizer.sentencepiece import SentencePieceTokenizer
@@ -21,18 +22,22 @@ from plugtron.tokenizer.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOW
 
 __all__ = ["GGUFTokenizer", "gguf_tokenizer"]
 
-#: Control tokens that end a turn or a text. Converters write one end-of-sequence id; models end with any of these.
+#: Tokens that end a turn or a text, whatever type a file gives them. Converters write one end-of-sequence id; models
+#: end with any of these, and llama.cpp goes by their text too.
 _ENDS = frozenset(
     {
         "<|eot_id|>",
         "<|eom_id|>",
         "<|im_end|>",
         "<|end|>",
+        "<|return|>",
+        "<|call|>",
         "<|endoftext|>",
         "<|end_of_text|>",
         "<end_of_turn>",
         "<end_of_utterance>",
         "<EOT>",
+        "_<EOT>",
         "[EOT]",
         "[EOS]",
         "<eos>",
@@ -73,15 +78,20 @@ def _get(metadata: dict[str, Any], key: str, default: Any = None) -> Any:
 
 
 def _kinds(metadata: dict[str, Any]) -> list[int]:
-    return _get(metadata, "token_type") or [NORMAL] * len(_get(metadata, "tokens"))
+    """The type of each token; one that ends a turn is a control token even where the file says otherwise."""
+    tokens = _get(metadata, "tokens")
+    written = _get(metadata, "token_type") or [NORMAL] * len(tokens)
+    pieces = zip(tokens, written, strict=True)
+    return [CONTROL if text in _ENDS and kind in (NORMAL, USER_DEFINED) else kind for text, kind in pieces]
 
 
 def _eos_ids(metadata: dict[str, Any]) -> list[int]:
     """The ids that the file names, the main one first, then the control tokens that are known to end a turn."""
     named = [_get(metadata, key) for key in ("eos_token_id", "eot_token_id", "eom_token_id")]
-    pieces = zip(_get(metadata, "tokens"), _kinds(metadata), strict=True)
-    known = [token for token, (text, kind) in enumerate(pieces) if kind == CONTROL and text in _ENDS]
-    return list(dict.fromkeys(token for token in (*named, *known) if token is not None))
+    texts = {text: token for token, text in enumerate(_get(metadata, "tokens")) if text in _ENDS}
+    if "<|return|>" in texts and "<|call|>" in texts:
+        texts.pop("<|end|>", None)  # gpt-oss: ends one message of an answer that has several
+    return list(dict.fromkeys(token for token in (*named, *sorted(texts.values())) if token is not None))
 
 
 def _byte_level_bpe(metadata: dict[str, Any], path: Path) -> Tokenizer:
@@ -113,11 +123,12 @@ def _byte_level_bpe(metadata: dict[str, Any], path: Path) -> Tokenizer:
     wants_bos = _get(metadata, "add_bos_token", name in ADD_BOS)
     return GGUFTokenizer(
         backend,
-        byte_level=True,
+        spelling=byte_level_spelling(),
         bos_id=bos,
         eos_ids=_eos_ids(metadata),
         prefix=[bos] if wants_bos and bos is not None else [],
-        chat_template=metadata.get("tokenizer.chat_template"),
+        special_tokens=_special_tokens(metadata),
+        chat_templates=_chat_templates(metadata),
     )
 
 
@@ -140,7 +151,31 @@ def _sentencepiece(metadata: dict[str, Any]) -> Tokenizer:
         bos_id=_get(metadata, "bos_token_id", 1),
         eos_ids=_eos_ids(metadata) or [2],
         add_bos=_get(metadata, "add_bos_token", True),
-        chat_template=metadata.get("tokenizer.chat_template"),
-        whole={token: tokens[token] for token in marked},
-        special=[token for token in marked if kinds[token] != USER_DEFINED],
+        whole={token: AddedText(text=tokens[token], special=kinds[token] != USER_DEFINED) for token in marked},
+        special_tokens=_special_tokens(metadata),
+        chat_templates=_chat_templates(metadata),
     )
+
+
+#: The keys of special tokens in a file, by the names that templates use.
+_SPECIAL = {
+    "bos_token": "bos_token_id",
+    "eos_token": "eos_token_id",
+    "unk_token": "unknown_token_id",
+    "sep_token": "seperator_token_id",  # as the format spells it
+    "pad_token": "padding_token_id",
+    "cls_token": "cls_token_id",
+    "mask_token": "mask_token_id",
+}
+
+
+def _special_tokens(metadata: dict[str, Any]) -> dict[str, str]:
+    ids = {name: _get(metadata, key) for name, key in _SPECIAL.items()}
+    return {name: _get(metadata, "tokens")[token] for name, token in ids.items() if token is not None}
+
+
+def _chat_templates(metadata: dict[str, Any]) -> dict[str, str]:
+    """Templates by name: tokenizer.chat_template, and tokenizer.chat_template.NAME."""
+    prefix = "tokenizer.chat_template"
+    named = {key[len(prefix) + 1 :]: text for key, text in metadata.items() if key.startswith(f"{prefix}.")}
+    return named | ({"default": metadata[prefix]} if prefix in metadata else {})

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer as Backend
 from plugtron.contracts.parts import Parts
 from plugtron.errors import TokenizerError
 from plugtron.options import Options
-from plugtron.tokenizer.bpe import LibraryTokenizer
+from plugtron.tokenizer.bpe import LibraryTokenizer, byte_level_spelling
 from plugtron.tokenizer.options import GPT2Options, tokenizer_path
 
 __all__ = ["GPT2Tokenizer"]
@@ -50,9 +50,9 @@ class GPT2Tokenizer(LibraryTokenizer):
             backend.add_special_tokens([AddedToken(_END, special=True, normalized=False)])
         return cls(
             backend,
-            byte_level=True,
+            spelling=byte_level_spelling(),
             bos_id=end,
             eos_ids=[] if end is None else [end],
             prefix=[],
-            chat_template=None,
+            special_tokens={} if end is None else {"bos_token": _END, "eos_token": _END},
         )

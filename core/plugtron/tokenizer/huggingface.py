@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
 from plugtron.contracts.parts import Parts
 from plugtron.errors import TokenizerError
 from plugtron.options import Options
+from plugtron.tokenizer.added_tokens import AddedText
 from plugtron.tokenizer.bpe import LibraryTokenizer
 from plugtron.tokenizer.folder import SpecialTokens, read_special_tokens
 from plugtron.tokenizer.options import PathOptions, tokenizer_path
+from plugtron.tokenizer.spelling import decoder_spelling
 
 __all__ = ["HuggingFaceTokenizer"]
 
 
 class HuggingFaceTokenizer(LibraryTokenizer):
-    """Reads tokenizer.json, and beside it what tokenizer_config.json and generation_config.json say."""
+    """Reads tokenizer.json, and beside it what tokenizer_config.json and its companions say."""
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> HuggingFaceTokenizer:
@@ -40,14 +44,18 @@ class HuggingFaceTokenizer(LibraryTokenizer):
         # The library raises bare Exception for whatever it does not understand.
         except Exception as error:
             raise TokenizerError(f"{file} cannot be read: {error}") from None
+        values = json.loads(text)
         special = read_special_tokens(file.parent)
+        _add_tokens(backend, special, file)
+        bos = _id(backend, special.bos)
         return cls(
             backend,
-            byte_level=_is_byte_level(json.loads(text), file),
-            bos_id=_id(backend, special.bos),
+            spelling=decoder_spelling(values.get("decoder"), str(file)),
+            bos_id=bos,
             eos_ids=_eos_ids(backend, special),
-            prefix=_prefix(backend),
-            chat_template=special.chat_template,
+            prefix=_prefix(values.get("post_processor"), special.add_bos, bos, str(file)),
+            special_tokens=special.texts,
+            chat_templates=special.templates,
         )
 
 
@@ -61,20 +69,78 @@ def _eos_ids(backend: Backend, special: SpecialTokens) -> list[int]:
     return list(dict.fromkeys([*([] if named is None else [named]), *special.eos_ids]))
 
 
-def _prefix(backend: Backend) -> list[int]:
-    """What the post-processor puts before a text. Flags in tokenizer_config.json are for files of other kinds."""
-    bare = backend.encode("a", add_special_tokens=False).ids
-    whole = backend.encode("a", add_special_tokens=True).ids
-    starts = (start for start in range(len(whole) + 1) if whole[start : start + len(bare)] == bare)
-    return whole[: next(starts, 0)]
+def _add_tokens(backend: Backend, special: SpecialTokens, file: Path) -> None:
+    """Add what the files beside tokenizer.json list and it lacks, as transformers does.
+
+    Raises:
+        TokenizerError: a token would get another id than the one that is written.
+    """
+    known = {entry.content: entry for entry in backend.get_added_tokens_decoder().values()}
+    names = {token.text for token in special.named.values()}
+    new: dict[str, AddedText] = {}
+    for token in special.added.values():
+        if token.text and not _same(known.get(token.text), token):
+            new[token.text] = token
+    for token in (*special.named.values(), *special.extra):
+        if token.text and token.text not in known and token.text not in new:
+            new[token.text] = token
+    if new:
+        backend.add_tokens(
+            [_library_token(token, special=token.special or token.text in names) for token in new.values()]
+        )
+    for number, token in special.added.items():
+        given = backend.token_to_id(token.text) if token.text else number
+        if given != number:
+            raise TokenizerError(
+                f"{file}: token {token.text!r} is listed with id {number} beside it, and has id {given} in it"
+            )
 
 
-def _is_byte_level(values: dict[str, Any], file: Path) -> bool:
-    """Whether tokens spell bytes, or are sentencepiece's; told from the decoder."""
-    decoder = values.get("decoder") or {}
-    kinds = {decoder.get("type")} | {part.get("type") for part in decoder.get("decoders", [])}
-    if "ByteLevel" in kinds:
-        return True
-    if kinds & {"Metaspace", "ByteFallback", "Replace"}:
-        return False
-    raise TokenizerError(f"{file}: decoder {decoder.get('type')!r} (accepted: ByteLevel, Metaspace, ByteFallback)")
+def _same(known: AddedToken | None, token: AddedText) -> bool:
+    return known is not None and (
+        (known.special, known.lstrip, known.rstrip, known.single_word, known.normalized)
+        == (token.special, token.lstrip, token.rstrip, token.single_word, token.is_normalized)
+    )
+
+
+def _library_token(token: AddedText, *, special: bool) -> AddedToken:
+    return AddedToken(
+        token.text,
+        special=special,
+        lstrip=token.lstrip,
+        rstrip=token.rstrip,
+        single_word=token.single_word,
+        normalized=token.is_normalized,
+    )
+
+
+def _prefix(post_processor: Any, add_bos: bool | None, bos: int | None, place: str) -> list[int]:
+    """What goes before a text: as add_bos_token says, which rebuilds the post-processor, or else as that says.
+
+    What a post-processor puts behind a text is left out: an end of sequence would end a prompt before it began.
+    """
+    if add_bos is not None:
+        return [bos] if add_bos and bos is not None else []
+    try:
+        return [token for part in _processors(post_processor) for token in _leading_ids(part)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise TokenizerError(f"{place}: post_processor cannot be understood: {error!r}") from None
+
+
+def _processors(post_processor: Any) -> Iterator[Mapping[str, Any]]:
+    if post_processor is None:
+        return
+    if post_processor["type"] == "Sequence":
+        for part in post_processor["processors"]:
+            yield from _processors(part)
+    else:
+        yield post_processor
+
+
+def _leading_ids(processor: Mapping[str, Any]) -> Iterator[int]:
+    if processor["type"] in ("BertProcessing", "RobertaProcessing"):
+        yield processor["cls"][1]
+    for piece in processor["single"] if processor["type"] == "TemplateProcessing" else ():
+        if "Sequence" in piece:
+            return
+        yield from processor["special_tokens"][piece["SpecialToken"]["id"]]["ids"]

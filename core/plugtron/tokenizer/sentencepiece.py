@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 from sentencepiece import SentencePieceProcessor
 
@@ -12,11 +13,15 @@ from plugtron.contracts.parts import Parts
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import TokenizerError
 from plugtron.options import Options
-from plugtron.tokenizer.bpe import piece_bytes
+from plugtron.tokenizer.added_tokens import AddedText, AddedTokenSplitter
 from plugtron.tokenizer.folder import read_special_tokens, write_special_tokens
 from plugtron.tokenizer.options import SentencePieceOptions, tokenizer_path
+from plugtron.tokenizer.sentencepiece_model import without_prefix_space
+from plugtron.tokenizer.spelling import sentencepiece_spelling
 
-__all__ = ["SentencePieceTokenizer"]
+__all__ = ["PrefixSpace", "SentencePieceTokenizer"]
+
+PrefixSpace = Literal["always", "first", "never"]
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -25,7 +30,10 @@ class SentencePieceTokenizer(Tokenizer):
     Args:
         model: the serialised model.
         whole: tokens that are taken whole wherever their text stands, by id; they may lie beyond the model's own.
-        special: those of them that mark structure and are no text.
+        prefix_space: where a space is put before a piece of text, for models that want one: "always" also behind a
+            token that was taken whole, "first" at the beginning alone.
+        special_tokens: special tokens by field, for templates.
+        chat_templates: by name; "default" is the one that is used.
     """
 
     def __init__(
@@ -35,23 +43,24 @@ class SentencePieceTokenizer(Tokenizer):
         bos_id: int | None,
         eos_ids: Sequence[int],
         add_bos: bool,
-        chat_template: str | None,
-        whole: Mapping[int, str],
-        special: Collection[int],
+        whole: Mapping[int, AddedText],
+        prefix_space: PrefixSpace = "always",
+        special_tokens: Mapping[str, str] | None = None,
+        chat_templates: Mapping[str, str] | None = None,
     ) -> None:
         self._model = model
         self._processor = _load(model, "the vocabulary")
-        self._ids = {text: token for token, text in whole.items()}
-        self._names = dict(whole)
-        self._special = frozenset(special)
-        # Longest first, so that no token hides behind one that it begins with.
-        texts = sorted(self._ids, key=len, reverse=True)
-        self._pattern = re.compile("(" + "|".join(map(re.escape, texts)) + ")") if texts else None
+        self._unprefixed = self._processor if prefix_space == "always" else _load(without_prefix_space(model), "it")
+        self._prefix_space = prefix_space
+        self._whole = dict(whole)
+        self._splitter = AddedTokenSplitter(self._whole)
         self._prefix = [bos_id] if add_bos and bos_id is not None else []
         self.vocab_size = max(self._processor.get_piece_size(), max(whole, default=-1) + 1)
         self.bos_id = bos_id
         self.eos_ids = tuple(eos_ids)
-        self.chat_template = chat_template
+        self.special_tokens = dict(special_tokens or {})
+        self.chat_templates = dict(chat_templates or {})
+        self.chat_template = self.chat_templates.get("default")
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> SentencePieceTokenizer:
@@ -71,56 +80,91 @@ class SentencePieceTokenizer(Tokenizer):
         """
         model = path.read_bytes()
         own = _load(model, str(path))
+        size = own.get_piece_size()
         named = read_special_tokens(path.parent)
-        bos, eos = own.bos_id(), own.eos_id()  # -1: there is none
-        control = [token for token in range(own.get_piece_size()) if own.is_control(token) or own.is_unknown(token)]
-        added = {token: entry for token, entry in named.added.items() if token >= own.get_piece_size()}
+        whole = {
+            token: AddedText(text=own.id_to_piece(token))
+            for token in range(size)
+            if own.is_control(token) or own.is_unknown(token)
+        }
+        whole |= {token: entry for token, entry in named.added.items() if entry.text}
+        ids = {own.id_to_piece(token): token for token in range(size)}
+        ids |= {entry.text: token for token, entry in whole.items()}
+        for entry in (*named.named.values(), *named.extra):  # one that is nowhere yet comes behind all others
+            whole[ids.setdefault(entry.text, max(size, max(whole, default=0) + 1))] = entry
+
+        def end_of(field: str, own_id: int) -> int | None:
+            """The id of a token that the folder names, or else the model's own."""
+            if field in named.absent:
+                return None
+            return ids[named.texts[field]] if field in named.texts else own_id if own_id >= 0 else None
+
+        bos, eos = end_of("bos_token", own.bos_id()), end_of("eos_token", own.eos_id())
+        prefix_space: PrefixSpace = "first" if named.legacy is False else "always"
         return cls(
             model,
-            bos_id=bos if bos >= 0 else None,
-            eos_ids=list(dict.fromkeys([*([eos] if eos >= 0 else []), *named.eos_ids])),
+            bos_id=bos,
+            eos_ids=list(dict.fromkeys([*([] if eos is None else [eos]), *named.eos_ids])),
             add_bos=named.add_bos is not False if add_bos is None else add_bos,
-            chat_template=named.chat_template,
-            whole={token: own.id_to_piece(token) for token in control}
-            | {token: entry.text for token, entry in added.items()},
-            special=[*control, *(token for token, entry in added.items() if entry.special)],
+            whole=whole,
+            prefix_space="never" if named.add_prefix_space is False else prefix_space,
+            special_tokens=named.texts,
+            chat_templates=named.templates,
         )
 
     def encode(self, text: str, *, add_special: bool = True) -> list[int]:
         """Return the ids of `text`; BOS once, unless the text begins with it."""
         ids: list[int] = []
-        for piece in [text] if self._pattern is None else self._pattern.split(text):
-            if piece in self._ids:
-                ids.append(self._ids[piece])
-            elif piece:
+        for number, piece in enumerate(self._splitter.split(text)):
+            if isinstance(piece, int):
+                ids.append(piece)
+            elif self._wants_space(piece, first=number == 0):
                 ids += self._processor.encode(piece)
+            else:
+                ids += self._unprefixed.encode(piece)
         if add_special and ids[: len(self._prefix)] != self._prefix:
             return self._prefix + ids
         return ids
 
+    def _wants_space(self, piece: str, *, first: bool) -> bool:
+        if self._prefix_space == "first":
+            return first and not piece.startswith((" ", "▁"))
+        return self._prefix_space == "always"
+
     def token_bytes(self, token: int) -> bytes:
         """Return the bytes that an id stands for; an id without a piece stands for none."""
-        if token in self._names:
-            return self._names[token].encode()
+        if token in self._whole:
+            entry = self._whole[token]
+            return entry.text.encode() if entry.special else sentencepiece_spelling(entry.text)
         if not 0 <= token < self._processor.get_piece_size():
             return b""
-        return piece_bytes(self._processor.id_to_piece(token))
+        return sentencepiece_spelling(self._processor.id_to_piece(token))
+
+    def is_special(self, token: int) -> bool:
+        """Whether an id marks structure: control pieces, the unknown piece, added tokens that say so."""
+        return token in self._whole and self._whole[token].special
 
     def save(self, folder: Path) -> bool:
         """Write tokenizer.model, and beside it what it has no place for."""
         (folder / "tokenizer.model").write_bytes(self._model)
         size = self._processor.get_piece_size()
+        own = self._processor
         added = {
-            str(token): {"content": text, "special": token in self._special}
-            for token, text in self._names.items()
-            if token >= size
+            str(token): asdict(entry) | {"content": entry.text}
+            for token, entry in sorted(self._whole.items())
+            if token >= size or not (own.is_control(token) or own.is_unknown(token))
         }
-        write_special_tokens(folder, self, add_bos_token=bool(self._prefix), added_tokens_decoder=added or None)
+        for entry in added.values():
+            del entry["text"]
+        write_special_tokens(
+            folder,
+            self,
+            add_bos_token=bool(self._prefix),
+            added_tokens_decoder=added or None,
+            legacy=self._prefix_space == "always",
+            add_prefix_space=False if self._prefix_space == "never" else None,
+        )
         return True
-
-    def is_special(self, token: int) -> bool:
-        """Whether an id marks structure: control pieces, the unknown piece, added tokens that say so."""
-        return token in self._special
 
 
 def _load(model: bytes, source: str) -> SentencePieceProcessor:

@@ -9,7 +9,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-__all__ = ["BYTE", "CONTROL", "NORMAL", "UNKNOWN", "UNUSED", "USER_DEFINED", "serialise"]
+__all__ = [
+    "BYTE",
+    "CONTROL",
+    "NORMAL",
+    "UNKNOWN",
+    "UNUSED",
+    "USER_DEFINED",
+    "serialise",
+    "without_prefix_space",
+]
 
 #: Kinds of pieces; GGUF uses the same numbers.
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
@@ -33,6 +42,14 @@ def serialise(
     trainer = _integer(3, _BPE) + _integer(35, int(byte_fallback)) + _integer(40, unknown_id)
     normaliser = _bytes(1, b"identity") + _integer(3, int(add_dummy_prefix)) + _integer(4, 0) + _integer(5, 1)
     return model + _bytes(2, trainer) + _bytes(3, normaliser)
+
+
+def without_prefix_space(model: bytes) -> bytes:
+    """The same model, which puts no space before a text.
+
+    Protocol buffers merge a message that stands twice field by field, the later value winning, so appending is enough.
+    """
+    return model + _bytes(3, _integer(3, 0))
 
 
 def _varint(value: int) -> bytes:

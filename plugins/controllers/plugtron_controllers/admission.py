@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from plugtron import messages
+from plugtron.chat_options import ChatOptions
 from plugtron.contracts.controller import TextGenerationController
 from plugtron.contracts.sampler import Sampler
 from plugtron.contracts.tokenizer import Tokenizer
@@ -14,12 +15,15 @@ from plugtron.errors import RequestError, suggestion
 from plugtron.request import InferenceRequest, Prompt
 from plugtron.sampling_params import SamplingParams
 from plugtron.tokenizer.chat import render_chat
+from plugtron_controllers.special_text import special_stops
 
 __all__ = ["check_request", "tokenize"]
 
 
-def tokenize(prompt: Prompt, tokenizer: Tokenizer | None, vocab_size: int) -> list[int]:
-    """Return the ids of a prompt.
+def tokenize(
+    prompt: Prompt, tokenizer: Tokenizer | None, vocab_size: int, chat: ChatOptions | None = None
+) -> list[int]:
+    """Return the ids of a prompt; `chat` says how messages are written out.
 
     Raises:
         RequestError: it is empty, is text while there is no tokenizer, or has ids outside the vocabulary.
@@ -29,13 +33,15 @@ def tokenize(prompt: Prompt, tokenizer: Tokenizer | None, vocab_size: int) -> li
     elif prompt and isinstance(prompt[0], dict):
         template_user = _tokenizer(tokenizer)
         # A template writes BOS itself where the model wants one.
-        ids = _encode(template_user, render_chat(template_user, prompt), add_special=False)  # pyright: ignore[reportArgumentType] - all entries are messages or none is
-    else:
+        ids = _encode(template_user, render_chat(template_user, prompt, chat), add_special=False)  # pyright: ignore[reportArgumentType] - all entries are messages or none is
+    elif isinstance(prompt, list | tuple):
         ids = list(prompt)
+    else:
+        raise RequestError(f"a prompt is a text, token ids, or messages (got {type(prompt).__name__})")
     if not ids:
         raise RequestError("the prompt is empty: a model needs at least one token to go on from")
     for token in ids:
-        if not isinstance(token, int) or not 0 <= token < vocab_size:
+        if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < vocab_size:
             raise RequestError(f"the prompt has {token!r}, which is no token of this model (0 to {vocab_size - 1})")
     return ids  # pyright: ignore[reportReturnType] - every entry has been looked at
 
@@ -54,6 +60,10 @@ def check_request(request: InferenceRequest, controller: TextGenerationControlle
         sampler.check(request)
     if params.stop and controller.tokenizer is None:
         raise RequestError("stop: this checkpoint has no tokenizer; stop_token_ids works without one")
+    if params.stop and controller.tokenizer is not None:
+        ends = (*(params.stop_token_ids or ()), *special_stops(controller.tokenizer, params))
+        if ends:  # so that whatever goes by stop_token_ids knows of them
+            request.params = params = params.model_copy(update={"stop_token_ids": list(dict.fromkeys(ends))})
     vocab_size = controller.models[0].vocab_size
     if params.logprobs is not None and params.logprobs > vocab_size:
         raise RequestError(f"logprobs: {params.logprobs} is more than the {vocab_size} tokens of this model")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from plugtron.contracts.detokenizer import Detokenizer
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.request import FinishReason, InferenceSequence
+from plugtron_controllers.special_text import detokenizer_for, special_stops
 from plugtron_controllers.stopping import StopMatcher
 
 __all__ = ["LiveSequence"]
@@ -14,12 +16,16 @@ __all__ = ["LiveSequence"]
 
 @dataclass(slots=True, kw_only=True)
 class LiveSequence:
-    """A sequence, its text in the making, and when it ends: at one of `stop_ids`, or with `most` tokens."""
+    """A sequence, its text in the making, and when it ends: at one of `stop_ids`, or with `most` tokens.
+
+    `stop_names` are the stop texts that were asked for and are special tokens, by id.
+    """
 
     sequence: InferenceSequence
     detokenizer: Detokenizer | None
     matcher: StopMatcher
     stop_ids: frozenset[int]
+    stop_names: Mapping[int, str]
     most: int
     fresh_text: str = ""
 
@@ -33,9 +39,10 @@ class LiveSequence:
         room = limit - len(sequence.request.prompt_tokens)
         return cls(
             sequence=sequence,
-            detokenizer=None if tokenizer is None else tokenizer.incremental(),
-            matcher=StopMatcher(params.stop or ()),
+            detokenizer=None if tokenizer is None else detokenizer_for(tokenizer, params),
+            matcher=StopMatcher(params.stop or (), keep=params.include_stop_str_in_output is True),
             stop_ids=frozenset((*eos, *(params.stop_token_ids or ()))),
+            stop_names=special_stops(tokenizer, params) if tokenizer is not None else {},
             most=room if params.max_tokens is None else min(params.max_tokens, room),
         )
 
@@ -47,7 +54,7 @@ class LiveSequence:
         sequence.tokens.append(token)
         sequence.token_times.append(now)
         if token in self.stop_ids:
-            return self._end(FinishReason.STOP, token)
+            return self._end(FinishReason.STOP, self._stop_at(token))
         if self.detokenizer is not None:
             stop = self._show(self.detokenizer.push(token))
             if stop is not None:
@@ -55,6 +62,13 @@ class LiveSequence:
         if len(sequence.tokens) >= self.most:
             return self._end(FinishReason.LENGTH, None)
         return None
+
+    def _stop_at(self, token: int) -> int | str:
+        """What the request called the token that it ends at."""
+        name = self.stop_names.get(token)
+        if name is not None and self.sequence.request.params.include_stop_str_in_output:
+            self._add_text(self.matcher.flush() + name)
+        return token if name is None else name
 
     def take_fresh(self) -> str:
         """Return the text that has been added since the last call."""
@@ -75,7 +89,7 @@ class LiveSequence:
     def _end(self, reason: FinishReason, stop: int | str | None) -> FinishReason:
         # A stop text has cut what came after it; any other end lets go of what was held back. That remainder, the
         # bytes of an unfinished character, may be the last piece of a stop text.
-        if not isinstance(stop, str) and self.detokenizer is not None:
+        if (not isinstance(stop, str) or stop in self.stop_names.values()) and self.detokenizer is not None:
             late = self._show(self.detokenizer.finish())
             if late is None:
                 self._add_text(self.matcher.flush())

@@ -18,3 +18,6 @@ class GenerationParams(Params):
     n: int | None = None
     logprobs: int | None = None
     logprobs_mode: str | None = None
+    skip_special_tokens: bool | None = None
+    spaces_between_special_tokens: bool | None = None
+    include_stop_str_in_output: bool | None = None

@@ -8,10 +8,15 @@ __all__ = ["StopMatcher"]
 
 
 class StopMatcher:
-    """Passes text on, except for a tail that could still become one of `stops`."""
+    """Passes text on, except for a tail that could still become one of `stops`.
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    Args:
+        keep: the stop that is met stays in the text.
+    """
+
+    def __init__(self, stops: Sequence[str], *, keep: bool = False) -> None:
         self._stops = tuple(stops)
+        self._keep = keep
         self._held = ""
 
     def feed(self, text: str, *, active: bool) -> tuple[str, str | None]:
@@ -23,7 +28,7 @@ class StopMatcher:
             return self.flush(), None
         if met := self._earliest():
             position, stop = met
-            shown, self._held = self._held[:position], ""
+            shown, self._held = self._held[: position + len(stop) * self._keep], ""
             return shown, stop
         keep = self._possible_beginning()
         shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from plugtron.chat_options import ChatOptions
 from plugtron.context.base import InferenceContext
 from plugtron.context.transfer import OnItsWay, transfer
 from plugtron.contracts.controller import PendingStep, TextGenerationController
@@ -98,10 +99,10 @@ class SimpleTextGenerationController(TextGenerationController):
         for by_probability in (False, True):
             kernels.keep_most_likely(nothing, nothing[:, :1], by_probability=by_probability)
 
-    def tokenize_prompt(self, prompt: Prompt, params: SamplingParams) -> list[int]:
+    def tokenize_prompt(self, prompt: Prompt, params: SamplingParams, *, chat: ChatOptions | None = None) -> list[int]:
         """Return the ids of a text, of ids (checked), or of the messages of a chat."""
         del params
-        return tokenize(prompt, self.tokenizer, self.models[0].vocab_size)
+        return tokenize(prompt, self.tokenizer, self.models[0].vocab_size, chat)
 
     def check(self, request: InferenceRequest) -> None:
         """Refuse what no stage consumes, and what the stages themselves refuse."""

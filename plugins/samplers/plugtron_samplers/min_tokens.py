@@ -51,7 +51,7 @@ class MinTokens(Sampler):
         self._drawn[slot] = len(sequence.tokens)
         asked = self.asked(params)
         assert isinstance(asked, MinTokensParams)
-        self._least[slot] = max(asked.min_tokens or 0, asked.min_length or 0)
+        self._least[slot] = asked.min_tokens or 0
 
     def remove(self, slot: int) -> None:
         """Forget them."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from plugtron.options import Params
 
 __all__ = [
@@ -25,10 +23,9 @@ class AllowedTokensParams(Params):
 
 
 class MinTokensParams(Params):
-    """No stop token before this many tokens; `min_length` is Megatron's word for it."""
+    """No stop token before this many tokens; SamplingParams takes Megatron's `min_length` for the same."""
 
     min_tokens: int | None = None
-    min_length: int | None = Field(default=None, ge=0)
 
 
 class LogitBiasParams(Params):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from plugtron.building import all_needs, build_component, build_parts, make_runtime, one
+from plugtron.closing import ClosedEngine, release_memory
 from plugtron.component import Kind
 from plugtron.contracts.engine import Engine
 from plugtron.contracts.parts import Parts
@@ -28,26 +31,37 @@ from plugtron.spec.dump import plain_data
 from plugtron.spec.load import Source
 from plugtron.spec.model import Spec
 from plugtron.spec.resolve import ResolvedSpec, resolve
+from plugtron.turn_lock import TurnLock
 
 __all__ = ["Assembly", "assemble", "follow_leader"]
 
 #: How many requests each replica runs before replicas tell each other what they have.
 _ROUND = 64
+#: How many requests of a run the engine knows of at once: its first results must not wait for the last to be tokenized.
+_AHEAD = 1024
 _LOST = "another rank has ended (if it could say why, that stands above)"
 
 
 class Assembly:
-    """The live parts of a run. A context manager that gives everything back."""
+    """The live parts of a run. A context manager that gives everything back.
+
+    Its methods may be called from any thread, several at once: their steps take turns, and each caller gets the outputs
+    of its own requests. Over the ranks of torchrun, which plan the same steps each for itself, one thread alone may.
+    """
 
     def __init__(self, *, resolved: ResolvedSpec, host: Host, parts: Parts, engine: Engine) -> None:
         self.resolved = resolved
         self.host = host
         self.parts = parts
-        self.engine = engine
+        self.engine: Engine = engine
         # What steps yield for the runs that are going on, by request: several may be, such as streams side by side.
         self._queues: dict[int, deque[RequestOutput]] = {}
+        # The queue of the requests that are no run's, for the next caller of `step`.
+        self._direct: deque[RequestOutput] = deque()
         # The requests of whose end observers are still to be told.
         self._open: set[int] = set()
+        self._turn = TurnLock()
+        self._thread = threading.get_ident()
         self._requests_before = 0
         self._closed = False
 
@@ -72,9 +86,10 @@ class Assembly:
             yield from self._all_outputs(requests, open_requests)
             interrupted = False
         finally:
-            for request_id in open_requests:
-                del self._queues[request_id]
-                self.engine.abort_request(request_id)
+            with self._turn:
+                for request_id in open_requests:
+                    del self._queues[request_id]
+                    self.engine.abort_request(request_id)
             if self._observes:
                 failed = sum(request.error is not None for request in requests)
                 finished = sum(request.is_finished for request in requests) - failed
@@ -117,23 +132,40 @@ class Assembly:
     ) -> Iterator[RequestOutput]:
         """Yield the outputs of these requests; `open_requests` holds those that are still to end."""
         queue: deque[RequestOutput] = deque()
-        for request in requests:
-            request_id = self.add_request(request)
-            open_requests[request_id], self._queues[request_id] = Outstanding(), queue
-        while open_requests:
+        coming = deque(requests)
+        # An engine that is to choose among requests, or to count their time, has to know of all of them.
+        ahead = len(requests) if any(request.priority or request.deadline for request in requests) else _AHEAD
+        while coming or open_requests:
+            while coming and len(open_requests) < ahead:
+                self._take_up(coming.popleft(), queue, open_requests)
+            with self._turn:
+                if not queue:  # nor has another thread's step filled it meanwhile
+                    self._advance()
             while queue:
                 output = queue.popleft()
                 request_id = output.request.id
                 if request_id in open_requests and open_requests[request_id].note(output):
                     del open_requests[request_id], self._queues[request_id]
                 yield output
-            if open_requests:
-                self.step()
+
+    def _take_up(
+        self, request: InferenceRequest, queue: deque[RequestOutput], open_requests: dict[int, Outstanding]
+    ) -> None:
+        """Hand a run's request to the engine; what steps add to it goes to the run's queue."""
+        self.prepare_request(request)
+        with self._turn:
+            request_id = self._add(request)
+            open_requests[request_id], self._queues[request_id] = Outstanding(), queue
 
     @property
     def has_unfinished_requests(self) -> bool:
         """Whether `step` has anything to do."""
-        return self.engine.has_unfinished_requests
+        return bool(self._direct) or self.engine.has_unfinished_requests
+
+    def prepare_request(self, request: InferenceRequest) -> None:
+        """Do what of `add_request` takes long and needs no turn."""
+        self._check_usable()
+        self.engine.prepare_request(request)
 
     def add_request(self, request: InferenceRequest) -> int:
         """Hand a request to the engine, for the next `step`.
@@ -141,6 +173,12 @@ class Assembly:
         Raises:
             ParallelError: the model has been closed, or its ranks have been lost.
         """
+        with self._turn:
+            request_id = self._add(request)
+            self._queues[request_id] = self._direct
+            return request_id
+
+    def _add(self, request: InferenceRequest) -> int:
         self._check_usable()
         request_id = self.engine.add_request(request)
         self._open.add(request_id)
@@ -151,11 +189,20 @@ class Assembly:
         return self.engine.abort_request(request_id)
 
     def step(self) -> Sequence[RequestOutput]:
-        """Do one step of the engine, tell observers of what has finished, and hand outputs to the runs that wait.
+        """Do one step of the engine, and return what it and other threads' steps added to requests that are no run's.
 
         Raises:
             ParallelError: another rank has ended.
         """
+        with self._turn:
+            if not self._direct:
+                self._advance()
+            taken = list(self._direct)
+            self._direct.clear()
+            return taken
+
+    def _advance(self) -> None:
+        """Do one step of the engine, tell observers of what has finished, and leave outputs for those they are of."""
         world = self.parts.runtime.world
         self._check_usable()
         try:
@@ -176,20 +223,31 @@ class Assembly:
                 self._open.discard(request_id)
                 if self._observes:
                     self.host.request_finished(output.request)
-        return outputs
+        for output in outputs:
+            request_id = output.request.id
+            if request_id is not None and output.request.is_finished and self._queues.get(request_id) is self._direct:
+                del self._queues[request_id]
 
     def close(self) -> None:
-        """End the other ranks of an interactive job, leave the job, and let go of the engine."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            if not self.parts.runtime.world.abandoned:
-                self.engine.close()
-        finally:
-            self.parts.runtime.close()
+        """End the other ranks of an interactive job, leave the job, and give memory back, whoever still holds this."""
+        with self._turn:
+            if self._closed:
+                return
+            self._closed = True
+            device = self.parts.runtime.device
+            try:
+                if not self.parts.runtime.world.abandoned:
+                    self.engine.close()
+            finally:
+                self.parts.runtime.close()
+                self.engine = ClosedEngine()
+                self.parts = replace(self.parts, checkpoint=None, wrapper=None, samplers=(), controller=None)
+                release_memory(device)
 
     def _check_usable(self) -> None:
+        world = self.parts.runtime.world
+        if world.size > 1 and not world.interactive and threading.get_ident() != self._thread:
+            raise ParallelError("the ranks of torchrun plan their steps in one order: use the model from one thread")
         if self._closed or self.parts.runtime.world.abandoned:
             raise ParallelError("this model is closed, or has lost its ranks: make a new one")
 

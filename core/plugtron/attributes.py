@@ -45,7 +45,8 @@ def extended(params: SamplingParams, attributes: Mapping[str, Any], host: Host |
             model.model_validate({name: value})
         except ValidationError as error:
             raise RequestError(found=messages.describe(error, model, attributes)) from None
-    return SamplingParams.from_flat({**params.to_flat(), **attributes})
+    named = {SamplingParams.field_of(name): value for name, value in attributes.items()}
+    return SamplingParams.from_flat({**params.to_flat(), **named})
 
 
 def declared_parameters(host: Host) -> dict[str, Offer]:

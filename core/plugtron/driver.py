@@ -16,6 +16,7 @@ __all__ = ["Driver"]
 
 #: After how many failing steps in a row an engine is taken for broken.
 _PATIENCE = 100
+_CLOSED = "this driver is closed, or its engine is broken"
 
 
 class Driver:
@@ -25,8 +26,8 @@ class Driver:
             async for output in driver.stream(InferenceRequest(prompt="Hello")):
                 print(output.text, end="")
 
-    From here on the engine is the driver's alone. A reader that is slow, or does not read at all, costs nobody
-    anything: what it has not taken is merged. A request that fails says so in `request.error`; the others go on.
+    Other threads may go on using the engine, or the LLM it belongs to. A slow reader holds nothing up: outputs that it
+    has not taken are merged. A request that fails says so in `request.error`; the others go on.
 
     Args:
         engine: an engine, or an assembly; it stays the caller's to close.
@@ -53,6 +54,10 @@ class Driver:
             EngineError: the driver is closed, or its engine is broken.
         """
         mailbox = Mailbox(asyncio.get_running_loop())
+        if self._closing:
+            raise EngineError(_CLOSED)
+        # Templates and tokenizers are strangers' code: they have a thread of their own, not the engine's.
+        await asyncio.to_thread(self._engine.prepare_request, request)
         self._send(lambda: self._add(request, mailbox))
         try:
             while not mailbox.over:
@@ -87,7 +92,7 @@ class Driver:
 
     def _send(self, command: Callable[[], None]) -> None:
         if not self._send_if_open(command):
-            raise EngineError("this driver is closed, or its engine is broken")
+            raise EngineError(_CLOSED)
 
     def _send_if_open(self, command: Callable[[], None]) -> bool:
         """Have the thread do something between two steps."""

@@ -12,7 +12,7 @@ CORE = ROOT / "core" / "plugtron"
 LAYERS = [
     {"errors", "lazy", "api_version"},
     {"component", "options", "messages", "progress", "run", "json_file", "stats"},
-    {"chat_options", "sampling_params", "request", "prompts", "waiting", "mailbox"},
+    {"chat_options", "sampling_params", "request", "prompts", "waiting", "mailbox", "turn_lock"},
     {"hooks", "contracts", "events", "scheduler"},
     {"registry"},
     {"discovery", "host", "models", "download"},
@@ -22,7 +22,7 @@ LAYERS = [
     {"checkpoint", "context", "builtin"},
     {"kernels"},
     {"execution", "nn"},
-    {"building"},
+    {"building", "closing"},
     {"assembly", "convert"},
     {"llm", "bench"},
     {"cli"},

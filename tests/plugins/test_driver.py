@@ -174,6 +174,9 @@ def test_an_engine_that_only_raises_ends_the_driver(llm):
     class Broken:
         has_unfinished_requests = True
 
+        def prepare_request(self, request):
+            pass
+
         def add_request(self, request):
             request.id = 0
             return 0

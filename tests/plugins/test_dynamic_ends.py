@@ -215,7 +215,7 @@ def test_what_is_no_number_reaches_nobody(answers):
         for _ in llm.assembly.run([broken]):
             pass
         engine.controller.start_step = start
-        assert broken.error == "no token is left that could be drawn"
+        assert broken.error.startswith("the logits are not finite")
         prompts = [[1] * 9, [2] * 2, [9] * 13]
         assert [request.tokens for request in llm.generate(prompts, GREEDY)] == [
             answers(prompt, GREEDY)[0] for prompt in prompts

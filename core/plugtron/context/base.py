@@ -15,6 +15,9 @@ __all__ = ["InferenceContext"]
 class InferenceContext(ABC):
     """Memory for `slots` sequences of at most `max_length` tokens, in blocks of `block_size`; `layers` hold it.
 
+    `clears`: memory that was used before is zeroed for its next owner. What lies behind a row's tokens may be NaN, and
+    torch's attention reads it, masked, which leaves NaN; executions that read nothing but a row's own tokens say so.
+
     `last_tokens` [slots] int64 is where a draw leaves each slot's token and the next step finds it, on the device.
     """
 
@@ -23,6 +26,7 @@ class InferenceContext(ABC):
     block_size: int
     layers: tuple[LayerState, ...]
     last_tokens: Tensor
+    clears: bool = True
 
     @abstractmethod
     def allocate(self, slot: int, length: int) -> bool:
@@ -30,7 +34,7 @@ class InferenceContext(ABC):
 
     @abstractmethod
     def release(self, slot: int, *, clear: bool = False) -> None:
-        """Give back what a slot holds. `clear`: it may hold what is no number, which must reach nobody."""
+        """Give back what a slot holds. `clear`: its request has failed, so that nobody may find what it computed."""
 
     @abstractmethod
     def view(self, plan: StepPlan) -> MemoryView:

@@ -16,7 +16,7 @@ from torch import Tensor
 from plugtron.context.transfer import transfer
 from plugtron.contracts.step import StepPlan
 
-__all__ = ["LayerState", "MemoryView", "Span"]
+__all__ = ["LayerState", "MemoryView", "Span", "as_bytes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,11 @@ class LayerState:
     keys: Tensor
     values: Tensor
     window: int | None
+
+
+def as_bytes(cache: Tensor) -> Tensor:
+    """A cache to move or fill: as bytes where it is of eight bits, for which not every device has operations."""
+    return cache.view(torch.uint8) if cache.itemsize == 1 else cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

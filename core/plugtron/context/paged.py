@@ -11,8 +11,9 @@ import torch
 from plugtron.context.base import InferenceContext
 from plugtron.context.blocks import BlockPool
 from plugtron.context.layers import layer_states
-from plugtron.context.memory import MemoryView
+from plugtron.context.memory import MemoryView, as_bytes
 from plugtron.context.prefix import first_key, next_key
+from plugtron.context.transfer import transfer
 from plugtron.contracts.step import StepPlan
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.parallel.runtime import Runtime
@@ -63,7 +64,9 @@ class PagedInferenceContext(InferenceContext):
         self._share_prefixes = share_prefixes
         self._device = runtime.device
         self._held: dict[int, _Holding] = {}
-        # What `_held` says of blocks, for the device; what lies beyond a slot's last block is left over.
+        # Which blocks may hold what a sequence has left behind.
+        self._used = np.zeros(blocks + 1, dtype=bool)
+        # What `_held` says of blocks, for the device; scratch beyond a slot's last block.
         self._tables = np.zeros((slots, -(-max_length // block_size)), dtype=np.int64)
         self.layers = layer_states(
             info, runtime, blocks=blocks + 1, block_size=block_size, remedy="lower engine.options.blocks"
@@ -94,8 +97,10 @@ class PagedInferenceContext(InferenceContext):
             return True
         if length > self.max_length or missing > self.pool.available:
             return False
-        for _ in range(missing):
-            self._append(slot, self.pool.take())
+        taken = [self.pool.take() for _ in range(missing)]
+        for block in taken:
+            self._append(slot, block)
+        self._clear([block for block in taken if self._used[block]])
         return True
 
     def could_hold(self, length: int, slots: Iterable[int | None]) -> bool:
@@ -137,16 +142,26 @@ class PagedInferenceContext(InferenceContext):
     def release(self, slot: int, *, clear: bool = False) -> None:
         """Give back what a slot holds; of a prefix that stays findable, its end is the first to go."""
         for block in reversed(self._held.pop(slot).blocks):
-            if clear and self.pool.forget(block):
-                for state in self.layers:
-                    state.keys[block] = state.values[block] = 0
+            if clear:
+                self.pool.forget(block)
+            self._used[block] = True
             self.pool.release(block)
+        self._tables[slot] = 0  # beyond its last block a row reads scratch, not somebody else's
 
     def view(self, plan: StepPlan) -> MemoryView:
         """Describe a step to attention."""
         return MemoryView.of(
             plan, layers=self.layers, tables=self._tables, block_size=self.block_size, device=self._device
         )
+
+    def _clear(self, blocks: list[int]) -> None:
+        """Zero blocks that were used before, for a new owner whose reads may go beyond what it has written."""
+        if not blocks or not self.clears:
+            return
+        (chosen,) = transfer(self._device, np.array(blocks))
+        for state in self.layers:
+            for cache in (state.keys, state.values):
+                as_bytes(cache).index_fill_(0, chosen, 0)
 
     def _append(self, slot: int, block: int) -> None:
         blocks = self._held[slot].blocks

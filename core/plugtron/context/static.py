@@ -7,7 +7,7 @@ import torch
 
 from plugtron.context.base import InferenceContext
 from plugtron.context.layers import layer_states
-from plugtron.context.memory import MemoryView
+from plugtron.context.memory import MemoryView, as_bytes
 from plugtron.contracts.step import StepPlan
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.parallel.runtime import Runtime
@@ -29,6 +29,8 @@ class StaticInferenceContext(InferenceContext):
         self.max_length = self.block_size = max_length
         self.last_tokens = torch.zeros(slots, dtype=torch.int64, device=runtime.device)
         self._device = runtime.device
+        # How many tokens each slot has written.
+        self._lengths = np.zeros(slots, dtype=np.int64)
         self._tables = np.arange(1, slots + 1).reshape(slots, 1)
         self.layers = layer_states(
             info,
@@ -43,13 +45,17 @@ class StaticInferenceContext(InferenceContext):
         return 0 <= slot < self.slots and length <= self.max_length
 
     def release(self, slot: int, *, clear: bool = False) -> None:
-        """Nothing is shared, so nothing has to be given back; what is to be cleared becomes zero."""
-        if clear:
-            for state in self.layers:
-                state.keys[slot + 1] = state.values[slot + 1] = 0
+        """Nothing is shared, so nothing has to be given back; what was written is zeroed for the next owner."""
+        del clear
+        length, self._lengths[slot] = int(self._lengths[slot]), 0
+        for state in self.layers if self.clears and length else ():
+            for cache in (state.keys, state.values):
+                as_bytes(cache)[slot + 1, :, :length].zero_()
 
     def view(self, plan: StepPlan) -> MemoryView:
         """Describe a step to attention."""
+        columns = plan.columns
+        self._lengths[list(columns.slots)] = np.add(columns.starts, columns.sizes)
         return MemoryView.of(
             plan, layers=self.layers, tables=self._tables, block_size=self.max_length, device=self._device
         )

@@ -23,6 +23,10 @@ class Steps(Protocol):
         """Whether `step` has anything to do."""
         ...
 
+    def prepare_request(self, request: InferenceRequest) -> None:
+        """Do what of `add_request` takes long and needs no turn."""
+        ...
+
     def add_request(self, request: InferenceRequest) -> int:
         """Take a request up and return its id."""
         ...
@@ -51,6 +55,13 @@ class Engine(ABC):
     @abstractmethod
     def add_request(self, request: InferenceRequest) -> int:
         """Take a request up and return its id. One that cannot run finishes with its error; nothing is raised."""
+
+    def prepare_request(self, request: InferenceRequest) -> None:
+        """Do what of `add_request` takes long and needs no turn, such as tokenizing; from any thread, beside a step.
+
+        Optional: `add_request` does it for requests that have not been prepared.
+        """
+        del request
 
     @abstractmethod
     def abort_request(self, request_id: int) -> bool:

@@ -130,6 +130,7 @@ class GraphExecution:
         Raises:
             SpecError: there is no memory for it.
         """
+        context.clears = False  # its attention masks what it loads beyond a row's own tokens
         self._longest, self._slots = max(self._longest, context.max_length), max(self._slots, context.slots)
         most = context.slots * context.max_length
         with _on(self._device):

@@ -74,6 +74,7 @@ class NativeExecution:
 
     def prepare(self, context: InferenceContext) -> None:
         """Be ready for sequences as long as the context's, too."""
+        context.clears = False  # its attention ends with a row's own tokens
         if context.max_length > self._max_length:
             self._max_length = context.max_length
             self._rotation = _tables(self._decoder, context.max_length)

@@ -23,7 +23,7 @@ class SamplingKernels(Protocol):
     """N rows of C candidates in float32."""
 
     def draw(self, scores: Tensor, ids: Tensor | None, seeds: Tensor, positions: Tensor, greedy: Tensor) -> Tensor:
-        """Return one id per row, [N] int64; -1 where every candidate is masked, or one is no number.
+        """Return one id per row, [N] int64; -1 where every candidate is masked, -2 where one is NaN or infinite.
 
         Args:
             scores: [N, C].

@@ -59,8 +59,9 @@ class Chain:
         """Apply the stages and draw.
 
         Returns:
-            tokens [N], -1 for a row that failed or has no candidate left; a function from a slot to the candidates that
-            its draw saw, and its row in them, or None; and why rows failed, by slot.
+            tokens [N], below 0 for a row that failed, has no candidate left, or candidates that are not finite; a
+            function from a slot to the candidates that its draw saw, and its row in them, or None; and why rows
+            failed, by slot.
         """
         if not self._failures.keys().isdisjoint(candidates.rows):
             return self._row_by_row(candidates, draw)

@@ -17,7 +17,7 @@ __all__ = ["draw", "draw_greedily", "log_probabilities"]
 
 
 def draw(candidates: Candidates, seeds: Tensor, greedy: Tensor) -> Tensor:
-    """Return one token id per row, [N] int64; -1 where every candidate is masked, or the logits are no numbers.
+    """Return one token id per row, [N] int64; -1 where every candidate is masked, -2 where one is NaN or infinite.
 
     Args:
         seeds: [N] int64.
@@ -41,10 +41,12 @@ def _most_likely(scores: Tensor, ids: Tensor | None) -> Tensor:
         columns = there.argmax(axis=1)
         rows = np.arange(len(columns))
         chosen = columns if ids is None else ids.numpy()[rows, columns]
-        return torch.from_numpy(np.where(np.isfinite(there[rows, columns]), chosen, -1))
+        best = there[rows, columns]
+        return torch.from_numpy(np.where(np.isfinite(best), chosen, np.where(best == -np.inf, -1, -2)))
     best, columns = scores.max(dim=1, keepdim=True)
     chosen = columns if ids is None else ids.gather(1, columns)
-    return torch.where(best.abs() < float("inf"), chosen, -1).squeeze(1)
+    none = torch.where(best == float("-inf"), -1, -2)
+    return torch.where(best.abs() < float("inf"), chosen, none).squeeze(1)
 
 
 def log_probabilities(candidates: Candidates, row: int, token: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:

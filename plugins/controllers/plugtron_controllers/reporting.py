@@ -16,6 +16,11 @@ __all__ = ["exchange_failures", "pack_log_probs", "unpack_log_probs"]
 
 #: Where a row has fewer most likely ids than the widest.
 _NONE = -1
+#: What a draw's number means where it is no token.
+_WHY = {
+    -1: "no token is left that could be drawn",
+    -2: "the logits are not finite: NaN or infinity came from the model, or from a sampler",
+}
 
 
 def pack_log_probs(
@@ -61,4 +66,5 @@ def exchange_failures(pending: PendingStep, tokens: Sequence[int], runtime: Runt
     if all(token >= 0 for token in tokens):
         return {}
     own = [[slot, pending.failures[slot]] for slot in pending.rows if slot in pending.failures]
-    return dict(runtime.model.broadcast_json(own, runtime.drawer))
+    unsaid = {slot: _WHY[token] for slot, token in zip(pending.rows, tokens, strict=True) if token in _WHY}
+    return {**unsaid, **dict(runtime.model.broadcast_json(own, runtime.drawer))}

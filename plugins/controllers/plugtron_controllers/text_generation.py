@@ -283,7 +283,7 @@ class SimpleTextGenerationController(TextGenerationController):
             except Exception as error:
                 sequence.request.fail(f"{type(error).__name__}: {error}")
         else:
-            sequence.request.fail(result.failures.get(slot, "no token is left that could be drawn"))
+            sequence.request.fail(result.failures[slot])
         added = tokens[: len(sequence.tokens) - before]
         self._outputs.append(
             RequestOutput(sequence.request, sequence.index, live.take_fresh(), added, sequence.finish_reason, log_probs)

@@ -11,6 +11,7 @@ from plugtron.intake import Intake
 from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, RequestOutput
 from plugtron.scheduler import Scheduler
 from plugtron.stats import EngineStats
+from plugtron.turn_lock import TurnLock
 from plugtron_engines.account import Account
 from plugtron_engines.reports import Reports
 
@@ -19,6 +20,8 @@ __all__ = ["BatchingEngine"]
 
 class BatchingEngine(Engine):
     """Runs sequences in batches over a controller; an engine of this kind says who is in the next step.
+
+    Its methods may be called from several threads; they take turns.
 
     Args:
         slots: how many sequences may be active at once.
@@ -32,6 +35,7 @@ class BatchingEngine(Engine):
         self._intake = Intake(controller, self._scheduler, seed=seed, limit=limit)
         self._reports = Reports()
         self._account = Account()
+        self._turn = TurnLock()
 
     @property
     def has_unfinished_requests(self) -> bool:
@@ -59,14 +63,25 @@ class BatchingEngine(Engine):
 
     def add_request(self, request: InferenceRequest) -> int:
         """Take a request up for the next step that has room."""
-        return self._intake.add(request)
+        self._intake.prepare(request)
+        with self._turn:
+            return self._intake.add(request)
+
+    def prepare_request(self, request: InferenceRequest) -> None:
+        """Check a request and tokenize its prompt, beside whatever step is going on."""
+        self._intake.prepare(request)
 
     def abort_request(self, request_id: int) -> bool:
         """End a request before the next step."""
-        return self._intake.abort(request_id)
+        with self._turn:
+            return self._intake.abort(request_id)
 
     def step(self) -> Sequence[RequestOutput]:
         """Do a step of what there is to do, and return what it added."""
+        with self._turn:
+            return self._step()
+
+    def _step(self) -> Sequence[RequestOutput]:
         self._intake.apply()
         if self._intake.closed:
             return []  # nobody will take part in a step any more
@@ -84,8 +99,10 @@ class BatchingEngine(Engine):
         return self._reports.collect(self.controller.take_outputs(), self._scheduler.take_completed())
 
     def close(self) -> None:
-        """End the other ranks that this engine leads, if any."""
-        self._intake.close()
+        """End the other ranks that this engine leads, if any, and let go of the model and its memory."""
+        with self._turn:
+            self._intake.close()
+            self._abandon_steps()
 
     @abstractmethod
     def _advance(self) -> None:

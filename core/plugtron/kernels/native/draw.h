@@ -32,10 +32,10 @@ struct Best {
     }
 };
 
-// The column of the greatest of `count` scores plus noise, or -1: all are masked, or one is no number.
+// The column of the greatest of `count` scores plus noise; -1 where all are masked, -2 where one is NaN or infinite.
 inline long draw_column(const float* scores, const int64_t* ids, long count, const RandomKey* key) {
     const Peak peak = peak_of(scores, count);
-    if (!peak.is_number()) return -1;
+    if (!peak.is_number()) return peak.all_numbers && peak.value < 0 ? -1 : -2;
     Best best{peak.value, 0};
     while (scores[best.column] != peak.value) best.column++;
     if (key == nullptr) return best.column;

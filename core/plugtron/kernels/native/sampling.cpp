@@ -36,7 +36,7 @@ void by_rows(long rows, int threads, Make make) {
 
 extern "C" {
 
-// tokens[row]: an id, or -1. `ids` may be null; strides are in elements.
+// tokens[row]: an id, or below 0 as draw_column has it. `ids` may be null; strides are in elements.
 void plugtron_draw(
     const float* scores, const int64_t* ids, const int64_t* seeds, const int64_t* positions, const bool* greedy,
     int64_t* tokens, int64_t rows, int64_t count, int64_t score_stride, int64_t id_stride, int32_t threads) {

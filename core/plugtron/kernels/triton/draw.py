@@ -22,7 +22,7 @@ PIECE = 4096
 
 
 def draw_tokens(scores: Tensor, ids: Tensor | None, seeds: Tensor, positions: Tensor, greedy: Tensor) -> Tensor:
-    """Return one id per row, [N] int64; -1 where every candidate is masked, or one is no number.
+    """Return one id per row, [N] int64; -1 where every candidate is masked, -2 where one is NaN or infinite.
 
     Args:
         scores: [N, C] float32.
@@ -98,4 +98,4 @@ def _choose(best, chosen, tokens, pieces, PIECES: tl.constexpr):
     value = tl.load(best + row * pieces + at, mask=at < pieces, other=float("-inf"))
     most, place = tl.max(value, axis=0, return_indices=True, return_indices_tie_break_left=True)
     token = tl.load(chosen + row * pieces + place)
-    tl.store(tokens + row, tl.where(tl.abs(most) < float("inf"), token, -1))
+    tl.store(tokens + row, tl.where(tl.abs(most) < float("inf"), token, tl.where(most < 0, -1, -2)))

@@ -1,0 +1,80 @@
+"""NaN in one request's memory is nobody else's, however the request ends and whoever gets the memory next."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from plugtron import LLM, InferenceRequest, SamplingParams
+
+#: Whoever has this token in the prompt computes NaN from there on.
+BAD = 7
+GREEDY = SamplingParams(temperature=0, max_tokens=6, ignore_eos=True)
+CLEAN = [[token] * length for token, length in ((1, 14), (2, 5), (3, 9), (4, 2), (5, 13), (6, 3), (8, 11), (9, 6))]
+
+
+@pytest.fixture(scope="module")
+def broken_model(random_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("broken")
+    for file in random_model("llama_untied")[1].iterdir():
+        if file.suffix == ".safetensors":
+            weights = load_file(file)
+            weights["model.embed_tokens.weight"][BAD] = torch.nan
+            save_file(weights, folder / file.name, metadata={"format": "pt"})
+        elif file.is_file():
+            (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+def opened(folder, engine, execution, **options):
+    overrides = {"execution": execution, "engine.options.max_batch_size": 4, **options}
+    return LLM(folder, engine=engine, overrides={**overrides, "engine.options.max_sequence_length": 40})
+
+
+PAGED = {
+    "engine.options.blocks": 12,
+    "engine.options.block_size": 4,
+    "engine.options.max_step_tokens": 24,
+    "engine.options.share_prefixes": False,
+}
+
+
+@pytest.fixture(scope="module")
+def expected(broken_model):
+    with opened(broken_model, "static", "eager") as llm:
+        return [request.tokens for request in llm.generate(CLEAN, GREEDY)]
+
+
+def step_with(llm, requests, steps):
+    for request in requests:
+        llm.assembly.add_request(request)
+    for _ in range(steps):
+        llm.assembly.step()
+
+
+@pytest.mark.parametrize("execution", ["eager", "native"])
+@pytest.mark.parametrize("engine", ["static", "dynamic"])
+@pytest.mark.parametrize("ending", ["failure", "abort", "deadline", "beside", "preemption"])
+def test_nan_reaches_nobody(ending, engine, execution, broken_model, expected):
+    options = PAGED if engine == "dynamic" else {}
+    with opened(broken_model, engine, execution, **options) as llm:
+        bad = [InferenceRequest(prompt=[1, BAD] * 15, params=GREEDY) for _ in range(3)]
+        if ending == "deadline":
+            for request in bad:
+                request.deadline = 1e-9
+        if ending == "preemption":  # they come first, and give way to what is more important
+            clean = [InferenceRequest(prompt=prompt, params=GREEDY, priority=1) for prompt in CLEAN]
+            step_with(llm, bad, 1)
+            for _ in llm.assembly.run(clean):
+                pass
+        else:
+            step_with(llm, bad, 2 if ending == "abort" and engine == "dynamic" else 0)
+            if ending == "abort":
+                for request in bad:
+                    llm.assembly.abort_request(request.id)
+            while ending != "beside" and llm.assembly.has_unfinished_requests:
+                llm.assembly.step()
+            clean = llm.generate(CLEAN, GREEDY)
+        assert [request.error for request in clean] == [None] * len(CLEAN)
+        assert [request.tokens for request in clean] == expected
+        if ending in ("failure", "beside"):
+            assert all("the logits are not finite" in request.error for request in bad)

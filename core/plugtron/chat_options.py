@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from plugtron.errors import RequestError, suggestion
+from plugtron.messages import describe
 
 __all__ = ["ROLES", "ChatOptions", "message_problem", "template_text"]
 
@@ -57,6 +58,18 @@ class ChatOptions(BaseModel):
     def begins_answer(self) -> bool:
         """`add_generation_prompt` with its default settled."""
         return not self.continue_final_message if self.add_generation_prompt is None else self.add_generation_prompt
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any]) -> Self:
+        """Read options that a caller gave.
+
+        Raises:
+            RequestError: one is wrong; with its name.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise RequestError(found=describe(error, cls, values)) from None
 
     def over(self, defaults: ChatOptions) -> ChatOptions:
         """These options, with `defaults` for the fields that are not set; template variables are merged."""

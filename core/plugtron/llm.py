@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import html
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from plugtron.assembly import Assembly, assemble
+from plugtron.chat_options import ChatOptions, template_text
+from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import RequestError
 from plugtron.host import Host
+from plugtron.progress import progress as progress_bar
 from plugtron.prompts import as_conversations, as_prompts
 from plugtron.request import InferenceRequest, Message, Prompt, RequestOutput
 from plugtron.sampling_params import SamplingParams
@@ -18,12 +22,17 @@ from plugtron.spec.resolve import resolve
 
 __all__ = ["LLM"]
 
+#: One set of parameters for all prompts, or one for each; a mapping has their names.
+Params = SamplingParams | Mapping[str, Any]
+
 
 class LLM:
     """Loads a model and generates with it. A context manager; `close` gives memory and processes back.
 
         with LLM("smollm2-135m-instruct") as llm:
             print(llm.generate("The capital of France is", SamplingParams(temperature=0, max_tokens=8)).text)
+
+    Its methods may be called from any thread, several at once: requests share the engine's steps.
 
     Args:
         model: an alias, a path, or a hub id.
@@ -69,34 +78,118 @@ class LLM:
         self.assembly: Assembly = assemble(resolve(source, host), host=host)
         self._defaults = SamplingParams.from_flat(self.assembly.resolved.spec.sampling)
 
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The model's tokenizer; None where it has none, and prompts are token ids."""
+        return self.assembly.parts.tokenizer
+
+    @overload
+    def generate(  # pyright: ignore[reportOverlappingOverload] - to a type checker one text is many texts, too
+        self, prompts: str | Sequence[int], params: Params | None = None, *, progress: bool = False
+    ) -> InferenceRequest: ...
+
+    @overload
     def generate(
         self,
-        prompts: str | list[int] | Sequence[str] | Sequence[list[int]],
-        params: SamplingParams | Sequence[SamplingParams] | None = None,
-    ) -> Any:
-        """Generate from a text, from ids, or from a list of either.
+        prompts: Iterable[str] | Iterable[Sequence[int]],
+        params: Params | Sequence[Params] | None = None,
+        *,
+        progress: bool = False,
+    ) -> list[InferenceRequest]: ...
+
+    def generate(
+        self, prompts: Any, params: Params | Sequence[Params] | None = None, *, progress: bool = False
+    ) -> InferenceRequest | list[InferenceRequest]:
+        """Generate from a text, from ids, or from several of either: a list, or anything else to iterate over.
+
+        Args:
+            progress: show on a terminal how many prompts are done.
 
         Returns:
-            One request for one prompt, a list of requests in order for a list of prompts. A request that failed
-            has its reason in `.error`; the others are not affected.
+            One request for one prompt, a list of requests in order for several. A request that failed has its reason
+            in `.error`; the others are not affected.
         """
         several, listed = as_prompts(prompts)
-        requests = self._run(listed, _each(params, len(listed)))
+        requests = self._run(listed, _each(params, len(listed)), None, progress)
         return requests if several else requests[0]
+
+    @overload
+    def chat(
+        self,
+        messages: Sequence[Message],
+        params: Params | None = None,
+        *,
+        chat_template: str | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool | None = None,
+        continue_final_message: bool = False,
+        progress: bool = False,
+    ) -> InferenceRequest: ...
+
+    @overload
+    def chat(
+        self,
+        messages: Iterable[Sequence[Message]],
+        params: Params | Sequence[Params] | None = None,
+        *,
+        chat_template: str | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool | None = None,
+        continue_final_message: bool = False,
+        progress: bool = False,
+    ) -> list[InferenceRequest]: ...
 
     def chat(
         self,
-        messages: Sequence[Message] | Sequence[Sequence[Message]],
-        params: SamplingParams | Sequence[SamplingParams] | None = None,
-    ) -> Any:
-        """Answer a conversation, or several: lists of {"role": ..., "content": ...}."""
+        messages: Any,
+        params: Params | Sequence[Params] | None = None,
+        *,
+        chat_template: str | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool | None = None,
+        continue_final_message: bool = False,
+        progress: bool = False,
+    ) -> InferenceRequest | list[InferenceRequest]:
+        """Answer a conversation, or several: lists of {"role": ..., "content": ...}.
+
+        Args:
+            chat_template: Jinja text, a file of it, or the name of one of the model's templates; by default its own.
+            chat_template_kwargs: variables for the template, such as {"enable_thinking": False}.
+            tools: functions on offer, as JSON schemas.
+            documents: texts to answer from, for templates that take them.
+            add_generation_prompt: begin the answer; by default unless the last message goes on.
+            continue_final_message: go on with the last message's text instead of answering it.
+            progress: show on a terminal how many conversations are done.
+
+        Returns:
+            As `generate`.
+        """
         several, listed = as_conversations(messages)
-        requests = self._run(listed, _each(params, len(listed)))
+        if chat_template is not None:
+            known = () if self.tokenizer is None else tuple(self.tokenizer.chat_templates)
+            chat_template = template_text(chat_template, known)
+        given = {
+            "chat_template": chat_template,
+            "chat_template_kwargs": dict(chat_template_kwargs) if chat_template_kwargs else None,
+            "tools": [dict(tool) for tool in tools] if tools is not None else None,
+            "documents": [dict(text) for text in documents] if documents is not None else None,
+            "add_generation_prompt": add_generation_prompt,
+            "continue_final_message": continue_final_message or None,
+        }
+        chat = ChatOptions.checked({name: value for name, value in given.items() if value is not None})
+        requests = self._run(listed, _each(params, len(listed)), chat, progress)
         return requests if several else requests[0]
 
-    def stream(self, prompt: Prompt, params: SamplingParams | None = None) -> Iterator[RequestOutput]:
+    def stream(self, prompt: Prompt, params: Params | None = None) -> Iterator[RequestOutput]:
         """Generate from one prompt, yielding what each step adds."""
-        request = InferenceRequest(prompt=prompt, params=(params or SamplingParams()).over(self._defaults))
+        (own,) = _each(params, 1)
+        request = InferenceRequest(prompt=prompt, params=own.over(self._defaults), chat=self._chat)
         yield from self.assembly.run([request])
 
     def close(self) -> None:
@@ -109,27 +202,52 @@ class LLM:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _run(self, prompts: Sequence[Prompt], params: Sequence[SamplingParams]) -> list[InferenceRequest]:
+    def __repr__(self) -> str:
+        spec = self.assembly.resolved.spec
+        device = "closed" if self.assembly.engine.closed else f"on {self.assembly.parts.runtime.device}"
+        return f"<LLM {spec.model.checkpoint}, engine {spec.engine.name}, {device}>"
+
+    def _repr_html_(self) -> str:
+        return f"<code>{html.escape(repr(self))}</code>"
+
+    @property
+    def _chat(self) -> ChatOptions | None:
+        """What the spec says of chats; None when it says nothing."""
+        chat = self.assembly.resolved.spec.chat
+        return chat if chat.model_fields_set else None
+
+    def _run(
+        self, prompts: Sequence[Prompt], params: Sequence[SamplingParams], chat: ChatOptions | None, progress: bool
+    ) -> list[InferenceRequest]:
+        chat = chat.over(self._chat) if chat is not None and self._chat is not None else chat or self._chat
         requests = [
-            InferenceRequest(prompt=prompt, params=own.over(self._defaults), index=index)
+            InferenceRequest(prompt=prompt, params=own.over(self._defaults), index=index, chat=chat)
             for index, (prompt, own) in enumerate(zip(prompts, params, strict=True))
         ]
-        for _ in self.assembly.run(requests):
-            pass
+        with progress_bar("generating", total=len(requests), unit="requests", shown=progress) as bar:
+            for output in self.assembly.run(requests):
+                if progress and output.request.is_finished:
+                    bar.update(sum(request.is_finished for request in requests))
         return requests
 
 
-def _each(params: SamplingParams | Sequence[SamplingParams] | None, count: int) -> list[SamplingParams]:
+def _each(params: Params | Sequence[Params] | None, count: int) -> list[SamplingParams]:
     """One set of parameters per prompt.
 
     Raises:
         RequestError: there is another number of them, or something that is no SamplingParams.
     """
-    if params is None or isinstance(params, SamplingParams):
-        return [params or SamplingParams()] * count
-    each = list(params)
-    if isinstance(params, Mapping) or not all(isinstance(own, SamplingParams) for own in each):
-        raise RequestError(f"parameters are SamplingParams, or a list of them (got {params!r})")
+    if params is None or isinstance(params, SamplingParams | Mapping):
+        return [_one(params or {})] * count
+    each = [_one(own) for own in params]
     if len(each) != count:
         raise RequestError(f"{count} prompts and {len(each)} sets of parameters; give one, or one for each")
     return each
+
+
+def _one(params: Any) -> SamplingParams:
+    if isinstance(params, SamplingParams):
+        return params
+    if isinstance(params, Mapping):
+        return SamplingParams.from_flat(params)
+    raise RequestError(f"parameters are SamplingParams, a mapping of them, or a list of either (got {params!r})")

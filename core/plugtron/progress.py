@@ -24,9 +24,9 @@ class _Quiet:
 
 
 @contextmanager
-def progress(title: str, *, total: int, unit: str) -> Iterator[Progress]:
+def progress(title: str, *, total: int, unit: str, shown: bool = True) -> Iterator[Progress]:
     """Show how far `title` has come, on standard error if that is a terminal. `unit` "B" shows bytes."""
-    if not sys.stderr.isatty():
+    if not shown or not sys.stderr.isatty():
         yield _Quiet()
         return
     from rich.console import Console

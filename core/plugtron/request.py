@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -42,14 +43,30 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogProbs:
-    """Natural-log probabilities of one position: of the token drawn, and of the most likely ones by id."""
+    """Natural-log probabilities of one position: of the token drawn, and of the most likely ones by id.
+
+    `texts` has the texts of all these tokens, by id, where there is a tokenizer; bytes that are no UTF-8 are U+FFFD.
+    """
 
     token: int
     value: float
     top: dict[int, float]
+    texts: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str | None:
+        """The text of the token drawn; None where there is no tokenizer."""
+        return self.texts.get(self.token)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As data for JSON."""
+        entry: dict[str, Any] = {"token": self.token, "logprob": self.value, "top": self.top}
+        if self.texts:
+            entry |= {"text": self.text, "top_texts": {token: self.texts[token] for token in self.top}}
+        return entry
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class InferenceSequence:
     """One answer in the making. `slot` is its place in KV memory while it is active.
 
@@ -77,6 +94,10 @@ class InferenceSequence:
     def __post_init__(self) -> None:
         # Set once, because every step sorts by it.
         self.rank = -self.request.priority, self.request.id or 0, self.index
+
+    def __repr__(self) -> str:
+        state = self.finish_reason or ("running" if self.slot is not None else "waiting")
+        return f"<InferenceSequence {self.index} of request {self.request.id}, {len(self.tokens)} tokens, {state}>"
 
     @property
     def length(self) -> int:
@@ -110,7 +131,7 @@ class Timings:
     tokens_per_second: float | None
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class InferenceRequest:
     """A prompt, what is asked of it, and what has become of it.
 
@@ -164,6 +185,11 @@ class InferenceRequest:
         return self.sequences[0].finish_reason if self.sequences else None
 
     @property
+    def stop_reason(self) -> int | str | None:
+        """The stop token's id, or the stop text, that ended the first sequence."""
+        return self.sequences[0].stop_reason if self.sequences else None
+
+    @property
     def is_finished(self) -> bool:
         """Whether every sequence has ended, or the request has failed."""
         if self.error is not None:
@@ -203,12 +229,51 @@ class InferenceRequest:
             tokens_per_second=rate,
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """All that has become of it as data for JSON; the answers are under `sequences`. Times are in seconds."""
+        return {
+            "index": self.index,
+            "prompt": self.prompt,
+            "prompt_tokens": self.prompt_tokens,
+            "finish_reason": self.finish_reason,
+            "error": self.error,
+            "timings": asdict(self.timings),
+            "sequences": [
+                {
+                    "index": sequence.index,
+                    "text": sequence.text,
+                    "tokens": sequence.tokens,
+                    "finish_reason": sequence.finish_reason,
+                    "stop_reason": sequence.stop_reason,
+                    "logprobs": [entry.to_dict() for entry in sequence.log_probs],
+                    "cached_tokens": sequence.cached_tokens,
+                    "preemptions": sequence.preemptions,
+                }
+                for sequence in self.sequences
+            ],
+        }
+
+    def __repr__(self) -> str:
+        text = self.error if self.error is not None else self.text
+        state = self.finish_reason or ("waiting" if self.started is None else "running")
+        return f"<InferenceRequest {self.index}: {state}, {len(self.tokens)} tokens, {_short(text)!r}>"
+
+    def _repr_html_(self) -> str:
+        prompt, text = (
+            html.escape(str(part)) for part in (self.prompt, self.text if self.error is None else self.error)
+        )
+        return f"<div><i>{prompt}</i><b>{text}</b> <small>({self.finish_reason or 'running'})</small></div>"
+
     def fail(self, reason: str) -> None:
         """End the request with an error; what it had generated stays."""
         self.error = reason
         self.finished = time.perf_counter()
         for sequence in self.sequences:
             sequence.finish_reason = sequence.finish_reason or FinishReason.ERROR
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 class RequestOutput(NamedTuple):

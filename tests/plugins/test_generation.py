@@ -1,7 +1,9 @@
 """What requests ask for and what they get: ends, seeds, log probabilities, streaming, failures beside successes."""
 
+import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from support.logits import all_logits
@@ -313,9 +315,93 @@ def test_what_is_no_conversation_and_no_parameters(small):
     for messages in ("hi", [1], [["hi"]]):
         with pytest.raises(RequestError, match="a conversation is a list of messages"):
             small.chat(messages)
-    for params in ({"max_tokens": 2}, [GREEDY, None]):
+    for params in ([GREEDY, None], [GREEDY, 3]):
         with pytest.raises(RequestError, match="parameters are SamplingParams"):
             small.generate([[1], [2]], params)
+    for params in ({"temperature": True}, {"top_k": "3"}, {"stop_token_ids": [True]}, {"seed": 1.0}):
+        with pytest.raises(RequestError, match=f"^{next(iter(params))}"):
+            small.generate([[1], [2]], params)
+
+
+def test_forms_of_prompts_and_parameters(small):
+    expected = [small.generate([token], GREEDY).tokens for token in (3, 4)]
+    prompts = ([token] for token in (3, 4))
+    assert [request.tokens for request in small.generate(prompts, GREEDY.to_flat(), progress=True)] == expected
+    numbers = np.array([3, 5])
+    params = {"allowed_token_ids": numbers, "max_tokens": np.int64(2), "temperature": np.float32(0), "min_length": 1}
+    request = small.generate([3], params)
+    assert (request.error, len(request.tokens)) == (None, 2)
+    with pytest.raises(RequestError, match="min_tokens: is given twice"):
+        SamplingParams.from_flat({"min_length": 1, "min_tokens": 2})
+
+
+def test_what_a_request_tells(llm):
+    request = llm.generate("Hello", SamplingParams(temperature=0, max_tokens=3, logprobs=2, stop=["nothing"]))
+    told = json.loads(json.dumps(request.to_dict()))
+    (answer,) = told["sequences"]
+    assert answer["text"] == request.text
+    assert "".join(entry["text"] for entry in answer["logprobs"]) == request.text
+    assert all(len(entry["top_texts"]) == 2 for entry in answer["logprobs"])
+    assert len(repr(request)) < 120
+    assert len(repr(request.sequences[0])) < 120
+    assert "<b>" in request._repr_html_()
+    assert repr(llm).startswith("<LLM ")
+    assert llm.tokenizer.decode(request.tokens) == request.text
+    stopped = llm.generate("Hello", SamplingParams(temperature=0, max_tokens=3, stop_token_ids=[request.tokens[0]]))
+    assert stopped.stop_reason == request.tokens[0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"deadline": 10**400},
+        {"deadline": True},
+        {"deadline": float("nan")},
+        {"prompt": b"bytes"},
+        {"prompt": [True]},
+        {"prompt": None},
+        {"priority": True},
+        {"priority": 10**400},
+        {"params": {"temperature": 0}},
+    ],
+)
+def test_wrong_values_fail_their_request_alone(wrong, small):
+    requests = [InferenceRequest(**{"prompt": [3], "params": GREEDY, **each}) for each in ({}, wrong)]
+    for _ in small.assembly.run(requests):
+        pass
+    assert requests[0].error is None
+    assert requests[1].error
+
+
+def test_a_special_token_as_a_stop_text(llm):
+    tokenizer = llm.tokenizer
+    token = tokenizer.encode("<|im_start|>")[0]
+    always = {"temperature": 0, "allowed_token_ids": [token], "max_tokens": 4, "ignore_eos": True}
+    stopped = llm.generate("Hi", SamplingParams(**always, stop=["<|im_start|>"]))
+    assert (stopped.tokens, stopped.finish_reason, stopped.stop_reason, stopped.text) == (
+        [token],
+        "stop",
+        "<|im_start|>",
+        "",
+    )
+    kept = llm.generate("Hi", SamplingParams(**always, stop=["<|im_start|>"], include_stop_str_in_output=True))
+    assert kept.text == "<|im_start|>"
+    refused = llm.generate("Hi", SamplingParams(**always, stop=["\n<|im_start|>"]))
+    assert "has the special token '<|im_start|>' in it" in refused.error
+    shown = llm.generate("Hi", SamplingParams(**always, skip_special_tokens=False))
+    assert shown.text == "<|im_start|>" * 4
+    spaced = {"skip_special_tokens": False, "spaces_between_special_tokens": True}
+    assert llm.generate("Hi", SamplingParams(**always, **spaced)).text == " ".join(["<|im_start|>"] * 4)
+    early = llm.generate("Hi", SamplingParams(**always, stop=["<|im_start|>"], min_tokens=1))
+    assert early.error == "no token is left that could be drawn"  # nothing else is allowed
+
+
+def test_stop_texts_may_stay(llm):
+    whole = llm.generate("The capital of France is", SamplingParams(temperature=0, max_tokens=8)).text
+    stop = whole[3:6]
+    for keep, end in ((True, 6), (None, 3)):
+        params = SamplingParams(temperature=0, max_tokens=8, stop=[stop], include_stop_str_in_output=keep)
+        assert llm.generate("The capital of France is", params).text == whole[: whole.index(stop) + end - 3]
 
 
 def test_a_request_is_run_once(small):

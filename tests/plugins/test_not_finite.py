@@ -5,6 +5,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from plugtron import LLM, InferenceRequest, SamplingParams
+from plugtron.context.paged import PagedInferenceContext
+from plugtron.context.static import StaticInferenceContext
+from plugtron.contracts import AttentionState, ModelInfo, Row, StepPlan
+from plugtron.parallel.runtime import Runtime
 
 #: Whoever has this token in the prompt computes NaN from there on.
 BAD = 7
@@ -78,3 +82,37 @@ def test_nan_reaches_nobody(ending, engine, execution, broken_model, expected):
         assert [request.tokens for request in clean] == expected
         if ending in ("failure", "beside"):
             assert all("the logits are not finite" in request.error for request in bad)
+
+
+@pytest.mark.parametrize("kind", ["static", "paged"])
+def test_memory_is_clean_for_its_next_owner(kind):
+    """Whoever freed it and why; and what a row reads behind its last block is nobody's."""
+    info = ModelInfo(
+        vocab_size=8,
+        padded_vocab_size=8,
+        hidden_size=4,
+        max_positions=64,
+        states=(AttentionState(kv_heads=1, head_dim=4),),
+    )
+    runtime = Runtime.create()
+    if kind == "static":
+        context = StaticInferenceContext(info, runtime, slots=2, max_length=16)
+    else:
+        context = PagedInferenceContext(info, runtime, slots=2, max_length=16, blocks=6, block_size=4)
+        for slot in range(2):
+            context.attach(slot, [1] * 16)
+    for slot, length in ((0, 16), (1, 6)):
+        assert context.allocate(slot, length)
+    view = context.view(StepPlan(step=0, rows=(Row(0, 0, 16, 16), Row(1, 0, 6, 6))))
+    layer = context.layers[0]
+    layer.keys[view.write_blocks, :, view.write_offsets] = torch.nan
+    layer.values[view.write_blocks, :, view.write_offsets] = torch.nan
+    for slot in range(2):
+        context.release(slot)
+        if kind == "paged":
+            context.attach(slot, [2] * 16)
+    for slot, length in ((1, 3), (0, 9)):
+        assert context.allocate(slot, length)
+    view = context.view(StepPlan(step=1, rows=(Row(1, 0, 3, 3), Row(0, 0, 9, 9))))
+    for cache in (layer.keys, layer.values):
+        assert not cache[view.tables].isnan().any()

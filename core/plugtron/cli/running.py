@@ -170,9 +170,7 @@ def _record(request: InferenceRequest, sequence: InferenceSequence | None) -> Re
     if request.params.answers > 1 and sequence:
         record["sequence"] = sequence.index
     if request.params.logprobs is not None and sequence:
-        record["logprobs"] = [
-            {"token": entry.token, "logprob": entry.value, "top": entry.top} for entry in sequence.log_probs
-        ]
+        record["logprobs"] = [entry.to_dict() for entry in sequence.log_probs]
     return record
 
 

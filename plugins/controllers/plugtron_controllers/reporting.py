@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from plugtron.contracts.controller import PendingStep
+from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.parallel.runtime import Runtime
 from plugtron.request import LogProbs
 
@@ -46,7 +47,7 @@ def pack_log_probs(
 
 
 def unpack_log_probs(
-    pending: PendingStep, tokens: Sequence[int], packed: Sequence[Sequence[float]]
+    pending: PendingStep, tokens: Sequence[int], packed: Sequence[Sequence[float]], tokenizer: Tokenizer | None
 ) -> dict[int, tuple[LogProbs]]:
     """The inverse, for the slots whose draw did not fail: one position each."""
     drawn = dict(zip(pending.rows, tokens, strict=True))
@@ -57,8 +58,14 @@ def unpack_log_probs(
             pairs = zip(map(int, numbers[:half]), numbers[half:], strict=True)
             # Of what the chain has masked there is nothing to say.
             top = {token: log_prob for token, log_prob in pairs if token != _NONE and math.isfinite(log_prob)}
-            found[slot] = (LogProbs(token=drawn[slot], value=value, top=top),)
+            texts = {} if tokenizer is None else _texts(tokenizer, (drawn[slot], *top))
+            found[slot] = (LogProbs(token=drawn[slot], value=value, top=top, texts=texts),)
     return found
+
+
+def _texts(tokenizer: Tokenizer, tokens: Iterable[int]) -> dict[int, str]:
+    """The texts of single tokens."""
+    return {token: tokenizer.token_bytes(token).decode("utf-8", errors="replace") for token in tokens}
 
 
 def exchange_failures(pending: PendingStep, tokens: Sequence[int], runtime: Runtime) -> dict[int, str]:

@@ -176,7 +176,7 @@ class SimpleTextGenerationController(TextGenerationController):
         result = StepResult(
             step=pending.plan.step,
             tokens={slot: (token,) for slot, token in zip(pending.rows, tokens, strict=True) if token >= 0},
-            log_probs=unpack_log_probs(pending, tokens, log_probs[0]) if log_probs else {},
+            log_probs=unpack_log_probs(pending, tokens, log_probs[0], self.tokenizer) if log_probs else {},
             failures=exchange_failures(pending, tokens, self.runtime),
         )
         self._now = time.perf_counter()

@@ -138,7 +138,7 @@ BOMBS = {
     "macros": "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(100) }}",
     "recursion": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
     "output": "{% for i in range(99999) %}{{ 'x' * 10000 }}{% endfor %}",
-    "a set block": "{% set x %}{% for a in range(9999) %}{% for b in range(99) %}xx{% endfor %}{% endfor %}{% endset %}",
+    "set": "{% set x %}{% for a in range(9999) %}{% for b in range(999) %}x{% endfor %}{% endfor %}{% endset %}",
     "lists": "{% set n = namespace(l=[]) %}{% for i in range(9999) %}{% set n.l = n.l + ['x' * 999999] %}{% endfor %}",
     "filters over lists": "{% for i in range(99999) %}{% set x = range(99999) | sort | list %}{% endfor %}",
     "batches": "{{ range(99999) | batch(99999999, 'x') | list }}",

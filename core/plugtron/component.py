@@ -46,7 +46,8 @@ class Component:
     `target` ("package.module:Class") is imported only when a spec uses the component. `options` and `params` are
     pydantic models, or their targets, which keeps pydantic out of listing plugins. `needs` are the parts that must
     exist first, `provides` what `auto` looks for (a wrapper lists "format/Architecture" names). `aliases` are names
-    that other software has for the same, in its own spelling.
+    that other software has for the same, in its own spelling. `precheck` is a target as well, a function that says without
+    torch what about a model is sure to fail: (ModelDescription, options) to texts.
 
     Raises:
         ValueError: the name or a target is not well formed.
@@ -61,6 +62,7 @@ class Component:
     provides: frozenset[str] = frozenset()
     install_hint: str = ""
     aliases: tuple[str, ...] = ()
+    precheck: str | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -68,7 +70,7 @@ class Component:
         for alias in self.aliases:
             if not alias.isidentifier():
                 raise ValueError(f"component {self.name!r}: alias {alias!r} is no word of letters, digits and _")
-        for target in (self.target, self.options, self.params):
+        for target in (self.target, self.options, self.params, self.precheck):
             if isinstance(target, str) and not _TARGET.fullmatch(target):
                 raise ValueError(f"component {self.name!r}: target {target!r} is not 'package.module:Class'")
 

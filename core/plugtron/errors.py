@@ -8,6 +8,7 @@ from dataclasses import dataclass
 __all__ = [
     "CheckpointError",
     "EngineError",
+    "OutputError",
     "ParallelError",
     "PluginError",
     "PlugtronError",
@@ -76,6 +77,10 @@ class RequestError(PlugtronError, ValueError):
         self.found = tuple(found)
         texts = [f"{'.'.join(map(str, place))}: {text}" if place else text for place, text in found]
         super().__init__(message or "; ".join(texts))
+
+
+class OutputError(PlugtronError):
+    """Results cannot be written: a full disk, a reader that has gone."""
 
 
 class EngineError(PlugtronError):

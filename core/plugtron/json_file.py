@@ -8,7 +8,31 @@ from typing import Any
 
 from plugtron.errors import PlugtronError
 
-__all__ = ["read_mapping"]
+__all__ = ["DuplicateKey", "once", "read_mapping"]
+
+
+class DuplicateKey(ValueError):
+    """A key stands twice in one mapping; a reader would take the last, and hide a mistake."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"key {key!r} stands twice in one mapping")
+        self.key = key
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a mapping, as json.loads's `object_pairs_hook`.
+
+    Raises:
+        DuplicateKey: a key stands twice.
+    """
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise DuplicateKey(key)
+            seen.add(key)
+    return values
 
 
 def read_mapping(file: Path, error: type[PlugtronError]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, get_args, get_origin
 
@@ -10,9 +11,17 @@ from pydantic import BaseModel, ValidationError
 
 from plugtron.errors import suggestion
 
-__all__ = ["Location", "describe", "plain"]
+__all__ = ["Form", "Location", "describe", "plain"]
 
 Location = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a field's value looks like, for messages: an annotation beside its type."""
+
+    text: str
+
 
 #: How pydantic's error types read; {…} are fields of the error's context.
 _TEXTS = {
@@ -29,6 +38,9 @@ _TEXTS = {
     "model_attributes_type": "must be a mapping",
     "list_type": "must be a list",
     "string_type": "must be a text",
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "must match {pattern}",
+    "too_long": "must have at most {max_length} entries",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "int_type": "must be a whole number",
@@ -40,6 +52,10 @@ _TEXTS = {
 }
 
 
+#: Mistakes about what kind of value it is, not about which.
+_SHAPES = ("dict_type", "model_type", "model_attributes_type", "list_type", "string_type")
+
+
 def describe(error: ValidationError, model: type[BaseModel], values: Any) -> list[tuple[Location, str]]:
     """Say of each mistake that `model` found in `values` where it is and what is wrong."""
     found: dict[Location, str] = {}
@@ -49,6 +65,8 @@ def describe(error: ValidationError, model: type[BaseModel], values: Any) -> lis
             text = _no_such_option(model, location)
         else:
             text = _TEXTS.get(detail["type"], detail["msg"]).format_map(detail.get("ctx", {}))
+            if detail["type"] in _SHAPES and (form := _form(model, location)):
+                text = f"must be {form.text}"
             text += "" if detail["type"] in ("missing", "value_error") else f" (got {plain(detail['input'])})"
         # A union reports one mistake once per member; the first report of a place is enough.
         found.setdefault(location, text)
@@ -81,13 +99,25 @@ def _real_location(location: Location, values: Any) -> Location:
 
 
 def _no_such_option(model: type[BaseModel], location: Location) -> str:
+    model = _model_at(model, location)
+    accepted, name = sorted(model.model_fields), str(location[-1])
+    listed = f"accepted: {', '.join(accepted)}" if accepted else "it takes none"
+    hint = getattr(model, "hint", None)
+    return f"no such option ({listed}).{(hint and hint(name)) or suggestion(name, accepted)}"
+
+
+def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel]:
+    """The model that holds the last field of a location."""
     for part, following in pairwise(location):
         field = model.model_fields.get(str(part))
         nested = [] if field is None else list(_models_in(field.annotation, in_list=isinstance(following, int)))
         model = nested[0] if nested else model
-    accepted = sorted(model.model_fields)
-    listed = f"accepted: {', '.join(accepted)}" if accepted else "it takes none"
-    return f"no such option ({listed}).{suggestion(str(location[-1]), accepted)}"
+    return model
+
+
+def _form(model: type[BaseModel], location: Location) -> Form | None:
+    field = _model_at(model, location).model_fields.get(str(location[-1])) if location else None
+    return next((mark for mark in field.metadata if isinstance(mark, Form)), None) if field else None
 
 
 def _models_in(annotation: Any, *, in_list: bool) -> Iterator[type[BaseModel]]:

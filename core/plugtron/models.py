@@ -9,7 +9,7 @@ from pathlib import Path
 
 from plugtron.errors import SpecError, suggestion
 
-__all__ = ["ALIASES", "Alias", "cache_directory", "fetch", "locate"]
+__all__ = ["ALIASES", "Alias", "cache_directory", "fetch", "is_hub_id", "locate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,11 @@ def cache_directory() -> Path:
     return Path(base) / "plugtron" / "models"
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form of a repository's, "organization/name"."""
+    return _HUB_ID.fullmatch(name) is not None
+
+
 def locate(name: str) -> Path | None:
     """Return the path of a model, or None when it is one that can be fetched and has not been. Downloads nothing.
 
@@ -66,7 +71,7 @@ def locate(name: str) -> Path | None:
             return path
     except (OSError, RuntimeError, ValueError) as error:
         raise SpecError(f"no model {name!r}: {error}") from None
-    if _HUB_ID.fullmatch(name):
+    if is_hub_id(name):
         # Imported here, as in `fetch`: downloading is rare and starting is not.
         from plugtron.download import cached_hub_snapshot
 

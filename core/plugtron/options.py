@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 
-__all__ = ["Options", "Params"]
+__all__ = ["Options", "Params", "PathText", "is_path"]
+
+
+@dataclass(frozen=True, slots=True)
+class _PathMark:
+    """An annotation beside a type: the text is a path."""
+
+
+#: A path in a component's options. In a spec file ~ and ${NAME} are filled in, and relative ones begin at its folder.
+PathText = Annotated[str, _PathMark()]
 
 
 class _Checked(BaseModel):
@@ -35,6 +46,16 @@ class Options(_Checked):
 
     The module of a subclass must import without torch, because specs are checked without it.
     """
+
+
+def is_path(field: FieldInfo) -> bool:
+    """Whether a field of options holds a path."""
+    return _has_mark(field.annotation) or any(isinstance(mark, _PathMark) for mark in field.metadata)
+
+
+def _has_mark(annotation: Any) -> bool:
+    marks = getattr(annotation, "__metadata__", ())
+    return any(isinstance(mark, _PathMark) for mark in marks) or any(map(_has_mark, get_args(annotation)))
 
 
 class Params(_Checked):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-__all__ = ["Progress", "progress"]
+__all__ = ["Progress", "progress", "spinner"]
 
 
 class Progress(Protocol):
@@ -21,6 +21,18 @@ class Progress(Protocol):
 class _Quiet:
     def update(self, completed: int) -> None:
         del completed
+
+
+@contextmanager
+def spinner(title: str, *, shown: bool = True) -> Iterator[None]:
+    """Show on standard error, if that is a terminal, that something is going on."""
+    if not shown or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(title):
+        yield
 
 
 @contextmanager

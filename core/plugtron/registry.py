@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from plugtron.component import Component, Kind
-from plugtron.errors import PluginError, suggestion
+from plugtron.errors import PluginError, PlugtronError, suggestion
 from plugtron.lazy import load_target
 
 if TYPE_CHECKING:
+    from plugtron.contracts.checkpoint import ModelDescription
     from plugtron.options import Options, Params
 
 Loaded = TypeVar("Loaded")
@@ -62,6 +63,18 @@ class Offer:
         """
         return self._guarded(self.component.params_model, "its parameters")
 
+    def precheck(self, model: ModelDescription, options: Options) -> list[str]:
+        """What the component says of a model before anything is loaded.
+
+        Raises:
+            PluginError: its function cannot be imported, or fails.
+            PlugtronError: what it raises on purpose.
+        """
+        target = self.component.precheck
+        return (
+            [] if target is None else self._guarded(lambda: list(load_target(target)(model, options)), "its precheck")
+        )
+
     @property
     def title(self) -> str:
         """The component as messages name it."""
@@ -71,6 +84,8 @@ class Offer:
         """Run a plugin's module; whatever it raises becomes one error that says whose it is."""
         try:
             return load()
+        except PlugtronError:
+            raise
         except Exception as error:
             hint = f"; {self.component.install_hint}" if self.component.install_hint else ""
             raise PluginError(f"{self.title}: cannot import {what}: {type(error).__name__}: {error}{hint}") from error

@@ -14,7 +14,12 @@ from plugtron.messages import describe
 if TYPE_CHECKING:
     from plugtron.host import Host
 
-__all__ = ["SamplingParams"]
+__all__ = ["DEFAULTS", "DEFAULT_MAX_TOKENS", "SamplingParams"]
+
+#: How long an answer becomes where nobody says.
+DEFAULT_MAX_TOKENS = 256
+#: What unset parameters amount to, where it is something else than nothing.
+DEFAULTS = {"temperature": 1.0, "max_tokens": DEFAULT_MAX_TOKENS}
 
 
 #: Other software's words for the same, and ours.
@@ -26,7 +31,8 @@ Bias = Annotated[float, Field(ge=-1e6, le=1e6)]
 class SamplingParams(BaseModel):
     """How the tokens of one request are chosen and when it ends. None means "not asked for".
 
-    Unset, tokens are drawn from the model's own distribution until a stop condition or the sequence limit.
+    Unset, tokens are drawn from the model's own distribution (temperature 1), at most DEFAULT_MAX_TOKENS of them: on
+    the command line, in spec files and in Python alike.
     A plugin's own parameters stand in `extra`; spec files and `from_flat` write them beside the others.
 
     Raises:
@@ -52,7 +58,9 @@ class SamplingParams(BaseModel):
     )
     stop_token_ids: list[int] | None = None
     ignore_eos: bool | None = None
-    max_tokens: int | None = Field(default=None, ge=0)
+    max_tokens: int | None = Field(
+        default=None, ge=-1, description="tokens of each answer, 256 by default; -1: up to the sequence limit"
+    )
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     n: int | None = Field(default=None, ge=1, le=1024, description="independent answers to one prompt")
     logprobs: int | None = Field(
@@ -124,6 +132,12 @@ class SamplingParams(BaseModel):
     def greedy(self) -> bool:
         """Whether the most likely token is always taken."""
         return self.temperature == 0
+
+    @property
+    def most_tokens(self) -> int | None:
+        """How many tokens an answer may have; None: as many as the sequence limit leaves room for."""
+        most = DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
+        return None if most < 0 else most
 
     @property
     def answers(self) -> int:

@@ -137,7 +137,7 @@ def test_a_broken_file_of_prompts(spec, tmp_path):
     assert f"{path}:2: promt: no such option (accepted: {accepted})." in done.stderr
     assert f"{path}:3: not JSON" in done.stderr
     missing = plugtron("run", spec(prompts={"file": "nowhere.jsonl"}))
-    assert (missing.returncode, "cannot read nowhere.jsonl" in missing.stderr) == (2, True)
+    assert (missing.returncode, "nowhere.jsonl: No such file" in missing.stderr) == (2, True)
 
 
 def test_output_that_cannot_be_written_is_found_before_the_model_is_loaded(spec, tmp_path):

@@ -109,7 +109,7 @@ def test_lines_in_every_format(name, text, line, write, host):
         ("model: {checkpoint: smollm2-135m-instruct}\nprompts:\n- {promt: a}\n", "Did you mean 'prompt'?"),
         ("model: {checkpoint: smollm2-135m-instruct}\nplugins: {require: [5]}\n", "plugins.require.0: must be a text"),
         (f"model: {{checkpoint: {'x' * 300}}}\n", "no model 'xxx"),
-        ("model: {checkpoint: smollm2-135m-instruct}\nprompts: 5\n", "prompts: must be a list (got 5)"),
+        ("model: {checkpoint: smollm2-135m-instruct}\nprompts: 5\n", "prompts: must be a list of prompts, or {file: prompts.jsonl} (got 5)"),
         ("model: {checkpoint: smollm2-135m-instruct}\nprompts: [{}]\n", "prompts.0: needs exactly one of prompt"),
         ("model: {checkpoint: smollm2-135m-instruct}\nprompts: {fil: a}\n", "prompts.fil: no such option"),
         ("model: {checkpoint: smollm2-135m-instruct}\nengine: {name: statik}\n", "Did you mean 'static'?"),

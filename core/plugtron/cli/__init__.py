@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
+from typing import TextIO
 
 import click
 
-from plugtron.errors import PlugtronError
+from plugtron.errors import PlugtronError, suggestion
 
 __all__ = ["main"]
 
@@ -35,9 +37,9 @@ class _Verbs(click.Group):
         return list(_VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
         if cmd_name not in _VERBS:
-            return None
+            hint = suggestion(cmd_name, list(_VERBS))
+            raise click.UsageError(f"no such command {cmd_name!r} (accepted: {', '.join(_VERBS)}).{hint}", ctx)
         module, _, function = _VERBS[cmd_name][0].partition(":")
         return getattr(import_module(module), function)
 
@@ -66,6 +68,7 @@ def main() -> None:
     """Run the command line; errors that plugtron explains end with their exit code and without a traceback."""
     # Looking for pydantic's own plugins means a search through all distributions, a third of what `check` takes.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    warnings.showwarning = _warn
     code = _run()
     if "MASTER_ADDR" in os.environ:
         # A rank. What is left of its process group (a traceback may hold it) aborts now and then while the
@@ -92,6 +95,20 @@ def _run() -> int:
             raise
         _complain(error)
         return error.exit_code
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Say a warning in a line; where in the source it was raised is of no use here."""
+    del filename, lineno, file, line
+    if issubclass(category, UserWarning | RuntimeWarning):
+        click.echo(f"warning: {message}", err=True)
 
 
 def _complain(error: PlugtronError) -> None:

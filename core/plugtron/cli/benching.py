@@ -21,6 +21,7 @@ from plugtron.bench.workload import Workload, poisson
 from plugtron.cli.prompts import read_prompts
 from plugtron.cli.specs import resolve_source
 from plugtron.errors import SpecError
+from plugtron.parallel.group import Group
 from plugtron.progress import progress
 from plugtron.request import InferenceRequest
 from plugtron.spec.load import Source, read
@@ -49,7 +50,9 @@ class Load:
         """Make the requests of a repetition, of which no cache knows anything from the last."""
         if self.prompts is not None:
             spec = assembly.resolved.spec
-            requests = read_prompts(spec.model_copy(update={"prompts": PromptFile(file=str(self.prompts))}))
+            requests = read_prompts(
+                spec.model_copy(update={"prompts": PromptFile(file=str(self.prompts))}), Group(None)
+            )
             for request in requests:
                 request.cache_salt += f" repetition {repetition}"
             return requests

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import click
 
-from plugtron.cli.common import host_options, set_option, spec_argument, verbose_option
-from plugtron.cli.specs import resolve_file
+from plugtron.cli.common import host_options, make_host, set_option, spec_argument, verbose_option
+from plugtron.errors import PluginError, SpecError
+from plugtron.spec.load import read
+from plugtron.spec.overrides import apply, split
+from plugtron.spec.preflight import preflight
+from plugtron.spec.resolve import Resolution
 
 __all__ = ["check"]
 
@@ -18,8 +22,23 @@ __all__ = ["check"]
 @host_options
 @verbose_option
 def check(spec: Path, overrides: tuple[str, ...], no_plugins: bool, no_plugin: tuple[str, ...]) -> None:
-    """Check SPEC: every mistake at once, with its line. Loads no model and downloads nothing."""
-    resolved, _ = resolve_file(spec, overrides, no_plugins, no_plugin)
+    """Check SPEC: every mistake at once, with its line, and what is sure to fail on this machine.
+
+    Loads no model and downloads nothing.
+    """
+    source = apply(read(spec), split(overrides))
+    resolution = Resolution(source, make_host(no_plugins, no_plugin, source.disabled))
+    failures = [*preflight(source, resolution.model), *resolution.prechecks()]
+    try:
+        resolved = resolution.resolved()
+    except SpecError as error:
+        raise SpecError(sorted([*error.problems, *failures], key=source.position)) from None
+    except PluginError:
+        if failures:
+            raise SpecError(sorted(failures, key=source.position)) from None
+        raise
+    if failures:
+        raise SpecError(sorted(failures, key=source.position))
     missing = (
         "" if resolved.model else f"; {resolved.spec.model.checkpoint} is not here yet, so what it decides is open"
     )

@@ -10,6 +10,7 @@ import click
 
 from plugtron.cli.common import DEFAULT_MODEL, host_options, set_option, stats_option, verbose_option
 from plugtron.cli.specs import resolve_source
+from plugtron.sampling_params import DEFAULT_MAX_TOKENS
 from plugtron.spec.load import Source
 from plugtron.spec.overrides import apply, split
 
@@ -19,8 +20,8 @@ __all__ = ["generate"]
 @click.command()
 @click.argument("prompts", nargs=-1, required=True, metavar="PROMPT...")
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Alias, path, or hub id.")
-@click.option("--max-tokens", type=int, default=128, show_default=True, help="Tokens per answer.")
-@click.option("--temperature", type=float, default=0.0, show_default=True, help="0 takes the most likely token.")
+@click.option("--max-tokens", type=int, help=f"Tokens per answer, {DEFAULT_MAX_TOKENS} by default; -1: no limit.")
+@click.option("--temperature", type=float, help="0 takes the most likely token; by default 1, the model's own chances.")
 @click.option("--top-k", type=int, help="Draw from the k most likely.")
 @click.option("--top-p", type=float, help="Draw from the most likely that reach this probability.")
 @click.option("--seed", type=int, help="The same seed draws the same answer.")
@@ -47,7 +48,7 @@ def generate(
     values = {"version": 1, "model": {"checkpoint": model}, "sampling": asked, "prompts": entries}
     resolved, host = resolve_source(apply(Source(values=values), split(overrides)), no_plugins, no_plugin)
     output = None if resolved.spec.output is None else Path(resolved.spec.output.file)
-    from plugtron.cli.running import run_spec, to_json, to_text
+    from plugtron.cli.running import SEPARATOR, run_spec, to_json, to_text
 
-    write = to_json if as_json else to_text
-    sys.exit(run_spec(resolved, host, write=write, output=output, stream=not as_json, stats=stats))
+    write, separator = (to_json, None) if as_json else (to_text, SEPARATOR)
+    sys.exit(run_spec(resolved, host, write=write, output=output, stream=not as_json, stats=stats, separator=separator))

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from plugtron import messages
-from plugtron.chat_options import ChatOptions
+from plugtron.chat_options import ChatOptions, template_text
 from plugtron.errors import Problem, RequestError, SpecError
+from plugtron.parallel.group import Group
 from plugtron.request import InferenceRequest
 from plugtron.sampling_params import SamplingParams
 from plugtron.spec.model import PromptFile, PromptSpec, Spec
+from plugtron.spec.prompt_file import parse_prompts, read_lines
 
 __all__ = ["read_prompts"]
 
 
-def read_prompts(spec: Spec) -> list[InferenceRequest]:
-    """Make a request of every prompt; its own parameters come before the spec's.
+def read_prompts(spec: Spec, group: Group) -> list[InferenceRequest]:
+    """Make a request of every prompt, on every rank; its own parameters come before the spec's.
 
     Raises:
         SpecError: there is none, the file cannot be read, or a line of it is no prompt.
     """
-    defaults = SamplingParams.from_flat(spec.sampling)
-    prompts = _read_file(spec.prompts.file) if isinstance(spec.prompts, PromptFile) else spec.prompts
+    prompts = _from_file(spec.prompts.file, group) if isinstance(spec.prompts, PromptFile) else spec.prompts
+    defaults, chat = group.together(lambda: _defaults(spec, prompts))
+    return [_request(index, prompt, defaults, chat) for index, prompt in enumerate(prompts)]
+
+
+def _defaults(spec: Spec, prompts: Sequence[PromptSpec]) -> tuple[SamplingParams, ChatOptions]:
     if not prompts:
-        raise SpecError("prompts: there is none (give a list, or {file: prompts.jsonl})")
-    return [_request(index, prompt, defaults, spec.chat) for index, prompt in enumerate(prompts)]
+        raise SpecError([Problem("prompts", "there is none (give a list, or {file: prompts.jsonl})")])
+    chat = spec.chat
+    if chat.chat_template is not None and Path(chat.chat_template).is_file():
+        try:
+            chat = chat.model_copy(update={"chat_template": template_text(chat.chat_template)})
+        except RequestError as error:
+            raise SpecError(str(error)) from None
+    return SamplingParams.from_flat(spec.sampling), chat
+
+
+def _from_file(file: str, group: Group) -> list[PromptSpec]:
+    """Read a file; one that can be read only once, such as standard input, is read by the first rank for all."""
+    if Path(file).is_file() or group.size == 1:
+        return group.together(lambda: parse_prompts(read_lines(file), file))
+    own = group.together(lambda: list(read_lines(file)) if group.rank == 0 else [])
+    lines: list[str] = group.broadcast_json(own)
+    return group.together(lambda: parse_prompts(lines, file))
 
 
 def _request(index: int, prompt: PromptSpec, defaults: SamplingParams, chat: ChatOptions) -> InferenceRequest:
@@ -48,29 +65,3 @@ def _request(index: int, prompt: PromptSpec, defaults: SamplingParams, chat: Cha
         # In the spec itself this was checked; in a file of prompts it costs this prompt alone.
         request.fail(str(error))
     return request
-
-
-def _read_file(name: str) -> Sequence[PromptSpec]:
-    try:
-        # Not splitlines(): JSON texts may hold characters that it takes for the end of a line.
-        lines = Path(name).read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SpecError(f"prompts.file: cannot read {name}: {reason}") from None
-    prompts, problems = [], []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            problems.append(Problem("", f"not JSON: {getattr(error, 'msg', error)}", name, number))
-            continue
-        try:
-            prompts.append(PromptSpec.model_validate(value))
-        except ValidationError as error:
-            found = messages.describe(error, PromptSpec, value)
-            problems += [Problem(".".join(map(str, place)), text, name, number) for place, text in found]
-    if problems:
-        raise SpecError(problems)
-    return prompts

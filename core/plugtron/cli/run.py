@@ -43,7 +43,7 @@ def run(
     def resolved() -> tuple[ResolvedSpec, Host]:
         return resolve_file(spec, overrides, no_plugins, no_plugin)
 
-    write_to: dict[str, Any] = {"output": output, "text": text, "stats": stats}
+    write_to: dict[str, Any] = {"output": output, "text": text, "stats": stats, "spec_file": spec}
     if is_launched():
         sys.exit(_run_as_rank(resolved, **write_to))
     checked, host = resolved()
@@ -71,10 +71,26 @@ def _run_as_rank(resolved: Callable[[], tuple[ResolvedSpec, Host]], **write_to: 
 
 
 def _run(
-    resolved: ResolvedSpec, host: Host, *, output: Path | None, text: bool, stats: bool, world: World | None = None
+    resolved: ResolvedSpec,
+    host: Host,
+    *,
+    output: Path | None,
+    text: bool,
+    stats: bool,
+    spec_file: Path,
+    world: World | None = None,
 ) -> int:
-    from plugtron.cli.running import run_spec, to_json, to_text
+    from plugtron.cli.running import SEPARATOR, run_spec, to_json, to_text
 
     if output is None and resolved.spec.output is not None:
         output = Path(resolved.spec.output.file)
-    return run_spec(resolved, host, write=to_text if text else to_json, output=output, stats=stats, world=world)
+    return run_spec(
+        resolved,
+        host,
+        write=to_text if text else to_json,
+        output=output,
+        stats=stats,
+        separator=SEPARATOR if text else None,
+        spec_file=spec_file,
+        world=world,
+    )

@@ -9,24 +9,27 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
 from plugtron.assembly import Assembly, assemble
 from plugtron.bench.summary import Summary, engine_line
+from plugtron.cli.output import Output
 from plugtron.cli.prompts import read_prompts
-from plugtron.errors import SpecError
 from plugtron.host import Host
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, launched
-from plugtron.progress import progress
+from plugtron.progress import progress, spinner
 from plugtron.request import FinishReason, InferenceRequest, InferenceSequence
+from plugtron.spec.model import PromptFile
 from plugtron.spec.resolve import ResolvedSpec
 
-__all__ = ["run_spec", "to_json", "to_text"]
+__all__ = ["SEPARATOR", "run_spec", "to_json", "to_text"]
 
 Record = dict[str, Any]
+#: What stands between answers that are printed for reading.
+SEPARATOR = "----"
 
 
 def run_spec(
@@ -35,36 +38,63 @@ def run_spec(
     *,
     write: Callable[[Record], str],
     output: Path | None = None,
+    spec_file: Path | None = None,
     stream: bool = False,
     stats: bool = False,
+    separator: str | None = None,
     world: World | None = None,
 ) -> int:
     """Run a spec and return the exit code: 0, 1 when every request failed, 130 when interrupted.
 
     `write` makes a line of a result. With `stream`, text goes to a terminal as it comes; with `stats`, a table of times
-    to standard error at the end.
+    to standard error at the end. `separator` is a line between answers. `spec_file`, and the file of prompts, must not
+    be written over.
     """
     world = world or launched()
     leads = world is None or world.rank == 0
     group = Group(None) if world is None else world.group()
     # All that can be wrong besides the model is found before it is loaded.
-    requests, handle = group.together(lambda: (read_prompts(resolved.spec), _open(output) if leads else None))
-    with handle or nullcontext(), assemble(resolved, host=host, world=world) as assembly:
-        if not leads:
-            for _ in assembly.run(requests):
-                pass
-            return 0
-        if handle is not None:
-            handle.truncate(0)  # not before: a model that cannot be loaded must not cost the last run's results
-        begin = time.perf_counter()
-        one = len(requests) == 1 and requests[0].params.answers == 1
-        if stream and one and handle is None and sys.stdout.isatty():
-            interrupted = _stream(assembly, requests)
-        else:
-            interrupted = _batch(assembly, requests, _sink(handle), write)
-        if stats:
-            _print_stats(assembly, requests, time.perf_counter() - begin)
+    requests = read_prompts(resolved.spec, group)
+    inputs = [Path(file) for file in (spec_file, _prompt_file(resolved)) if file is not None]
+    sink = group.together(lambda: Output(output, inputs) if leads else None)
+    loading = spinner(f"loading {resolved.spec.model.checkpoint}", shown=leads)
+    with sink or nullcontext():
+        with loading:
+            assembly = assemble(resolved, host=host, world=world)
+        with assembly:
+            if sink is None:
+                for _ in assembly.run(requests):
+                    pass
+                return 0
+            sink.begin()  # not before: a model that cannot be loaded must not cost the last run's results
+            begin = time.perf_counter()
+            one = len(requests) == 1 and requests[0].params.answers == 1
+            if stream and one and output is None and sys.stdout.isatty():
+                interrupted = _stream(assembly, requests)
+            else:
+                interrupted = _batch(
+                    assembly, requests, _separated(sink.write, separator), write, shows=output is not None
+                )
+            if stats:
+                _print_stats(assembly, requests, time.perf_counter() - begin)
     return 130 if interrupted else _exit_code(requests)
+
+
+def _prompt_file(resolved: ResolvedSpec) -> str | None:
+    prompts = resolved.spec.prompts
+    return prompts.file if isinstance(prompts, PromptFile) else None
+
+
+def _separated(sink: Callable[[str], None], separator: str | None) -> Callable[[str], None]:
+    """Put a line between results."""
+    first = True
+
+    def write(line: str) -> None:
+        nonlocal first
+        sink(line if first or separator is None else f"{separator}\n{line}")
+        first = False
+
+    return write
 
 
 def _print_stats(assembly: Assembly, requests: Sequence[InferenceRequest], seconds: float) -> None:
@@ -94,11 +124,17 @@ def _batch(
     requests: Sequence[InferenceRequest],
     sink: Callable[[str], None],
     write: Callable[[Record], str],
+    *,
+    shows: bool = False,
 ) -> bool:
-    """Run all requests; results are written in order, each as soon as those before it are there."""
+    """Run all requests; results are written in order, each as soon as those before it are there.
+
+    With `shows`, a terminal shows how many are done, unless results are written to it.
+    """
     results = _Results(requests, sink, write)
     try:
-        with progress("generating", total=len(requests), unit="requests") as bar:
+        shown = shows or not sys.stdout.isatty()
+        with progress("generating", total=len(requests), unit="requests", shown=shown) as bar:
             for _ in assembly.run(requests):
                 results.write_finished()
                 bar.update(results.written)
@@ -179,21 +215,3 @@ def _exit_code(requests: Sequence[InferenceRequest]) -> int:
     if failed:
         click.echo(f"{failed} of {len(requests)} requests failed", err=True)
     return 1 if requests and failed == len(requests) else 0
-
-
-def _open(output: Path | None) -> TextIO | None:
-    try:
-        return None if output is None else output.open("a", encoding="utf-8")
-    except OSError as error:
-        raise SpecError(f"output.file: cannot write {output}: {error.strerror}") from None
-
-
-def _sink(handle: TextIO | None) -> Callable[[str], None]:
-    """Lines to a file or to standard output, each flushed, so that nothing finished is lost."""
-
-    def write(line: str) -> None:
-        click.echo(line, file=handle)
-        if handle is not None:
-            handle.flush()
-
-    return write

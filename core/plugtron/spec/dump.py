@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
+from plugtron.chat_options import ChatOptions
 from plugtron.spec.resolve import ResolvedSpec
 
 __all__ = ["dump", "plain_data"]
@@ -15,21 +18,27 @@ def plain_data(resolved: ResolvedSpec) -> dict[str, Any]:
     """The spec as plain data with every default; a component without options stays a bare name."""
     data = resolved.spec.model_dump()
     # Of the forms that a prompt may take, only the one it has.
-    data["prompts"] = resolved.spec.model_dump(include={"prompts"}, exclude_none=True)["prompts"]
+    data["prompts"] = resolved.spec.model_dump(include={"prompts"}, exclude_defaults=True).get("prompts", [])
     for owner, key in ((data, "engine"), (data, "controller"), (data, "tokenizer"), (data["model"], "wrapper")):
         owner[key] = _short(owner[key])
     data["samplers"] = [_short(ref) for ref in data["samplers"]]
-    return data
+    # What a spec begins with comes first, how chats are written out last.
+    return {name: data[name] for name in sorted(data, key=lambda name: name in ChatOptions.model_fields)}
 
 
-def dump(resolved: ResolvedSpec) -> str:
-    """The spec as YAML, headed by a comment that says which distribution each component comes from."""
+def dump(resolved: ResolvedSpec, settled: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The spec as YAML, headed by a comment that says which distribution each component comes from.
+
+    Args:
+        settled: what `auto` comes to on this machine, by place; for the comment.
+    """
     rows = [
         (".".join(map(str, chosen.place)), chosen.offer.name, f"{chosen.offer.distribution} {chosen.offer.version}")
         for chosen in resolved.components
     ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
     header = [f"# {place:{widths[0]}}  {name:{widths[1]}}  {origin}" for place, name, origin in rows]
+    header += [f"# {place}: auto is {value} here" for place, value in settled.items()]
     body = yaml.safe_dump(plain_data(resolved), sort_keys=False, allow_unicode=True, width=100)
     return "\n".join([*header, body])
 

@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from plugtron.chat_options import ChatOptions, message_problem
+from plugtron.messages import Form, plain
+from plugtron.sampling_params import SamplingParams
+from plugtron.spec.words import hint
 
 __all__ = [
     "DEFAULT_CHAIN",
@@ -48,6 +51,11 @@ class _Section(BaseModel):
     # Strict: a number in quotes and a truth value are no numbers, and no number is a text.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    @classmethod
+    def hint(cls, name: str) -> str:
+        """What to say to who writes a name that is no field here."""
+        return hint(name)
+
 
 class ComponentRef(_Section):
     """A component by name ("static" or "static@plugtron"), and its options. A bare name means no options."""
@@ -64,7 +72,7 @@ class ComponentRef(_Section):
 class ModelSpec(_Section):
     """Which weights, and how they are held. `checkpoint` is an alias, a path, or a hub id."""
 
-    checkpoint: str
+    checkpoint: str = Field(min_length=1)
     wrapper: ComponentRef = ComponentRef(name="auto")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Quantization | None = Field(
@@ -106,7 +114,9 @@ class PromptSpec(_Section, ChatOptions):
 
     prompt: str | None = None
     tokens: list[int] | None = None
-    messages: list[ChatMessage] | None = Field(default=None, min_length=1)
+    messages: Annotated[list[ChatMessage] | None, Form("a list such as [{role: user, content: Hello}]")] = Field(
+        default=None, min_length=1
+    )
     sampling: dict[str, Any] = Field(default_factory=dict)
     priority: int = Field(default=0, description="higher goes first")
     deadline: float | None = Field(default=None, gt=0, description="seconds until it ends with what it has")
@@ -117,7 +127,27 @@ class PromptSpec(_Section, ChatOptions):
     def _short_forms(cls, value: object) -> object:
         if isinstance(value, str):
             return {"prompt": value}
-        return {"tokens": value} if isinstance(value, list) else value
+        if isinstance(value, list):
+            return {"tokens": value}
+        if not isinstance(value, Mapping | cls):
+            raise ValueError(
+                "must be a text, a list of token ids, or a mapping with one of prompt, tokens, messages "
+                f"(got {plain(value)}); a text such as yes, no, null or 3 needs quotes"
+            )
+        if isinstance(value, Mapping) and {"role", "content"} <= set(value):
+            raise ValueError("is one message of a chat: write {messages: [{role: ..., content: ...}]}")
+        if isinstance(value, Mapping) and len(value) == 1:
+            ((name, rest),) = value.items()
+            if " " in str(name).strip() and name not in cls.model_fields:
+                raise ValueError(f"a text with a colon in it needs quotes: {f'{name}: {rest}'!r}")
+        return value
+
+    @classmethod
+    def hint(cls, name: str) -> str:
+        """What to say to who writes a name that is no field here."""
+        if SamplingParams.field_of(name) in SamplingParams.model_fields:
+            return f" It is a parameter: write sampling: {{{name}: ...}}."
+        return hint(name)
 
     @model_validator(mode="after")
     def _exactly_one(self) -> PromptSpec:
@@ -174,7 +204,7 @@ class Spec(_Section, ChatOptions):
     """
 
     version: Literal[1] = 1
-    model: ModelSpec
+    model: Annotated[ModelSpec, Form("a mapping such as {checkpoint: smollm2-135m-instruct}")]
     tokenizer: ComponentRef = ComponentRef(name="auto")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(
@@ -191,10 +221,16 @@ class Spec(_Section, ChatOptions):
     engine: ComponentRef = ComponentRef(name="static")
     controller: ComponentRef = ComponentRef(name="text_generation")
     samplers: list[ComponentRef] = Field(default_factory=lambda: [ComponentRef(name=name) for name in DEFAULT_CHAIN])
-    sampling: dict[str, Any] = Field(default_factory=dict)
+    sampling: Annotated[dict[str, Any], Form("a mapping such as {temperature: 0.7, max_tokens: 64}")] = Field(
+        default_factory=dict
+    )
+    sampling_defaults: Literal["plugtron", "checkpoint"] = Field(
+        default="plugtron",
+        description="what unset parameters are: plugtron's defaults, or what the checkpoint's generation_config says",
+    )
     seed: int | None = Field(default=None, ge=0, lt=2**63)
-    prompts: Prompts = Field(default_factory=list)
-    output: OutputSpec | None = None
+    prompts: Annotated[Prompts, Form("a list of prompts, or {file: prompts.jsonl}")] = Field(default_factory=list)
+    output: Annotated[OutputSpec | None, Form("a mapping: {file: results.jsonl}")] = None
     plugins: PluginsSpec = PluginsSpec()
 
     @property

@@ -39,19 +39,25 @@ def split(texts: Iterable[str]) -> dict[str, Any]:
 def apply(source: Source, overrides: Mapping[str, Any]) -> Source:
     """Put each override in its place. Whether the path names something that exists is checked with the spec.
 
-    A new name of a component drops the options of the old one.
+    A new name of a component drops the options of the old one. The order in which overrides are given does not count:
+    what is named more closely stays.
 
     Raises:
         SpecError: a path leads through a value that has no inside.
     """
-    for path, value in overrides.items():
-        place: Place = tuple(int(part) if part.isdecimal() and len(part) < 10 else part for part in path.split("."))
-        if _is_component(place[:-1]) and place[-1] == "name":
-            place, value = place[:-1], {"name": value}
+    placed = [(*_placed(path, value), path) for path, value in overrides.items()]
+    for place, value, path in sorted(placed, key=lambda entry: len(entry[0])):
         _put(source.values, place, value, path)
         source.overrides[place] = path
         source.lines = {known: line for known, line in source.lines.items() if known[: len(place)] != place}
     return source
+
+
+def _placed(path: str, value: Any) -> tuple[Place, Any]:
+    place: Place = tuple(int(part) if part.isdecimal() and len(part) < 10 else part for part in path.split("."))
+    if _is_component(place[:-1]) and place[-1] == "name":
+        return place[:-1], {"name": value}
+    return place, value
 
 
 def _is_component(place: Place) -> bool:

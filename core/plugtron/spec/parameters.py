@@ -11,6 +11,8 @@ from plugtron import messages
 from plugtron.errors import Problem, RequestError, suggestion
 from plugtron.sampling_params import SamplingParams
 from plugtron.spec.load import Place, Source
+from plugtron.spec.model import Spec
+from plugtron.spec.words import hint as hint_of
 
 __all__ = ["check_parameters"]
 
@@ -55,7 +57,7 @@ def _check(
     for name, value in values.items():
         if name not in standard and name not in consumed:
             supplied = supplier(str(name)) if complete else ""
-            hint = supplied or suggestion(str(name), sorted({*standard, *consumed}))
+            hint = supplied or _hint(str(name), source) or suggestion(str(name), sorted({*standard, *consumed}))
             if complete or hint:
                 text = "no part of this run uses it." if supplied else "no such parameter."
                 yield source.problem((*place, name), f"{text}{hint}")
@@ -71,6 +73,15 @@ def _check(
     for model in dict.fromkeys(model for name, model in consumed.items() if name not in standard):
         own = {name: values[name] for name in model.model_fields if name in values and name not in standard}
         yield from _values(source, place, own, model)
+
+
+def _hint(name: str, source: Source) -> str:
+    if name in Spec.model_fields:
+        after = " In TOML, what stands below [sampling] belongs to it: put it above the first table." * (
+            source.file is not None and source.file.endswith(".toml")
+        )
+        return f" It belongs to the top level of the spec.{after}"
+    return hint_of(name)
 
 
 def _values(source: Source, place: Place, values: dict[str, Any], model: type[BaseModel]) -> Iterator[Problem]:

@@ -17,17 +17,20 @@ from plugtron import messages
 from plugtron.attributes import declared_parameters
 from plugtron.component import Kind
 from plugtron.contracts.checkpoint import ModelDescription
-from plugtron.errors import CheckpointError, PluginError, Problem, SpecError, TokenizerError
+from plugtron.errors import CheckpointError, PluginError, PlugtronError, Problem, SpecError, TokenizerError
 from plugtron.host import Host
 from plugtron.models import locate
-from plugtron.options import Options
+from plugtron.options import Options, is_path
 from plugtron.registry import Offer, UnknownName
+from plugtron.sampling_params import DEFAULTS
+from plugtron.spec.checkpoint_defaults import checkpoint_defaults
 from plugtron.spec.load import Place, Source
 from plugtron.spec.model import DEFAULT_CHAIN, ComponentRef, Spec
 from plugtron.spec.parameters import check_parameters
+from plugtron.spec.paths import place_option, place_paths
 from plugtron.spec.requirements import check_requirements
 
-__all__ = ["ResolvedComponent", "ResolvedSpec", "parse", "resolve"]
+__all__ = ["Resolution", "ResolvedComponent", "ResolvedSpec", "parse", "resolve"]
 
 AUTO = "auto"
 _SITES: tuple[tuple[Kind, Place, str], ...] = (
@@ -87,30 +90,66 @@ def resolve(source: Source, host: Host) -> ResolvedSpec:
         SpecError: with all problems, in file order.
         PluginError: nothing is wrong but a plugin that the spec needs.
     """
-    spec, problems = _outer(source)
-    resolver = _Resolver(source, host, problems)
-    resolver.run()
-    if spec is None or resolver.problems:
-        raise SpecError(sorted(resolver.problems, key=source.position))
-    if resolver.plugin_problems:
-        raise PluginError("\n".join(map(str, sorted(resolver.plugin_problems, key=source.position))))
-    resolved = ResolvedSpec(
-        spec=_written_out(spec, resolver.components),
-        components=tuple(resolver.components),
-        model=resolver.model,
-        reader=resolver.reader,
-    )
-    if complaints := host.check_spec(resolved):
-        raise SpecError(complaints)
-    return resolved
+    return Resolution(source, host).resolved()
+
+
+class Resolution:
+    """A spec looked at from all sides; what is wrong with it is raised when the result is asked for."""
+
+    def __init__(self, source: Source, host: Host) -> None:
+        self._source = source
+        self._host = host
+        self._spec, problems = _outer(source)
+        self._resolver = _Resolver(source, host, problems)
+        self._resolver.run()
+
+    @property
+    def model(self) -> ModelDescription | None:
+        """What the checkpoint's headers say, where it is at hand and one reader knows it."""
+        return self._resolver.model
+
+    def prechecks(self) -> list[Problem]:
+        """What the chosen components say of the model without building anything."""
+        model = self.model
+        problems = []
+        for chosen in self._resolver.components if model is not None else ():
+            try:
+                found = chosen.offer.precheck(model, chosen.options)
+            except PlugtronError as error:
+                found = [str(error)]
+            problems += [self._source.problem(chosen.place, text) for text in found]
+        return problems
+
+    def resolved(self) -> ResolvedSpec:
+        """The spec, ready to run.
+
+        Raises:
+            SpecError, PluginError: as `resolve`.
+        """
+        spec, resolver, source = self._spec, self._resolver, self._source
+        if spec is None or resolver.problems:
+            raise SpecError(sorted(resolver.problems, key=source.position))
+        if resolver.plugin_problems:
+            raise PluginError("\n".join(map(str, sorted(resolver.plugin_problems, key=source.position))))
+        resolved = ResolvedSpec(
+            spec=_written_out(spec, resolver.components, _defaults(spec, resolver)),
+            components=tuple(resolver.components),
+            model=resolver.model,
+            reader=resolver.reader,
+        )
+        if complaints := self._host.check_spec(resolved):
+            raise SpecError(complaints)
+        return resolved
 
 
 def _outer(source: Source) -> tuple[Spec | None, list[Problem]]:
+    problems = [] if source.placed else place_paths(source)
     try:
-        return Spec.model_validate(source.values), []
+        spec = Spec.model_validate(source.values)
     except ValidationError as error:
         found = messages.describe(error, Spec, source.values)
-        return None, [source.problem(place, text) for place, text in found]
+        return None, [*problems, *(source.problem(place, text) for place, text in found)]
+    return (None if problems else spec), problems
 
 
 class _Resolver:
@@ -124,6 +163,8 @@ class _Resolver:
         self.components: list[ResolvedComponent] = []
         self.model: ModelDescription | None = None
         self.reader: Offer | None = None
+        # The parameters of a request that the chosen parts use.
+        self.consumed: frozenset[str] = frozenset()
 
     def run(self) -> None:
         self._describe_model()
@@ -132,6 +173,7 @@ class _Resolver:
         for place, raw in self._samplers():
             self._component(Kind.SAMPLER, place, raw)
         models = [model for chosen in self.components if (model := self._params_model(chosen)) is not None]
+        self.consumed = frozenset(name for model in models for name in model.model_fields)
         complete = not self.problems and not self.plugin_problems
         self.problems += check_parameters(self.source, models, complete=complete, supplier=self._supplier)
         self.plugin_problems += check_requirements(self.source, self.host)
@@ -172,11 +214,22 @@ class _Resolver:
             self.plugin_problems.append(self.source.problem(place, str(error)))
             return
         try:
-            options = model.model_validate(ref.options)
+            options = model.model_validate(self._with_paths(model, ref.options, (*place, "options")))
         except ValidationError as error:
             self._report(model, error, ref.options, (*place, "options"))
             return
         self.components.append(ResolvedComponent(place=place, offer=offer, options=options))
+
+    def _with_paths(self, model: type[BaseModel], written: dict[str, Any], place: Place) -> dict[str, Any]:
+        """Options with their paths complete."""
+        completed = dict(written)
+        for name, field in model.model_fields.items():
+            if isinstance(written.get(name), str) and is_path(field):
+                try:
+                    completed[name] = place_option(self.source, (*place, name), written[name])
+                except ValueError as error:
+                    self.problems.append(self.source.problem((*place, name), str(error)))
+        return completed
 
     def _named(self, kind: Kind, place: Place, name: str) -> Offer | None:
         try:
@@ -261,7 +314,15 @@ def _at(values: Any, place: Place, default: Any) -> Any:
     return values
 
 
-def _written_out(spec: Spec, components: list[ResolvedComponent]) -> Spec:
+def _defaults(spec: Spec, resolver: _Resolver) -> dict[str, Any]:
+    """What parameters are where the spec says nothing, as far as some part uses them."""
+    defaults: dict[str, Any] = dict(DEFAULTS)
+    if spec.sampling_defaults == "checkpoint" and resolver.model is not None:
+        defaults |= checkpoint_defaults(resolver.model)
+    return {name: value for name, value in defaults.items() if name in resolver.consumed}
+
+
+def _written_out(spec: Spec, components: list[ResolvedComponent], sampling: dict[str, Any]) -> Spec:
     """The same spec with the chosen names and all options: what `plugtron show` prints."""
     refs: dict[Place, list[ComponentRef]] = {}
     for chosen in components:
@@ -279,6 +340,7 @@ def _written_out(spec: Spec, components: list[ResolvedComponent]) -> Spec:
             "engine": one(("engine",), spec.engine),
             "controller": one(("controller",), spec.controller),
             "samplers": samplers,
+            "sampling": {**sampling, **{name: value for name, value in spec.sampling.items() if value is not None}},
         }
     )
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from plugtron.contracts.parts import Parts
 from plugtron.errors import TokenizerError
-from plugtron.options import Options
+from plugtron.options import Options, PathText
 from plugtron.tokenizer.saved_files import saved_file
 
 __all__ = [
@@ -24,14 +24,14 @@ __all__ = [
 class PathOptions(Options):
     """Where the tokenizer is; by default with the checkpoint."""
 
-    path: str | None = Field(default=None, description="a file or its folder")
+    path: PathText | None = Field(default=None, description="a file or its folder")
 
 
 class GPT2Options(Options):
     """Where GPT-2's two files are; by default with the checkpoint, or where its training run had them."""
 
-    vocab_file: str | None = Field(default=None, description="vocab.json")
-    merge_file: str | None = Field(default=None, description="merges.txt")
+    vocab_file: PathText | None = Field(default=None, description="vocab.json")
+    merge_file: PathText | None = Field(default=None, description="merges.txt")
 
 
 class SentencePieceOptions(PathOptions):

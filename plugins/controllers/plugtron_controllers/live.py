@@ -43,7 +43,7 @@ class LiveSequence:
             matcher=StopMatcher(params.stop or (), keep=params.include_stop_str_in_output is True),
             stop_ids=frozenset((*eos, *(params.stop_token_ids or ()))),
             stop_names=special_stops(tokenizer, params) if tokenizer is not None else {},
-            most=room if params.max_tokens is None else min(params.max_tokens, room),
+            most=room if params.most_tokens is None else min(params.most_tokens, room),
         )
 
     def push(self, token: int, now: float) -> FinishReason | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from plugtron.options import Options
+from plugtron.options import Options, PathText
 
 __all__ = ["GPTOptions", "LlamaOptions"]
 
@@ -25,5 +25,5 @@ class GPTOptions(Options):
     configuration: dict[str, Any] = Field(
         default_factory=dict, description="what describes the model, instead of what the checkpoint says"
     )
-    configuration_file: str | None = Field(default=None, description="the same in a JSON file")
+    configuration_file: PathText | None = Field(default=None, description="the same in a JSON file")
     ignore_fields: list[str] = Field(default_factory=list, description="fields that are known to change nothing")

@@ -1,0 +1,86 @@
+"""Where results go: a file or standard output, line by line, whole lines only."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+from plugtron.errors import OutputError, Problem, SpecError
+
+__all__ = ["Output"]
+
+
+class Output:
+    """A place for results. Each line is there, whole, when `write` returns.
+
+    Args:
+        path: a file, a pipe, a device; None: standard output.
+        inputs: files that results must not replace.
+
+    Raises:
+        SpecError: it cannot be written, is one of the inputs, or another run is writing to it.
+    """
+
+    def __init__(self, path: Path | None, inputs: Iterable[Path] = ()) -> None:
+        self.path = path
+        self._name = "standard output" if path is None else f"output.file: {path}"
+        if path is None:
+            if sys.stdout is None:  # closed before the interpreter started
+                raise OutputError(f"{self._name}: it is closed")
+            self._descriptor = sys.stdout.fileno()
+            self._regular = False
+            return
+        try:
+            for other in inputs:
+                if path.exists() and other.exists() and path.samefile(other):
+                    raise SpecError([Problem("output.file", f"{path} is {other}, which is read: name another file")])
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise SpecError([Problem("output.file", f"cannot write {path}: {error.strerror}")]) from None
+        self._regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        if self._regular:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(self._descriptor)
+                raise SpecError([Problem("output.file", f"another run is writing to {path}")]) from None
+
+    def begin(self) -> None:
+        """Empty a file; not before there is something to put in it. What is no file is just written to."""
+        if self._regular:
+            os.ftruncate(self._descriptor, 0)
+
+    def write(self, line: str) -> None:
+        """Write a line.
+
+        Raises:
+            OutputError: it cannot be written; of a file the part of it that could is taken back.
+        """
+        data = f"{line}\n".encode()
+        size = os.fstat(self._descriptor).st_size if self._regular else 0
+        try:
+            if self.path is None:
+                sys.stdout.flush()  # what others have printed there
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+            if self._regular and self.path is not None and not self._is_there(self.path):
+                raise FileNotFoundError(0, "another file has taken its place")
+        except OSError as error:
+            if self._regular:
+                os.ftruncate(self._descriptor, size)
+            raise OutputError(f"{self._name}: cannot write: {error.strerror}") from None
+
+    def _is_there(self, path: Path) -> bool:
+        return os.path.samestat(path.stat(), os.fstat(self._descriptor))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.path is not None:
+            os.close(self._descriptor)

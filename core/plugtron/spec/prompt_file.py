@@ -1,0 +1,63 @@
+"""A file of prompts: JSON lines, read one by one, each a prompt as the spec has it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from pydantic import ValidationError
+
+from plugtron import messages
+from plugtron.errors import Problem, SpecError
+from plugtron.json_file import once
+from plugtron.spec.model import PromptSpec
+
+__all__ = ["parse_prompts", "read_lines"]
+
+#: How many mistakes are listed before the rest is counted.
+_SHOWN = 50
+
+
+def read_lines(file: str) -> Iterator[str]:
+    """The lines of a file that are not blank, each with its line feed.
+
+    Raises:
+        SpecError: it cannot be read.
+    """
+    try:
+        # A line ends at a line feed alone: JSON texts may hold other characters that count as ends of lines elsewhere.
+        with open(file, encoding="utf-8-sig", newline="\n") as handle:  # noqa: PTH123 - /dev/stdin and pipes, too
+            yield from handle
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8 text"
+        raise SpecError([Problem("prompts.file", f"cannot read {file}: {reason}")]) from None
+
+
+def parse_prompts(lines: Iterable[str], file: str) -> list[PromptSpec]:
+    """Read prompts from lines.
+
+    Raises:
+        SpecError: there is none, or lines that are no prompts; all of them.
+    """
+    prompts: list[PromptSpec] = []
+    problems: list[Problem] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line, object_pairs_hook=once)
+        except (ValueError, RecursionError) as error:
+            problems.append(Problem("", f"not JSON: {getattr(error, 'msg', error)}", file, number))
+            continue
+        try:
+            prompts.append(PromptSpec.model_validate(value))
+        except ValidationError as error:
+            found = messages.describe(error, PromptSpec, value)
+            problems += [Problem(".".join(map(str, place)), text, file, number) for place, text in found]
+    if len(problems) > _SHOWN:
+        problems[_SHOWN:] = [Problem("", f"and {len(problems) - _SHOWN} more mistakes", file)]
+    if problems:
+        raise SpecError(problems)
+    if not prompts:
+        raise SpecError([Problem("prompts.file", f"{file} has no prompts: write one a line, as JSON")])
+    return prompts

@@ -46,8 +46,8 @@ class Component:
     `target` ("package.module:Class") is imported only when a spec uses the component. `options` and `params` are
     pydantic models, or their targets, which keeps pydantic out of listing plugins. `needs` are the parts that must
     exist first, `provides` what `auto` looks for (a wrapper lists "format/Architecture" names). `aliases` are names
-    that other software has for the same, in its own spelling. `precheck` is a target as well, a function that says without
-    torch what about a model is sure to fail: (ModelDescription, options) to texts.
+    that other software has for the same, in its own spelling. `precheck` is a target as well, a function that says
+    without torch what about a model is sure to fail: (ModelDescription, options) to texts.
 
     Raises:
         ValueError: the name or a target is not well formed.

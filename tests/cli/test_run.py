@@ -178,10 +178,14 @@ def test_interrupt_keeps_what_is_finished(spec, tmp_path):
 
 
 def test_generate(default_model):
-    done = plugtron("generate", "The capital of France is", "--max-tokens", "8", "--model", default_model)
+    done = plugtron(
+        "generate", "The capital of France is", "--max-tokens", "8", "--temperature", "0", "--model", default_model
+    )
     assert done.returncode == 0
     assert " Paris" in done.stdout
-    chat = plugtron("generate", "What is the capital of France?", "--chat", "--json", "--max-tokens", "20")
+    chat = plugtron(
+        "generate", "What is the capital of France?", "--chat", "--json", "--max-tokens", "20", "--temperature", "0"
+    )
     assert "Paris" in records(chat.stdout)[0]["text"]
 
 
@@ -189,7 +193,9 @@ def test_generate_streams_to_a_terminal(default_model):
     import pty
 
     main, end = pty.openpty()
-    process = subprocess.Popen([*PLUGTRON, "generate", "The capital of France is", "--max-tokens", "6"], stdout=end)
+    process = subprocess.Popen(
+        [*PLUGTRON, "generate", "The capital of France is", "--max-tokens", "6", "--temperature", "0"], stdout=end
+    )
     os.close(end)
     pieces = []
     while True:

@@ -46,7 +46,7 @@ def test_light_verbs(arguments, text, default_model):
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["rum"], 2, "No such command 'rum'"),
+        (["rum"], 2, "no such command 'rum'"),
         (["check"], 2, "Missing argument 'SPEC'"),
         (["check", "nowhere.yaml"], 2, "nowhere.yaml: cannot read the spec: No such file or directory"),
         (["check", "README.md"], 2, "a spec ends in .yaml, .yml, .json, .toml (got 'README.md')"),

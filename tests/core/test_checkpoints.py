@@ -65,6 +65,7 @@ def test_a_missing_shard(random_model, tmp_path):
 def test_a_shard_outside_the_folder(copy):
     index = {"weight_map": {"model.norm.weight": "../elsewhere.safetensors"}}
     (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    (copy / "model.safetensors").unlink()
     refused(copy, "'../elsewhere.safetensors' lies outside the folder")
 
 
@@ -80,13 +81,13 @@ def test_code_in_a_model_folder_is_never_run(copy):
     config["auto_map"] = {"AutoModelForCausalLM": "modeling_evil.Evil"}
     (copy / "config.json").write_text(json.dumps(config))
     (copy / "modeling_evil.py").write_text("raise SystemExit('run')")
-    refused(copy, "auto_map", "is not implemented for LlamaForCausalLM")
+    LLM(copy).close()
 
 
 @pytest.mark.parametrize(
     ("field", "value", "text"),
     [
-        ("attn_logit_softcapping", 50.0, "attn_logit_softcapping (= 50.0) is not implemented for LlamaForCausalLM"),
+        ("attn_logit_softcapping", 50.0, "attn_logit_softcapping (= '50.0'): not implemented for LlamaForCausalLM"),
         ("hidden_act", "gelu", "hidden_act must be 'silu' (got 'gelu')"),
         ("hidden_size", None, "hidden_size must be a whole number"),
         ("hidden_size", -64, "hidden_size must be greater than 0 (got -64)"),
@@ -98,13 +99,17 @@ def test_code_in_a_model_folder_is_never_run(copy):
         ("rms_norm_eps", "1e-5", "rms_norm_eps must be a number (got '1e-5')"),
         ("tie_word_embeddings", "no", "tie_word_embeddings must be true or false (got 'no')"),
         ("rope_parameters", "x", "rope_parameters must be a mapping (got 'x')"),
-        ("rope_parameters", {"rope_type": "longrope"}, "rope_type must be 'default', 'linear', 'llama3' or 'yarn'"),
-        ("rope_parameters", {"rope_type": "llama3"}, "rope_parameters: 'llama3' needs factor"),
+        (
+            "rope_parameters",
+            {"rope_type": "longrope"},
+            "rope_type must be 'default', 'linear', 'dynamic', 'llama3' or 'yarn'",
+        ),
+        ("rope_parameters", {"rope_type": "llama3"}, "rotary scaling 'llama3' needs factor"),
         ("rope_parameters", {"mrope_section": [1]}, "mrope_section no such option"),
         ("rope_scaling", {"type": "linear", "factor": 0}, "factor must be greater than 0"),
         ("eos_token_id", "x", "eos_token_id must be a token id or a list of them (got 'x')"),
         ("architectures", ["AcmeForCausalLM"], "no wrapper runs huggingface/AcmeForCausalLM (known: gguf/llama"),
-        ("architectures", None, "architectures must name one class (got None)"),
+        ("architectures", ["A", "B"], "architectures must name one class (got ['A', 'B'])"),
     ],
 )
 def test_configurations(field, value, text, copy):
@@ -116,10 +121,11 @@ def test_configurations(field, value, text, copy):
 
 def test_a_field_can_be_vouched_for(copy):
     config = json.loads((copy / "config.json").read_text())
-    config["acme_note"] = "ours"
+    config["acme_norm_type"] = config["acme_window"] = "ours"
     (copy / "config.json").write_text(json.dumps(config))
-    refused(copy, "ignore_fields: [acme_note]")
-    LLM(copy, overrides={"model.wrapper": {"name": "llama", "options": {"ignore_fields": ["acme_note"]}}}).close()
+    refused(copy, "acme_norm_type (= 'ours'), acme_window", "ignore_fields: [acme_norm_type, acme_window]")
+    options = {"ignore_fields": ["acme_norm_type", "acme_window"]}
+    LLM(copy, overrides={"model.wrapper": {"name": "llama", "options": options}}).close()
 
 
 def test_a_folder_or_file_that_is_no_checkpoint(tmp_path):

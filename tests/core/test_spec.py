@@ -109,7 +109,10 @@ def test_lines_in_every_format(name, text, line, write, host):
         ("model: {checkpoint: smollm2-135m-instruct}\nprompts:\n- {promt: a}\n", "Did you mean 'prompt'?"),
         ("model: {checkpoint: smollm2-135m-instruct}\nplugins: {require: [5]}\n", "plugins.require.0: must be a text"),
         (f"model: {{checkpoint: {'x' * 300}}}\n", "no model 'xxx"),
-        ("model: {checkpoint: smollm2-135m-instruct}\nprompts: 5\n", "prompts: must be a list of prompts, or {file: prompts.jsonl} (got 5)"),
+        (
+            "model: {checkpoint: smollm2-135m-instruct}\nprompts: 5\n",
+            "prompts: must be a list of prompts, or {file: prompts.jsonl} (got 5)",
+        ),
         ("model: {checkpoint: smollm2-135m-instruct}\nprompts: [{}]\n", "prompts.0: needs exactly one of prompt"),
         ("model: {checkpoint: smollm2-135m-instruct}\nprompts: {fil: a}\n", "prompts.fil: no such option"),
         ("model: {checkpoint: smollm2-135m-instruct}\nengine: {name: statik}\n", "Did you mean 'static'?"),
@@ -166,7 +169,7 @@ def test_overrides(host):
     source = Source(values={**GOOD, "engine": {"name": "static", "options": {"max_batch_size": 3}}})
     resolved = resolve(apply(source, split(["engine.options.max_sequence_length=64", "sampling.top_k=5"])), host)
     assert resolved.spec.engine.options == {"max_batch_size": 3, "max_sequence_length": 64}
-    assert resolved.spec.sampling == {"top_k": 5}
+    assert resolved.spec.sampling == {"temperature": 1.0, "max_tokens": 256, "top_k": 5}
     renamed = Source(values={**GOOD, "engine": {"name": "other", "options": {"unknown": 3}}})
     assert resolve(apply(renamed, {"engine.name": "static"}), host).spec.engine.options["max_batch_size"] == 8
 

@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plugtron.checkpoint.gguf_header import GGUFHeader, read_header
+from plugtron.checkpoint.gguf_header import GGUFHeader, GGUFTensor
+from plugtron.checkpoint.gguf_shards import read_shards
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
 from plugtron.errors import CheckpointError
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from plugtron.contracts.quantised import QuantisedWeight
 
 __all__ = ["GGUFReader"]
+
+#: The file of a tensor, where the data in it begins, and the tensor's entry in the header.
+Located = tuple[Path, int, GGUFTensor]
 
 #: ggml's numbers of the types that can be read: elements and bytes per block.
 _TYPES = {
@@ -47,33 +51,33 @@ _TYPES = {
 
 
 class GGUFReader(CheckpointReader):
-    """Reads one GGUF file. `read` gives blocks dequantised, `read_blocks` as they are, as float32."""
+    """Reads one GGUF file, or all files of one that was split, whichever of them is named.
+
+    `read` gives blocks dequantised, `read_blocks` as they are, as float32.
+    """
 
     @classmethod
     def describe(cls, path: Path) -> ModelDescription | None:
-        """Read the header's metadata; None for what is no .gguf file."""
-        if path.suffix != ".gguf" or not path.is_file():
+        """Read the header's metadata; None for what is no GGUF file, whatever it is called."""
+        if not path.is_file() or not _is_gguf(path):
             return None
-        header = read_header(path)
+        shards = read_shards(path)
+        path, header = shards[0]
         architecture = header.metadata.get("general.architecture")
         if not isinstance(architecture, str):
             raise CheckpointError(f"{path}: general.architecture is missing")
-        if header.metadata.get("split.count", 1) > 1:
-            raise CheckpointError(f"{path} is one of several files: merge them with 'llama-gguf-split --merge'")
+        shapes = {name: entry.shape for name, (_, _, entry) in _located(shards).items()}
         return ModelDescription(
             format="gguf",
             path=path,
             architecture=architecture,
-            configuration={
-                **header.metadata,
-                "tensors": {name: tensor.shape for name, tensor in header.tensors.items()},
-            },
+            configuration={**header.metadata, "tensors": shapes},
             tokenizer="gguf" if "tokenizer.ggml.model" in header.metadata else None,
         )
 
     @cached_property
-    def _header(self) -> GGUFHeader:
-        return read_header(self.path)
+    def _located(self) -> dict[str, Located]:
+        return _located(read_shards(self.path))
 
     @property
     def tensors(self) -> Mapping[str, TensorInfo]:
@@ -83,37 +87,26 @@ class GGUFReader(CheckpointReader):
     @cached_property
     def _tensors(self) -> Mapping[str, TensorInfo]:
         """All tensors by name."""
-        size = self.path.stat().st_size
-        found = {}
-        for name, tensor in self._header.tensors.items():
-            if tensor.type not in _TYPES:
-                known = ", ".join(title for title, _, _ in _TYPES.values())
-                raise CheckpointError(f"{self.path}: tensor {name} is of ggml type {tensor.type} (accepted: {known})")
-            title, elements, bytes_per_block = _TYPES[tensor.type]
-            if tensor.shape and tensor.shape[-1] % elements:
-                raise CheckpointError(f"{self.path}: tensor {name} has rows that are no whole blocks of {elements}")
-            end = self._header.data + tensor.offset + math.prod(tensor.shape) // elements * bytes_per_block
-            if end > size:
-                raise CheckpointError(f"{self.path} is truncated: tensor {name} ends at byte {end} of {size}")
-            found[name] = TensorInfo(shape=tensor.shape, dtype=title, file=self.path)
-        return found
+        return {
+            name: TensorInfo(shape=tensor.shape, dtype=_TYPES[tensor.type][0], file=path)
+            for name, (path, _, tensor) in self._located.items()
+        }
 
     def read(self, name: str, part: tuple[slice, ...] = ()) -> torch.Tensor:
         """Return a tensor, or a part of it, dequantised."""
         # Imported here: `describe` must do without numpy and torch.
         from plugtron.checkpoint.gguf_blocks import read_numbers
 
-        info, tensor = self.tensors[name], self._header.tensors[name]
+        info, (path, data, tensor) = self.tensors[name], self._located[name]
         _, elements, bytes_per_block = _TYPES[tensor.type]
-        offset = self._header.data + tensor.offset
-        return read_numbers(self.path, offset, info, elements, bytes_per_block, part)
+        return read_numbers(path, data + tensor.offset, info, elements, bytes_per_block, part)
 
     def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantisedWeight | None:
         """Return a matrix's blocks as they are; None for types that are read as numbers alone."""
         from plugtron.checkpoint.gguf_blocks import map_blocks, own_copy
         from plugtron.checkpoint.gguf_native import BLOCKS
 
-        info, tensor = self.tensors[name], self._header.tensors[name]
+        info, (path, data, tensor) = self.tensors[name], self._located[name]
         if info.dtype not in BLOCKS or len(info.shape) != 2:
             return None
         _, elements, bytes_per_block = _TYPES[tensor.type]
@@ -121,5 +114,54 @@ class GGUFReader(CheckpointReader):
         start, stop, _ = columns.indices(info.shape[1])
         if start % elements or stop % elements:
             return None
-        blocks = map_blocks(self.path, self._header.data + tensor.offset, info, elements, bytes_per_block)
+        blocks = map_blocks(path, data + tensor.offset, info, elements, bytes_per_block)
         return BLOCKS[info.dtype](own_copy(blocks[rows, start // elements : stop // elements]))
+
+
+def _is_gguf(path: Path) -> bool:
+    """Whether a file is meant to be one: by its name, or by how it begins."""
+    if path.suffix == ".gguf":
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"GGUF"
+    except OSError:
+        return False
+
+
+def _located(shards: list[tuple[Path, GGUFHeader]]) -> dict[str, Located]:
+    """All tensors of all files by name.
+
+    Raises:
+        CheckpointError: one is in two files, or a file's tensors do not lie as they should.
+    """
+    found: dict[str, Located] = {}
+    for path, header in shards:
+        for name, tensor in header.tensors.items():
+            if name in found:
+                raise CheckpointError(f"tensor {name} is in {found[name][0].name} and in {path.name}")
+            found[name] = path, header.data, tensor
+        _check_layout(path, header)
+    return found
+
+
+def _check_layout(path: Path, header: GGUFHeader) -> None:
+    """Tensors lie one behind the other, each begun at a multiple of the alignment, and all of them inside the file.
+
+    Raises:
+        CheckpointError: they do not, or are of a type that cannot be read.
+    """
+    size, end = path.stat().st_size, 0
+    for name, tensor in sorted(header.tensors.items(), key=lambda item: item[1].offset):
+        if tensor.type not in _TYPES:
+            known = ", ".join(title for title, _, _ in _TYPES.values())
+            raise CheckpointError(f"{path}: tensor {name} is of ggml type {tensor.type} (accepted: {known})")
+        _, elements, bytes_per_block = _TYPES[tensor.type]
+        if tensor.shape[-1] % elements:
+            raise CheckpointError(f"{path}: tensor {name} has rows that are no whole blocks of {elements}")
+        if tensor.offset != -(-end // header.alignment) * header.alignment:
+            where = "overlaps the one before it" if tensor.offset < end else "leaves a gap before it"
+            raise CheckpointError(f"{path}: tensor {name} at offset {tensor.offset} {where}")
+        end = tensor.offset + math.prod(tensor.shape) // elements * bytes_per_block
+        if header.data + end > size:
+            raise CheckpointError(f"{path} is truncated: tensor {name} ends at byte {header.data + end} of {size}")

@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 import torch
 from torch import Tensor, nn
 
+from plugtron.checkpoint.renamed import under_expected_names
 from plugtron.contracts.checkpoint import CheckpointReader, TensorInfo
 from plugtron.contracts.quantised import QuantisedWeight
 from plugtron.contracts.weights import Section, Weight, WeightMap
@@ -42,6 +43,7 @@ def load_weights(
         CheckpointError: tensors are missing, superfluous, or of another shape; all of them in one message.
     """
     own = targets(decoder)
+    reader = under_expected_names(reader, _expected(weight_map, num_layers))
     for weight in check_weights(decoder, layers, num_layers, weight_map, reader):
         parameter, parts = own[weight.parameter]
         if blocks is not None and (stored_blocks := _read_blocks(reader, weight, parts)):
@@ -62,6 +64,7 @@ def check_weights(
         CheckpointError: tensors are missing, superfluous, or of another shape; all of them in one message.
     """
     own = targets(decoder)
+    reader = under_expected_names(reader, _expected(weight_map, num_layers))
     weights = expand(weight_map.weights, layers)
     mapped = {weight.parameter for weight in weights}
     # A pipeline stage has neither embedding nor head, or one of them; the whole model has all there is.
@@ -165,9 +168,14 @@ def _mismatches(
                 yield f"tensor {name} in {info.file.name} has shape {list(info.shape)}, expected {list(expected)}"
 
 
+def _expected(weight_map: WeightMap, num_layers: int) -> set[str]:
+    """All tensors that a weight map names, in any layer."""
+    return {_name(tensor) for weight in expand(weight_map.weights, range(num_layers)) for tensor in weight.tensors}
+
+
 def _superfluous(weight_map: WeightMap, num_layers: int, stored: Mapping[str, TensorInfo]) -> Iterator[str]:
     """Tensors that no rule of the map means, in any layer: they belong to a model that computes something else."""
-    known = {_name(tensor) for weight in expand(weight_map.weights, range(num_layers)) for tensor in weight.tensors}
+    known = _expected(weight_map, num_layers)
     for name, info in stored.items():
         if name not in known and not any(fnmatch(name, pattern) for pattern in weight_map.ignored):
             yield f"tensor {name} in {info.file.name} has no place in this model"

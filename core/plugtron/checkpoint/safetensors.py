@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plugtron.checkpoint.huggingface_config import METHOD, architecture_of, quantization_method
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
 from plugtron.errors import CheckpointError
 from plugtron.json_file import read_mapping
@@ -24,8 +25,6 @@ __all__ = ["METHOD", "SafetensorsReader"]
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
-#: quantization_config.quant_method of folders that `plugtron convert` has quantised.
-METHOD = "plugtron"
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 #: What a tokenizer can be built from, best first; GPT-2's older folders have vocab.json and merges.txt.
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model")
@@ -44,13 +43,10 @@ class SafetensorsReader(CheckpointReader):
         if not (path / "config.json").is_file():
             return None
         configuration = read_mapping(path / "config.json", CheckpointError)
-        quantised = configuration.get("quantization_config")
-        if isinstance(quantised, dict) and quantised.get("quant_method") == METHOD:
+        if quantization_method(path, configuration) == METHOD:
             # Only how tensors are stored, which `read` and `read_blocks` see to.
             configuration = {name: value for name, value in configuration.items() if name != "quantization_config"}
-        architectures = configuration.get("architectures")
-        if not isinstance(architectures, list) or len(architectures) != 1:
-            raise CheckpointError(f"{path / 'config.json'}: architectures must name one class (got {architectures!r})")
+        architectures = [architecture_of(path / "config.json", configuration)]
         if not (path / _SINGLE).is_file() and not (path / _INDEX).is_file():
             pickled = sorted(file.name for file in path.iterdir() if file.suffix in _PICKLED)
             if pickled:
@@ -64,7 +60,7 @@ class SafetensorsReader(CheckpointReader):
         return ModelDescription(
             format="huggingface",
             path=path,
-            architecture=str(architectures[0]),
+            architecture=architectures[0],
             configuration=configuration,
             tokenizer=tokenizer,
             eos_ids=read_special_tokens(path).eos_ids,
@@ -113,7 +109,7 @@ class SafetensorsReader(CheckpointReader):
             return handle.get_slice(name)[part] if part else handle.get_tensor(name)
 
     def _files(self) -> list[Path]:
-        if not (self.path / _INDEX).is_file():
+        if (self.path / _SINGLE).is_file():  # an index beside it is left over, from before the shards were merged
             return [self.path / _SINGLE]
         index = read_mapping(self.path / _INDEX, CheckpointError).get("weight_map")
         if not isinstance(index, dict):

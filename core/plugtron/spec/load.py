@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
 
 from plugtron.errors import Problem, SpecError
 from plugtron.json_file import DuplicateKey, once
@@ -104,10 +105,10 @@ def _yaml(text: str, file: str) -> tuple[Any, dict[Place, int]]:
             node.value = [entry for entry in node.value if not str(entry[0].value).startswith(_OWN_KEYS)]
         lines = dict(_Lines(file).of(node))
         return (None if node is None else loader.construct_document(node)), lines
-    except yaml.composer.ComposerError as error:
+    except ComposerError as error:
         mark = error.problem_mark
-        text = "it holds several documents, divided by ---; a spec is one" if "single document" in str(error) else None
-        message = text or f"not YAML: {error.problem}"
+        several = "it holds several documents, divided by ---; a spec is one"
+        message = several if "single document" in str(error) else f"not YAML: {error.problem}"
         raise SpecError([Problem("", message, file, mark.line + 1 if mark else None)]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark

@@ -42,10 +42,10 @@ def _at(source: Source, *place: str) -> Any:
 
 def _model(source: Source, model: ModelDescription | None) -> Iterator[Problem]:
     name = _at(source, "model", "checkpoint")
-    if model is None and isinstance(name, str) and name not in ALIASES and is_hub_id(name) and not Path(name).exists():
-        if find_spec("huggingface_hub") is None:
-            text = f"{name!r} has to be fetched from the hub: pip install 'plugtron[hub]'"
-            yield source.problem(("model", "checkpoint"), text)
+    from_hub = isinstance(name, str) and name not in ALIASES and is_hub_id(name) and not Path(name).exists()
+    if model is None and from_hub and find_spec("huggingface_hub") is None:
+        text = f"{name!r} has to be fetched from the hub: pip install 'plugtron[hub]'"
+        yield source.problem(("model", "checkpoint"), text)
 
 
 def _device(source: Source, model: ModelDescription | None) -> Iterator[Problem]:

@@ -110,9 +110,10 @@ class Resolution:
 
     def prechecks(self) -> list[Problem]:
         """What the chosen components say of the model without building anything."""
-        model = self.model
-        problems = []
-        for chosen in self._resolver.components if model is not None else ():
+        model, problems = self.model, list[Problem]()
+        if model is None:
+            return problems
+        for chosen in self._resolver.components:
             try:
                 found = chosen.offer.precheck(model, chosen.options)
             except PlugtronError as error:

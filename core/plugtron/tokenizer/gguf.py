@@ -68,9 +68,22 @@ def gguf_tokenizer(path: Path) -> Tokenizer:
         raise TokenizerError(
             f"{path}: tokenizer of kind {kind!r} (accepted: gpt2, llama); tokenizer.name may choose another"
         )
-    if not isinstance(_get(metadata, "tokens"), list):
-        raise TokenizerError(f"{path}: tokenizer.ggml.tokens is missing")
+    _check_vocabulary(metadata, path)
     return _byte_level_bpe(metadata, path) if kind == "gpt2" else _sentencepiece(metadata)
+
+
+def _check_vocabulary(metadata: dict[str, Any], path: Path) -> None:
+    """See that lists go with each other, and that special tokens are in the vocabulary."""
+    tokens = _get(metadata, "tokens")
+    if not tokens:
+        raise TokenizerError(f"{path}: tokenizer.ggml.tokens is missing")
+    for key in ("scores", "token_type"):
+        listed = _get(metadata, key)
+        if listed is not None and len(listed) != len(tokens):
+            raise TokenizerError(f"{path}: tokenizer.ggml.{key} has {len(listed)} entries for {len(tokens)} tokens")
+    for key, value in metadata.items():
+        if key.startswith("tokenizer.ggml.") and key.endswith("_token_id") and value >= len(tokens):
+            raise TokenizerError(f"{path}: {key} is {value}, and there are {len(tokens)} tokens")
 
 
 def _get(metadata: dict[str, Any], key: str, default: Any = None) -> Any:
@@ -102,7 +115,7 @@ def _byte_level_bpe(metadata: dict[str, Any], path: Path) -> Tokenizer:
             f"{path}: pre-tokenizer {name!r} (accepted: {', '.join(sorted(PATTERNS))}); "
             "'tokenizer: {name: huggingface, options: {path: FOLDER}}' uses the original tokenizer.json instead"
         )
-    merges = [tuple(merge.split(" ", 1)) for merge in _get(metadata, "merges") or ()]
+    merges = [(first, second) for first, _, second in (m.partition(" ") for m in _get(metadata, "merges") or ())]
     vocabulary = {token: index for index, token in enumerate(tokens)}
     try:
         backend = Backend(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=name in IGNORE_MERGES))

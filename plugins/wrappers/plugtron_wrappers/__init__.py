@@ -34,6 +34,7 @@ def plugtron_wrappers() -> list[Component]:
             name="llama",
             target="plugtron_wrappers.llama:LlamaWrapper",
             options="plugtron_wrappers.options:LlamaOptions",
+            precheck="plugtron_wrappers.prechecks:precheck_llama",
             summary="Llama, and what is Llama in all but name: Mistral, Mixtral, Qwen2, Qwen3, SmolLM, Yi, TinyLlama",
             needs=frozenset({Need.CHECKPOINT}),
             provides=frozenset({f"huggingface/{name}" for name in _HUGGINGFACE} | {f"gguf/{name}" for name in _GGUF}),

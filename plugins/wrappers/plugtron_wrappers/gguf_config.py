@@ -60,6 +60,9 @@ def config_from_gguf(model: ModelDescription, checkpoint: CheckpointReader) -> D
     hidden, layers, heads = (
         _need(model, values, key) for key in ("embedding_length", "block_count", "attention.head_count")
     )
+    kv_heads = _need(model, {"attention.head_count_kv": heads, **values}, "attention.head_count_kv")
+    if heads % kv_heads or ("attention.key_length" not in values and hidden % heads):
+        raise CheckpointError(f"{model.path}: {heads} heads do not go with {kv_heads} key-value heads, {hidden} wide")
     head_dim = values.get("attention.key_length", hidden // heads)
     if values.get("attention.value_length", head_dim) != head_dim:
         raise CheckpointError(f"{model.path}: keys and values of different length are not implemented")
@@ -74,12 +77,12 @@ def config_from_gguf(model: ModelDescription, checkpoint: CheckpointReader) -> D
         intermediate_size=_need(model, values, "feed_forward_length"),
         num_layers=layers,
         num_heads=heads,
-        num_kv_heads=_need(model, {"attention.head_count_kv": heads, **values}, "attention.head_count_kv"),
+        num_kv_heads=kv_heads,
         head_dim=head_dim,
         max_positions=_need(model, values, "context_length"),
         norm_epsilon=_need(model, values, "attention.layer_norm_rms_epsilon"),
         rotary=_rotary(model, values, checkpoint),
-        windows=(values.get("attention.sliding_window") or None,) * layers,
+        windows=_windows(model, values, layers),
         rotates=tuple((layer + 1) % interval != 0 for layer in range(layers)),
         qkv_bias="blk.0.attn_q.bias" in shapes,
         output_bias="blk.0.attn_output.bias" in shapes,
@@ -87,6 +90,14 @@ def config_from_gguf(model: ModelDescription, checkpoint: CheckpointReader) -> D
         qk_norm="blk.0.attn_q_norm.weight" in shapes,
         tied="output.weight" not in shapes,
     )
+
+
+def _windows(model: ModelDescription, values: Mapping[str, Any], layers: int) -> tuple[int | None, ...]:
+    written = values.get("attention.sliding_window")
+    windows = written if isinstance(written, list) else [written] * layers
+    if len(windows) != layers:
+        raise CheckpointError(f"{model.path}: attention.sliding_window has {len(windows)} entries for {layers} layers")
+    return tuple(window or None for window in windows)
 
 
 def _need(model: ModelDescription, values: Mapping[str, Any], key: str) -> Any:
@@ -107,7 +118,9 @@ def _rotary(model: ModelDescription, values: Mapping[str, Any], checkpoint: Chec
     kind = values.get("rope.scaling.type", "linear")
     factor = float(values.get("rope.scaling.factor", values.get("rope.scale_linear", 0.0))) or 1.0
     if "rope_freqs.weight" in model.configuration["tensors"]:
-        factors = tuple(checkpoint.read("rope_freqs.weight").tolist())
+        factors = tuple(checkpoint.read("rope_freqs.weight").flatten().tolist())
+        if not all(0 < factor < 1e6 for factor in factors):
+            raise CheckpointError(f"{model.path}: rope_freqs.weight has factors that are not between 0 and 1e6")
         return RotaryConfig(base=base, scaling="factors", factors=factors)
     if kind == "none" or factor == 1.0:
         return RotaryConfig(base=base)

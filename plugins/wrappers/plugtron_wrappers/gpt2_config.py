@@ -11,8 +11,8 @@ from plugtron.contracts.weights import Section, Weight, WeightMap
 from plugtron.errors import CheckpointError
 from plugtron.nn import DecoderConfig
 from plugtron.nn.config import Activation
-from plugtron_wrappers.harmless import refuse_unknown
 from plugtron_wrappers.huggingface_fields import validated
+from plugtron_wrappers.ignored_fields import refuse_unknown
 from plugtron_wrappers.weight_rules import norm
 
 __all__ = ["config_from_gpt2", "gpt2_activation", "gpt2_weights"]

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from plugtron.contracts.checkpoint import ModelDescription
 from plugtron.errors import CheckpointError
 from plugtron.nn import DecoderConfig, ExpertsConfig
-from plugtron_wrappers.harmless import refuse_unknown
 from plugtron_wrappers.huggingface_fields import LlamaFields, validated
-from plugtron_wrappers.rope_config import rotary_from_huggingface
+from plugtron_wrappers.ignored_fields import refuse_unknown
+from plugtron_wrappers.rope_config import max_positions, rotary_from_huggingface
 
 __all__ = ["config_from_huggingface"]
 
@@ -35,6 +35,10 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "SmolLM3ForCausalLM": {"num_key_value_heads": 4, "tie_word_embeddings": True, "rope_theta": 2_000_000.0},
 }
+
+#: The classes that read attention_bias and mlp_bias; for others these fields mean nothing, as in transformers.
+_ATTENTION_BIAS = ("LlamaForCausalLM", "Qwen3ForCausalLM", "SmolLM3ForCausalLM")
+_MLP_BIAS = ("LlamaForCausalLM", "SmolLM3ForCausalLM")
 
 
 def config_from_huggingface(model: ModelDescription, ignored: frozenset[str]) -> DecoderConfig:
@@ -63,14 +67,14 @@ def config_from_huggingface(model: ModelDescription, ignored: frozenset[str]) ->
         num_heads=heads,
         num_kv_heads=kv_heads,
         head_dim=fields.head_dim or fields.hidden_size // heads,
-        max_positions=fields.max_position_embeddings,
+        max_positions=max_positions(fields, file),
         norm_epsilon=fields.rms_norm_eps,
         rotary=rotary_from_huggingface(fields, file),
         windows=_windows(architecture, fields, rotates, file),
         rotates=rotates,
-        qkv_bias=fields.attention_bias or architecture == "Qwen2ForCausalLM",
-        output_bias=fields.attention_bias,
-        mlp_bias=fields.mlp_bias,
+        qkv_bias=(fields.attention_bias and architecture in _ATTENTION_BIAS) or architecture == "Qwen2ForCausalLM",
+        output_bias=fields.attention_bias and architecture in _ATTENTION_BIAS,
+        mlp_bias=fields.mlp_bias and architecture in _MLP_BIAS,
         qk_norm=architecture == "Qwen3ForCausalLM",
         tied=fields.tie_word_embeddings,
         sparse=(experts is not None,) * layers,

@@ -27,8 +27,8 @@ class LlamaFields(BaseModel):
     num_attention_heads: int = Field(gt=0, lt=2**16)
     num_key_value_heads: int | None = Field(default=None, gt=0)
     head_dim: int | None = Field(default=None, gt=0, lt=2**16)
-    max_position_embeddings: int = Field(default=2048, gt=0)
-    rms_norm_eps: float = Field(default=1e-6, gt=0)
+    max_position_embeddings: int = Field(default=2048, gt=0, lt=2**31)
+    rms_norm_eps: float = Field(default=1e-6, gt=0, lt=1)
     hidden_act: Literal["silu"] = "silu"
     attention_bias: bool = False
     mlp_bias: bool = False
@@ -44,6 +44,7 @@ class LlamaFields(BaseModel):
     rope_theta: float = Field(default=10_000.0, gt=0)
     rope_scaling: dict[str, Any] | None = None
     rope_parameters: dict[str, Any] | None = None
+    original_max_position_embeddings: int | None = Field(default=None, gt=0)
 
 
 class RopeFields(BaseModel):
@@ -51,7 +52,7 @@ class RopeFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    rope_type: Literal["default", "linear", "llama3", "yarn"] = "default"
+    rope_type: Literal["default", "linear", "dynamic", "llama3", "yarn"] = "default"
     type: str | None = None
     rope_theta: float | None = Field(default=None, gt=0)
     partial_rotary_factor: Literal[1, None] = None

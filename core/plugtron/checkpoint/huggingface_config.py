@@ -1,0 +1,68 @@
+"""What config.json says of a folder as a whole: which class, and whether its weights are quantised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from plugtron.errors import CheckpointError
+
+__all__ = ["METHOD", "architecture_of", "quantization_method"]
+
+#: quantization_config.quant_method of folders that `plugtron convert` has quantised.
+METHOD = "plugtron"
+#: Classes by model_type, for folders that name none.
+_CLASSES = {
+    "gpt2": "GPT2LMHeadModel",
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "mixtral": "MixtralForCausalLM",
+    "plugtron": "PlugtronForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "smollm3": "SmolLM3ForCausalLM",
+}
+#: Files of older tools that say how weights are quantised, and by which method.
+_OLD_FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
+
+
+def architecture_of(file: Path, configuration: Mapping[str, Any]) -> str:
+    """The one class that a configuration names; without one, what its model_type stands for.
+
+    Raises:
+        CheckpointError: it names none, or several.
+    """
+    architectures, kind = configuration.get("architectures"), configuration.get("model_type")
+    if isinstance(architectures, list) and len(architectures) == 1 and isinstance(architectures[0], str):
+        return architectures[0]
+    if not architectures and kind in _CLASSES:
+        return _CLASSES[kind]
+    raise CheckpointError(
+        f"{file}: architectures must name one class (got {architectures!r}), or model_type one of "
+        f"{', '.join(_CLASSES)} (got {kind!r})"
+    )
+
+
+def quantization_method(folder: Path, configuration: Mapping[str, Any]) -> str | None:
+    """How the weights of a folder are quantised; None: they are not.
+
+    Raises:
+        CheckpointError: by a method that is not read.
+    """
+    written = configuration.get("quantization_config") or configuration.get("compression_config")
+    if isinstance(written, dict) and written:
+        flags = "bitsandbytes" if written.keys() & {"load_in_4bit", "load_in_8bit"} else None
+        method = written.get("quant_method") or written.get("quant_algo") or flags or written.get("format") or "unknown"
+        bits = written.get("bits") or written.get("w_bit")
+        if method == METHOD:
+            return METHOD
+    else:
+        method, bits = next((kind for name, kind in _OLD_FILES.items() if (folder / name).is_file()), None), None
+    if method is None:
+        return None
+    how = f"{method} ({bits} bits)" if bits else method
+    raise CheckpointError(
+        f"{folder}: its weights are quantised with {how}, which is not read; use the original folder with "
+        "model.quantization: int4 or int8, or a GGUF file of the model"
+    )

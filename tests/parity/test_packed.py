@@ -10,7 +10,7 @@ import time
 import torch
 
 from plugtron.execution.packed import FileStore, open_packed
-from plugtron.models import cache_directory
+from plugtron.kernels.native.build import library
 
 PROGRAM = """
 import json
@@ -28,7 +28,7 @@ print(json.dumps({"packed": len(packed), "tokens": tokens}))
 def start(model, cache):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(model)],
-        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+        env={**os.environ, "PLUGTRON_CACHE_DIR": str(cache)},
         capture_output=True,
         text=True,
     )
@@ -38,10 +38,10 @@ def start(model, cache):
 
 def test_packed_once_and_again_when_it_must_be(default_model, tmp_path):
     model = shutil.copy(default_model, tmp_path / "model.gguf")
-    folder = tmp_path / "cache" / "plugtron"
-    folder.mkdir(parents=True)
+    folder = tmp_path / "cache"
     # The kernels are those of the other tests, compiled already.
-    (folder / "native").symlink_to(cache_directory().parent / "native")
+    shutil.copytree(library().parent, folder / "native")
+    folder.chmod(0o700)
     first, _ = start(model, tmp_path / "cache")
     again, _ = start(model, tmp_path / "cache")
     assert (first["packed"], again["packed"]) == (1, 0)

@@ -25,6 +25,8 @@ _VERBS = {
     "schema": ("plugtron.cli.schema:schema", "print JSON Schema for the plugins installed now"),
     "plugins": ("plugtron.cli.plugins:plugins", "list plugins, or show one in full"),
     "components": ("plugtron.cli.components:components", "list engines, controllers, wrappers, samplers, ..."),
+    "models": ("plugtron.cli.models:models", "list the models that have a short name"),
+    "cache": ("plugtron.cli.cache:cache", "list or clear what is kept on disk"),
     "fetch": ("plugtron.cli.fetch:fetch_model", "download a model and print where it is"),
 }
 

@@ -12,7 +12,8 @@ __all__ = ["fetch_model"]
 
 @click.command("fetch")
 @click.argument("model")
+@click.option("--verify", is_flag=True, help="Read an alias's file again, and fetch it anew if it has changed.")
 @verbose_option
-def fetch_model(model: str) -> None:
+def fetch_model(model: str, verify: bool) -> None:
     """Download MODEL, an alias or a hub id, unless it is at hand, and print its path."""
-    click.echo(fetch(model))
+    click.echo(fetch(model, verify=verify))

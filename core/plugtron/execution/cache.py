@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
@@ -17,7 +17,8 @@ import torch
 
 import plugtron
 from plugtron.execution.packed import FileStore, MemoryStore, Packed, Store, open_packed
-from plugtron.models import cache_directory
+from plugtron.execution.packed_folder import UNFINISHED, packed_directory, tidy
+from plugtron.private_files import make_private, why_not_private
 
 if TYPE_CHECKING:
     from plugtron.nn.wrapper import DecoderWrapper
@@ -26,7 +27,6 @@ __all__ = ["packed_weights"]
 
 #: Checkpoints smaller than this (bytes) are packed in no time, at every start.
 _WORTH_KEEPING = 32 * 2**20
-_UNFINISHED, _A_DAY = ".unfinished", 24 * 3600
 
 
 def packed_weights(wrapper: DecoderWrapper, make: Callable[[Store], Packed]) -> Packed:
@@ -38,23 +38,29 @@ def packed_weights(wrapper: DecoderWrapper, make: Callable[[Store], Packed]) -> 
     if path is None:
         return make(MemoryStore())
     try:
-        return open_packed(path)
-    except (OSError, ValueError):
-        pass  # it is not there yet, or what is there is damaged
+        packed = open_packed(path)
+        os.utime(path)  # those that are not used for longest go first
+        return packed
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        warnings.warn(f"packed weights are made anew: {error}", stacklevel=2)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(path.parent)
+        if reason := why_not_private(path.parent):
+            raise PermissionError(0, reason)
         with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f"{path.stem}-", suffix=_UNFINISHED, delete=False
+            dir=path.parent, prefix=f"{path.stem}-", suffix=UNFINISHED, delete=False
         ) as file:
             unfinished = Path(file.name)
             try:
-                packed = make(FileStore(path, file, unfinished))
+                packed = make(FileStore(path, file, unfinished, str(wrapper.model.path.resolve())))
             finally:
                 unfinished.unlink(missing_ok=True)
     except OSError as error:
         warnings.warn(f"packed weights cannot be kept, and are made at every start: {error}", stacklevel=2)
         return make(MemoryStore())
-    _forget_others(path)
+    tidy(path)
     return packed
 
 
@@ -73,33 +79,24 @@ def _path(wrapper: DecoderWrapper, files: list[Path]) -> Path | None:
     described = [stats, repr(wrapper.config), repr(wrapper.model.configuration), version("gguf"), torch.__version__]
     state = hashlib.sha256(json.dumps(described).encode())
     for source in sources:
-        state.update(source.read_bytes())
-    return cache_directory().parent / "packed" / f"{meaning}-{state.hexdigest()[:32]}.weights"
+        state.update(f"{source.name} ".encode() + source.read_bytes())
+    return packed_directory() / f"{meaning}-{state.hexdigest()[:32]}.weights"
 
 
 def _sources(wrapper: DecoderWrapper) -> list[Path] | None:
     """The files that say how a weight is read, changed and packed: ours, and those beside the classes of both."""
     root = Path(plugtron.__path__[0])
     parts = ("checkpoint", "contracts", "execution", "nn", "parallel", "kernels/native")
-    found = {path for part in parts for path in (root / part).glob("*.py")}
+    found = {path for part in parts for path in (root / part).rglob("*.py")}
     for kind in (*type(wrapper).__mro__, *type(wrapper.checkpoint).__mro__):
         if kind.__module__ in ("builtins", "abc") or kind.__module__.startswith("plugtron."):
             continue
         file = getattr(sys.modules[kind.__module__], "__file__", None)
         if file is None:
             return None
-        found |= set(Path(file).parent.glob("*.py"))
+        found |= set(Path(file).parent.rglob("*.py"))
     return sorted(found)
 
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
-
-
-def _forget_others(path: Path) -> None:
-    """Remove what was kept of the same thing in an earlier state, and what a start left that was killed long ago."""
-    meaning = path.stem.partition("-")[0]
-    for other in path.parent.glob(f"{meaning}-*"):
-        abandoned = other.suffix == _UNFINISHED and time.time() - other.stat().st_mtime > _A_DAY
-        if abandoned or (other.suffix == path.suffix and other != path):
-            other.unlink(missing_ok=True)

@@ -1,26 +1,31 @@
 """What a native step needs of a model, ready to be used: operations, packed weights, and the parameters beside them.
 
 It is made layer by layer, into a file where the model is large enough, and mapped from there at the next start. In the
-file: the tensors, each at a multiple of 64 bytes, then an index in JSON, then its length in the last 8 bytes.
+file: the tensors, each at a multiple of 64 bytes, then an index in JSON, its SHA-256, and its length in 8 bytes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import mmap
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["FileStore", "MemoryStore", "Operation", "Packed", "Store", "open_packed"]
+from plugtron.private_files import open_regular, why_not_private
 
-_ALIGNMENT = 64
+__all__ = ["FileStore", "MemoryStore", "Operation", "Packed", "Store", "open_packed", "source_of"]
+
+_ALIGNMENT, _DIGEST = 64, 32
 _DTYPES = {str(dtype): dtype for dtype in (torch.uint8, torch.float32, torch.bfloat16, torch.float16)}
 
 
@@ -78,8 +83,8 @@ class MemoryStore(Store):
 class FileStore(Store):
     """Writes tensors to a file, which is there under its name only when it is whole."""
 
-    def __init__(self, path: Path, file: IO[bytes], unfinished: Path) -> None:
-        self._path, self._file, self._unfinished = path, file, unfinished
+    def __init__(self, path: Path, file: IO[bytes], unfinished: Path, source: str = "") -> None:
+        self._path, self._file, self._unfinished, self._source = path, file, unfinished, source
         self._entries: list[dict[str, object]] = []
 
     def add(self, dtype: torch.dtype, shape: tuple[int, ...] | None, pieces: Iterable[Tensor]) -> int:
@@ -100,9 +105,12 @@ class FileStore(Store):
             "cuts": cuts,
             "parameters": parameters,
             "tensors": self._entries,
+            "source": self._source,
         }
         text = json.dumps(index).encode()
-        self._file.write(text + len(text).to_bytes(8, "little"))
+        self._file.write(text + hashlib.sha256(text).digest() + len(text).to_bytes(8, "little"))
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self._file.close()
         self._unfinished.replace(self._path)
         return open_packed(self._path)
@@ -112,26 +120,58 @@ def open_packed(path: Path) -> Packed:
     """Map a file that a store has written.
 
     Raises:
-        OSError: it is not there.
-        ValueError: it is no such file.
+        FileNotFoundError: it is not there.
+        OSError: it is no regular file, or others could have written it.
+        ValueError: it is damaged, or no such file.
     """
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
+        if reason := why_not_private(path):
+            raise PermissionError(0, reason)
         # Private and writable, because torch knows no memory that may not be written; nobody writes.
         mapped = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    index, end = _index(mapped, path)
+    try:
+        return Packed(
+            operations=[Operation(**operation) for operation in index["operations"]],
+            cuts=index["cuts"],
+            parameters=index["parameters"],
+            tensors=[_tensor(mapped, entry, end) for entry in index["tensors"]],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} has another form: {error!r}") from None
+
+
+def source_of(path: Path) -> str:
+    """The model that a file was packed from.
+
+    Raises:
+        OSError, ValueError: as `open_packed`.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        with mapped:
+            return str(_index(mapped, path)[0].get("source", ""))
+
+
+def _index(mapped: mmap.mmap, path: Path) -> tuple[dict[str, Any], int]:
+    """The index at a file's end, whole, and where it begins."""
     size = int.from_bytes(mapped[-8:], "little")
-    if not 0 < size < len(mapped):
+    begin = len(mapped) - 8 - _DIGEST - size
+    if size <= 0 or begin < 0:
         raise ValueError(f"{path} is no file of packed weights")
-    index = json.loads(mapped[-8 - size : -8])  # what is no JSON is a ValueError too
-    return Packed(
-        operations=[Operation(**operation) for operation in index["operations"]],
-        cuts=index["cuts"],
-        parameters=index["parameters"],
-        tensors=[_tensor(mapped, entry) for entry in index["tensors"]],
-    )
+    text = mapped[begin : begin + size]
+    if hashlib.sha256(text).digest() != mapped[begin + size : -8]:
+        raise ValueError(f"{path} is damaged: its index does not have its digest")
+    index = json.loads(text)  # what is no JSON is a ValueError too
+    if not isinstance(index, dict):
+        raise ValueError(f"{path} is no file of packed weights")
+    return index, begin
 
 
-def _tensor(mapped: mmap.mmap, entry: dict) -> Tensor:
-    dtype, shape = _DTYPES[entry["dtype"]], entry["shape"]
-    count = int(np.prod(shape)) * dtype.itemsize
-    data = np.frombuffer(mapped, dtype=np.uint8, count=count, offset=entry["at"])
+def _tensor(mapped: mmap.mmap, entry: dict[str, Any], end: int) -> Tensor:
+    dtype, shape, begin = _DTYPES[entry["dtype"]], entry["shape"], entry["at"]
+    count = math.prod(shape) * dtype.itemsize
+    if begin < 0 or begin % _ALIGNMENT or min(shape, default=0) < 0 or begin + count > end:
+        raise ValueError(f"a tensor of shape {shape} at byte {begin} of {end}")
+    data = np.frombuffer(mapped, dtype=np.uint8, count=count, offset=begin)
     return torch.from_numpy(data).view(dtype).view(shape)

@@ -14,7 +14,7 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-from plugtron.models import cache_directory
+from plugtron.private_files import derived_directory, make_private, open_regular, why_not_private
 
 __all__ = ["NoCompiler", "library"]
 
@@ -47,26 +47,55 @@ def library(processor: str = "native") -> Path:
     compiler = _compiler()
     command = [*compiler, *_FLAGS, f"-march={processor}", *shlex.split(os.environ.get("CXXFLAGS", ""))]
     name = f"{_fingerprint(command)}.so"
-    folder = cache_directory().parent / "native"
-    if (folder / name).exists():
-        return folder / name
+    folder = derived_directory() / "native"
     try:
-        if not _writable(folder):
-            folder = _own_folder(folder)
-        if not (folder / name).exists():
+        folder = _folder(folder)
+        if not _is_whole(folder / name):
             _compile(command, folder / name)
     except OSError as error:  # a full disk, or nowhere to write at all
         raise NoCompiler(f"the kernels cannot be compiled: {error}") from None
     return folder / name
 
 
+def _folder(kept: Path) -> Path:
+    """The folder to keep compiled kernels in. What is in it is run as code: others must not be able to write there."""
+    if not _writable(kept):
+        return _own_folder(f"{kept} cannot be written")
+    reason = why_not_private(kept)
+    return kept if reason is None else _own_folder(reason)
+
+
 @cache  # one for all that ask in this process, or each of them would compile
-def _own_folder(instead_of: Path) -> Path:
+def _own_folder(reason: str) -> Path:
     """A folder that goes with this process."""
-    warnings.warn(f"{instead_of} cannot be written: the native kernels are compiled at every start", stacklevel=3)
+    warnings.warn(f"{reason}: the native kernels are compiled at every start", stacklevel=4)
     folder = Path(tempfile.mkdtemp(prefix="plugtron-native-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def _is_whole(library: Path) -> bool:
+    """Whether a library is there, as it was compiled here: a damaged one would end the process that runs it."""
+    digest = _digest_file(library)
+    if not library.exists() and not library.is_symlink():
+        return False
+    reason = why_not_private(library) or why_not_private(digest)
+    try:
+        if reason is None and digest.read_text() == hashlib.sha256(_read(library)).hexdigest():
+            return True
+    except (OSError, ValueError):
+        pass  # no file, or no digest beside it
+    warnings.warn(f"{reason or f'{library} is damaged'}: the native kernels are compiled anew", stacklevel=3)
+    return False
+
+
+def _digest_file(library: Path) -> Path:
+    return library.with_suffix(".sha256")
+
+
+def _read(file: Path) -> bytes:
+    with os.fdopen(open_regular(file), "rb") as handle:
+        return handle.read()
 
 
 def _compiler() -> list[str]:
@@ -81,7 +110,7 @@ def _compiler() -> list[str]:
 
 def _writable(folder: Path) -> bool:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError:
@@ -95,7 +124,19 @@ def _compile(command: list[str], target: Path) -> None:
         objects = [(source, Path(folder) / f"{source.stem}.o") for source in sorted(_HERE.glob("*.cpp"))]
         _run_all([[*command, "-c", str(source), "-o", str(compiled)] for source, compiled in objects])
         _run_all([[*command, *(str(compiled) for _, compiled in objects), "-o", str(made)]])
-        made.replace(target)
+        for file, final in ((made, target), (_with_digest(made), _digest_file(target))):
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+            file.replace(final)
+
+
+def _with_digest(library: Path) -> Path:
+    """Write the digest of a library beside it."""
+    library.chmod(0o700)
+    digest = _digest_file(library)
+    digest.write_text(hashlib.sha256(library.read_bytes()).hexdigest())
+    digest.chmod(0o600)
+    return digest
 
 
 def _run_all(commands: list[list[str]]) -> None:

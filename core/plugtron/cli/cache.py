@@ -1,0 +1,66 @@
+"""plugtron cache"""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from plugtron.cli.common import verbose_option
+from plugtron.models import cache_directory
+from plugtron.private_files import derived_directory
+
+__all__ = ["cache"]
+
+
+@click.command()
+@click.argument("action", type=click.Choice(["list", "clear"]), default="list")
+@click.option("--models", is_flag=True, help="With clear: the downloaded models, too.")
+@verbose_option
+def cache(action: str, models: bool) -> None:
+    """List what plugtron keeps on disk, or clear it: packed weights, compiled kernels, downloaded models.
+
+    Packed weights and kernels are made again when they are needed. At most $PLUGTRON_CACHE_GIB (16) GiB of weights are
+    kept, those that were used last.
+    """
+    if action == "clear":
+        _clear(models)
+    else:
+        _list()
+
+
+def _list() -> None:
+    # Imported here: packed files are read with torch's help, and clearing does without.
+    from plugtron.execution.packed_folder import kept_weights, packed_directory
+
+    click.echo(f"packed weights: {packed_directory()}")
+    for kept in kept_weights():
+        used = datetime.fromtimestamp(kept.used).strftime("%Y-%m-%d %H:%M")
+        click.echo(f"  {_size(kept.size):>9}  last used {used}  {kept.source or 'not readable'}")
+    for title, folder in (("compiled kernels", derived_directory() / "native"), ("models", cache_directory())):
+        click.echo(f"{title}: {folder}")
+        for file in sorted(folder.glob("*.so" if title == "compiled kernels" else "*.gguf")):
+            click.echo(f"  {_size(file.stat().st_size):>9}  {file.name}")
+
+
+def _clear(models: bool) -> None:
+    folders = [derived_directory() / "packed", derived_directory() / "native", *([cache_directory()] if models else [])]
+    for folder in folders:
+        size = _size(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
+        if folder.is_dir():
+            _remove(folder)
+            click.echo(f"{folder}: {size} removed")
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; of a link only the link."""
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

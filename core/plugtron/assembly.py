@@ -211,7 +211,7 @@ class Assembly:
             # The other ranks are inside the same step and cannot be called back from it.
             ended = world.abandon()
             if ended and isinstance(error, RuntimeError):
-                raise ParallelError(f"{ended} (its own error stands above)") from error
+                raise ParallelError(ended) from error
             if _is_loss(error):
                 raise ParallelError(_LOST) from error
             raise
@@ -310,7 +310,7 @@ def assemble(spec: Spec | ResolvedSpec, *, host: Host | None = None, world: Worl
         ended = world.abandon()
         world.close()
         if ended and isinstance(error, RuntimeError):
-            raise ParallelError(f"{ended} (its own error stands above)") from error
+            raise ParallelError(ended) from error
         raise
 
 
@@ -343,6 +343,7 @@ def _build(resolved: ResolvedSpec, host: Host, world: World) -> Assembly:
     assert resolved.reader is not None
     model, group = resolved.model, world.group()
     check_size(world, resolved.spec.parallel.ranks)
+    world.watch(resolved.spec.parallel.timeout)
     agree_on_components(group, resolved)
     group.together(lambda: choose_device(resolved.spec.device))
     runtime = make_runtime(resolved, model, world)

@@ -54,6 +54,7 @@ class Intake:
         """
         if request.id is not None or request.prepared or request.error is not None:
             return
+        request.arrival = time.perf_counter()
         try:
             _check_types(request)
             prompt, params, chat = request.prompt, request.params, request.chat
@@ -74,7 +75,6 @@ class Intake:
             raise ParallelError("this engine is closed")
         if request.id is not None:
             raise RequestError("this request has been added before: make a new one for another run")
-        request.arrival = time.perf_counter()
         self.prepare(request)
         request.id, self._next_id = self._next_id, self._next_id + 1
         if request.error is not None:

@@ -70,7 +70,7 @@ def test_readers_are_told_why_a_rank_is_gone():
         stream = driver.stream(endless)
         await anext(stream)
         llm.assembly.parts.runtime.world.followers[0].kill()
-        with pytest.raises(ParallelError, match="rank 1 ended with exit code -9"):
+        with pytest.raises(ParallelError, match="rank 1 was ended by SIGKILL"):
             async for _ in stream:
                 pass
             # It may have come to its end before; whoever comes next is told.

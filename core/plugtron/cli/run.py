@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -59,8 +60,11 @@ def run(
 
 def _run_as_rank(resolved: Callable[[], tuple[ResolvedSpec, Host]], **write_to: Any) -> int:
     """Run as one of torchrun's processes. They meet first, so that whatever fails on one is said once, by rank 0."""
+    from plugtron.parallel.parent import end_with_parent
     from plugtron.parallel.world import launched
 
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun's agent, or ours, is the parent
+        end_with_parent()
     world = launched()
     assert world is not None
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
 
 from plugtron.errors import PlugtronError
 from plugtron.parallel.world import follow
@@ -13,13 +12,13 @@ from plugtron.parallel.world import follow
 __all__ = ["main"]
 
 
-def main(arguments: Sequence[str]) -> int:
+def main() -> int:
     """Build the same parts as the leader and step with it until it closes."""
     # An interrupt at the terminal reaches every process; only the leader decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from plugtron.assembly import follow_leader
 
-    world, spec = follow(arguments)
+    world, spec = follow()
     try:
         ended_well = follow_leader(world, spec)
     except PlugtronError as error:
@@ -30,6 +29,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
+    code = main()
     sys.stderr.flush()
     os._exit(code)  # as the command line does on a rank: taking the interpreter down may abort it

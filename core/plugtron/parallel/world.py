@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,14 +23,17 @@ from torch.distributed.rendezvous import rendezvous
 from plugtron.errors import ParallelError
 from plugtron.parallel.environment import is_launched
 from plugtron.parallel.group import Group
+from plugtron.parallel.heartbeat import Heartbeat
 
 __all__ = ["TIMEOUT", "World", "check_size", "follow", "join", "launched"]
 
 #: A follower waits for its leader as long as its user thinks. A peer that dies closes its socket, which ends the
 #: wait at once, so the limit only has to be longer than any session.
 TIMEOUT = timedelta(days=20)
-_SPEC_KEY = "plugtron/spec"
 _START_LIMIT_S = 300
+_LOOPBACK = "127.0.0.1"
+#: The variable that says through which network device gloo connects.
+_GLOO_DEVICE = "GLOO_SOCKET_IFNAME"
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -34,6 +42,7 @@ class World:
 
     `interactive`: only rank 0, the leader, knows what is asked of the job. `threads`: how many a leader had before it
     shared the cores with its followers. `abandoned`: the other ranks have been ended in the middle of their work.
+    `store`: what the ranks share besides tensors. `silence`: which rank gave no sign of life, and was given up.
     """
 
     rank: int
@@ -42,6 +51,29 @@ class World:
     followers: tuple[subprocess.Popen[bytes], ...] = ()
     threads: int | None = None
     abandoned: bool = False
+    store: TCPStore | PrefixStore | None = None
+    silence: str = ""
+    heartbeat: Heartbeat | None = None
+
+    def watch(self, limit: float) -> None:
+        """Give up ranks that give no sign of life for `limit` seconds: they are stopped, or their machine has stalled.
+
+        A leader ends its followers, so that what waits for them fails; any other rank ends itself, with a message.
+        """
+        if self.store is not None and self.heartbeat is None:
+            self.heartbeat = Heartbeat(self.store, self.rank, self.size, limit, self._give_up)
+
+    def _give_up(self, rank: int, seconds: float) -> None:
+        text = f"rank {rank} has given no sign of life for {seconds:.0f} s: it is stopped, or its machine has stalled"
+        if self.followers:
+            self.silence = text
+            for follower in self.followers:
+                follower.kill()
+            return
+        if self.rank == (1 if rank == 0 else 0):
+            sys.stderr.write(f"{text} (parallel.timeout)\n")
+            sys.stderr.flush()
+        os._exit(1)
 
     def group(self) -> Group:
         """All ranks of the job, over gloo."""
@@ -49,6 +81,8 @@ class World:
 
     def close(self) -> None:
         """Leave the job; a leader waits for its followers, and ends those that do not go by themselves."""
+        if self.heartbeat is not None:
+            self.heartbeat.stop()
         if dist.is_initialized():
             dist.destroy_process_group()
         for follower in self.followers:
@@ -57,21 +91,33 @@ class World:
             except subprocess.TimeoutExpired:
                 follower.kill()
                 follower.wait()
+            if follower.stdin is not None:
+                follower.stdin.close()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
 
     def abandon(self) -> str:
-        """End the followers at once; say which of them had ended by themselves."""
+        """End the followers at once; say which of them had ended by themselves, or was given up."""
         self.abandoned = bool(self.followers)
         time.sleep(0.1 if self.followers else 0)  # one that is just dying should be among them
-        ended = [
-            f"rank {rank} ended with exit code {follower.returncode}"
-            for rank, follower in enumerate(self.followers, start=1)
-            if follower.poll() is not None
-        ]
+        codes = {rank: follower.poll() for rank, follower in enumerate(self.followers, start=1)}
         for follower in self.followers:
             follower.kill()
-        return "; ".join(ended)
+            follower.wait()
+        if self.silence:
+            return f"{self.silence} (parallel.timeout)"
+        ended = [_how_it_ended(rank, code) for rank, code in codes.items() if code is not None]
+        said = any(code is not None and code > 0 for code in codes.values())
+        return "; ".join(ended) + (" (its own error stands above)" if said else "")
+
+
+def _how_it_ended(rank: int, code: int) -> str:
+    if code >= 0:
+        return f"rank {rank} ended with exit code {code}"
+    try:
+        return f"rank {rank} was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"rank {rank} was ended by signal {-code}"
 
 
 def launched() -> World | None:
@@ -88,6 +134,7 @@ def launched() -> World | None:
         times = store.add(f"plugtron/joins/{rank}", 1)
         store = PrefixStore(f"plugtron/{times}", store)
         dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=TIMEOUT)
+        return World(rank=rank, size=size, store=store)
     return World(rank=rank, size=size)
 
 
@@ -120,14 +167,24 @@ def check_size(world: World, size: int) -> None:
         )
 
 
-def follow(arguments: Sequence[str]) -> tuple[World, str]:
-    """Join the leader that started this process; return the world and the spec to run."""
-    port, rank, size = map(int, arguments)
-    store = TCPStore("127.0.0.1", port, is_master=False, timeout=timedelta(seconds=_START_LIMIT_S))
-    spec = store.get(_SPEC_KEY).decode()
+def follow() -> tuple[World, str]:
+    """Join the leader that started this process; return the world and the spec to run.
+
+    What there is to know comes through standard input, which the leader alone can write to.
+    """
+    told = json.loads(sys.stdin.readline())
+    rank, size = told["rank"], told["size"]
+    threading.Thread(target=_end_with_leader, name="plugtron-leader", daemon=True).start()
+    store = TCPStore(_LOOPBACK, told["port"], is_master=False, timeout=timedelta(seconds=_START_LIMIT_S))
     store.set(f"plugtron/ready/{rank}", "1")
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=TIMEOUT)
-    return World(rank=rank, size=size, interactive=True), spec
+    _init_on_loopback(store, rank, size)
+    return World(rank=rank, size=size, interactive=True, store=store), told["spec"]
+
+
+def _end_with_leader() -> None:
+    """Wait until the leader closes our standard input, as it does when it ends, however it does; then end as well."""
+    sys.stdin.buffer.read()
+    os._exit(1)
 
 
 def _lead(size: int, spec: str) -> World:
@@ -137,23 +194,52 @@ def _lead(size: int, spec: str) -> World:
         )
     if dist.is_initialized():
         raise ParallelError("this process is part of a parallel job already: close the other model first")
-    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
-    store.set(_SPEC_KEY, spec)
-    command = [sys.executable, "-m", "plugtron.parallel.follower", str(store.port)]
+    store = _store_on_loopback()
+    command = [sys.executable, "-m", "plugtron.parallel.follower"]
     followers = tuple(
-        subprocess.Popen([*command, str(rank), str(size)], env=_environment(rank, size), stdin=subprocess.DEVNULL)
-        for rank in range(1, size)
+        subprocess.Popen(command, env=_environment(rank, size), stdin=subprocess.PIPE) for rank in range(1, size)
     )
     try:
+        for rank, follower in enumerate(followers, start=1):
+            _tell(follower, {"rank": rank, "size": size, "port": store.port, "spec": spec})
         _await(store, followers)
-        dist.init_process_group("gloo", store=store, rank=0, world_size=size, timeout=TIMEOUT)
+        _init_on_loopback(store, 0, size)
     except BaseException:
         for follower in followers:
             follower.kill()
         raise
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads // size))
-    return World(rank=0, size=size, interactive=True, followers=followers, threads=threads)
+    return World(rank=0, size=size, interactive=True, followers=followers, threads=threads, store=store)
+
+
+def _store_on_loopback() -> TCPStore:
+    """A store that only this machine can reach; by itself it would listen to every network there is."""
+    with socket.create_server((_LOOPBACK, 0), backlog=1024) as listening:
+        port = listening.getsockname()[1]
+        return TCPStore(
+            _LOOPBACK, port, is_master=True, wait_for_workers=False, timeout=TIMEOUT,
+            master_listen_fd=listening.detach(),
+        )  # fmt: skip
+
+
+def _init_on_loopback(store: TCPStore, rank: int, size: int) -> None:
+    """Connect the ranks of this machine, through nothing that another can reach."""
+    before = os.environ.get(_GLOO_DEVICE)
+    if before is None and sys.platform == "linux":
+        os.environ[_GLOO_DEVICE] = "lo"
+    try:
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=TIMEOUT)
+    finally:
+        if before is None:
+            os.environ.pop(_GLOO_DEVICE, None)
+
+
+def _tell(follower: subprocess.Popen[bytes], what: dict[str, object]) -> None:
+    assert follower.stdin is not None
+    with suppress(BrokenPipeError):  # it has ended already, which `_await` says
+        follower.stdin.write(f"{json.dumps(what)}\n".encode())
+        follower.stdin.flush()
 
 
 def _environment(rank: int, size: int) -> dict[str, str]:
@@ -172,7 +258,7 @@ def _await(store: TCPStore, followers: Sequence[subprocess.Popen[bytes]]) -> Non
             if store.check([f"plugtron/ready/{rank}"]):
                 del waiting[rank]
             elif follower.poll() is not None:
-                raise ParallelError(f"rank {rank} ended with exit code {follower.returncode} before it could start")
+                raise ParallelError(f"{_how_it_ended(rank, follower.returncode)} before it could start")
         if time.monotonic() > deadline:
             raise ParallelError(f"ranks {sorted(waiting)} did not start within {_START_LIMIT_S} s")
         time.sleep(0.02)

@@ -92,6 +92,9 @@ class ParallelSpec(_Section):
     pipeline: int = Field(default=1, ge=1)
     data: int = Field(default=1, ge=1)
     backend: Literal["auto", "gloo", "nccl"] = "auto"
+    timeout: float = Field(
+        default=300.0, gt=0, le=1e7, description="seconds without a sign of life after which a rank is given up"
+    )
 
     @property
     def ranks(self) -> int:

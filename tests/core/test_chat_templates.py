@@ -87,6 +87,36 @@ def test_a_template_in_a_file(tmp_path):
         template_text("none.jinja", ("tool_use",))
 
 
+def test_parts_reach_templates_that_read_them(folder):
+    parts = [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]
+    for template in (
+        "{% macro r(m) %}{% set c = m.get('content') %}{% if c is string %}{{ c }}{% else %}"
+        "{% for p in c %}{{ p['text'] }}{% endfor %}{% endif %}{% endmacro %}"
+        "{% for m in messages %}{{ r(m) }}{% endfor %}",
+        "{% for m in messages %}{{ m.content | map(attribute='text') | join('|') }}{% endfor %}",
+    ):
+        ours, theirs = tokenizers(folder, template)
+        assert render_chat(ours, parts) == theirs.apply_chat_template(parts, tokenize=False)
+
+
+def test_reasoning_under_any_name(folder):
+    template = "{% for m in messages %}{{ m.reasoning_content }}{{ m.thinking }}{% endfor %}"
+    ours, theirs = tokenizers(folder, template)
+    for name in ("reasoning_content", "thinking", "reasoning"):
+        messages = [{"role": "assistant", "content": "yes", name: "hm"}]
+        assert render_chat(ours, messages) == theirs.apply_chat_template(messages, tokenize=False) == "hmhm"
+
+
+def test_long_conversations_and_odd_variables(folder):
+    template = "{% for m in messages %}{% if loop.index0 < messages | length %}{{ m.content }}{% endif %}{% endfor %}"
+    ours, _ = tokenizers(folder, template + "{{ source }}{{ self }}")
+    text = render_chat(ours, HELLO * 20_000, ChatOptions(chat_template_kwargs={"source": "x", "self": 1}))
+    assert text.startswith("Hello" * 20_000 + "x")
+    for messages in ([], None, 3):
+        with pytest.raises(RequestError, match="a conversation is a list of at least one message"):
+            render_chat(ours, messages, ChatOptions(continue_final_message=True))
+
+
 def test_the_last_message_goes_on(folder):
     template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</{{ m.role }}>{% endfor %}"
     ours, theirs = tokenizers(folder, template + "{% if add_generation_prompt %}<assistant>{% endif %}")

@@ -135,19 +135,92 @@ def test_named_extra_tokens_reach_templates(tmp_path):
 
 
 def test_a_listed_id_that_the_vocabulary_contradicts(tmp_path):
-    file = save(byte_level(), tmp_path, {"added_tokens_decoder": {"5": {"content": "<late>", "special": True}}})
-    with pytest.raises(TokenizerError, match=r"token '<late>' is listed with id 5 beside it, and has id \d+ in it"):
+    """As for transformers the token gets the next id; but it is said."""
+    file = save(byte_level(), tmp_path, {"added_tokens_decoder": {"500": {"content": "<late>", "special": True}}})
+    with pytest.warns(UserWarning, match=r"token '<late>' has id \d+, although it is listed with 500 beside it"):
+        ours, theirs = both(file)
+    assert ours.encode("<late>") == theirs.encode("<late>")
+
+
+def test_what_tokenizer_json_says_of_a_token_is_newer_than_added_tokens_json(tmp_path):
+    backend = byte_level()
+    backend.add_special_tokens([AddedToken("<|im_end|>", rstrip=True)])
+    size = backend.get_vocab_size()
+    agree(save(backend, tmp_path, added_tokens={"<|im_end|>": size - 1}), ["<|im_end|>", " "])
+
+
+@pytest.mark.parametrize("source", ["named", "listed as text"])
+def test_special_once_is_special_for_ever(source, tmp_path):
+    backend = byte_level()
+    backend.add_tokens([AddedToken("<|im_end|>")])
+    flags = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False, "special": False}
+    config = {
+        "named": {"eos_token": "<|im_end|>"},
+        "listed as text": {"added_tokens_decoder": {"2": flags | {"content": "</s>"}}},
+    }
+    agree(save(backend, tmp_path, config[source]), ["<|im_end|>", "</s>"])
+
+
+def test_a_list_in_tokenizer_config_is_all_there_is_to_say_of_special_tokens(tmp_path):
+    special = {"bos_token": "<s>", "additional_special_tokens": ["<|im_end|>"]}
+    file = save(byte_level(), tmp_path, {"added_tokens_decoder": {}}, special_tokens_map=special)
+    ours, _ = agree(file, ["<|im_end|>"])
+    assert ours.special_tokens == {}
+
+
+@pytest.mark.parametrize("kind", ["PreTrainedTokenizerFast", "LlamaTokenizerFast"])
+@pytest.mark.parametrize("flag", [True, False, None])
+@pytest.mark.parametrize("adds", [True, False])
+def test_who_decides_over_bos(adds, flag, kind, tmp_path):
+    """The post-processor; for Llama's classes add_bos_token, where it is written, as in transformers 4."""
+    backend = byte_level()
+    if adds:
+        backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    config = {"bos_token": "<s>", "tokenizer_class": kind} | ({} if flag is None else {"add_bos_token": flag})
+    ours = HuggingFaceTokenizer.from_file(save(backend, tmp_path, config))
+    expected = flag if kind == "LlamaTokenizerFast" and flag is not None else adds
+    assert (ours.encode("fox")[0] == 1) is expected
+
+
+def test_special_tokens_may_be_text(tmp_path):
+    ours, theirs = both(save(byte_level(), tmp_path, {"split_special_tokens": True}))
+    assert ours.encode("<s>a") == theirs.encode("<s>a")
+    assert 1 not in ours.encode("<s>a")
+
+
+def test_a_class_that_names_its_end(tmp_path):
+    backend = byte_level(special=("<unk>", "<s>", "<|endoftext|>"))
+    file = save(backend, tmp_path, {"tokenizer_class": "Qwen2Tokenizer"})
+    assert HuggingFaceTokenizer.from_file(file).eos_ids == (2,)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("tokenizer_config", {"bos_token": "\ud800"}),
+        ("special_tokens_map", {"bos_token": {"content": "\ud800"}}),
+        ("added_tokens", {"\ud800": 500}),
+        ("tokenizer_config", {"chat_template": "\ud800"}),
+        ("tokenizer_config", {"added_tokens_decoder": {"9" * 5000: "x"}}),
+        ("tokenizer_config", {"added_tokens_decoder": [1]}),
+        ("tokenizer_config", {"add_bos_token": "yes"}),
+        ("tokenizer_config", {"additional_special_tokens": 5}),
+        ("added_tokens", {"x": -1}),
+        ("generation_config", {"eos_token_id": "2"}),
+    ],
+)
+def test_files_with_values_that_are_none(name, values, tmp_path):
+    file = save(byte_level(), tmp_path)
+    (tmp_path / f"{name}.json").write_text(json.dumps(values))
+    with pytest.raises(TokenizerError, match=rf"{name}\.json"):
         HuggingFaceTokenizer.from_file(file)
 
 
-@pytest.mark.parametrize(("flag", "expected"), [(True, [1]), (False, []), (None, [])])
-def test_add_bos_token_counts_where_the_post_processor_adds_none(flag, expected, tmp_path):
-    config = {"bos_token": "<s>", "tokenizer_class": "LlamaTokenizerFast"}
-    if flag is not None:
-        config["add_bos_token"] = flag
-    ours = HuggingFaceTokenizer.from_file(save(byte_level(), tmp_path, config))
-    assert ours.encode("fox")[: len(expected)] == expected
-    assert (1 in ours.encode("fox")) is bool(expected)
+def test_ids_that_are_nobodys(tmp_path):
+    file = save(byte_level(), tmp_path, generation_config={"eos_token_id": [-1, 2**70, 2]})
+    ours = HuggingFaceTokenizer.from_file(file)
+    assert ours.eos_ids == (2,)
+    assert ours.token_bytes(-1) == ours.token_bytes(2**40) == b""
 
 
 @pytest.mark.parametrize("single", ["<s> $A </s>", "<s> $A", "$A </s>"])
@@ -207,6 +280,7 @@ def test_decoders_are_honored(replacement, decoder, tmp_path):
         (decoders.WordPiece(), "WordPiece"),
         (decoders.BPEDecoder(), "BPEDecoder"),
         (decoders.Sequence([decoders.Fuse(), decoders.Strip(" ", 0, 1)]), "Strip"),
+        (decoders.Sequence([decoders.ByteLevel(), decoders.Replace("x", "y")]), "Replace"),
     ],
 )
 def test_decoders_that_need_their_neighbors_are_refused_by_name(decoder, name, tmp_path):

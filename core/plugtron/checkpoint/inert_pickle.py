@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import io
 import pickle
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from plugtron.checkpoint.pickle_limits import check_pickle
 from plugtron.errors import CheckpointError
 
 __all__ = ["Record", "StoredTensor", "read_pickle"]
+
+#: Of a sequence or a path that a function of the table copies.
+_LONGEST_COPY = 4096
 
 
 class Record:
@@ -40,7 +45,7 @@ class Record:
         return self.state.get(field) if isinstance(self.state, dict) else None
 
     def __str__(self) -> str:
-        return f"{self.origin}{self.arguments or ''}"
+        return f"{self.origin}{reprlib.repr(self.arguments) if self.arguments else ''}"
 
 
 class _Make:
@@ -55,11 +60,14 @@ class _Make:
         return self._function(*arguments)
 
     def __setstate__(self, state: Any) -> None:
-        raise ValueError(f"state {state!r} for a function")
+        raise ValueError(f"state {reprlib.repr(state)} for a function")
 
 
 class _Mapping(dict[Any, Any]):
-    """An OrderedDict; attributes that a pickle hangs on it are dropped."""
+    """An OrderedDict; attributes that a pickle hangs on it are dropped. Its entries come one by one."""
+
+    def __init__(self, *entries: Any) -> None:
+        super().__init__(*map(_short, entries))
 
     def __setstate__(self, state: Any) -> None:
         del state
@@ -74,7 +82,7 @@ class Storage:
     count: int
 
     def __setstate__(self, state: Any) -> None:
-        raise ValueError(f"state {state!r} for a storage")
+        raise ValueError(f"state {reprlib.repr(state)} for a storage")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +96,7 @@ class StoredTensor:
     strides: tuple[int, ...]
 
     def __setstate__(self, state: Any) -> None:
-        raise ValueError(f"state {state!r} for a tensor")
+        raise ValueError(f"state {reprlib.repr(state)} for a tensor")
 
 
 _STORAGES = {
@@ -112,9 +120,9 @@ def _tensor(storage: Storage, offset: int, shape: Any, strides: Any, *rest: Any)
     dtype = (named or "uint8").removeprefix("torch.")
     numbers = (offset, *shape, *strides)
     if not isinstance(storage, Storage) or dtype not in _DTYPES or len(shape) != len(strides):
-        raise ValueError(f"no tensor: {dtype!r} over {storage!r}")
+        raise ValueError(f"no tensor: {reprlib.repr(dtype)} over {reprlib.repr(storage)}")
     if not all(type(number) is int and 0 <= number < 2**62 for number in numbers):
-        raise ValueError(f"no tensor: offset, shape and strides {numbers!r}")
+        raise ValueError(f"no tensor: offset, shape and strides {reprlib.repr(numbers)}")
     return StoredTensor(dtype=dtype, storage=storage, offset=offset, shape=tuple(shape), strides=tuple(strides))
 
 
@@ -123,8 +131,27 @@ def _first(value: Any, *rest: Any) -> Any:
     return value
 
 
+def _short(values: Any) -> Any:
+    """A sequence that is copied: a pickle could have a long one copied any number of times.
+
+    Raises:
+        ValueError: it is long.
+    """
+    if len(values) > _LONGEST_COPY:
+        raise ValueError(f"a copy of {len(values)} values")
+    return values
+
+
 def _tuple(values: Any = ()) -> tuple[Any, ...]:
-    return tuple(values)
+    return tuple(_short(values))
+
+
+def _set(values: Any = ()) -> set[Any]:
+    return set(_short(values))
+
+
+def _frozenset(values: Any = ()) -> frozenset[Any]:
+    return frozenset(_short(values))
 
 
 def _mapping(*factory: Any) -> _Mapping:
@@ -133,13 +160,16 @@ def _mapping(*factory: Any) -> _Mapping:
 
 
 def _path(*parts: str) -> str:
-    return "/".join(parts)
+    path = "/".join(_short(parts))
+    if len(path) > _LONGEST_COPY:
+        raise ValueError(f"a path of {len(path)} characters")
+    return path
 
 
 #: Functions and classes that become plain data.
 _PLAIN: dict[str, Any] = {
-    "builtins.set": set,
-    "builtins.frozenset": frozenset,
+    "builtins.set": _Make(_set),
+    "builtins.frozenset": _Make(_frozenset),
     "collections.OrderedDict": _Mapping,
     "collections.defaultdict": _Make(_mapping),
     "pathlib.Path": _Make(_path),
@@ -218,7 +248,7 @@ class _Unpickler(pickle.Unpickler):
         """What torch.save writes instead of a storage."""
         kind, dtype, key, _, count = pid
         if kind != "storage" or not isinstance(key, str) or not isinstance(count, int):
-            raise CheckpointError(f"{self._source}: its pickle refers to {pid!r}, which is no storage")
+            raise CheckpointError(f"{self._source}: its pickle refers to {reprlib.repr(pid)}, which is no storage")
         return Storage(dtype=dtype if isinstance(dtype, str) else None, key=key, count=count)
 
 
@@ -234,9 +264,11 @@ def read_pickle(data: bytes, source: Path) -> Any:
         CheckpointError: it names something outside the table, or is no pickle; with `source`.
     """
     try:
+        check_pickle(data)
         return _Unpickler(data, source).load()
     except CheckpointError:
         raise
     # Whatever a broken pickle makes the tables' functions raise; none of them does more than build data.
     except Exception as error:
-        raise CheckpointError(f"{source}: its pickle is broken: {type(error).__name__}: {error}") from None
+        text = str(error)[:200]
+        raise CheckpointError(f"{source}: its pickle is broken: {type(error).__name__}: {text}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +22,7 @@ class LibraryTokenizer(Tokenizer):
 
     Args:
         spelling: the bytes that a token adds to a text.
+        special: the texts of tokens that mark structure, besides those that the library knows as such.
         prefix: what `add_special` puts in front.
         special_tokens: special tokens by field, for templates.
         chat_templates: by name; "default" is the one that is used.
@@ -35,6 +36,7 @@ class LibraryTokenizer(Tokenizer):
         bos_id: int | None,
         eos_ids: Sequence[int],
         prefix: Sequence[int],
+        special: Collection[str] = (),
         special_tokens: Mapping[str, str] | None = None,
         chat_templates: Mapping[str, str] | None = None,
     ) -> None:
@@ -45,7 +47,7 @@ class LibraryTokenizer(Tokenizer):
         self._prefix = list(prefix)
         added = backend.get_added_tokens_decoder()
         self._added = {token: entry.content for token, entry in added.items()}
-        self._special = frozenset(token for token, entry in added.items() if entry.special)
+        self._special = frozenset(token for token, entry in added.items() if entry.special or entry.content in special)
         self.bos_id = bos_id
         self.eos_ids = tuple(eos_ids)
         self.special_tokens = dict(special_tokens or {})
@@ -68,6 +70,8 @@ class LibraryTokenizer(Tokenizer):
         """Return the bytes that an id stands for; an id without a token stands for none."""
         if token in self._special:
             return self._added[token].encode()
+        if not 0 <= token < self.vocab_size:
+            return b""
         # Added tokens that are text go through the decoder like any other, as in the library.
         piece = self._added.get(token) or self._backend.id_to_token(token)
         return b"" if piece is None else self._spelling(piece)

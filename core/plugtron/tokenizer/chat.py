@@ -13,10 +13,13 @@ from plugtron.request import Message
 
 __all__ = ["render_chat"]
 
-#: A template with a loop over the parts of a message's content, or a look at its type, takes lists of parts.
+#: A template that reads the text of a part, loops over a message's content, or looks at its type, takes lists of parts.
 _TAKES_PARTS = re.compile(
-    r"for\s+\w+\s+in\s+[^%]*content|content['\"\]]*\s+is\s+(?:not\s+)?(?:string|iterable|sequence|mapping)"
+    r"\.text\b|\[['\"]text['\"]\]|attribute\s*=\s*['\"]text['\"]|for\s+\w+\s+in\s+[^%]*content"
+    r"|content['\"\]]*\s+is\s+(?:not\s+)?(?:string|iterable|sequence|mapping)"
 )
+#: What a message's reasoning is called; templates read the first.
+_REASONING = ("reasoning_content", "thinking", "reasoning")
 _TAG = "END_OF_THE_LAST_MESSAGE "
 
 
@@ -45,7 +48,7 @@ def render_chat(tokenizer: Tokenizer, messages: Sequence[Message], options: Chat
     try:
         text = TemplateEnvironment().render_text(
             template,
-            **{
+            {
                 **variables,
                 "messages": conversation,
                 "tools": options.tools,
@@ -63,7 +66,7 @@ def _template(tokenizer: Tokenizer, options: ChatOptions) -> str:
     """The request's own template, or the checkpoint's: its one for tools where it has one and there are tools."""
     if options.chat_template is not None:
         return tokenizer.chat_templates.get(options.chat_template, options.chat_template)
-    if options.tools and "tool_use" in tokenizer.chat_templates:
+    if options.tools is not None and "tool_use" in tokenizer.chat_templates:
         return tokenizer.chat_templates["tool_use"]
     if tokenizer.chat_template is None:
         named = ", ".join(sorted(set(tokenizer.chat_templates) - {"default"}))
@@ -78,6 +81,8 @@ def _template(tokenizer: Tokenizer, options: ChatOptions) -> str:
 def _plain_messages(messages: Sequence[Message], *, keeps_parts: bool) -> list[dict[str, Any]]:
     """Messages as templates expect them: no field that is None, and one text where a template knows no parts."""
     plain = []
+    if not isinstance(messages, list | tuple) or not messages:
+        raise RequestError("messages: a conversation is a list of at least one message")
     for number, message in enumerate(messages):
         problem = message_problem(message)
         if problem is not None:
@@ -87,6 +92,9 @@ def _plain_messages(messages: Sequence[Message], *, keeps_parts: bool) -> list[d
         if isinstance(content, list | tuple):
             parts = [{"type": "text", **part} for part in content]
             kept["content"] = parts if keeps_parts else "\n".join(part["text"] for part in parts)
+        reasoning = next((kept[name] for name in _REASONING if name in kept), None)
+        if reasoning is not None:
+            kept = {"thinking": reasoning, **kept, "reasoning_content": reasoning}
         plain.append(kept)
     return plain
 

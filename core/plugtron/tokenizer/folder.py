@@ -20,6 +20,15 @@ _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_
 #: Where others are listed; a mapping gives them names.
 _LISTED = ("additional_special_tokens", "extra_special_tokens")
 _TEMPLATES = "additional_chat_templates"
+#: Classes of transformers whose add_bos_token decides over the post-processor (in its fourth version, which wrote most
+#: folders); for others it means nothing beside a tokenizer.json.
+_OBEY_ADD_BOS = ("LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "CohereTokenizer")
+_END = AddedText(text="<|endoftext|>")
+#: What classes of transformers call special where no file says so.
+_DEFAULTS: Mapping[str, Mapping[str, AddedText]] = {
+    "GPT2Tokenizer": {"bos_token": _END, "eos_token": _END, "unk_token": _END},
+    "Qwen2Tokenizer": {"eos_token": _END, "pad_token": _END, "unk_token": _END},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +44,9 @@ class SpecialTokens:
         add_bos: whether a text begins with BOS; None: unsaid.
         legacy, add_prefix_space: of sentencepiece models, where a space is put before a text; None: unsaid.
         templates: chat templates by name; "default" is the one that is used.
+        added_is_newest: `added` overrides what a tokenizer.json says of the same tokens.
+        obeys_add_bos: the tokenizer's class goes by add_bos_token, whatever a post-processor says.
+        split: special tokens that are written out in a text are text.
     """
 
     named: Mapping[str, AddedText]
@@ -46,6 +58,9 @@ class SpecialTokens:
     legacy: bool | None = None
     add_prefix_space: bool | None = None
     templates: Mapping[str, str] = field(default_factory=dict)
+    added_is_newest: bool = False
+    obeys_add_bos: bool = False
+    split: bool = False
 
     @property
     def bos(self) -> str | None:
@@ -66,20 +81,21 @@ class SpecialTokens:
 def read_special_tokens(folder: Path) -> SpecialTokens:
     """Read what tokenizer_config.json and the files beside it say, as far as they are there.
 
-    Where tokenizer_config.json lists the added tokens, it is the newest word on special tokens; else
-    special_tokens_map.json and added_tokens.json are, as for transformers.
+    Where tokenizer_config.json lists the added tokens, it alone says what is special; else special_tokens_map.json and
+    added_tokens.json do, as for transformers.
 
     Raises:
         TokenizerError: a file is not what it should be; with the file and the field.
     """
     config, special_map = _File(folder / "tokenizer_config.json"), _File(folder / "special_tokens_map.json")
     listed = "added_tokens_decoder" in config.values
-    sources = (config, special_map) if listed else (special_map, config)
+    sources = (config,) if listed else (special_map, config)
+    kind = (config.text("tokenizer_class") or "").removesuffix("Fast")
     named: dict[str, AddedText] = {}
     absent: set[str] = set()
     for name in _NAMED:
         source = next((source for source in sources if name in source.values), None)
-        token = source.token(name) if source else None
+        token = source.token(name) if source else _DEFAULTS.get(kind, {}).get(name)
         if token is not None:
             named[name] = token
         elif source is not None:
@@ -98,6 +114,9 @@ def read_special_tokens(folder: Path) -> SpecialTokens:
         legacy=config.flag("legacy"),
         add_prefix_space=config.flag("add_prefix_space"),
         templates=_templates(folder, config),
+        added_is_newest=listed,
+        obeys_add_bos=kind in _OBEY_ADD_BOS,
+        split=config.flag("split_special_tokens") is True,
     )
 
 
@@ -143,7 +162,7 @@ class _File:
     def added(self) -> dict[int, AddedText]:
         """The tokens under added_tokens_decoder, in the order of their ids."""
         listed = self.values.get("added_tokens_decoder") or {}
-        if not isinstance(listed, dict) or not all(str(token).isdecimal() for token in listed):
+        if not isinstance(listed, dict) or not all(str(token).isdecimal() and len(token) < 10 for token in listed):
             raise TokenizerError(f"{self.file}: added_tokens_decoder must be a mapping from ids to tokens")
         found = {}
         for token, entry in sorted(listed.items(), key=lambda item: int(item[0])):
@@ -152,7 +171,7 @@ class _File:
         return found
 
 
-def _extra(sources: tuple[_File, _File], named: dict[str, AddedText]) -> list[AddedText]:
+def _extra(sources: tuple[_File, ...], named: dict[str, AddedText]) -> list[AddedText]:
     """Special tokens without a field of their own; a mapping of them gives some names, which go to `named`."""
     found: dict[str, AddedText] = {}
     for source in reversed(sources):  # the later word stays
@@ -174,7 +193,9 @@ def _added_tokens_file(file: Path, specials: set[str]) -> dict[int, AddedText]:
     if not all(isinstance(token, int) and not isinstance(token, bool) and token >= 0 for token in values.values()):
         raise TokenizerError(f"{file} must be a mapping from tokens to their ids")
     ordered = sorted(values.items(), key=lambda item: item[1])
-    return {token: AddedText(text=text, special=text in specials) for text, token in ordered}
+    return {
+        token: AddedText(text=_text(text, file, "a token") or "", special=text in specials) for text, token in ordered
+    }
 
 
 def _token(value: Any, file: Path, name: str, *, special: bool) -> AddedText:
@@ -196,6 +217,8 @@ def _text(value: Any, file: Path, name: str) -> str | None:
     text = value.get("content") if isinstance(value, dict) else value
     if text is not None and not isinstance(text, str):
         raise TokenizerError(f"{file}: {name} must be a text (got {value!r})")
+    if text is not None and any("\ud800" <= character <= "\udfff" for character in text):
+        raise TokenizerError(f"{file}: {name} has half of a surrogate pair in it, which is no character")
     return text
 
 
@@ -204,7 +227,7 @@ def _end_ids(file: Path) -> list[int]:
     ids = [] if value is None else value if isinstance(value, list) else [value]
     if not all(isinstance(token, int) and not isinstance(token, bool) for token in ids):
         raise TokenizerError(f"{file}: eos_token_id must be a token id or a list of them (got {value!r})")
-    return ids
+    return [token for token in ids if 0 <= token < 2**31]  # -1 is how some say that there is none
 
 
 def _templates(folder: Path, config: _File) -> dict[str, str]:
@@ -221,8 +244,9 @@ def _templates(folder: Path, config: _File) -> dict[str, str]:
     for name, file in _template_files(folder):
         try:
             found[name] = file.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise TokenizerError(f"{file} is not UTF-8 text") from None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise TokenizerError(f"{file} cannot be read: {reason}") from None
     return {name: text for name, text in found.items() if text is not None}
 
 

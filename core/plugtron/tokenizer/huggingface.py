@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,19 @@ class HuggingFaceTokenizer(LibraryTokenizer):
             raise TokenizerError(f"{file} cannot be read: {error}") from None
         values = json.loads(text)
         special = read_special_tokens(file.parent)
+        known = {entry.content for entry in backend.get_added_tokens_decoder().values() if entry.special}
         _add_tokens(backend, special, file)
+        if not backend.get_vocab_size(with_added_tokens=True):
+            raise TokenizerError(f"{file} has no tokens")
+        backend.encode_special_tokens = special.split
         bos = _id(backend, special.bos)
         return cls(
             backend,
             spelling=decoder_spelling(values.get("decoder"), str(file)),
             bos_id=bos,
             eos_ids=_eos_ids(backend, special),
-            prefix=_prefix(values.get("post_processor"), special.add_bos, bos, str(file)),
+            prefix=_prefix(values.get("post_processor"), special, bos, str(file)),
+            special=known | {token.text for token in (*special.named.values(), *special.extra)},
             special_tokens=special.texts,
             chat_templates=special.templates,
         )
@@ -72,34 +78,35 @@ def _eos_ids(backend: Backend, special: SpecialTokens) -> list[int]:
 def _add_tokens(backend: Backend, special: SpecialTokens, file: Path) -> None:
     """Add what the files beside tokenizer.json list and it lacks, as transformers does.
 
-    Raises:
-        TokenizerError: a token would get another id than the one that is written.
+    tokenizer_config.json's list is newer than tokenizer.json's own, added_tokens.json is older.
     """
     known = {entry.content: entry for entry in backend.get_added_tokens_decoder().values()}
-    names = {token.text for token in special.named.values()}
     new: dict[str, AddedText] = {}
     for token in special.added.values():
-        if token.text and not _same(known.get(token.text), token):
+        if token.text not in known or (special.added_is_newest and not _same(known[token.text], token)):
             new[token.text] = token
     for token in (*special.named.values(), *special.extra):
-        if token.text and token.text not in known and token.text not in new:
-            new[token.text] = token
-    if new:
-        backend.add_tokens(
-            [_library_token(token, special=token.special or token.text in names) for token in new.values()]
-        )
+        if token.text not in known:
+            new.setdefault(token.text, token)
+    names = {token.text for token in special.named.values()}
+    for text, token in new.items():
+        backend.add_tokens([_library_token(token, special=token.special or text in names)])
     for number, token in special.added.items():
-        given = backend.token_to_id(token.text) if token.text else number
+        given = backend.token_to_id(token.text)
         if given != number:
-            raise TokenizerError(
-                f"{file}: token {token.text!r} is listed with id {number} beside it, and has id {given} in it"
+            warnings.warn(
+                f"{file}: token {token.text!r} has id {given}, although it is listed with {number} beside it",
+                stacklevel=4,
             )
 
 
-def _same(known: AddedToken | None, token: AddedText) -> bool:
-    return known is not None and (
-        (known.special, known.lstrip, known.rstrip, known.single_word, known.normalized)
-        == (token.special, token.lstrip, token.rstrip, token.single_word, token.is_normalized)
+def _same(known: AddedToken, token: AddedText) -> bool:
+    return (known.special, known.lstrip, known.rstrip, known.single_word, known.normalized) == (
+        token.special,
+        token.lstrip,
+        token.rstrip,
+        token.single_word,
+        token.is_normalized,
     )
 
 
@@ -114,13 +121,13 @@ def _library_token(token: AddedText, *, special: bool) -> AddedToken:
     )
 
 
-def _prefix(post_processor: Any, add_bos: bool | None, bos: int | None, place: str) -> list[int]:
-    """What goes before a text: as add_bos_token says, which rebuilds the post-processor, or else as that says.
+def _prefix(post_processor: Any, special: SpecialTokens, bos: int | None, place: str) -> list[int]:
+    """What goes before a text, as the post-processor says; for some classes add_bos_token does, where it is written.
 
     What a post-processor puts behind a text is left out: an end of sequence would end a prompt before it began.
     """
-    if add_bos is not None:
-        return [bos] if add_bos and bos is not None else []
+    if special.obeys_add_bos and special.add_bos is not None and bos is not None:
+        return [bos] if special.add_bos else []
     try:
         return [token for part in _processors(post_processor) for token in _leading_ids(part)]
     except (KeyError, TypeError, AttributeError) as error:

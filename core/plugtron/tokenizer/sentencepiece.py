@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -78,7 +78,10 @@ class SentencePieceTokenizer(Tokenizer):
         Args:
             add_bos: begin texts with BOS; None: unless those files say otherwise.
         """
-        model = path.read_bytes()
+        try:
+            model = path.read_bytes()
+        except OSError as error:
+            raise TokenizerError(f"{path} cannot be read: {error.strerror}") from None
         own = _load(model, str(path))
         size = own.get_piece_size()
         named = read_special_tokens(path.parent)
@@ -108,7 +111,7 @@ class SentencePieceTokenizer(Tokenizer):
             add_bos=named.add_bos is not False if add_bos is None else add_bos,
             whole=whole,
             prefix_space="never" if named.add_prefix_space is False else prefix_space,
-            special_tokens=named.texts,
+            special_tokens={**_own_names(own, named.absent), **named.texts},
             chat_templates=named.templates,
         )
 
@@ -165,6 +168,12 @@ class SentencePieceTokenizer(Tokenizer):
             add_prefix_space=False if self._prefix_space == "never" else None,
         )
         return True
+
+
+def _own_names(model: SentencePieceProcessor, absent: Collection[str]) -> dict[str, str]:
+    """The special tokens that a model itself names."""
+    ids = {"bos_token": model.bos_id(), "eos_token": model.eos_id(), "unk_token": model.unk_id()}
+    return {name: model.id_to_piece(token) for name, token in ids.items() if token >= 0 and name not in absent}
 
 
 def _load(model: bytes, source: str) -> SentencePieceProcessor:

@@ -40,9 +40,13 @@ def decoder_spelling(decoder: Mapping[str, Any] | None, place: str) -> Spelling:
         return lambda piece: f" {piece}".encode()
     steps: list[Step] = []
     fused = byte_pieces = False
-    for part in _flat(decoder, place):
+    parts = list(_flat(decoder, place))
+    for number, part in enumerate(parts, start=1):
         kind = part.get("type")
         if kind == "ByteLevel":
+            if number < len(parts):
+                behind = parts[number].get("type")
+                raise TokenizerError(f"{place}: decoder {behind!r} behind ByteLevel (accepted: none)")
             table = byte_of_character()
             return lambda piece: spelled_bytes(_through(steps, piece), table)
         if kind == "ByteFallback":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from datetime import datetime
 from functools import wraps
 from typing import Any
@@ -108,7 +108,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         self.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
         del self.globals["lipsum"], self.filters["urlize"], self.filters["pprint"]
 
-    def render_text(self, source: str, **variables: Any) -> str:
+    def render_text(self, source: str, variables: Mapping[str, Any]) -> str:
         """Render a template.
 
         Raises:
@@ -119,7 +119,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         tree = _Instrument(self._counted()).visit(self.parse(source))
         template = Template.from_code(self, self.compile(tree), self.make_globals(None), None)
         pieces = []
-        for piece in template.generate(**variables):
+        for piece in template.generate(dict(variables)):
             self.budget.spend(len(piece))
             pieces.append(piece)
         return "".join(pieces)
@@ -214,6 +214,8 @@ def _filter_size(name: str, subject: Any, args: tuple[Any, ...]) -> int:
             return sum(_size(part) + _size(separator) for part in parts)
     if name == "indent" and isinstance(subject, str):
         return len(subject) + (subject.count("\n") + 1) * _WIDEST // 100
+    if name in ("length", "count", "first", "last", "default", "d", "get", "items", "keys", "values"):
+        return 0
     if name in ("center", "ljust", "rjust", "zfill", "expandtabs"):
         return _WIDEST + _size(subject)
     return _size(subject)

@@ -7,7 +7,11 @@
 
 import argparse
 import json
+import time
+from dataclasses import dataclass
 from pathlib import Path
+
+from megatron_arguments import parse
 
 from plugtron import Kind, Options, PlugtronError, SamplingParams
 from plugtron.checkpoint.megatron import MegatronReader
@@ -23,30 +27,12 @@ from plugtron_engines.static import StaticEngine
 from plugtron_wrappers.gpt import GPTWrapper
 
 
-def arguments() -> argparse.Namespace:
-    """Read Megatron's flags."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--load", type=Path, required=True, help="a folder that Megatron saved")
-    parser.add_argument("--ckpt-step", type=int, help="the iteration, if not the latest")
-    parser.add_argument("--tokenizer-type", help="such as GPT2BPETokenizer; by default as the checkpoint says")
-    for name in ("vocab-file", "merge-file", "tokenizer-model", "prompt-file", "output-path"):
-        parser.add_argument(f"--{name}")
-    for name, default in (("tensor", 1), ("pipeline", 1)):
-        parser.add_argument(f"--{name}-model-parallel-size", type=int, default=default)
-    parser.add_argument("--max-batch-size", type=int, default=8)
-    parser.add_argument("--num-tokens-to-generate", type=int, default=30)
-    parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--top_k", "--top-k", type=int, default=1, help="1 is greedy, 0 keeps all")
-    parser.add_argument("--top_p", "--top-p", type=float, default=0.0, help="0 keeps all")
-    parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--return-log-probs", action="store_true")
-    parser.add_argument("--top-n-logprobs", type=int, default=0)
-    parser.add_argument("--stream", action="store_true", help="show text as it comes")
-    parser.add_argument("--prompts", nargs="+", default=[])
-    args = parser.parse_args()
-    if not args.prompts and not args.prompt_file:
-        parser.error("give --prompts or --prompt-file")
-    return args
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A text, and how many tokens to generate for it."""
+
+    text: str
+    tokens: int
 
 
 def tokenizer_of(args: argparse.Namespace, host: Host, parts: Parts) -> Parts:
@@ -63,22 +49,39 @@ def tokenizer_of(args: argparse.Namespace, host: Host, parts: Parts) -> Parts:
     return Parts(runtime=parts.runtime, model=parts.model, tokenizer=offer.load().assemble(parts, options))
 
 
-def sampling(args: argparse.Namespace) -> SamplingParams:
+def sampling(args: argparse.Namespace, tokens: int) -> SamplingParams:
     """Megatron's words for how tokens are chosen: top_k 1 is greedy, zeros switch off."""
     wants_log_probs = args.return_log_probs or args.top_n_logprobs
+    ends = {"stop_token_ids": [args.termination_id], "ignore_eos": True} if args.termination_id is not None else {}
     return SamplingParams(
         temperature=0 if args.top_k == 1 else args.temperature,
         top_k=args.top_k if args.top_k > 1 else None,
         top_p=args.top_p or None,
-        max_tokens=args.num_tokens_to_generate,
+        max_tokens=tokens,
+        stop=args.stop_words or None,
         logprobs=args.top_n_logprobs if wants_log_probs else None,
+        **ends,
     )
 
 
-def prompts_of(args: argparse.Namespace) -> list[str]:
-    """Those of the command line, then the lines of the file: plain text, or JSON with a "text" in it."""
-    lines = Path(args.prompt_file).read_text(encoding="utf-8").splitlines() if args.prompt_file else []
-    return [*args.prompts, *(json.loads(line)["text"] if line.startswith("{") else line for line in lines if line)]
+def prompts_of(args: argparse.Namespace) -> list[Prompt]:
+    """Those of the command line, or the lines of the file: plain text, or JSON with a "text" in it."""
+    if args.prompts:
+        return [Prompt(text, args.num_tokens_to_generate) for text in args.prompts]
+    lines = [line for line in Path(args.prompt_file).read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [prompt_of(line, args) for line in lines[: args.prompt_file_num_truncate]]
+
+
+def prompt_of(line: str, args: argparse.Namespace) -> Prompt:
+    """Read a line. With --num-tokens-from-file it says how much to generate, in Megatron's words or ours."""
+    values = json.loads(line) if line.startswith("{") else {"text": line}
+    tokens = args.num_tokens_to_generate
+    if args.num_tokens_from_file:
+        names = ("chatgpt_output_token_length", "num_tokens_to_generate")
+        tokens = next((values[name] for name in names if name in values), None)
+        if not isinstance(tokens, int):
+            raise ValueError(f"--num-tokens-from-file: a line of {args.prompt_file} has none of {', '.join(names)}")
+    return Prompt(values["text"], tokens)
 
 
 def record(request: InferenceRequest) -> dict[str, object]:
@@ -88,15 +91,45 @@ def record(request: InferenceRequest) -> dict[str, object]:
     return {**result, "logprobs": log_probs} if log_probs else result
 
 
+def megatron_record(request: InferenceRequest, latency: float) -> dict[str, object]:
+    """The same as Megatron writes it: times in seconds, `latency` of all requests together."""
+    result: dict[str, object] = {
+        "input_prompt": request.prompt,
+        "generated_text": request.text,
+        "generated_tokens": request.tokens,
+        "tpot": request.token_gaps,
+        "latency": latency,
+    }
+    if request.params.logprobs:
+        result["generated_top_n_logprobs"] = [dict(entry.top) for entry in request.log_probs]
+    if request.params.logprobs is not None:
+        result["logprobs"] = [entry.value for entry in request.log_probs]
+    return result
+
+
+def write(args: argparse.Namespace, requests: list[InferenceRequest], latency: float) -> None:
+    """Write results to the file that is asked for, or print them."""
+    if not args.output_path:
+        if not args.stream:
+            print(*(json.dumps(record(request)) for request in requests), sep="\n")
+        return
+    if args.output_format == "megatron":
+        results: object = {request.id: megatron_record(request, latency) for request in requests}
+    else:
+        results = [record(request) for request in requests]
+    Path(args.output_path).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Initialise, and run the other three steps."""
-    args = arguments()
+    args = parse(description=__doc__.splitlines()[0] if __doc__ else None)
     host = Host()
 
     # 1. Initialise: this process's rank, device and groups. torchrun starts as many processes as the flags multiply to.
     path = args.load if args.ckpt_step is None else args.load / f"iter_{args.ckpt_step:07d}"
     checkpoint = MegatronReader(path)
-    dtype = choose_dtype("auto", checkpoint.model, "auto")
+    asked = "bfloat16" if args.bf16 else "float16" if args.fp16 else "auto"
+    dtype = choose_dtype(asked, checkpoint.model, "auto")
     tensor, pipeline = args.tensor_model_parallel_size, args.pipeline_model_parallel_size
     runtime = Runtime.create(dtype=dtype, tensor=tensor, pipeline=pipeline)
 
@@ -117,25 +150,45 @@ def run(args: argparse.Namespace, host: Host, runtime: Runtime, checkpoint: Mega
     parts = Parts(runtime=runtime, model=parts.model, tokenizer=parts.tokenizer, wrapper=wrapper)
     chain = [host.registry.find(Kind.SAMPLER, name).load().assemble(parts, Options()) for name in DEFAULT_CHAIN]
     controller = SimpleTextGenerationController(wrapper, parts.tokenizer, chain)
-    engine = StaticEngine(controller, StaticOptions(max_batch_size=args.max_batch_size), seed=args.seed)
+    options = StaticOptions(max_batch_size=args.max_batch_size, max_sequence_length=args.inference_max_seq_length)
+    engine = StaticEngine(controller, options, seed=args.seed)
 
     # 4. Generate: every rank the same steps; the first one speaks.
-    params, speaks = sampling(args), runtime.rank == 0
-    requests = [InferenceRequest(prompt=text, params=params, index=n) for n, text in enumerate(prompts_of(args))]
-    for request in requests:
-        engine.add_request(request)
-    while engine.has_unfinished_requests:
-        for output in engine.step():
-            if args.stream and speaks:
-                print(f"[{output.request.index}]{output.text}", flush=True)
-    if speaks:
-        results = [record(request) for request in requests]
-        if args.output_path:
-            Path(args.output_path).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        else:
-            print(*map(json.dumps, results), sep="\n")
+    speaks, prompts, requests = runtime.rank == 0, prompts_of(args), []
+    for _ in range(args.inference_repeat_n):
+        requests = [
+            InferenceRequest(prompt=prompt.text, params=sampling(args, prompt.tokens), index=number)
+            for number, prompt in enumerate(prompts)
+        ]
+        begin = time.perf_counter()
+        generate(engine, requests, shows=args.stream and speaks)
+        if speaks:
+            write(args, requests, time.perf_counter() - begin)
     if all(request.error for request in requests):
         raise SystemExit(1)
+
+
+def generate(engine: StaticEngine, requests: list[InferenceRequest], *, shows: bool) -> None:
+    """Run requests to their end. Shown, each one's text runs on; others' lines come in between where several run."""
+    for request in requests:
+        engine.add_request(request)
+    last: int | None = None
+    while engine.has_unfinished_requests:
+        for output in engine.step() if engine.has_unfinished_requests else ():
+            number = output.request.index
+            if shows and number != last:
+                print(f"{'' if last is None else chr(10)}Request {number}: ", end="")
+                if output.request.text == output.text:
+                    print(output.request.prompt, end="")
+            if shows:
+                print(
+                    output.text if output.request.error is None else f"error: {output.request.error}",
+                    end="",
+                    flush=True,
+                )
+            last = number
+    if shows:
+        print()
 
 
 if __name__ == "__main__":

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -30,7 +29,9 @@ from plugtron.parallel.layers import ColumnParallelLinear, Part, RowParallelLine
 from plugtron.parallel.runtime import Runtime
 from plugtron.parallel.world import World
 from plugtron.progress import progress
+from plugtron.quantization.policy import form_of
 from plugtron.spec.resolve import ResolvedSpec
+from plugtron.unfinished import unfinished_folder
 
 __all__ = ["convert"]
 
@@ -50,8 +51,11 @@ def convert(resolved: ResolvedSpec, output: Path) -> bool:
     output = output.resolve()
     if resolved.spec.parallel.ranks > 1:
         raise SpecError("parallel: a conversion runs in one process")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise SpecError(f"{output} is there already: name a folder that is not, or is empty")
+    try:
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise SpecError(f"{output} is there already: name a folder that is not, or is empty")
+    except OSError as error:
+        raise SpecError(f"{output} cannot be written: {error.strerror}") from None
     assert resolved.model is not None
     runtime = make_runtime(resolved, resolved.model, World(rank=0, size=1))
     parts = build_parts(resolved, runtime, frozenset({Need.CHECKPOINT, Need.TOKENIZER, Need.WRAPPER}))
@@ -59,24 +63,10 @@ def convert(resolved: ResolvedSpec, output: Path) -> bool:
     if not isinstance(wrapper, DecoderWrapper):
         raise CheckpointError(f"{type(wrapper).__name__} cannot be converted")
     export = wrapper.export()
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        # Beside its place, so that moving it there is one step: what is killed on the way never stands under the name.
-        scratch = Path(tempfile.mkdtemp(prefix=f".{output.name[:64]}.converting-", dir=output.parent))
-    except OSError as error:
-        raise SpecError(f"{output} cannot be written: {error.strerror}") from None
-    try:
+    with unfinished_folder(output) as scratch:
         _write_weights(wrapper, export, scratch)
         has_tokenizer = parts.tokenizer is not None and parts.tokenizer.save(scratch)
         _write_json(scratch / "config.json", _configuration(export, parts))
-        scratch.chmod(0o755)  # mkdtemp's folders are for their owner alone
-        scratch.replace(output)
-    except OSError as error:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise SpecError(f"{output} cannot be written: {error.strerror or error}") from None
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
     return has_tokenizer
 
 
@@ -95,8 +85,9 @@ def _configuration(export: Export, parts: Parts) -> dict[str, Any]:
 
 
 def _bits(runtime: Runtime) -> int | None:
-    """What linear layers are quantised to; the head has 8 bits."""
-    return {"int4": 4, "int8": 8}.get(runtime.quantization or "")
+    """What linear layers are quantised to, as config.json says it."""
+    form = form_of("layer", runtime.quantization, GROUP)
+    return None if form == "fp8" else form
 
 
 def _write_weights(wrapper: DecoderWrapper, export: Export, folder: Path) -> None:
@@ -132,8 +123,6 @@ def _write_weights(wrapper: DecoderWrapper, export: Export, folder: Path) -> Non
 def _widths(decoder: Decoder, layers: range, export: Export, wrapper: DecoderWrapper) -> dict[str, int]:
     """Which tensors of some layers are quantised, and to how many bits: those that belong to one linear layer each."""
     assert isinstance(decoder, nn.Module)
-    bits = _bits(wrapper.runtime)
-    assert bits is not None
     found: dict[str, int] = {}
     for weight in expand(export.weights.weights, layers):
         path, _, name = weight.parameter.rpartition(".")
@@ -149,7 +138,10 @@ def _widths(decoder: Decoder, layers: range, export: Export, wrapper: DecoderWra
                         f"quantization {wrapper.runtime.quantization}: {architecture} stores several linear layers in "
                         "one tensor, which is not written quantised; leave it out here, and quantise at a run's start"
                     )
-                found[tensor] = 8 if head else bits
+                form = form_of("head" if head else "layer", wrapper.runtime.quantization, GROUP)
+                assert form is not None
+                assert form != "fp8", "which is not written"
+                found[tensor] = form
     return found
 
 
@@ -183,7 +175,10 @@ def _fill(found: dict[str, Tensor], section: Section, part: Part, value: Tensor)
 
 def _flush(tensors: Mapping[str, Tensor], folder: Path, number: int) -> dict[str, int]:
     file = folder / f"part-{number}.safetensors"
-    save_file(dict(tensors), file, metadata={"format": "pt"})
+    try:
+        save_file(dict(tensors), file, metadata={"format": "pt"})
+    except SafetensorError as error:  # in the library's own words: a full disk, mostly
+        raise OSError(0, f"the weights cannot be written: {error}") from None
     file.chmod(0o644)  # the library writes files for their owner alone
     return {name: tensor.nbytes for name, tensor in tensors.items()}
 

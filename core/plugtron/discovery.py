@@ -100,8 +100,10 @@ def load_plugin(manager: pluggy.PluginManager, candidate: Candidate, *, strict: 
         offers = tuple(_collect(manager, plugin, record))
         implemented = tuple(sorted(caller.name for caller in manager.get_hookcallers(plugin) or ()))
         return replace(record, hooks=implemented, offers=offers)
+    except KeyboardInterrupt:
+        raise
     # A plugin may raise anything while it is imported, sys.exit() included, and must not take the rest along.
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         if strict:
             raise
         if manager.has_plugin(identity):

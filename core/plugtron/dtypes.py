@@ -1,27 +1,15 @@
-"""Which dtype a model runs in when the spec says `auto`."""
+"""Which dtype a model runs in on this machine."""
 
 from __future__ import annotations
 
 import torch
 
+from plugtron import stored_dtype
 from plugtron.contracts.checkpoint import ModelDescription
 
 __all__ = ["choose_dtype"]
 
 
 def choose_dtype(asked: str, model: ModelDescription, device: str) -> str:
-    """Return "float32", "bfloat16" or "float16": what is asked; for `auto` what the checkpoint was trained in.
-
-    Quantised files run in bfloat16. float16, which CPUs are slow at, becomes float32 there.
-    """
-    if asked != "auto":
-        return asked
-    configuration = model.configuration
-    named = (configuration.get(field) for field in ("dtype", "torch_dtype", "params_dtype"))
-    stored = str(next((name for name in named if name), "")).removeprefix("torch.")
-    if model.format == "gguf":
-        stored = "float32" if configuration.get("general.file_type") == 0 else "bfloat16"
-    on_gpu = device != "cpu" and torch.cuda.is_available()
-    if stored == "float16" and not on_gpu:
-        return "float32"
-    return stored if stored in ("float32", "bfloat16", "float16") else "float32"
+    """Return what plugtron.stored_dtype does, for the device that a spec names ("auto", "cpu", "cuda")."""
+    return stored_dtype.choose_dtype(asked, model, on_gpu=device != "cpu" and torch.cuda.is_available())

@@ -6,7 +6,8 @@ A plugin is a module (or object) named by an entry point of the group "plugtron"
     acme = "acme_samplers"
 
 Its functions marked with `plugtron.hookimpl` are the hooks it implements. It may say `PLUGTRON_API = 1`, the
-API it was written for. Hooks run at registration, once a run or once a request, never per token or layer.
+API it was written for. Hooks run at registration, once a run or once a request, never per token or layer. What they
+print goes to standard error: standard output is for results.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def plugtron_run_started(run: RunInfo) -> None:
 
 @hookspec
 def plugtron_request_finished(request: InferenceRequest) -> None:
-    """Observe, on rank 0, a request that has finished, well or not.
+    """Observe, on rank 0, a request that has finished, well or not. It is a copy of the request as it is then.
 
     @plugtron.hookimpl
     def plugtron_request_finished(request):

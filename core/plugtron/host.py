@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import warnings
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -23,6 +26,8 @@ __all__ = ["Host"]
 
 #: What `--no-plugins` keeps: the entry points of plugtron's own distribution.
 OWN_DISTRIBUTION = "plugtron"
+#: After how long a plugin's import is said to take long.
+_SLOW_S = 5.0
 
 
 class Host:
@@ -79,8 +84,8 @@ class Host:
         self._each("plugtron_run_started", lambda function: function(run=run))
 
     def request_finished(self, request: InferenceRequest) -> None:
-        """Tell observers that a request has finished."""
-        self._each("plugtron_request_finished", lambda function: function(request=request))
+        """Tell observers that a request has finished. Each gets a copy: what it does to it is its own affair."""
+        self._each("plugtron_request_finished", lambda function: function(request=request.snapshot()))
 
     def run_finished(self, run: RunInfo, outcome: Outcome) -> None:
         """Tell observers that the run is over."""
@@ -95,7 +100,8 @@ class Host:
                 version=candidate.version,
                 state="disabled",
             )
-        return load_plugin(self._manager, candidate, strict=self._strict)
+        with redirect_stdout(sys.stderr), _named_when_slow(candidate):
+            return load_plugin(self._manager, candidate, strict=self._strict)
 
     def _each(self, hook: str, call: Callable[[Callable[..., object]], object]) -> list[Iterable[Problem]]:
         """Call the implementations of `hook` one by one, sorted by plugin; one that raises costs a warning."""
@@ -104,8 +110,12 @@ class Host:
         for implementation in implementations:
             named = set(implementation.argnames)
             try:
-                results.append(call(_only(implementation.function, named)))
-            except Exception as error:
+                # Standard output is for results.
+                with redirect_stdout(sys.stderr):
+                    results.append(call(_only(implementation.function, named)))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # sys.exit() in a hook is its plugin's failure, and nobody else's
                 if self._strict:
                     raise
                 warnings.warn(
@@ -114,6 +124,22 @@ class Host:
                     stacklevel=3,
                 )
         return results
+
+
+@contextmanager
+def _named_when_slow(candidate: Candidate) -> Iterator[None]:
+    """Say which plugin it is that everything waits for."""
+    if candidate.distribution in (OWN_DISTRIBUTION, "given"):
+        yield
+        return
+    text = f"plugin {candidate.name} ({candidate.distribution}) is being imported for {_SLOW_S:.0f} seconds already"
+    timer = threading.Timer(_SLOW_S, lambda: print(text, file=sys.stderr, flush=True))  # noqa: T201 - from a thread
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _only(function: Callable[..., object], named: set[str]) -> Callable[..., object]:

@@ -86,7 +86,9 @@ class Offer:
             return load()
         except PlugtronError:
             raise
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             hint = f"; {self.component.install_hint}" if self.component.install_hint else ""
             raise PluginError(f"{self.title}: cannot import {what}: {type(error).__name__}: {error}{hint}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import html
 import time
 from dataclasses import asdict, dataclass, field
@@ -252,6 +253,20 @@ class InferenceRequest:
                 for sequence in self.sequences
             ],
         }
+
+    def snapshot(self) -> InferenceRequest:
+        """A copy of what it is now; nothing that is done to it changes this one."""
+        copied = copy.copy(self)
+        copied.prompt_tokens = list(self.prompt_tokens)
+        copied.prompt = copy.deepcopy(self.prompt) if isinstance(self.prompt, list) else self.prompt
+        copied.sequences = []
+        for sequence in self.sequences:
+            own = copy.copy(sequence)
+            own.request = copied
+            own.tokens, own.token_times = list(sequence.tokens), list(sequence.token_times)
+            own.log_probs = copy.deepcopy(sequence.log_probs)
+            copied.sequences.append(own)
+        return copied
 
     def __repr__(self) -> str:
         text = self.error if self.error is not None else self.text

@@ -1,5 +1,6 @@
 """The host with plugins given as objects: observers, complaints about a spec, records that are no records."""
 
+import threading
 import types
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 import plugtron
 from plugtron import Component, Problem, Spec, assemble
 from plugtron.component import Kind
+from plugtron.discovery import Candidate
 from plugtron.errors import PluginError, SpecError
 from plugtron.host import Host
 from plugtron.request import InferenceRequest
@@ -123,3 +125,66 @@ def test_options_that_do_not_import_are_the_plugins_fault():
     given = plugin(plugtron_engines=lambda: [component])
     with pytest.raises(PluginError, match=r"engine: engine 'acme' \(given 0\): cannot import its options"):
         resolve(Source(values={**VALUES, "engine": "acme"}), Host(plugins=[given]))
+
+
+def test_what_hooks_print_goes_to_standard_error(spec, capsys):
+    plugins = [plugin(plugtron_run_started=lambda run: print("loud"), plugtron_samplers=lambda: print("offered") or [])]
+    with assemble(spec, host=Host(plugins=plugins)) as assembly:
+        list(assembly.run([InferenceRequest(prompt=[1], params=SamplingParams(temperature=0, max_tokens=2))]))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == ["offered", "loud"]
+
+
+@pytest.mark.parametrize("raised", [SystemExit(3), GeneratorExit(), BaseException("odd")])
+def test_a_hook_that_would_end_the_process_costs_a_warning(raised, spec):
+    def ending(run):
+        raise raised
+
+    with assemble(spec, host=Host(plugins=[plugin(plugtron_run_started=ending)], strict=False)) as assembly:
+        request = InferenceRequest(prompt=[1], params=SamplingParams(temperature=0, max_tokens=2))
+        with pytest.warns(RuntimeWarning, match="plugtron_run_started failed"):
+            list(assembly.run([request]))
+    assert request.error is None
+
+
+def test_a_plugin_that_ends_the_process_when_it_is_asked_is_a_record():
+    def ending():
+        raise SystemExit("no licence")
+
+    (failed,) = Host(plugins=[plugin(plugtron_samplers=ending)], strict=False).failed()
+    assert failed.failure.error == "SystemExit: no licence"
+
+
+def test_observers_get_a_copy(spec):
+    def rewriting(request):
+        request.error = "rewritten"
+        request.tokens.append(7)
+        request.sequences[0].text = "rewritten"
+        request.prompt.append(9)
+        request.prompt_tokens.clear()
+
+    with assemble(spec, host=Host(plugins=[plugin(plugtron_request_finished=rewriting)])) as assembly:
+        request = InferenceRequest(prompt=[1], params=SamplingParams(temperature=0, max_tokens=2))
+        list(assembly.run([request]))
+    assert (request.error, len(request.tokens), request.prompt, request.prompt_tokens) == (None, 2, [1], [1])
+    assert request.sequences[0].text != "rewritten"
+
+
+def test_a_plugin_that_hangs_at_import_is_named(capsys, monkeypatch):
+    monkeypatch.setattr("plugtron.host._SLOW_S", 0.05)
+    said = threading.Event()
+    slow = Candidate(name="acme", distribution="acme-slow", version="1", load=lambda: said.wait(30) and plugin())
+    monkeypatch.setattr("plugtron.host.find", lambda: [slow])
+
+    class Told:
+        def write(self, text):
+            if "acme (acme-slow) is being imported for" in text:
+                said.set()
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr("sys.stderr", Told())
+    Host(strict=False)
+    assert said.is_set()

@@ -108,9 +108,9 @@ REFERENCE = [("175", [294] * 8 + [245]), ("132 281 246 3 147", [122, 294, 294, 2
 def test_static_inference_example_under_torchrun(flags, tmp_path):
     """Megatron's own tokens, from the command line, in one process and in two."""
     output, file = tmp_path / "out.json", tmp_path / "prompts.jsonl"
-    file.write_text(json.dumps({"text": REFERENCE[1][0]}) + "\n")
+    file.write_text("".join(json.dumps({"text": prompt}) + "\n" for prompt, _ in REFERENCE))
     script = [ROOT / "examples" / "gpt_static_inference.py", "--load", CHECKPOINTS / "gpt_learned", "--ckpt-step", "7"]
-    more = ["--tokenizer-type", "NullTokenizer", "--prompts", REFERENCE[0][0], "--prompt-file", file]
+    more = ["--tokenizer-type", "NullTokenizer", "--prompt-file", file]
     more += ["--num-tokens-to-generate", "9", "--return-log-probs", "--output-path", output]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     for command in ([sys.executable, *script, *more], [*launcher, *script, *more, *flags]):
@@ -120,6 +120,108 @@ def test_static_inference_example_under_torchrun(flags, tmp_path):
         assert [(entry["prompt"], entry["tokens"]) for entry in results] == REFERENCE
         assert all(len(entry["logprobs"]) == 9 for entry in results)
         output.unlink()
+
+
+#: As people run Megatron-LM's example of that name: most of it says again what the checkpoint says.
+MEGATRON = [
+    "--load",
+    "LOAD",
+    "--use-checkpoint-args",
+    "--tokenizer-type",
+    "NullTokenizer",
+    "--vocab-size",
+    "319",
+    "--bf16",
+    "--tensor-model-parallel-size",
+    "1",
+    "--pipeline-model-parallel-size",
+    "1",
+    "--micro-batch-size",
+    "1",
+    "--transformer-impl",
+    "local",
+    "--num-layers",
+    "4",
+    "--hidden-size",
+    "64",
+    "--num-attention-heads",
+    "8",
+    "--seq-length",
+    "64",
+    "--max-position-embeddings",
+    "64",
+    "--no-load-optim",
+    "--no-load-rng",
+    "--attention-backend",
+    "unfused",
+    "--ckpt-format",
+    "torch_dist",
+    "--use-mcore-models",
+    "--inference-max-requests",
+    "4",
+    "--inference-max-seq-length",
+    "48",
+    "--num-tokens-to-generate",
+    "9",
+    "--temperature",
+    "1.0",
+    "--top_k",
+    "1",
+    "--top_p",
+    "0.0",
+    "--skip-prompt-log-probs",
+    "--incoming-requests-per-sec",
+    "-1",
+    "--num-tokens-to-prompt",
+    "8",
+    "32",
+]
+
+
+def static_inference(*arguments, check=0):
+    command = [sys.executable, ROOT / "examples" / "gpt_static_inference.py", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == check, done.stderr
+    return done
+
+
+def test_a_command_line_of_megatrons(tmp_path):
+    words = [str(CHECKPOINTS / "gpt_learned") if word == "LOAD" else word for word in MEGATRON]
+    words.remove("--vocab-size")
+    words.remove("319")
+    words.remove("--bf16")
+    prompts = [prompt for prompt, _ in REFERENCE]
+    done = static_inference(*words, "--prompts", *prompts)
+    assert [json.loads(line)["tokens"] for line in done.stdout.splitlines()] == [tokens for _, tokens in REFERENCE]
+    (note,) = done.stderr.splitlines()
+    assert note.startswith("note: the checkpoint says how the model is made; not used here: --attention-backend, ")
+    assert "--transformer-impl, --use-checkpoint-args" in note
+    assert static_inference(*words, "--bf16", "--prompts", *prompts).stdout
+    assert "unrecognized arguments: --num-layer 2" in static_inference(*words, "--num-layer", 2, check=2).stderr
+    both = static_inference(*words, "--prompts", "1", "--prompt-file", "x", check=2)
+    assert "give --prompts or --prompt-file, one of them" in both.stderr
+
+
+def test_flags_of_megatrons_that_matter(tmp_path):
+    prompt, tokens = REFERENCE[1]
+    base = ["--load", CHECKPOINTS / "gpt_learned", "--num-tokens-to-generate", 9]
+    text = "".join(f" {token}" for token in tokens)
+    stopped = static_inference(*base, "--prompts", prompt, "--stop-words", " 212 299")
+    assert json.loads(stopped.stdout)["text"] == text[: text.index(" 212 299")]
+    ended = static_inference(*base, "--prompts", prompt, "--termination-id", tokens[4])
+    assert json.loads(ended.stdout)["tokens"] == tokens[:5]
+    file, output = tmp_path / "prompts.jsonl", tmp_path / "out.json"
+    lines = [{"text": prompt, "chatgpt_output_token_length": count} for count in (2, 3, 4)]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    from_file = ["--prompt-file", file, "--num-tokens-from-file", "--prompt-file-num-truncate", 2]
+    more = ["--inference-repeat-n", 2, "--top-n-logprobs", 2, "--return-log-probs", "--output-path", output]
+    static_inference(*base, *from_file, *more, "--output-format", "megatron")
+    results = list(json.loads(output.read_text()).values())
+    assert [result["generated_tokens"] for result in results] == [tokens[:2], tokens[:3]]
+    assert [len(result["generated_top_n_logprobs"]) for result in results] == [2, 3]
+    assert results[0].keys() >= {"input_prompt", "generated_text", "tpot", "latency", "logprobs"}
+    shown = static_inference(*base, "--prompts", prompt, "--stream").stdout
+    assert shown == f"Request 0: {prompt}{text}\n"
 
 
 def test_static_inference_example_with_gpt2_files(random_model, tmp_path):
@@ -192,6 +294,17 @@ def test_slurm_script_is_sound():
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize(
+    "job", [{}, {"SLURM_JOB_ID": "5"}, {"SLURM_JOB_ID": "5", "SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_NODELIST": ""}]
+)
+def test_slurm_script_outside_a_job(job):
+    without = {name: value for name, value in HERE.items() if not name.startswith("SLURM_")}
+    script = ROOT / "examples" / "slurm" / "run.sbatch"
+    done = subprocess.run(["bash", script, "x.yaml"], env={**without, **job}, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.endswith("run this with sbatch\n")
+
+
 def test_slurm_script_runs_a_rank_on_each_node(tmp_path):
     """Two nodes, both here: srun and scontrol are stand-ins of three lines, all the rest is the real thing."""
     for name, text in (
@@ -201,6 +314,7 @@ def test_slurm_script_runs_a_rank_on_each_node(tmp_path):
         (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
         (tmp_path / name).chmod(0o755)
     job = {"SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_JOB_ID": str(os.getpid())}
+    job["SLURM_GPUS_ON_NODE"] = "0"  # which means a rank on each node, not none
     script = ROOT / "examples" / "slurm" / "run.sbatch"
     spec = ROOT / "examples" / "specs" / "megatron.yaml"
     done = subprocess.run(

@@ -139,8 +139,45 @@ def test_a_killed_conversion_leaves_nothing_that_looks_finished(default_model, t
     left = list(tmp_path.rglob("*"))
     assert not (tmp_path / "out").exists()
     assert not any(path.name == "config.json" for path in left)
-    convert(default_model, tmp_path / "out")
+    done = convert(default_model, tmp_path / "out")
     assert (tmp_path / "out" / "model.safetensors").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]  # and what was left is gone
+    assert done.stderr.count("was left by a conversion that was killed: it has been removed") == 1
+
+
+def test_a_terminated_conversion_leaves_nothing(default_model, tmp_path):
+    command = [sys.executable, "-m", "plugtron", "convert", str(default_model), str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as job:
+        while not list(tmp_path.glob(".out.converting-*/.writing")):
+            assert job.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.2)  # between the lock's being there and the handler's
+        job.terminate()
+        assert job.wait() == 128 + signal.SIGTERM
+        assert "Traceback" not in job.stderr.read()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    model = CHECKPOINTS / "gpt_learned"
+    long = convert(model, tmp_path / ("x" * 256), check=2)
+    assert long.stderr.splitlines()[-1].endswith("cannot be written: File name too long")
+    assert "Traceback" not in long.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+def test_a_full_disk(tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        done = convert(CHECKPOINTS / "gpt_learned", folder / "out", check=2)
+        assert "cannot be written: the weights cannot be written: " in done.stderr
+        assert "Traceback" not in done.stderr
+        assert list(folder.iterdir()) == []
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.mark.parametrize("name", ["llama_tied", "llama_biases", "qwen3"])

@@ -1,9 +1,9 @@
 """A look at a pickle before it is read: that nothing in it takes far more memory, stack or time than it is long.
 
 The unpickler of the standard library trusts what it reads: nine bytes make it reserve gigabytes for its memo, a
-megabyte of nested tuples overflows the stack when they are hashed, and tuples that hold one another twice, thirty levels
-deep, are hashed for hours. Here the pickle's operations are gone through without building anything; the stack has only
-how deep each value is and how large.
+megabyte of nested tuples overflows the stack when they are hashed, and tuples that hold one another twice, thirty
+levels deep, are hashed for hours. Here the pickle's operations are gone through without building anything; the stack
+has only how deep each value is and how large.
 """
 
 from __future__ import annotations

@@ -66,6 +66,7 @@ def run_spec(
                 for _ in assembly.run(requests):
                     pass
                 return 0
+            _mention_chat(assembly, requests)
             sink.begin()  # not before: a model that cannot be loaded must not cost the last run's results
             begin = time.perf_counter()
             one = len(requests) == 1 and requests[0].params.answers == 1
@@ -78,6 +79,17 @@ def run_spec(
             if stats:
                 _print_stats(assembly, requests, time.perf_counter() - begin)
     return 130 if interrupted else _exit_code(requests)
+
+
+def _mention_chat(assembly: Assembly, requests: Sequence[InferenceRequest]) -> None:
+    """Say once, on a terminal, that a model which was tuned to chat is only asked to go on with texts."""
+    tokenizer = assembly.parts.tokenizer
+    tuned = tokenizer is not None and tokenizer.chat_template is not None
+    if tuned and sys.stderr.isatty() and all(isinstance(request.prompt, str) for request in requests):
+        click.echo(
+            "note: this model is tuned to chat, and these prompts are texts that it goes on with; ", nl=False, err=True
+        )
+        click.echo("'plugtron generate --chat' or messages in a spec ask it for an answer", err=True)
 
 
 def _prompt_file(resolved: ResolvedSpec) -> str | None:

@@ -18,8 +18,12 @@ __all__ = ["show"]
 @host_options
 @verbose_option
 def show(spec: Path, overrides: tuple[str, ...], no_plugins: bool, no_plugin: tuple[str, ...]) -> None:
-    """Print SPEC with every default written out, and where each component comes from. It loads back equal."""
+    """Print SPEC with every default written out, where each component comes from, and what `auto` comes to here.
+
+    What is printed loads back equal.
+    """
+    from plugtron.cli.settled import settled
     from plugtron.spec.dump import dump
 
     resolved, _ = resolve_file(spec, overrides, no_plugins, no_plugin)
-    click.echo(dump(resolved), nl=False)
+    click.echo(dump(resolved, settled(resolved)), nl=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from plugtron.checkpoint.loader import Blocks
 from plugtron.context.base import InferenceContext
-from plugtron.contracts.quantised import GROUP, QuantisedWeight
+from plugtron.contracts.quantised import QuantisedWeight
 from plugtron.contracts.step import StepBatch
 from plugtron.contracts.wrapper import Decoder
 from plugtron.errors import CheckpointError, PlugtronError
@@ -28,6 +27,7 @@ from plugtron.kernels.native.build import NoCompiler, library
 from plugtron.kernels.triton_here import why_no_triton
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear
+from plugtron.quantization.policy import Form, form_of
 from plugtron.spec.model import Quantization
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "Execution", "choose", "make_execution"]
 
-#: Of the layers' weights where they are quantised here; `native` weights are so already.
-_BITS: Mapping[Quantization | None, int] = {"int4": 4, "int8": 8}
 #: Of the first GPUs that know eight bits in floating point.
 _FLOAT8_CAPABILITY = (8, 9)
 
@@ -120,8 +118,7 @@ def make_execution(wrapper: DecoderWrapper, choice: Choice) -> Execution:
         what = f"quantization {runtime.quantization}" if runtime.quantization else "the step"
         warnings.warn(f"{what} runs through torch, and slowly: {choice.reason}", stacklevel=2)
     decoder = wrapper.load(wrapper.layers)
-    if runtime.quantization is not None and runtime.quantization != "native":
-        _quantise_in_place(decoder, runtime.quantization)
+    _quantise_in_place(decoder, runtime.quantization)
     return EagerExecution(decoder, last=wrapper.layers.stop == wrapper.config.num_layers, dtype=runtime.dtype)
 
 
@@ -235,7 +232,7 @@ def _pack(exact: DecoderWrapper, dtype: torch.dtype, store: Store) -> Packed:
     quantization = exact.runtime.quantization
     blocks: Blocks = {}
     found = False
-    listing = Listing(store, exact.runtime.tensor, bits=_BITS.get(quantization), dtype=dtype, blocks=blocks)
+    listing = Listing(store, exact.runtime.tensor, quantization=quantization, dtype=dtype, blocks=blocks)
     for number, layer in enumerate(exact.layers):
         decoder = _known(exact.load(range(layer, layer + 1), blocks if quantization == "native" else None))
         found = found or bool(blocks)
@@ -258,16 +255,25 @@ def _known(decoder: Decoder) -> TransformerDecoder:
     return decoder
 
 
-def _quantise_in_place(decoder: Decoder, form: Quantization) -> None:
-    """Replace the weights of linear layers by what they are after quantising."""
+def _quantise_in_place(decoder: Decoder, quantization: Quantization | None) -> None:
+    """Replace the weights of linear layers and head by what they are after quantising."""
     assert isinstance(decoder, torch.nn.Module)
+    if isinstance(decoder, TransformerDecoder) and decoder.output is not None:
+        form = form_of("head", quantization, decoder.output.weight.shape[1])
+        if form is not None:
+            # A tied head is the embedding, and what that looks up stays as it is.
+            head = copy.deepcopy(decoder.output)
+            head.weight.data = _rounded(head.weight.data, form)
+            decoder.output = head
     for module in decoder.modules():
-        if isinstance(module, ColumnParallelLinear | RowParallelLinear) and module.weight.shape[1] % GROUP == 0:
-            module.weight.data = _rounded(module.weight.data, form).to(module.weight.dtype)
+        if isinstance(module, ColumnParallelLinear | RowParallelLinear):
+            form = form_of("layer", quantization, module.weight.shape[1])
+            if form is not None:
+                module.weight.data = _rounded(module.weight.data, form)
 
 
-def _rounded(weight: Tensor, form: Quantization) -> Tensor:
+def _rounded(weight: Tensor, form: Form) -> Tensor:
     if form == "fp8":
         values, scales = quantise_rows(weight)
-        return values.float() * scales
-    return QuantisedWeight.of(weight, _BITS[form]).dense()
+        return (values.float() * scales).to(weight.dtype)
+    return QuantisedWeight.of(weight, form).dense().to(weight.dtype)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from plugtron.contracts.quantised import GROUP, QuantisedWeight
+from plugtron.contracts.quantised import QuantisedWeight
 from plugtron.kernels.triton.device_weight import DeviceWeight
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, ShardedModule
+from plugtron.quantization.policy import Form, form_of
 from plugtron.spec.model import Quantization
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def load_held(wrapper: DecoderWrapper) -> TransformerDecoder:
     whole.output = whole.embedding if wrapper.config.tied else last.output
     del decoders, last
     assert whole.output is not None
-    _hold(whole.output, "int8", in_order=runtime.deterministic, keeps=whole.output is whole.embedding)
+    form = form_of("head", runtime.quantization, wrapper.config.hidden_size)
+    _hold(whole.output, form, in_order=runtime.deterministic, keeps=whole.output is whole.embedding)
     return whole
 
 
@@ -60,7 +62,12 @@ def _load(wrapper: DecoderWrapper, layer: int, form: Quantization) -> Transforme
     decoder = _known(wrapper, range(layer, layer + 1))
     for module in decoder.stack.modules():
         if isinstance(module, ColumnParallelLinear | RowParallelLinear):
-            _hold(module, form, in_order=wrapper.runtime.deterministic, keeps=False)
+            _hold(
+                module,
+                form_of("layer", form, module.weight.shape[1]),
+                in_order=wrapper.runtime.deterministic,
+                keeps=False,
+            )
     return decoder
 
 
@@ -72,17 +79,17 @@ def _hold_in_order(decoder: TransformerDecoder) -> None:
             module.product = DeviceWeight(format="plain", values=module.get_parameter("weight").data, in_order=True)
 
 
-def _hold(module: ShardedModule, form: Quantization, *, in_order: bool, keeps: bool) -> None:
+def _hold(module: ShardedModule, form: Form | None, *, in_order: bool, keeps: bool) -> None:
     """Quantise a module's weight. `keeps`: as a table that is looked up it stays as well."""
     weight = module.get_parameter("weight")
-    if weight.shape[1] % GROUP:
+    if form is None:
         if in_order:
             module.product = DeviceWeight(format="plain", values=weight.data, in_order=True)
         return
     if form == "fp8":
         module.product = DeviceWeight.float8(weight.data, in_order=in_order)
     else:
-        quantised = _quantised(weight.data, 4 if form == "int4" else 8)
+        quantised = _quantised(weight.data, form)
         module.product = DeviceWeight.grouped(quantised, weight.device, in_order=in_order)
     if not keeps:
         weight.data = weight.new_empty(0, weight.shape[1])

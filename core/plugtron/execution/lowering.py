@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from plugtron.checkpoint.loader import Blocks
-from plugtron.contracts.quantised import GROUP, QuantisedWeight
+from plugtron.contracts.quantised import QuantisedWeight
 from plugtron.execution.packed import Operation, Packed, Store
 from plugtron.kernels.native.packing import Format, format_of, pack, pack_dense
 from plugtron.nn.attention import Attention
@@ -24,6 +24,7 @@ from plugtron.nn.norms import LayerNorm, RMSNorm
 from plugtron.nn.positions import LearnedPositions
 from plugtron.parallel.group import Group
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, VocabParallelEmbedding
+from plugtron.quantization.policy import WeightPart, form_of
 
 __all__ = ["LOGITS", "Listing", "NotNative", "check_decoder", "operation_name"]
 
@@ -112,15 +113,17 @@ class Listing:
     Args:
         store: where packed weights go.
         group: the ranks that share each layer.
-        bits: what the layers' weights are quantised to, the head's to eight; None: they stay as they are.
+        quantization: what weights are quantised to; see plugtron.quantization.policy.
         dtype: what weights are held in that are not quantised, float32 or bfloat16.
         blocks: weights that are stored in quantised blocks, and are used as they are.
     """
 
-    def __init__(self, store: Store, group: Group, *, bits: int | None, dtype: torch.dtype, blocks: Blocks) -> None:
+    def __init__(
+        self, store: Store, group: Group, *, quantization: str | None, dtype: torch.dtype, blocks: Blocks
+    ) -> None:
         self._store = store
         self._group = group
-        self._bits = bits
+        self._quantization = quantization
         self._dtype = dtype
         self._blocks = blocks
         self._operations: list[Operation] = []
@@ -139,7 +142,7 @@ class Listing:
         assert decoder.final_norm is not None
         assert isinstance(decoder.output, VocabParallelEmbedding)
         self._normalise(decoder.final_norm, _Flag.SELECTED)
-        self._linear(decoder.output, _Buffer.LOGITS, _Flag.SELECTED, bits=self._bits and 8)
+        self._linear(decoder.output, _Buffer.LOGITS, _Flag.SELECTED, part="head")
 
     def finish(self, parameters: dict[str, Tensor]) -> Packed:
         """Give back the whole list, and `parameters` beside it."""
@@ -177,7 +180,7 @@ class Listing:
         fields = {"source": _Buffer.HIDDEN, "inputs": len(norm.weight), "epsilon": norm.epsilon, "flags": flags}
         self._append(_Kind.NORMALISE, fields, own)
 
-    def _linear(self, layer: nn.Module, target: _Buffer, flags: _Flag = _Flag.NONE, bits: int | None = None) -> None:
+    def _linear(self, layer: nn.Module, target: _Buffer, flags: _Flag = _Flag.NONE, part: WeightPart = "layer") -> None:
         """Append a product with what the operation before makes ready, in as many parts as the weight has forms.
 
         Where ranks share the inputs, one of them adds its part to the hidden states, the others put theirs in their
@@ -191,7 +194,7 @@ class Listing:
             if self._group.rank > 0:
                 flags, bias = flags & ~_Flag.ADD, None
         before, row = self._operations[-1].fields, 0
-        for rows, form, packed in self._pieces(weight, bits or self._bits):
+        for rows, form, packed in self._pieces(weight, part):
             before["flags"] = int(before.get("flags", 0)) | (
                 _Flag.DENSE if form in (Format.FLOAT, Format.BRAIN) else _Flag.GROUPED
             )
@@ -210,14 +213,16 @@ class Listing:
         if shared and self._group.size > 1:
             self._cuts.append(len(self._operations))
 
-    def _pieces(self, weight: nn.Parameter, bits: int | None) -> Iterator[Piece]:
+    def _pieces(self, weight: nn.Parameter, part: WeightPart) -> Iterator[Piece]:
         """A weight's rows, in order: as many of them together as have one form."""
         outputs, inputs = weight.shape
+        bits = form_of(part, self._quantization, inputs)
+        assert bits != "fp8", "which is not native"
         if weight in self._blocks:
             for form, same in groupby(self._blocks[weight], key=format_of):
                 piece = QuantisedWeight.stacked(list(same))
                 yield len(piece.values), form, pack(piece)
-        elif bits is None or inputs % GROUP:
+        elif bits is None:
             form = Format.FLOAT if self._dtype == torch.float32 else Format.BRAIN
             yield outputs, form, pack_dense(weight.detach().to(self._dtype))
         else:

@@ -14,7 +14,7 @@ from plugtron.models import ALIASES, is_hub_id
 from plugtron.spec.load import Source
 from plugtron.spec.prompt_file import parse_prompts, read_lines
 
-__all__ = ["preflight"]
+__all__ = ["has_cuda", "preflight"]
 
 #: Where formats say how many heads and layers a model has; in GGUF files behind the architecture's name.
 _HEADS = ("num_attention_heads", "n_head", "attention.head_count")
@@ -50,11 +50,11 @@ def _model(source: Source, model: ModelDescription | None) -> Iterator[Problem]:
 
 def _device(source: Source, model: ModelDescription | None) -> Iterator[Problem]:
     del model
-    if _at(source, "device") == "cuda" and not _has_cuda():
+    if _at(source, "device") == "cuda" and not has_cuda():
         yield source.problem(("device",), "cuda: this machine has no CUDA device (accepted here: auto, cpu)")
 
 
-def _has_cuda() -> bool:
+def has_cuda() -> bool:
     """Whether the driver is there and counts a device; asked without torch."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")

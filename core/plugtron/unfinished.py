@@ -40,7 +40,7 @@ def unfinished_folder(output: Path) -> Iterator[Path]:
     except OSError as error:
         raise SpecError(f"{output} cannot be written: {error.strerror}") from None
     try:
-        with (scratch / _LOCK).open("w") as lock, _terminated_as_interrupted():
+        with _terminated_as_interrupted(), (scratch / _LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield scratch
             (scratch / _LOCK).unlink()

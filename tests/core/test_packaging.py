@@ -12,7 +12,7 @@ PACKAGES = ["core/plugtron", *(f"plugins/{kind}/plugtron_{kind}" for kind in KIN
 
 def test_wheel_and_sdist(tmp_path):
     build = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=1200)
     wheel = next(tmp_path.glob("*.whl"))
     assert contents(wheel) == tree()
     sdist = next(tmp_path.glob("*.tar.gz"))

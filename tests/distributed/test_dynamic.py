@@ -54,7 +54,7 @@ def test_deadlines_of_a_job_are_kept_by_its_first_rank(shape, expected, tmp_path
     (tmp_path / "run.json").write_text(json.dumps(spec))
     done = subprocess.run(
         [sys.executable, "-m", "plugtron", "run", tmp_path / "run.json", "--stats"],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=1200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     late, *found = map(json.loads, done.stdout.splitlines())

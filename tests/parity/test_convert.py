@@ -48,7 +48,7 @@ def convert_here(checkpoint, out):
 
 def convert(*arguments, check=0):
     command = [sys.executable, "-m", "plugtron", "convert", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert done.returncode == check, done.stderr
     return done
 
@@ -131,7 +131,7 @@ def test_a_place_that_is_taken_and_a_checkpoint_that_is_none(tmp_path):
 def test_a_killed_conversion_leaves_nothing_that_looks_finished(default_model, tmp_path):
     command = [sys.executable, "-m", "plugtron", "convert", str(default_model), str(tmp_path / "out")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as job:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
             time.sleep(0.01)
         os.kill(job.pid, signal.SIGKILL)
@@ -151,7 +151,6 @@ def test_a_terminated_conversion_leaves_nothing(default_model, tmp_path):
         while not list(tmp_path.glob(".out.converting-*/.writing")):
             assert job.poll() is None
             time.sleep(0.01)
-        time.sleep(0.2)  # between the lock's being there and the handler's
         job.terminate()
         assert job.wait() == 128 + signal.SIGTERM
         assert "Traceback" not in job.stderr.read()

@@ -227,7 +227,8 @@ def test_linear(rows, groups, outputs, form, in_order, biased, dtype, seed):
     held, dense = hold(weight, form, dtype, in_order=in_order or form == "plain")
     assert held.shape == (outputs, groups * 32)
     expected = F.linear(x.float(), dense.float(), None if bias is None else bias.float())
-    size = expected.abs().max()
+    # The error of a sum goes with what was added up, which may all but cancel.
+    size = F.linear(x.float().abs(), dense.float().abs(), None if bias is None else bias.float().abs()).max()
     found = held(x, bias)
     # Of many rows torch's own product in fp8 rounds the inputs too, where it can be had: 3 bits and the leading one.
     rounded = form == "fp8" and rows > 64 and not held.in_order and outputs % 16 == 0

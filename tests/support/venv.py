@@ -16,7 +16,7 @@ class Environment:
 
     python: Path
 
-    def run(self, *arguments, check=None, timeout=120, **environment):
+    def run(self, *arguments, check=None, timeout=1200, **environment):
         """Run python with arguments; `check` is the exit code it must end with."""
         import os
 
@@ -42,7 +42,7 @@ def make(folder, distributions):
     sources = [str(DISTS / name) for name in distributions]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     command = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(wheels), *sources]
-    subprocess.run(command, check=True, timeout=300)
+    subprocess.run(command, check=True, timeout=3000)
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(home)}))
@@ -50,5 +50,5 @@ def make(folder, distributions):
     ours = sysconfig.get_path("purelib")
     (packages / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
     install = [*pip, "--python", str(python), "install", "--no-deps", "--no-index", *map(str, wheels.glob("*.whl"))]
-    subprocess.run(install, check=True, timeout=300)
+    subprocess.run(install, check=True, timeout=3000)
     return Environment(python)

@@ -87,9 +87,10 @@ def _mention_chat(assembly: Assembly, requests: Sequence[InferenceRequest]) -> N
     tuned = tokenizer is not None and tokenizer.chat_template is not None
     if tuned and sys.stderr.isatty() and all(isinstance(request.prompt, str) for request in requests):
         click.echo(
-            "note: this model is tuned to chat, and these prompts are texts that it goes on with; ", nl=False, err=True
+            "note: this model is tuned to chat, and goes on with the texts of these prompts; "
+            "'plugtron generate --chat', or messages in a spec, ask it for an answer",
+            err=True,
         )
-        click.echo("'plugtron generate --chat' or messages in a spec ask it for an answer", err=True)
 
 
 def _prompt_file(resolved: ResolvedSpec) -> str | None:

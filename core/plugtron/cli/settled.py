@@ -12,7 +12,7 @@ __all__ = ["settled"]
 
 
 def settled(resolved: ResolvedSpec) -> dict[str, str]:
-    """The values of a spec that are `auto` or left open, by place, as far as they are known before anything is loaded."""
+    """The values of a spec that are `auto` or left open, by place, as far as they are known before a run."""
     spec = resolved.spec
     gpu = spec.device == "cuda" or (spec.device == "auto" and has_cuda())
     found: dict[str, str] = {}

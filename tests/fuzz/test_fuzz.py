@@ -1,0 +1,28 @@
+"""Files from strangers end in plugtron's own errors: mutated at random for seconds, or under `make fuzz` for minutes."""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+#: Seconds for each target; with more than a few the seeds are new each time.
+SECONDS = float(os.environ.get("PLUGTRON_FUZZ_SECONDS", "2"))
+SEED = 5 if SECONDS < 10 else random.randrange(2**32)
+TARGETS = ["pickles", "archives", "gguf_files", "folders", "tokenizer_files", "specs", "templates"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_strangers_write(target, tmp_path):
+    command = [sys.executable, HERE / "worker.py", target, str(SEED), str(SECONDS), tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        kept = Path(os.environ.get("PLUGTRON_FUZZ_KEEP", tmp_path)) / f"{target}-{SEED}"
+        if (tmp_path / "input").exists():
+            shutil.copy(tmp_path / "input", kept)
+        pytest.fail(f"exit code {done.returncode}, seed {SEED}, input kept as {kept}\n{done.stderr[-3000:]}")
+    print(done.stdout)

@@ -1,4 +1,4 @@
-"""Files from strangers end in plugtron's own errors: mutated at random for seconds, or under `make fuzz` for minutes."""
+"""Files from strangers end in plugtron's own errors: mutated for seconds, or under `make fuzz` for minutes."""
 
 import os
 import random
@@ -22,6 +22,7 @@ def test_what_strangers_write(target, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         kept = Path(os.environ.get("PLUGTRON_FUZZ_KEEP", tmp_path)) / f"{target}-{SEED}"
+        kept.parent.mkdir(parents=True, exist_ok=True)
         if (tmp_path / "input").exists():
             shutil.copy(tmp_path / "input", kept)
         pytest.fail(f"exit code {done.returncode}, seed {SEED}, input kept as {kept}\n{done.stderr[-3000:]}")

@@ -36,7 +36,7 @@ def architecture_of(file: Path, configuration: Mapping[str, Any]) -> str:
     architectures, kind = configuration.get("architectures"), configuration.get("model_type")
     if isinstance(architectures, list) and len(architectures) == 1 and isinstance(architectures[0], str):
         return architectures[0]
-    if not architectures and kind in _CLASSES:
+    if not architectures and isinstance(kind, str) and kind in _CLASSES:
         return _CLASSES[kind]
     raise CheckpointError(
         f"{file}: architectures must name one class (got {architectures!r}), or model_type one of "

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers.processors import TemplateProcessing
 
 from plugtron.contracts.tokenizer import Tokenizer
+from plugtron.errors import TokenizerError
 from plugtron.tokenizer.byte_level import byte_of_character, spelled_bytes
 from plugtron.tokenizer.folder import write_special_tokens
 from plugtron.tokenizer.spelling import Spelling
@@ -60,8 +61,17 @@ class LibraryTokenizer(Tokenizer):
         return max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
 
     def encode(self, text: str, *, add_special: bool = True) -> list[int]:
-        """Return the ids of `text`; special tokens written out in it are recognised."""
-        ids = self._backend.encode(text, add_special_tokens=False).ids
+        """Return the ids of `text`; special tokens written out in it are recognised.
+
+        Raises:
+            TokenizerError: the vocabulary has no token for a part of the text, and none for what is unknown.
+        """
+        try:
+            ids = self._backend.encode(text, add_special_tokens=False).ids
+        except (UnicodeEncodeError, TypeError):
+            raise
+        except Exception as error:  # the library raises nothing narrower
+            raise TokenizerError(f"the tokenizer cannot encode {text[:40]!r}: {error}") from None
         if add_special and ids[: len(self._prefix)] != self._prefix:
             return self._prefix + ids
         return ids

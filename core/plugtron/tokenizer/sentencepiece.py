@@ -180,6 +180,6 @@ def _load(model: bytes, source: str) -> SentencePieceProcessor:
     processor = SentencePieceProcessor()
     try:
         processor.load_from_serialized_proto(model)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # the second where the words of the first are no text
         raise TokenizerError(f"{source} is no sentencepiece model: {error}") from None
     return processor

@@ -1,0 +1,125 @@
+"""Spec files as people write them: byte order marks, anchors, variables, their own folder, others' words for things."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from plugtron.host import Host
+from plugtron.spec.load import read
+from plugtron.spec.overrides import apply, split
+from plugtron.spec.resolve import resolve
+
+MODEL = "model: {checkpoint: smollm2-135m-instruct}\n"
+
+
+@pytest.fixture(scope="module")
+def host():
+    return Host(builtins_only=True)
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch):
+    """What `plugtron check` says of a text, and how it ends; run beside the file's folder, not in it."""
+    monkeypatch.delenv("NO_SUCH_VARIABLE", raising=False)
+    folder = tmp_path / "specs"
+    folder.mkdir()
+
+    def checked(text, *arguments, name="run.yaml"):
+        (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        command = [sys.executable, "-m", "plugtron", "check", f"specs/{name}", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+    return checked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xef\xbb\xbf" + f"version: 1\n{MODEL}prompts: [a]\n".encode(),
+        f"version: 1\nx-cold: &cold {{temperature: 0}}\n{MODEL}sampling: *cold\nprompts: [a]\n",
+        f"version: 1\n{MODEL}sampling: {{ignore_eos: yes}}\nprompts: [a]\n",
+    ],
+)
+def test_a_byte_order_mark_own_keys_and_yes(text, check):
+    assert check(text) == (0, "specs/run.yaml: ok\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"version: 1\n{MODEL}---\nversion: 1\n", "run.yaml:3: it holds several documents, divided by ---"),
+        ("version: 1\nmodel: {checkpoint: '${NO_SUCH_VARIABLE}'}\n", "NO_SUCH_VARIABLE"),
+        (f"version: 1\n{MODEL}prompts: []\n", "run.yaml:3: prompts: there is none"),
+        (f"version: 1\n{MODEL}prompts: {{file: nowhere.jsonl}}\n", "run.yaml:3: prompts.file: cannot read "),
+        (f"version: 1\n{MODEL}prompts: [a]\noutput: {{file: no/where.jsonl}}\n", ":4: output.file: there is no folder"),
+        (f"version: 1\n{MODEL}prompts: [yes]\n", "prompts.0: must be a text, a list of token ids"),
+        (f"version: 1\n{MODEL}prompts: [yes]\n", "a text such as yes, no, null or 3 needs quotes"),
+        (f"version: 1\n{MODEL}sampling: {{ignore_eos: 'yes'}}\nprompts: [a]\n", "must be true or false (got 'yes')"),
+        (f"version: 1\n{MODEL}sampling: {{temperature: '0.5'}}\nprompts: [a]\n", "sampling.temperature: "),
+        (f"version: 1\n{MODEL}sampling: {{max_new_tokens: 4}}\nprompts: [a]\n", "no such parameter. Here: max_tokens"),
+        (f"version: 1\n{MODEL}tensor_parallel_size: 2\nprompts: [a]\n", "Here: parallel.tensor"),
+        (f"version: 1\n{MODEL}parallel: {{tensor: 2}}\nprompts: [a]\n", "cannot share the model's 9 attention heads"),
+    ],
+)  # fmt: skip
+def test_what_check_finds_before_anything_is_loaded(text, message, check):
+    code, said = check(text)
+    assert code == 2
+    assert message in said
+
+
+def test_overrides_count_in_order_and_take_the_blame(check):
+    text = f"version: 1\n{MODEL}prompts: [a]\n"
+    assert check(text, "--set", "sampling.temperature=-1", "--set", "sampling.temperature=0.5")[0] == 0
+    code, said = check(text, "--set", "sampling.temperature=-1")
+    assert code == 2
+    assert said.startswith("--set: sampling.temperature: must be at least 0 (got -1)")
+
+
+def test_paths_stand_beside_their_file_and_those_of_overrides_here(tmp_path, monkeypatch, host):
+    (tmp_path / "specs").mkdir()
+    spec = tmp_path / "specs" / "run.yaml"
+    (tmp_path / "specs" / "prompts.jsonl").write_text('{"prompt": "a"}\n')
+    spec.write_text(f"version: 1\n{MODEL}prompts: {{file: prompts.jsonl}}\n")
+    monkeypatch.chdir(tmp_path)
+    resolved = resolve(read(spec), host)
+    assert resolved.spec.model_dump()["prompts"]["file"] == str(tmp_path / "specs" / "prompts.jsonl")
+    (tmp_path / "here.jsonl").write_text('{"prompt": "a"}\n')
+    resolved = resolve(apply(read(spec), split(["prompts.file=here.jsonl"])), host)
+    assert (tmp_path / resolved.spec.model_dump()["prompts"]["file"]).samefile(tmp_path / "here.jsonl")
+
+
+def test_variables_and_home(tmp_path, monkeypatch, host):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PROMPTS", "mine")
+    (tmp_path / "mine.jsonl").write_text('{"prompt": "a"}\n')
+    for written in ("~/mine.jsonl", "${HOME}/${PROMPTS}.jsonl"):
+        spec = tmp_path / "run.yaml"
+        spec.write_text(f"version: 1\n{MODEL}prompts: {{file: '{written}'}}\n")
+        assert resolve(read(spec), host).spec.model_dump()["prompts"]["file"] == str(tmp_path / "mine.jsonl")
+
+
+def test_a_checkpoints_own_sampling(random_model, tmp_path):
+    folder = shutil.copytree(random_model("llama_tied")[1], tmp_path / "model")
+    own = {"do_sample": True, "temperature": 0.6, "top_k": 20, "top_p": 0.95}
+    (folder / "generation_config.json").write_text(json.dumps(own))
+    (tmp_path / "run.json").write_text(
+        json.dumps(
+            {
+                "version": 1,
+                "model": {"checkpoint": str(folder)},
+                "tokenizer": "ids",
+                "sampling_defaults": "checkpoint",
+                "sampling": {"top_k": 5},
+            }
+        )
+    )
+    command = [sys.executable, "-m", "plugtron", "show", tmp_path / "run.json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "temperature: 0.6" in done.stdout
+    assert "top_k: 5" in done.stdout

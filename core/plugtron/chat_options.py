@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from plugtron.errors import RequestError, suggestion
 from plugtron.messages import describe
 
-__all__ = ["ROLES", "ChatOptions", "message_problem", "template_text"]
+__all__ = ["ROLES", "ChatOptions", "is_template_text", "message_problem", "template_text"]
 
 #: Who speaks in the templates of published models.
 ROLES = (
@@ -36,7 +36,8 @@ class ChatOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     chat_template: str | None = Field(
-        default=None, description="Jinja text, a file of it, or the name of one of the checkpoint's templates"
+        default=None,
+        description="Jinja text, or the name of one of the checkpoint's templates; for a whole spec a file, too",
     )
     chat_template_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="variables for the template, such as enable_thinking"
@@ -78,6 +79,11 @@ class ChatOptions(BaseModel):
         return ChatOptions(**values)
 
 
+def is_template_text(template: str) -> bool:
+    """Whether this is Jinja text, and not the name of a template or a file. A template without a brace says nothing."""
+    return "{" in template or "\n" in template
+
+
 def template_text(template: str, known: Sequence[str] = (), folder: Path | None = None) -> str:
     """Return a template that is given as its text, as a file, or by one of the `known` names.
 
@@ -87,7 +93,7 @@ def template_text(template: str, known: Sequence[str] = (), folder: Path | None 
     Raises:
         RequestError: it is neither, or the file cannot be read.
     """
-    if "{" in template or "\n" in template or template in known:
+    if is_template_text(template) or template in known:
         return template
     path = (folder or Path()) / Path(template).expanduser()
     try:

@@ -43,6 +43,10 @@ class PlugtronError(Exception):
     exit_code = 1
 
 
+#: How many problems an error's text lists before the rest is counted.
+_SHOWN = 200
+
+
 class SpecError(PlugtronError, ValueError):
     """The spec, an override or an argument asks for something that does not exist or does not fit together."""
 
@@ -50,7 +54,10 @@ class SpecError(PlugtronError, ValueError):
 
     def __init__(self, problems: Iterable[Problem] | str) -> None:
         self.problems = (Problem("", problems),) if isinstance(problems, str) else tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
+        shown = [str(problem) for problem in self.problems[:_SHOWN]]
+        if len(self.problems) > _SHOWN:
+            shown.append(f"and {len(self.problems) - _SHOWN} more mistakes")
+        super().__init__("\n".join(shown))
 
 
 class PluginError(PlugtronError):

@@ -188,8 +188,11 @@ class LLM:
 
     def stream(self, prompt: Prompt, params: Params | None = None) -> Iterator[RequestOutput]:
         """Generate from one prompt, yielding what each step adds."""
+        several, prompts = as_prompts(prompt)
+        if several:
+            raise RequestError(f"stream takes one prompt (got {len(prompts)}): use generate, or a Driver")
         (own,) = _each(params, 1)
-        request = InferenceRequest(prompt=prompt, params=own.over(self._defaults), chat=self._chat)
+        request = InferenceRequest(prompt=prompts[0], params=own.over(self._defaults), chat=self._chat)
         yield from self.assembly.run([request])
 
     def close(self) -> None:
@@ -239,6 +242,8 @@ def _each(params: Params | Sequence[Params] | None, count: int) -> list[Sampling
     """
     if params is None or isinstance(params, SamplingParams | Mapping):
         return [_one(params or {})] * count
+    if isinstance(params, str) or not isinstance(params, Iterable):
+        return [_one(params)]
     each = [_one(own) for own in params]
     if len(each) != count:
         raise RequestError(f"{count} prompts and {len(each)} sets of parameters; give one, or one for each")

@@ -79,6 +79,12 @@ def test_named_templates_and_named_tokens(folder):
     assert render_chat(ours, HELLO, ChatOptions(chat_template="own {{ messages[0].role }}")) == "own user"
 
 
+def test_a_name_that_is_none_is_no_template(folder):
+    ours, _ = tokenizers(folder, "{{ messages }}")
+    with pytest.raises(RequestError, match=r"there is none of the name 'missing\.jinja'"):
+        render_chat(ours, HELLO, ChatOptions(chat_template="missing.jinja"))
+
+
 def test_a_template_in_a_file(tmp_path):
     (tmp_path / "chat.jinja").write_text("{{ messages }}")
     assert template_text("chat.jinja", folder=tmp_path) == "{{ messages }}"

@@ -63,6 +63,14 @@ def test_a_byte_order_mark_own_keys_and_yes(text, check):
         (f"version: 1\n{MODEL}sampling: {{temperature: '0.5'}}\nprompts: [a]\n", "sampling.temperature: "),
         (f"version: 1\n{MODEL}sampling: {{max_new_tokens: 4}}\nprompts: [a]\n", "no such parameter. Here: max_tokens"),
         (f"version: 1\n{MODEL}tensor_parallel_size: 2\nprompts: [a]\n", "Here: parallel.tensor"),
+        (f"version: 1\n{MODEL}prompts: [a]\noutput: {{file: .}}\n", "is a folder: name a file in it"),
+        (f"version: 1\n{MODEL}prompts: [a]\noutput: {{file: {'a' * 300}}}\n", "File name too long"),
+        (f"version: 1\n{MODEL}prompts: {{file: {'a' * 300}}}\n", "File name too long"),
+        (f"version: 1\n{MODEL}prompts: {{file: ~no-such-user/x}}\n", "nobody here is called no-such-user"),
+        (f"version: 1\n{MODEL}prompts: [a]\nchat_template: missing.jinja\n", "chat_template: "),
+        ("version: !!timestamp x\n", "cannot be read: "),
+        (f"version: 1\n{MODEL}prompts: [a]\nparallel: {{data: 60000}}\n", "60000 ranks are too many for this machine"),
+        (f"version: 1\n{MODEL}prompts: [a]\nparallel: {{tensor: 0x{'f' * 5000}}}\n", "a number of 20000 bits"),
         (f"version: 1\n{MODEL}parallel: {{tensor: 2}}\nprompts: [a]\n", "cannot share the model's 9 attention heads"),
     ],
 )  # fmt: skip
@@ -78,6 +86,22 @@ def test_overrides_count_in_order_and_take_the_blame(check):
     code, said = check(text, "--set", "sampling.temperature=-1")
     assert code == 2
     assert said.startswith("--set: sampling.temperature: must be at least 0 (got -1)")
+
+
+def test_an_error_lists_the_first_of_many_mistakes(check):
+    keys = "".join(f"key{number}: 1\n" for number in range(1000))
+    code, said = check(f"version: 1\n{MODEL}prompts: [a]\n{keys}")
+    assert code == 2
+    assert said.splitlines()[-1] == "and 800 more mistakes"
+
+
+def test_ranks_that_cannot_be_are_not_started(check, tmp_path):
+    check(f"version: 1\n{MODEL}prompts: [a]\n")
+    command = [sys.executable, "-m", "plugtron", "run", "specs/run.yaml", "--set", "parallel.tensor=2"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    expected = "--set: parallel.tensor: 2 ranks cannot share the model's 9 attention heads (accepted: 1, 3, 9)\n"
+    assert done.stderr == expected
 
 
 def test_paths_stand_beside_their_file_and_those_of_overrides_here(tmp_path, monkeypatch, host):

@@ -17,6 +17,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 from plugtron import hooks
 from plugtron.host import Host
 from plugtron.spec.load import Source, read
+from plugtron.spec.prompt_file import parse_prompts
 from plugtron.spec.resolve import resolve
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,22 @@ def test_plugin_of_the_readme_is_the_tested_one():
 
 def test_spec_of_the_readme_is_valid():
     resolve(Source(values=yaml.safe_load(snippets("yaml")[0])), Host(builtins_only=True))
+
+
+def test_prompts_and_results_of_the_readme(default_model, tmp_path):
+    lines = snippets("json")[0]
+    assert len(parse_prompts(lines.splitlines(), "README.md")) == 4
+    sampling = {"n": 2, "logprobs": 1, "stop": ["e"]}
+    spec = {"model": {"checkpoint": "smollm2-135m-instruct"}, "prompts": ["a"], "sampling": sampling}
+    (tmp_path / "run.json").write_text(
+        json.dumps({"version": 1, **spec, "sampling": {**spec["sampling"], "stop": ["e"]}})
+    )
+    command = [sys.executable, "-m", "plugtron", "run", tmp_path / "run.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    described = set(re.findall(r"`(\w+)`", README[README.index("| field | |") : README.index("## Models")]))
+    for line in done.stdout.splitlines():
+        result = json.loads(line)
+        assert {*result, *result["timings"], *result["logprobs"][0]} <= described
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples" / "specs").iterdir()), ids=lambda path: path.name)

@@ -73,6 +73,18 @@ def test_streaming_yields_what_generate_returns(llm):
     assert outputs[-1].finish_reason == whole.finish_reason
 
 
+def test_streams_take_what_generate_takes(small):
+    params = {"temperature": 0, "max_tokens": 2}
+    tokens = small.generate([7, 8], params).tokens
+    for prompt in (torch.tensor([7, 8]), (token for token in [7, 8])):
+        assert [token for output in small.stream(prompt, params) for token in output.tokens] == tokens
+    for wrong in (3, {}, [[7], [8]]):
+        with pytest.raises(RequestError):
+            list(small.stream(wrong, params))
+    with pytest.raises(RequestError, match="parameters are SamplingParams"):
+        small.generate([7], 3)
+
+
 def test_leaving_a_stream_early_leaves_nothing_behind(small):
     params = SamplingParams(temperature=0, max_tokens=20)
     expected = small.generate([7], params).tokens

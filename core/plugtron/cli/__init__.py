@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 import warnings
@@ -14,6 +16,8 @@ from plugtron.errors import PlugtronError, suggestion
 
 __all__ = ["main"]
 
+#: What only writing runs into: files that verbs write to have errors of their own.
+_UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EIO)
 #: Verb: module and function. The list is read without importing any of them.
 _VERBS = {
     "generate": ("plugtron.cli.generate:generate", "answer prompts given on the command line"),
@@ -97,6 +101,13 @@ def _run() -> int:
             raise
         _complain(error)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        # What is left in the buffer would fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        click.echo(f"standard output: cannot write: {error.strerror}", err=True)
+        return 1
 
 
 def _warn(
@@ -116,4 +127,5 @@ def _warn(
 def _complain(error: PlugtronError) -> None:
     # Under torchrun every rank raises the same error; one message is enough.
     if "MASTER_ADDR" not in os.environ or os.environ.get("RANK", "0") == "0":
-        click.echo(str(error), err=True)
+        with contextlib.suppress(OSError):  # a standard error that cannot be written must not change the exit code
+            click.echo(str(error), err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -91,10 +92,14 @@ def throughput(**asked: Any) -> None:
 
 
 @bench.command()
-@click.option("--rate", type=click.FloatRange(0, min_open=True), required=True, help="Requests per second, on average.")
+@click.option(
+    "--rate", type=click.FloatRange(0, 1e6, min_open=True), required=True, help="Requests a second, on average."
+)
 @_load_options
 def arrivals(rate: float, **asked: Any) -> None:
     """Requests that arrive at random (a Poisson process): what each of them waits for."""
+    if math.isnan(rate):
+        raise click.BadParameter("it must be a number", param_hint="--rate")
     _run(_load("arrivals", asked, rate), asked)
 
 

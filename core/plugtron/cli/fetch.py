@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from plugtron.cli.common import verbose_option
-from plugtron.models import fetch
+from plugtron.models import ALIASES, fetch
 
 __all__ = ["fetch_model"]
 
@@ -16,4 +16,6 @@ __all__ = ["fetch_model"]
 @verbose_option
 def fetch_model(model: str, verify: bool) -> None:
     """Download MODEL, an alias or a hub id, unless it is at hand, and print its path."""
+    if verify and model not in ALIASES:
+        raise click.UsageError(f"--verify: only of aliases is it known what they should be ({', '.join(ALIASES)})")
     click.echo(fetch(model, verify=verify))

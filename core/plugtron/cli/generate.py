@@ -20,7 +20,9 @@ __all__ = ["generate"]
 @click.command()
 @click.argument("prompts", nargs=-1, required=True, metavar="PROMPT...")
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, help="Alias, path, or hub id.")
-@click.option("--max-tokens", type=int, help=f"Tokens per answer, {DEFAULT_MAX_TOKENS} by default; -1: no limit.")
+@click.option(
+    "--max-tokens", type=int, help=f"Tokens per answer, {DEFAULT_MAX_TOKENS} by default; -1: to the end of the context."
+)
 @click.option("--temperature", type=float, help="0 takes the most likely token; by default 1, the model's own chances.")
 @click.option("--top-k", type=int, help="Draw from the k most likely.")
 @click.option("--top-p", type=float, help="Draw from the most likely that reach this probability.")

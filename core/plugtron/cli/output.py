@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
@@ -33,7 +34,7 @@ class Output:
             if sys.stdout is None:  # closed before the interpreter started
                 raise OutputError(f"{self._name}: it is closed")
             self._descriptor = sys.stdout.fileno()
-            self._regular = False
+            self._regular, self._appends = False, True
             return
         try:
             for other in inputs:
@@ -42,6 +43,7 @@ class Output:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise SpecError([Problem("output.file", f"cannot write {path}: {error.strerror}")]) from None
+        self._appends = self._is_standard_output()
         self._regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         if self._regular:
             try:
@@ -52,7 +54,7 @@ class Output:
 
     def begin(self) -> None:
         """Empty a file; not before there is something to put in it. What is no file is just written to."""
-        if self._regular:
+        if self._regular and not self._appends:
             os.ftruncate(self._descriptor, 0)
 
     def write(self, line: str) -> None:
@@ -74,6 +76,12 @@ class Output:
             if self._regular:
                 os.ftruncate(self._descriptor, size)
             raise OutputError(f"{self._name}: cannot write: {error.strerror}") from None
+
+    def _is_standard_output(self) -> bool:
+        """Whether the path is another name of the file that the shell has opened, perhaps to append to it."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be closed, or no file
+            return os.path.samestat(os.fstat(sys.stdout.fileno()), os.fstat(self._descriptor))
+        return False
 
     def _is_there(self, path: Path) -> bool:
         return os.path.samestat(path.stat(), os.fstat(self._descriptor))

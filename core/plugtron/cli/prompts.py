@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from plugtron.chat_options import ChatOptions, template_text
+from plugtron.chat_options import ChatOptions, is_template_text, template_text
 from plugtron.errors import Problem, RequestError, SpecError
 from plugtron.parallel.group import Group
 from plugtron.request import InferenceRequest
@@ -31,7 +31,11 @@ def _defaults(spec: Spec, prompts: Sequence[PromptSpec]) -> tuple[SamplingParams
     if not prompts:
         raise SpecError([Problem("prompts", "there is none (give a list, or {file: prompts.jsonl})")])
     chat = spec.chat
-    if chat.chat_template is not None and Path(chat.chat_template).is_file():
+    if (
+        chat.chat_template is not None
+        and not is_template_text(chat.chat_template)
+        and Path(chat.chat_template).is_file()
+    ):
         try:
             chat = chat.model_copy(update={"chat_template": template_text(chat.chat_template)})
         except RequestError as error:

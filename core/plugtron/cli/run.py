@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from plugtron.cli.common import host_options, set_option, spec_argument, stats_option, verbose_option
-from plugtron.cli.specs import resolve_file
+from plugtron.cli.specs import resolve_source
 from plugtron.parallel.environment import is_launched
+from plugtron.spec.load import read
+from plugtron.spec.overrides import apply, split
+from plugtron.spec.preflight import check_ranks
 
 if TYPE_CHECKING:
     from plugtron.host import Host
@@ -42,7 +45,10 @@ def run(
     """Run SPEC: its prompts in order, one JSON line each. Starts as many ranks as `parallel` asks for."""
 
     def resolved() -> tuple[ResolvedSpec, Host]:
-        return resolve_file(spec, overrides, no_plugins, no_plugin)
+        source = apply(read(spec), split(overrides))
+        checked, host = resolve_source(source, no_plugins, no_plugin)
+        check_ranks(source, checked.model)
+        return checked, host
 
     write_to: dict[str, Any] = {"output": output, "text": text, "stats": stats, "spec_file": spec}
     if is_launched():

@@ -89,7 +89,7 @@ def read(path: Path) -> Source:
     except SpecError:
         raise
     # Dates that are none, numbers of thousands of digits, nesting without end: the parsers raise as they please.
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SpecError([Problem("", f"cannot be read: {type(error).__name__}: {error}", str(path))]) from None
     if not isinstance(values, dict):
         raise SpecError([Problem("", "a spec is a mapping that begins with 'version: 1'", str(path), 1)])

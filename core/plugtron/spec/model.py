@@ -88,9 +88,9 @@ class ModelSpec(_Section):
 class ParallelSpec(_Section):
     """How many ranks there are: those that share each layer, stages of layers, and replicas that share the prompts."""
 
-    tensor: int = Field(default=1, ge=1)
-    pipeline: int = Field(default=1, ge=1)
-    data: int = Field(default=1, ge=1)
+    tensor: int = Field(default=1, ge=1, le=65536)
+    pipeline: int = Field(default=1, ge=1, le=65536)
+    data: int = Field(default=1, ge=1, le=65536)
     backend: Literal["auto", "gloo", "nccl"] = "auto"
     timeout: float = Field(
         default=300.0, gt=0, le=1e7, description="seconds without a sign of life after which a rank is given up"

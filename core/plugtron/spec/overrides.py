@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from plugtron.errors import Problem, SpecError
+from plugtron.messages import plain
 from plugtron.spec.load import Place, Source
 
 __all__ = ["apply", "split"]
@@ -31,8 +32,8 @@ def split(texts: Iterable[str]) -> dict[str, Any]:
             raise SpecError([Problem(text, "write PATH=VALUE, such as engine.options.max_batch_size=4", "--set")])
         try:
             overrides[path.strip()] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, KeyError, RecursionError):
-            raise SpecError([Problem(text, f"the value {value!r} is not YAML", "--set")]) from None
+        except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise SpecError([Problem(text, f"the value {plain(value)} is not YAML", "--set")]) from None
     return overrides
 
 
@@ -45,6 +46,8 @@ def apply(source: Source, overrides: Mapping[str, Any]) -> Source:
     Raises:
         SpecError: a path leads through a value that has no inside.
     """
+    if not isinstance(overrides, Mapping) or not all(isinstance(path, str) for path in overrides):
+        raise SpecError(f"overrides must be values by path, such as {{'parallel.tensor': 2}} (got {plain(overrides)})")
     placed = [(*_placed(path, value), path) for path, value in overrides.items()]
     for place, value, path in sorted(placed, key=lambda entry: len(entry[0])):
         _put(source.values, place, value, path)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from plugtron.chat_options import is_template_text
 from plugtron.errors import Problem
 from plugtron.models import ALIASES
 from plugtron.spec.load import Place, Source
@@ -23,7 +24,7 @@ def place_paths(source: Source) -> list[Problem]:
     """Complete the paths of a spec in place. A path of the command line or of a program begins where that runs.
 
     Returns:
-        Those that name a variable which is not set.
+        Those that name a variable, or the folder of a user, that there is not.
     """
     problems = []
     for place in _PLACES:
@@ -45,7 +46,7 @@ def place_option(source: Source, place: Place, written: str) -> str:
     """Complete a path in a component's options.
 
     Raises:
-        ValueError: it names a variable that is not set.
+        ValueError: it names a variable that is not set, or a user that there is not.
     """
     return _placed(source, place, written)
 
@@ -53,7 +54,7 @@ def place_option(source: Source, place: Place, written: str) -> str:
 def _is_path(place: Place, written: str) -> bool:
     if place == ("model", "checkpoint"):
         return bool(written) and written not in ALIASES
-    return place != ("chat_template",) or not any(mark in written for mark in "{\n")
+    return place != ("chat_template",) or not is_template_text(written)
 
 
 def _placed(source: Source, place: Place, written: str) -> str:
@@ -73,4 +74,7 @@ def _filled(path: str) -> str:
         return os.environ[match[1]]
 
     filled = _VARIABLE.sub(value, path)
-    return str(Path(filled).expanduser()) if filled.startswith("~") else filled
+    try:
+        return str(Path(filled).expanduser()) if filled.startswith("~") else filled
+    except RuntimeError:
+        raise ValueError(f"nobody here is called {filled.partition('/')[0][1:]} (got {path!r})") from None

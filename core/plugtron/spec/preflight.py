@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import math
+import os
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from plugtron.chat_options import is_template_text, template_text
 from plugtron.contracts.checkpoint import ModelDescription
-from plugtron.errors import Problem, SpecError
+from plugtron.errors import Problem, RequestError, SpecError
 from plugtron.models import ALIASES, is_hub_id
+from plugtron.parallel.environment import is_launched
 from plugtron.spec.load import Source
 from plugtron.spec.prompt_file import parse_prompts, read_lines
 
-__all__ = ["has_cuda", "preflight"]
+__all__ = ["check_ranks", "has_cuda", "preflight"]
 
 #: Where formats say how many heads and layers a model has; in GGUF files behind the architecture's name.
 _HEADS = ("num_attention_heads", "n_head", "attention.head_count")
+_JINJA = (".jinja", ".jinja2", ".j2")
+#: Each rank is a process of some hundred megabytes.
+_RANKS_OF_A_CORE = 16
 _LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "block_count")
 
 
@@ -28,9 +36,19 @@ def preflight(source: Source, model: ModelDescription | None) -> list[Problem]:
         model: what the checkpoint's headers say; None while it is not at hand.
     """
     checks: tuple[Callable[[Source, ModelDescription | None], Iterator[Problem]], ...] = (
-        _model, _device, _prompts, _output, _ranks,
+        _model, _device, _prompts, _template, _output, _ranks,
     )  # fmt: skip
     return [problem for check in checks for problem in check(source, model)]
+
+
+def check_ranks(source: Source, model: ModelDescription | None) -> None:
+    """Say before ranks are started that they cannot share the model, or are too many for this machine.
+
+    Raises:
+        SpecError: so it is.
+    """
+    if problems := list(_ranks(source, model)):
+        raise SpecError(problems)
 
 
 def _at(source: Source, *place: str) -> Any:
@@ -69,12 +87,28 @@ def _prompts(source: Source, model: ModelDescription | None) -> Iterator[Problem
     prompts, file = _at(source, "prompts"), _at(source, "prompts", "file")
     if prompts is None or prompts == []:
         yield source.problem(("prompts",), "there is none (give a list, or {file: prompts.jsonl})")
-    elif isinstance(file, str) and (Path(file).is_file() or not Path(file).exists()):  # pipes are for the run to read
+    elif isinstance(file, str) and not _is_pipe(file):  # which is for the run to read
         try:
             parse_prompts(read_lines(file), file)
         except SpecError as error:
             for problem in error.problems:
                 yield source.problem(("prompts", "file"), problem.message) if problem.line is None else problem
+
+
+def _is_pipe(file: str) -> bool:
+    with contextlib.suppress(OSError):  # of a name that cannot be one; reading it says what is wrong
+        return Path(file).exists() and not Path(file).is_file()
+    return False
+
+
+def _template(source: Source, model: ModelDescription | None) -> Iterator[Problem]:
+    del model
+    template = _at(source, "chat_template")
+    if isinstance(template, str) and not is_template_text(template) and ("/" in template or template.endswith(_JINJA)):
+        try:
+            template_text(template)
+        except RequestError as error:
+            yield source.problem(("chat_template",), str(error).removeprefix("chat_template: "))
 
 
 def _output(source: Source, model: ModelDescription | None) -> Iterator[Problem]:
@@ -83,14 +117,27 @@ def _output(source: Source, model: ModelDescription | None) -> Iterator[Problem]
     if not isinstance(written, str):
         return
     output = Path(written)
-    if not output.parent.is_dir():
-        yield source.problem(("output", "file"), f"there is no folder {output.parent}")
-    for other in (source.file, prompts):
-        if isinstance(other, str) and output.exists() and Path(other).exists() and output.samefile(other):
-            yield source.problem(("output", "file"), f"{output} is {other}, which is read: name another file")
+    try:
+        if not output.parent.is_dir():
+            yield source.problem(("output", "file"), f"there is no folder {output.parent}")
+        elif output.is_dir():
+            yield source.problem(("output", "file"), f"{output} is a folder: name a file in it")
+        elif not os.access(output if output.exists() else output.parent, os.W_OK):
+            yield source.problem(("output", "file"), f"cannot write {output}: Permission denied")
+        for other in (source.file, prompts):
+            if isinstance(other, str) and output.exists() and Path(other).exists() and output.samefile(other):
+                yield source.problem(("output", "file"), f"{output} is {other}, which is read: name another file")
+    except OSError as error:
+        yield source.problem(("output", "file"), f"cannot write {written}: {error.strerror}")
 
 
 def _ranks(source: Source, model: ModelDescription | None) -> Iterator[Problem]:
+    axes = [_at(source, "parallel", name) for name in ("tensor", "pipeline", "data")]
+    count = math.prod(filter(_is_count, axes))
+    most = _RANKS_OF_A_CORE * (os.cpu_count() or 1)
+    if count > most and not is_launched():
+        text = f"{count} ranks are too many for this machine's {os.cpu_count()} cores: at most {most}"
+        yield source.problem(("parallel",), f"{text}, or more under torchrun, on several machines")
     tensor, stages = _at(source, "parallel", "tensor"), _at(source, "parallel", "pipeline")
     heads, layers = (_of_model(model, names) for names in (_HEADS, _LAYERS))
     if _is_count(tensor) and heads and heads % tensor:
@@ -109,4 +156,4 @@ def _of_model(model: ModelDescription | None, names: tuple[str, ...]) -> int | N
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31

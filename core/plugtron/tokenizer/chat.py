@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from plugtron.chat_options import ChatOptions, message_problem
+from plugtron.chat_options import ChatOptions, is_template_text, message_problem
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import RequestError
 from plugtron.request import Message
@@ -65,7 +65,11 @@ def render_chat(tokenizer: Tokenizer, messages: Sequence[Message], options: Chat
 def _template(tokenizer: Tokenizer, options: ChatOptions) -> str:
     """The request's own template, or the checkpoint's: its one for tools where it has one and there are tools."""
     if options.chat_template is not None:
-        return tokenizer.chat_templates.get(options.chat_template, options.chat_template)
+        own = options.chat_template
+        if own not in tokenizer.chat_templates and not is_template_text(own):
+            known = "".join(f", {name}" for name in sorted(tokenizer.chat_templates))
+            raise RequestError(f"chat_template: there is none of the name {own!r} (accepted: Jinja text{known})")
+        return tokenizer.chat_templates.get(own, own)
     if options.tools is not None and "tool_use" in tokenizer.chat_templates:
         return tokenizer.chat_templates["tool_use"]
     if tokenizer.chat_template is None:

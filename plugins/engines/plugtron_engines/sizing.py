@@ -24,13 +24,15 @@ def blocks_of_memory(options: DynamicOptions, limit: int, controller: TextGenera
     The latter within the memory that is free: on a GPU what weights and steps leave of it, on a CPU half.
 
     Raises:
-        SpecError: `memory` is less than a block, or what is left is.
+        SpecError: `memory` is less than a block, or what is left is; more is asked for than there is.
     """
     runtime, info = controller.runtime, controller.models[0]
-    if options.blocks is not None:
-        return options.blocks
     block = bytes_per_token(info, runtime.kv_dtype) * options.block_size
+    if options.blocks is not None:
+        _check_there_is(options.blocks * block, f"blocks: {options.blocks} of {block} bytes", controller)
+        return options.blocks
     if options.memory is not None:
+        _check_there_is(options.memory, f"memory: {options.memory} bytes", controller)
         blocks = min(runtime.model.all_gather_json(options.memory // block))
         if not blocks:
             raise SpecError(f"engine.options.memory: {options.memory} bytes hold no block, which takes {block}")
@@ -44,6 +46,13 @@ def blocks_of_memory(options: DynamicOptions, limit: int, controller: TextGenera
             f"{block / 2**20:.1f}): lower engine.options.max_step_tokens or max_batch_size, or set model.quantization"
         )
     return blocks
+
+
+def _check_there_is(wanted: int, asked: str, controller: TextGenerationController) -> None:
+    runtime = controller.runtime
+    free = min(runtime.model.all_gather_json(free_memory(runtime.device)))
+    if wanted > free:
+        raise SpecError(f"engine.options.{asked} are more than {runtime.device} has free ({free / 2**30:.1f} GiB)")
 
 
 def _left(options: DynamicOptions, limit: int, controller: TextGenerationController) -> float:

@@ -33,7 +33,7 @@ class LlamaFields(BaseModel):
     attention_bias: bool = False
     mlp_bias: bool = False
     tie_word_embeddings: bool = False
-    sliding_window: int | None = Field(default=None, gt=0)
+    sliding_window: int | None = Field(default=None, gt=0, lt=2**31)
     use_sliding_window: bool = False
     max_window_layers: int | None = Field(default=None, ge=0)
     layer_types: list[LayerType] | None = None
@@ -41,10 +41,10 @@ class LlamaFields(BaseModel):
     no_rope_layer_interval: int = Field(default=4, gt=0)
     num_local_experts: int = Field(default=8, gt=0, lt=2**16)
     num_experts_per_tok: int = Field(default=2, gt=0)
-    rope_theta: float = Field(default=10_000.0, gt=0)
+    rope_theta: float = Field(default=10_000.0, gt=0, lt=1e15)
     rope_scaling: dict[str, Any] | None = None
     rope_parameters: dict[str, Any] | None = None
-    original_max_position_embeddings: int | None = Field(default=None, gt=0)
+    original_max_position_embeddings: int | None = Field(default=None, gt=0, lt=2**31)
 
 
 class RopeFields(BaseModel):
@@ -54,15 +54,15 @@ class RopeFields(BaseModel):
 
     rope_type: Literal["default", "linear", "dynamic", "llama3", "yarn"] = "default"
     type: str | None = None
-    rope_theta: float | None = Field(default=None, gt=0)
+    rope_theta: float | None = Field(default=None, gt=0, lt=1e15)
     partial_rotary_factor: Literal[1, None] = None
-    factor: float | None = Field(default=None, gt=0)
-    original_max_position_embeddings: int | None = Field(default=None, gt=0)
-    low_freq_factor: float | None = Field(default=None, gt=0)
-    high_freq_factor: float | None = Field(default=None, gt=0)
-    beta_fast: float | None = Field(default=None, gt=0)
-    beta_slow: float | None = Field(default=None, gt=0)
-    attention_factor: float | None = Field(default=None, gt=0)
+    factor: float | None = Field(default=None, gt=0, lt=1e6)
+    original_max_position_embeddings: int | None = Field(default=None, gt=0, lt=2**31)
+    low_freq_factor: float | None = Field(default=None, gt=0, lt=1e6)
+    high_freq_factor: float | None = Field(default=None, gt=0, lt=1e6)
+    beta_fast: float | None = Field(default=None, gt=0, lt=1e6)
+    beta_slow: float | None = Field(default=None, gt=0, lt=1e6)
+    attention_factor: float | None = Field(default=None, gt=0, lt=1e6)
     mscale: float | None = Field(default=None, ge=0)
     mscale_all_dim: float | None = Field(default=None, ge=0)
     truncate: bool = True

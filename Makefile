@@ -3,9 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MODEL := smollm2-135m-instruct
+FUZZ_SECONDS := 300
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-gpu lint bench-eager bench-dynamic bench-cpu bench-gpu clean
+.PHONY: help setup demo test test-all fuzz test-gpu lint bench-eager bench-dynamic bench-cpu bench-gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -25,6 +26,12 @@ demo: $(INSTALLED)  ## a real model answers, from a spec file
 test: $(INSTALLED)  ## the test suite
 	$(BIN)/plugtron fetch $(MODEL)
 	$(BIN)/python -m pytest -m 'not gpu' -n 2 --dist worksteal
+
+test-all: $(INSTALLED)  ## what random inputs find in half a minute each
+	PLUGTRON_FUZZ_SECONDS=30 $(BIN)/python -m pytest -m fuzz -n 2
+
+fuzz: $(INSTALLED)  ## the same for longer: FUZZ_SECONDS=300 for each target; what fails is kept in fuzz-findings/
+	PLUGTRON_FUZZ_SECONDS=$(FUZZ_SECONDS) PLUGTRON_FUZZ_KEEP=fuzz-findings $(BIN)/python -m pytest -m fuzz -n 2
 
 test-gpu: $(INSTALLED)  ## the parity and kernel tests on a CUDA device, or why there is nothing to do
 	@$(BIN)/python -c "import torch, sys; sys.exit(not torch.cuda.is_available())" \

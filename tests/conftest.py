@@ -9,10 +9,15 @@ import torch
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported, which transformers does
 
-from support import models, venv
+from hypothesis import settings
+from support import fuzzing, models, venv
 
 from plugtron import LLM
 from plugtron.models import fetch
+
+# The same examples each time, so that the suite passes every time or never; `make fuzz` looks for new ones.
+settings.register_profile("plugtron", derandomize=not fuzzing.AT_RANDOM, deadline=None)
+settings.load_profile("plugtron")
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 #: Packed weights and kernels of the tests, not the user's; kept from run to run.
@@ -54,7 +59,10 @@ def random_model(tmp_path_factory):
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what needs a CUDA device where there is none."""
+    """Mark what tries random inputs; skip what needs a CUDA device where there is none."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.fuzz)
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):

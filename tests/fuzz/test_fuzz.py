@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.fuzzing import AT_RANDOM, SECONDS
+
+pytestmark = pytest.mark.fuzz
 
 HERE = Path(__file__).parent
-#: Seconds for each target; with more than a few the seeds are new each time.
-SECONDS = float(os.environ.get("PLUGTRON_FUZZ_SECONDS", "2"))
-SEED = 5 if SECONDS < 10 else random.randrange(2**32)
+SEED = random.randrange(2**32) if AT_RANDOM else 5
 TARGETS = ["pickles", "archives", "gguf_files", "folders", "tokenizer_files", "specs", "templates"]
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.dynamic import GREEDY, dynamic
+from support.fuzzing import examples
 
 from plugtron import SamplingParams
 from plugtron.context.blocks import BlockPool
@@ -89,7 +90,10 @@ def run_workload(random, answers, **parallel):
 
 # A smaller example would take long to find, and the printed random seed repeats this one.
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.reuse, Phase.generate)
+    max_examples=examples(60, 400),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.reuse, Phase.generate),
 )
 @given(random=st.randoms(use_true_random=False))
 def test_any_workload(random, answers):

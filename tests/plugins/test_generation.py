@@ -186,7 +186,7 @@ def test_a_wrong_request_fails_alone(llm):
         ({"temperature": "hot"}, "temperature: must be a number (got 'hot')"),
         ({"top_p": 0}, "top_p: must be greater than 0 (got 0)"),
         ({"temperatur": 1}, "temperatur: no such option"),
-        ({"max_tokens": -1}, "max_tokens: must be at least 0 (got -1)"),
+        ({"max_tokens": -2}, "max_tokens: must be at least -1 (got -2)"),
         ({"stop": [""]}, "an empty text would stop at once"),
         ({"temperature": 0, "n": 2}, "n: 2 answers with temperature 0 would all be the same"),
     ],

@@ -180,6 +180,7 @@ def _load(model: bytes, source: str) -> SentencePieceProcessor:
     processor = SentencePieceProcessor()
     try:
         processor.load_from_serialized_proto(model)
-    except (RuntimeError, UnicodeDecodeError) as error:  # the second where the words of the first are no text
+        processor.id_to_piece(list(range(processor.get_piece_size())))  # whether they are all text
+    except (RuntimeError, UnicodeDecodeError) as error:
         raise TokenizerError(f"{source} is no sentencepiece model: {error}") from None
     return processor

@@ -260,10 +260,18 @@ def test_which_iteration(copy):
 def test_folders_that_are_incomplete_or_in_another_format(copy):
     folder = copy("gpt_learned")
     (folder / DIST / "metadata.json").write_text('{"sharded_backend": "zarr"}')
-    assert "sharded_backend 'zarr' (accepted: 'torch_dist')" in refusal(folder)
-    (folder / DIST / "metadata.json").unlink()
+    convert = "is not read; in Megatron, load it and add --ckpt-convert-format torch_dist --ckpt-convert-save FOLDER"
+    assert f"sharded_backend 'zarr' {convert}" in refusal(folder)
+    (folder / DIST / "metadata.json").write_text('{"sharded_backend": "torch_dist"}')
     (folder / DIST / "common.pt").unlink()
     assert "lacks common.pt" in refusal(folder)
+    (folder / DIST / "metadata.json").unlink()
+    for path in (folder, folder / DIST):  # what FSDP and torch.distributed.checkpoint leave
+        assert "is a plain checkpoint of torch.distributed.checkpoint" in refusal(path)
+    (folder / DIST / "decoder.weight").mkdir()
+    (folder / DIST / "decoder.weight" / ".zarray").touch()
+    assert f"saved as zarr, which {convert}" in refusal(folder / DIST)
+    (folder / DIST / "decoder.weight" / ".zarray").unlink()
     (folder / DIST / ".metadata").unlink()
     assert "no checkpoint of Megatron's" in refusal(folder)
 

@@ -73,6 +73,13 @@ def test_streaming_yields_what_generate_returns(llm):
     assert outputs[-1].finish_reason == whole.finish_reason
 
 
+def test_a_text_far_beyond_the_limit_is_refused_before_it_is_tokenized(llm, monkeypatch):
+    monkeypatch.setattr(llm.tokenizer, "encode", lambda *_, **__: pytest.fail("it was tokenized"))
+    for ask in (llm.generate, lambda text, params: llm.chat([{"role": "user", "content": text}], params)):
+        request = ask("word " * 2**20, GREEDY)
+        assert "tokens or more, over the sequence limit of " in request.error
+
+
 def test_streams_take_what_generate_takes(small):
     params = {"temperature": 0, "max_tokens": 2}
     tokens = small.generate([7, 8], params).tokens

@@ -17,6 +17,10 @@ _ITERATION = re.compile(r"iter_\d{7,}|release")
 _RANK = re.compile(r"mp_rank_\d{2,}(_\d{3,}){0,2}")
 
 
+#: How Megatron writes what it has in another format as one that is read.
+_IN_MEGATRON = "in Megatron, load it and add --ckpt-convert-format torch_dist --ckpt-convert-save FOLDER"
+
+
 @dataclass(frozen=True, slots=True)
 class MegatronFolder:
     """One iteration's folder, and how it was saved."""
@@ -50,7 +54,12 @@ def find_folder(path: Path) -> MegatronFolder | None:
 
 
 def _looks_saved(folder: Path) -> bool:
-    return (folder / ".metadata").is_file() or (folder / "common.pt").is_file() or any(_ranks(folder))
+    files = (".metadata", "common.pt")
+    return any((folder / name).is_file() for name in files) or any(_ranks(folder)) or _is_zarr(folder)
+
+
+def _is_zarr(folder: Path) -> bool:
+    return any((entry / ".zarray").is_file() for entry in folder.iterdir())
 
 
 def _ranks(folder: Path) -> list[Path]:
@@ -62,7 +71,15 @@ def _formatted(folder: Path) -> MegatronFolder:
     if description.is_file():
         backend = read_mapping(description, CheckpointError).get("sharded_backend")
         if backend != "torch_dist":
-            raise CheckpointError(f"{description}: sharded_backend {backend!r} (accepted: 'torch_dist')")
+            raise CheckpointError(f"{description}: sharded_backend {backend!r} is not read; {_IN_MEGATRON}")
+    elif _is_zarr(folder):
+        raise CheckpointError(f"{folder}: its tensors are saved as zarr, which is not read; {_IN_MEGATRON}")
+    elif (folder / ".metadata").is_file() and not (folder / "common.pt").is_file():
+        raise CheckpointError(
+            f"{folder} is a plain checkpoint of torch.distributed.checkpoint (FSDP, or Megatron's torch_dcp and "
+            f"fsdp_dtensor), which is not read; {_IN_MEGATRON}; a model of transformers: python -m "
+            "torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pt, then save_pretrained"
+        )
     if (folder / ".metadata").is_file() or description.is_file():
         for name in (".metadata", "common.pt"):
             if not (folder / name).is_file():

@@ -19,21 +19,31 @@ from plugtron_controllers.special_text import special_stops
 
 __all__ = ["check_request", "tokenize"]
 
+#: Bytes of a token that only few are longer than: shorter texts are not looked at before they are tokenized.
+_LONG_TOKEN = 16
+
 
 def tokenize(
-    prompt: Prompt, tokenizer: Tokenizer | None, vocab_size: int, chat: ChatOptions | None = None
+    prompt: Prompt,
+    tokenizer: Tokenizer | None,
+    vocab_size: int,
+    chat: ChatOptions | None = None,
+    limit: int | None = None,
 ) -> list[int]:
     """Return the ids of a prompt; `chat` says how messages are written out.
+
+    Args:
+        limit: tokens that a sequence may have. A text that is far beyond it is not tokenized.
 
     Raises:
         RequestError: it is empty, is text while there is no tokenizer, or has ids outside the vocabulary.
     """
     if isinstance(prompt, str):
-        ids = _encode(_tokenizer(tokenizer), prompt, add_special=True)
+        ids = _encode(_tokenizer(tokenizer), prompt, limit, add_special=True)
     elif prompt and isinstance(prompt[0], dict):
         template_user = _tokenizer(tokenizer)
         # A template writes BOS itself where the model wants one.
-        ids = _encode(template_user, render_chat(template_user, prompt, chat), add_special=False)  # pyright: ignore[reportArgumentType] - all entries are messages or none is
+        ids = _encode(template_user, render_chat(template_user, prompt, chat), limit, add_special=False)  # pyright: ignore[reportArgumentType] - all entries are messages or none is
     elif isinstance(prompt, list | tuple):
         ids = list(prompt)
     else:
@@ -44,6 +54,16 @@ def tokenize(
         if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < vocab_size:
             raise RequestError(f"the prompt has {token!r}, which is no token of this model (0 to {vocab_size - 1})")
     return ids  # pyright: ignore[reportReturnType] - every entry has been looked at
+
+
+def _check_length(text: str, limit: int, tokenizer: Tokenizer) -> None:
+    """Refuse a text that the longest tokens of the vocabulary could not hold. White space may become less."""
+    longest = max(len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size))
+    least = -(-len(" ".join(text.split()).encode()) // max(longest, 1))
+    if least > limit:
+        raise RequestError(
+            f"the prompt of {len(text)} characters has {least} tokens or more, over the sequence limit of {limit}"
+        )
 
 
 def check_request(request: InferenceRequest, controller: TextGenerationController, samplers: Sequence[Sampler]) -> None:
@@ -72,11 +92,13 @@ def check_request(request: InferenceRequest, controller: TextGenerationControlle
             raise RequestError(f"stop_token_ids: {token} is no token of this model (accepted: 0 to {vocab_size - 1})")
 
 
-def _encode(tokenizer: Tokenizer, text: str, *, add_special: bool) -> list[int]:
+def _encode(tokenizer: Tokenizer, text: str, limit: int | None, *, add_special: bool) -> list[int]:
     try:
-        text.encode()
+        size = len(text.encode())
     except UnicodeEncodeError as error:
         raise RequestError(f"the prompt is no Unicode text: character {error.start} is half of a pair") from None
+    if limit is not None and size > limit * _LONG_TOKEN:
+        _check_length(text, limit, tokenizer)
     return tokenizer.encode(text, add_special=add_special)
 
 

@@ -102,7 +102,8 @@ class SimpleTextGenerationController(TextGenerationController):
     def tokenize_prompt(self, prompt: Prompt, params: SamplingParams, *, chat: ChatOptions | None = None) -> list[int]:
         """Return the ids of a text, of ids (checked), or of the messages of a chat."""
         del params
-        return tokenize(prompt, self.tokenizer, self.models[0].vocab_size, chat)
+        limit = None if self._context is None else self._context.max_length
+        return tokenize(prompt, self.tokenizer, self.models[0].vocab_size, chat, limit)
 
     def check(self, request: InferenceRequest) -> None:
         """Refuse what no stage consumes, and what the stages themselves refuse."""

@@ -229,7 +229,7 @@ class Assembly:
                 del self._queues[request_id]
 
     def close(self) -> None:
-        """End the other ranks of an interactive job, leave the job, and give memory back, whoever still holds this."""
+        """End the other ranks of an interactive job, leave the job, and free memory even while references exist."""
         with self._turn:
             if self._closed:
                 return

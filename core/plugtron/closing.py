@@ -1,4 +1,4 @@
-"""What is left of a model that has been closed, and giving its memory back."""
+"""Freeing the memory of a closed model although references to its objects exist."""
 
 from __future__ import annotations
 

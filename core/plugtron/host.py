@@ -115,7 +115,7 @@ class Host:
                     results.append(call(_only(implementation.function, named)))
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # sys.exit() in a hook is its plugin's failure, and nobody else's
+            except BaseException as error:  # sys.exit() in a hook fails that plugin only
                 if self._strict:
                     raise
                 warnings.warn(

@@ -89,10 +89,11 @@ def test_a_job_of_another_size_is_an_error(spec):
 
 
 def test_heads_that_do_not_divide(spec):
-    done = plugtron("run", spec(parallel={"tensor": 3}))
-    assert done.returncode == 1
-    text = "parallel.tensor 3: 8 attention heads cannot be divided over 3 ranks (possible: 1, 2, 4, 8)"
-    assert done.stderr == f"{text}\n"
+    path = spec(parallel={"tensor": 3})
+    done = plugtron("run", path)
+    assert done.returncode == 2
+    text = "parallel.tensor: 3 ranks cannot share the model's 8 attention heads (accepted: 1, 2, 4, 8)"
+    assert done.stderr == f"{path}:1: {text}\n"
 
 
 def test_some_requests_fail(spec):

@@ -66,10 +66,9 @@ def test_a_byte_order_mark_own_keys_and_yes(text, check):
         (f"version: 1\n{MODEL}prompts: [a]\noutput: {{file: .}}\n", "is a folder: name a file in it"),
         (f"version: 1\n{MODEL}prompts: [a]\noutput: {{file: {'a' * 300}}}\n", "File name too long"),
         (f"version: 1\n{MODEL}prompts: {{file: {'a' * 300}}}\n", "File name too long"),
-        (f"version: 1\n{MODEL}prompts: {{file: ~no-such-user/x}}\n", "nobody here is called no-such-user"),
+        (f"version: 1\n{MODEL}prompts: {{file: ~no-such-user/x}}\n", "this machine has no user 'no-such-user'"),
         (f"version: 1\n{MODEL}prompts: [a]\nchat_template: missing.jinja\n", "chat_template: "),
         ("version: !!timestamp x\n", "cannot be read: "),
-        (f"version: 1\n{MODEL}prompts: [a]\nparallel: {{data: 60000}}\n", "60000 ranks are too many for this machine"),
         (f"version: 1\n{MODEL}prompts: [a]\nparallel: {{tensor: 0x{'f' * 5000}}}\n", "a number of 20000 bits"),
         (f"version: 1\n{MODEL}parallel: {{tensor: 2}}\nprompts: [a]\n", "cannot share the model's 9 attention heads"),
     ],
@@ -102,6 +101,10 @@ def test_ranks_that_cannot_be_are_not_started(check, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     expected = "--set: parallel.tensor: 2 ranks cannot share the model's 9 attention heads (accepted: 1, 3, 9)\n"
     assert done.stderr == expected
+    command[-1] = "parallel.data=60000"
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--set: parallel: 60000 ranks are too many for this machine's " in done.stderr
 
 
 def test_paths_stand_beside_their_file_and_those_of_overrides_here(tmp_path, monkeypatch, host):

@@ -1,9 +1,8 @@
-"""What requests ask for and what they get: ends, seeds, log probabilities, streaming, failures beside successes."""
+"""What requests ask for and what they get: ends, seeds, log probabilities, failures beside successes."""
 
 import json
 import math
 
-import numpy as np
 import pytest
 import torch
 from support.logits import all_logits
@@ -64,50 +63,11 @@ def test_stop_texts_and_stop_tokens(llm):
     assert token.text == llm.assembly.parts.tokenizer.decode(plain.tokens[:1])
 
 
-def test_streaming_yields_what_generate_returns(llm):
-    params = SamplingParams(temperature=0, max_tokens=40, stop=["capital of Germ"])
-    whole = llm.generate(PROMPT, params)
-    outputs = list(llm.stream(PROMPT, params))
-    assert "".join(output.text for output in outputs) == whole.text
-    assert [token for output in outputs for token in output.tokens] == whole.tokens
-    assert outputs[-1].finish_reason == whole.finish_reason
-
-
 def test_a_text_far_beyond_the_limit_is_refused_before_it_is_tokenized(llm, monkeypatch):
     monkeypatch.setattr(llm.tokenizer, "encode", lambda *_, **__: pytest.fail("it was tokenized"))
     for ask in (llm.generate, lambda text, params: llm.chat([{"role": "user", "content": text}], params)):
         request = ask("word " * 2**20, GREEDY)
         assert "tokens or more, over the sequence limit of " in request.error
-
-
-def test_streams_take_what_generate_takes(small):
-    params = {"temperature": 0, "max_tokens": 2}
-    tokens = small.generate([7, 8], params).tokens
-    for prompt in (torch.tensor([7, 8]), (token for token in [7, 8])):
-        assert [token for output in small.stream(prompt, params) for token in output.tokens] == tokens
-    for wrong in (3, {}, [[7], [8]]):
-        with pytest.raises(RequestError):
-            list(small.stream(wrong, params))
-    with pytest.raises(RequestError, match="parameters are SamplingParams"):
-        small.generate([7], 3)
-
-
-def test_leaving_a_stream_early_leaves_nothing_behind(small):
-    params = SamplingParams(temperature=0, max_tokens=20)
-    expected = small.generate([7], params).tokens
-    stream = small.stream([7], params)
-    next(stream)
-    stream.close()
-    assert small.generate([7], params).tokens == expected
-    assert not small.assembly.engine.has_unfinished_requests
-
-
-def test_engine_streams_a_request_of_its_own(small):
-    request = InferenceRequest(prompt=[7, 8], params=SamplingParams(temperature=0, max_tokens=5))
-    outputs = list(small.assembly.engine.stream(request))
-    assert [token for output in outputs for token in output.tokens] == request.tokens
-    refused = InferenceRequest(prompt=[], params=SamplingParams())
-    assert [output.request.error for output in small.assembly.engine.stream(refused)] == [refused.error]
 
 
 SEEDED = SamplingParams(temperature=1.0, seed=11, max_tokens=24, ignore_eos=True)
@@ -300,58 +260,6 @@ def test_extreme_parameters(values, small):
 def test_values_that_no_float_holds_are_refused(values):
     with pytest.raises(RequestError):
         SamplingParams(**values)
-
-
-def test_streams_side_by_side(small):
-    params = SamplingParams(temperature=0, max_tokens=6, ignore_eos=True)
-    expected = [small.generate(prompt, params).tokens for prompt in ([3, 4], [9])]
-    streams = [small.stream(prompt, params) for prompt in ([3, 4], [9])]
-    found = [[], []]
-    for pair in zip(*streams, strict=True):
-        for tokens, output in zip(found, pair, strict=True):
-            tokens += output.tokens
-    assert found == expected
-    stream = small.stream([3, 4], params)
-    first = next(stream)
-    assert small.generate([9], params).tokens == expected[1]
-    assert [*first.tokens, *(token for output in stream for token in output.tokens)] == expected[0]
-
-
-def test_prompts_of_other_libraries(small):
-    expected = small.generate([3, 4], GREEDY).tokens
-    for prompt in ((3, 4), torch.tensor([3, 4]), torch.tensor([3, 4]).numpy(), list(torch.tensor([3, 4]).numpy())):
-        assert small.generate(prompt, GREEDY).tokens == expected
-    assert small.generate(torch.tensor([[3, 4], [5, 6]]), GREEDY)[0].tokens == expected
-
-
-@pytest.mark.parametrize("prompts", [None, 5, b"hi", {"a": 1}, {1, 2}, [None], [[1], 2.5], [True]])
-def test_what_is_no_prompt(prompts, small):
-    with pytest.raises(RequestError, match="a prompt is a text or a list of token ids"):
-        small.generate(prompts)
-
-
-def test_what_is_no_conversation_and_no_parameters(small):
-    for messages in ("hi", [1], [["hi"]]):
-        with pytest.raises(RequestError, match="a conversation is a list of messages"):
-            small.chat(messages)
-    for params in ([GREEDY, None], [GREEDY, 3]):
-        with pytest.raises(RequestError, match="parameters are SamplingParams"):
-            small.generate([[1], [2]], params)
-    for params in ({"temperature": True}, {"top_k": "3"}, {"stop_token_ids": [True]}, {"seed": 1.0}):
-        with pytest.raises(RequestError, match=f"^{next(iter(params))}"):
-            small.generate([[1], [2]], params)
-
-
-def test_forms_of_prompts_and_parameters(small):
-    expected = [small.generate([token], GREEDY).tokens for token in (3, 4)]
-    prompts = ([token] for token in (3, 4))
-    assert [request.tokens for request in small.generate(prompts, GREEDY.to_flat(), progress=True)] == expected
-    numbers = np.array([3, 5])
-    params = {"allowed_token_ids": numbers, "max_tokens": np.int64(2), "temperature": np.float32(0), "min_length": 1}
-    request = small.generate([3], params)
-    assert (request.error, len(request.tokens)) == (None, 2)
-    with pytest.raises(RequestError, match="min_tokens: is given twice"):
-        SamplingParams.from_flat({"min_length": 1, "min_tokens": 2})
 
 
 def test_what_a_request_tells(llm):

@@ -47,7 +47,7 @@ def run(
     def resolved() -> tuple[ResolvedSpec, Host]:
         source = apply(read(spec), split(overrides))
         checked, host = resolve_source(source, no_plugins, no_plugin)
-        check_ranks(source, checked.model)
+        check_ranks(source, checked.model, started_here=not is_launched())
         return checked, host
 
     write_to: dict[str, Any] = {"output": output, "text": text, "stats": stats, "spec_file": spec}

@@ -34,7 +34,7 @@ class InferenceContext(ABC):
 
     @abstractmethod
     def release(self, slot: int, *, clear: bool = False) -> None:
-        """Give back what a slot holds. `clear`: its request has failed, so that nobody may find what it computed."""
+        """Give back what a slot holds. `clear`: its request has failed: nothing is kept for prefix sharing."""
 
     @abstractmethod
     def view(self, plan: StepPlan) -> MemoryView:

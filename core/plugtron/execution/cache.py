@@ -39,7 +39,7 @@ def packed_weights(wrapper: DecoderWrapper, make: Callable[[Store], Packed]) -> 
         return make(MemoryStore())
     try:
         packed = open_packed(path)
-        os.utime(path)  # those that are not used for longest go first
+        os.utime(path)  # the least recently used are removed first
         return packed
     except FileNotFoundError:
         pass

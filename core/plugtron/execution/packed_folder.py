@@ -53,10 +53,10 @@ def _found(folder: Path) -> Iterator[KeptWeights]:
 
 
 def tidy(newest: Path) -> None:
-    """Remove what nobody will use again, then what has not been used for longest, until the rest is within the budget.
+    """Remove entries without a source, then the least recently used, until the rest is within the budget.
 
-    Nobody will use what was kept of the same model in an earlier state, what is left of a model that is gone, and what
-    a start left unfinished that was killed long ago.
+    Without a source are entries of a model that has changed or is gone, and unfinished ones of starts that were killed
+    long ago.
 
     Args:
         newest: stays, whatever its size.
@@ -82,5 +82,5 @@ def budget() -> int:
     try:
         return int(float(written) * 2**30) if written else _BUDGET
     except (ValueError, OverflowError):
-        warnings.warn(f"PLUGTRON_CACHE_GIB is {written!r}, which is no number: 16 is used", stacklevel=2)
+        warnings.warn(f"PLUGTRON_CACHE_GIB is {written!r}, not a number: 16 is used", stacklevel=2)
         return _BUDGET

@@ -77,4 +77,4 @@ def _filled(path: str) -> str:
     try:
         return str(Path(filled).expanduser()) if filled.startswith("~") else filled
     except RuntimeError:
-        raise ValueError(f"nobody here is called {filled.partition('/')[0][1:]} (got {path!r})") from None
+        raise ValueError(f"this machine has no user {filled.partition('/')[0][1:]!r} (got {path!r})") from None

@@ -15,7 +15,6 @@ from plugtron.chat_options import is_template_text, template_text
 from plugtron.contracts.checkpoint import ModelDescription
 from plugtron.errors import Problem, RequestError, SpecError
 from plugtron.models import ALIASES, is_hub_id
-from plugtron.parallel.environment import is_launched
 from plugtron.spec.load import Source
 from plugtron.spec.prompt_file import parse_prompts, read_lines
 
@@ -41,13 +40,19 @@ def preflight(source: Source, model: ModelDescription | None) -> list[Problem]:
     return [problem for check in checks for problem in check(source, model)]
 
 
-def check_ranks(source: Source, model: ModelDescription | None) -> None:
-    """Say before ranks are started that they cannot share the model, or are too many for this machine.
+def check_ranks(source: Source, model: ModelDescription | None, *, started_here: bool) -> None:
+    """Say before the model is loaded that the ranks cannot share it, or are too many to be started here.
 
     Raises:
         SpecError: so it is.
     """
-    if problems := list(_ranks(source, model)):
+    problems = list(_ranks(source, model))
+    count = math.prod(filter(_is_count, (_at(source, "parallel", name) for name in ("tensor", "pipeline", "data"))))
+    most = _RANKS_OF_A_CORE * (os.cpu_count() or 1)
+    if started_here and count > most:
+        text = f"{count} ranks are too many for this machine's {os.cpu_count()} cores: at most {most}"
+        problems.append(source.problem(("parallel",), f"{text}, or more under torchrun, on several machines"))
+    if problems:
         raise SpecError(problems)
 
 
@@ -132,12 +137,6 @@ def _output(source: Source, model: ModelDescription | None) -> Iterator[Problem]
 
 
 def _ranks(source: Source, model: ModelDescription | None) -> Iterator[Problem]:
-    axes = [_at(source, "parallel", name) for name in ("tensor", "pipeline", "data")]
-    count = math.prod(filter(_is_count, axes))
-    most = _RANKS_OF_A_CORE * (os.cpu_count() or 1)
-    if count > most and not is_launched():
-        text = f"{count} ranks are too many for this machine's {os.cpu_count()} cores: at most {most}"
-        yield source.problem(("parallel",), f"{text}, or more under torchrun, on several machines")
     tensor, stages = _at(source, "parallel", "tensor"), _at(source, "parallel", "pipeline")
     heads, layers = (_of_model(model, names) for names in (_HEADS, _LAYERS))
     if _is_count(tensor) and heads and heads % tensor:

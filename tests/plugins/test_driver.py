@@ -1,6 +1,7 @@
 """The driver: an engine in a thread, and readers of all kinds."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -201,7 +202,11 @@ def test_an_engine_that_only_raises_ends_the_driver(llm):
     driver.close()
 
 
-def test_closing_tells_those_who_wait(llm):
+def test_closing_tells_those_who_wait(llm, monkeypatch):
+    step = llm.assembly.engine.step
+    # Slow steps, so that the request is still running when the driver is closed.
+    monkeypatch.setattr(llm.assembly.engine, "step", lambda: (time.sleep(0.5), step())[1])
+
     async def main(driver):
         stream = driver.stream(request([1, 2]))
         await anext(stream)
@@ -211,6 +216,7 @@ def test_closing_tells_those_who_wait(llm):
                 pass
 
     asyncio.run(main(Driver(llm.assembly)))
+    monkeypatch.undo()
     assert len(llm.generate([1, 2], DRAWN).tokens) == 24
 
 

@@ -1,4 +1,4 @@
-"""What is run or mapped from a cache: only files that nobody but this user, or root, could have written."""
+"""Which cached files may be executed or mapped: only those that no user but this one and root can write."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_private(folder: Path) -> None:
 
 
 def why_not_private(path: Path) -> str | None:
-    """Say who else could have written a file or folder; None where nobody could, or where it is not there.
+    """Say who else can write a file or folder; None where no other user can, or where it does not exist.
 
     It must be no link, belong to this user or root, and be writable by its owner alone. In a folder above it that
     everybody may write to it could have been exchanged, unless that is sticky, as /tmp is.

@@ -142,7 +142,7 @@ class InferenceRequest:
         priority: requests of higher priority go first where an engine has to choose.
         deadline: seconds after its arrival at which it is ended with what it has.
         cache_salt: only requests with the same salt share what memory has of a common prefix.
-        chat: how messages are written out; None: as the checkpoint's template does by itself.
+        chat: how messages are written out; None: the defaults of the checkpoint's template.
     """
 
     prompt: Prompt

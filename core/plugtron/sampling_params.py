@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULTS", "DEFAULT_MAX_TOKENS", "SamplingParams"]
 
-#: How long an answer becomes where nobody says.
+#: The default of max_tokens.
 DEFAULT_MAX_TOKENS = 256
 #: What unset parameters amount to, where it is something else than nothing.
 DEFAULTS = {"temperature": 1.0, "max_tokens": DEFAULT_MAX_TOKENS}

@@ -55,7 +55,7 @@ def unfinished_folder(output: Path) -> Iterator[Path]:
 
 
 def _remove_left_behind(folder: Path, prefix: str) -> None:
-    """Remove what a process left that was killed: nobody holds its lock any more."""
+    """Remove what killed processes left: no process holds its lock."""
     for other in folder.glob(f"{prefix}*"):
         with suppress(OSError), (other / _LOCK).open("r") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

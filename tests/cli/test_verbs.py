@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +59,11 @@ def test_mistakes(arguments, code, text):
     assert done.returncode == code
     assert text in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["check", "examples/specs/demo.yaml"], ["models"], ["--help"]])
+def test_a_standard_output_that_cannot_be_written(arguments):
+    command = [sys.executable, "-m", "plugtron", *arguments]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    assert (done.returncode, done.stderr) == (1, "standard output: cannot write: No space left on device\n")

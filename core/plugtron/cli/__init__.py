@@ -102,12 +102,20 @@ def _run() -> int:
         _complain(error)
         return error.exit_code
     except OSError as error:
-        if error.errno not in _UNWRITABLE:
+        if error.errno not in _UNWRITABLE or not _comes_from_echo(error):
             raise
         # What is left in the buffer would fail once more when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         click.echo(f"standard output: cannot write: {error.strerror}", err=True)
         return 1
+
+
+def _comes_from_echo(error: OSError) -> bool:
+    """Whether it was click.echo that could not write; a full disk elsewhere raises the same error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code is click.echo.__code__
 
 
 def _warn(

@@ -214,7 +214,7 @@ def _lead(size: int, spec: str) -> World:
 
 
 def _store_on_loopback() -> TCPStore:
-    """A store that only this machine can reach; by itself it would listen to every network there is."""
+    """A store that listens on the loopback only; the default listens on all interfaces."""
     with socket.create_server((_LOOPBACK, 0), backlog=1024) as listening:
         port = listening.getsockname()[1]
         return TCPStore(

@@ -24,7 +24,7 @@ def place_paths(source: Source) -> list[Problem]:
     """Complete the paths of a spec in place. A path of the command line or of a program begins where that runs.
 
     Returns:
-        Those that name a variable, or the folder of a user, that there is not.
+        Paths that name a variable that is not set, or the home of a user that does not exist.
     """
     problems = []
     for place in _PLACES:

@@ -23,7 +23,7 @@ class LibraryTokenizer(Tokenizer):
 
     Args:
         spelling: the bytes that a token adds to a text.
-        special: the texts of tokens that mark structure, besides those that the library knows as such.
+        special: the texts of tokens that mark structure, besides those that the library marks as special.
         prefix: what `add_special` puts in front.
         special_tokens: special tokens by field, for templates.
         chat_templates: by name; "default" is the one that is used.

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.processes import await_end, children, ranks_of
 
 from plugtron import LLM, SamplingParams
 from plugtron.errors import ParallelError
@@ -23,28 +24,6 @@ print(*(follower.pid for follower in llm.assembly.parts.runtime.world.followers)
 while True:
     llm.generate([1, 2, 3], SamplingParams(temperature=0, max_tokens=200, ignore_eos=True))
 """
-
-
-def has_ended(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return True
-    return state == "Z"
-
-
-def await_end(pids, seconds=600):
-    until = time.monotonic() + seconds
-    while not all(map(has_ended, pids)):
-        assert time.monotonic() < until, f"{pids} go on"
-        time.sleep(0.05)
-
-
-def children(pid):
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
-    return found
 
 
 def listening(pids):
@@ -150,13 +129,7 @@ def test_ranks_end_with_a_launcher_that_is_killed(launcher, job):
 @pytest.mark.parametrize("launcher", ["run", "torchrun"])
 def test_a_stopped_rank_of_a_job_is_noticed(launcher, job):
     process, ranks = job(*([sys.executable, "-m", "plugtron"] if launcher == "run" else TORCHRUN))
-    of_rank = {}
-    for pid in ranks:
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        number = [value for value in variables if value.startswith(b"RANK=")]
-        if number:
-            of_rank[int(number[0].partition(b"=")[2])] = pid
-    os.kill(of_rank[1], signal.SIGSTOP)
+    os.kill(ranks_of(ranks)[1], signal.SIGSTOP)
     _, errors = process.communicate()
     assert process.returncode != 0
     assert errors.count("rank 1 has given no sign of life for") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -64,15 +65,16 @@ class LLM:
         seed: int | None = None,
         overrides: Mapping[str, object] = {},
     ) -> None:
+        checkpoint = os.fspath(model) if isinstance(model, os.PathLike) else model
         values: dict[str, Any] = {
             "version": 1,
-            "model": {"checkpoint": str(model), "dtype": dtype, "quantization": quantization},
+            "model": {"checkpoint": checkpoint, "dtype": dtype, "quantization": quantization},
             "engine": engine,
             "parallel": {"tensor": tensor_parallel, "pipeline": pipeline_parallel},
             "device": device,
             "seed": seed,
         }
-        source = apply(Source(values=values), overrides)
+        source = apply(Source(values=values), overrides, called="overrides")
         host = Host(disable=source.disabled)
         host.warn_of_failures()
         self.assembly: Assembly = assemble(resolve(source, host), host=host)

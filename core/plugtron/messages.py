@@ -26,13 +26,14 @@ class Form:
 #: How pydantic's error types read; {…} are fields of the error's context.
 _TEXTS = {
     "missing": "is required",
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
     "finite_number": "must be a finite number",
     "too_short": "must have at least {min_length} entry",
+    "invalid_key": "must be a name: a text",
     "dict_type": "must be a mapping",
     "model_type": "must be a mapping",
     "model_attributes_type": "must be a mapping",
@@ -64,13 +65,21 @@ def describe(error: ValidationError, model: type[BaseModel], values: Any) -> lis
         if detail["type"] == "extra_forbidden":
             text = _no_such_option(model, location)
         else:
-            text = _TEXTS.get(detail["type"], detail["msg"]).format_map(detail.get("ctx", {}))
+            text = _TEXTS.get(detail["type"], detail["msg"]).format_map(_plain_limits(detail.get("ctx", {})))
             if detail["type"] in _SHAPES and (form := _form(model, location)):
                 text = f"must be {form.text}"
             text += "" if detail["type"] in ("missing", "value_error") else f" (got {plain(detail['input'])})"
         # A union reports one mistake once per member; the first report of a place is enough.
         found.setdefault(location, text)
     return list(found.items())
+
+
+def _plain_limits(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Without ".0" behind whole numbers."""
+    return {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in context.items()
+    }
 
 
 def plain(value: object) -> str:

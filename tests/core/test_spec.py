@@ -100,8 +100,11 @@ def test_lines_in_every_format(name, text, line, write, host):
         ),
         ("model: {checkpoint: smollm2-135m-instruct}\nparallel: {tensor: 0}\n", "parallel.tensor: must be at least 1"),
         ("model: {checkpoint: smollm2-135m-instruct, quantization: int5}\n", "model.quantization: "),
-        ("? [a, b]\n: 1\n", "run.yaml: cannot be read: "),
-        ("version: 1\nseed: 2020-99-99\n", "run.yaml: cannot be read: ValueError: month must be in 1..12"),
+        ("? [a, b]\n: 1\n", "run.yaml:1: a key is a name, not a list or a mapping"),
+        (
+            "version: 1\nseed: 2020-99-99\n",
+            "run.yaml:2: '2020-99-99' reads as YAML's timestamp, and is none (month must be in 1..12)",
+        ),
         (
             "model: {checkpoint: smollm2-135m-instruct}\nengine: auto\n",
             "engine: no engine 'auto' (installed: dynamic, static)",

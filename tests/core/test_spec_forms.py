@@ -7,8 +7,12 @@ import sys
 
 import pytest
 
+from plugtron import LLM
+from plugtron.errors import SpecError
 from plugtron.host import Host
+from plugtron.spec.dump import dump
 from plugtron.spec.load import read
+from plugtron.spec.model import DEFAULT_CHAIN
 from plugtron.spec.overrides import apply, split
 from plugtron.spec.resolve import resolve
 
@@ -68,7 +72,18 @@ def test_a_byte_order_mark_own_keys_and_yes(text, check):
         (f"version: 1\n{MODEL}prompts: {{file: {'a' * 300}}}\n", "File name too long"),
         (f"version: 1\n{MODEL}prompts: {{file: ~no-such-user/x}}\n", "this machine has no user 'no-such-user'"),
         (f"version: 1\n{MODEL}prompts: [a]\nchat_template: missing.jinja\n", "chat_template: "),
-        ("version: !!timestamp x\n", "cannot be read: "),
+        ("version: !!timestamp x\n", "run.yaml:1: 'x' reads as YAML's timestamp, and is none: quote a text"),
+        ("version: 1\nseed: !!bool x\n", "run.yaml:2: 'x' reads as YAML's bool, and is none: quote a text"),
+        (f"version: 1\n{MODEL}prompts: [2020-13-45]\n", "run.yaml:3: '2020-13-45' reads as YAML's timestamp"),
+        (f"version: 1\n{MODEL}? [a]\n: 1\n", "run.yaml:3: a key is a name, not a list or a mapping"),
+        (f"version: 1\n{MODEL}prompts: [a]\n7: x\n", "run.yaml:4: 7: must be a name: a text (got 7)"),
+        (f"version: 1\nx: {'[' * 3000}{']' * 3000}\n", "run.yaml: it is nested too deeply"),
+        (f"version: true\n{MODEL}prompts: [a]\n", "run.yaml:1: version: must be 1 (got 'true')"),
+        (f"version: 1\n{MODEL}prompts: [[]]\n", "run.yaml:3: prompts.0: is empty"),
+        (f"version: 1\n{MODEL}prompts: [{{tokens: [1], priority: {10**23}}}]\n", "0.priority: must be less than"),
+        (f"version: 1\n{MODEL}prompts: [{{tokens: [1], deadline: .inf}}]\n", "0.deadline: must be a finite number"),
+        (f"version: 1\n{MODEL}prompts: [a]\nparallel: {{timeout: .nan}}\n", "must be a finite number (got nan)"),
+        (f"version: 1\n{MODEL}prompts: [a]\nparallel: {{timeout: 2.0e+7}}\n", "timeout: must be at most 10000000 (got"),
         (f"version: 1\n{MODEL}prompts: [a]\nparallel: {{tensor: 0x{'f' * 5000}}}\n", "a number of 20000 bits"),
         (f"version: 1\n{MODEL}parallel: {{tensor: 2}}\nprompts: [a]\n", "cannot share the model's 9 attention heads"),
     ],
@@ -85,6 +100,29 @@ def test_overrides_count_in_order_and_take_the_blame(check):
     code, said = check(text, "--set", "sampling.temperature=-1")
     assert code == 2
     assert said.startswith("--set: sampling.temperature: must be at least 0 (got -1)")
+
+
+def test_a_path_that_cannot_be_completed_is_said_once(check):
+    code, said = check("version: 1\nmodel: {checkpoint: ~no-such-user/x}\nprompts: {file: ~no-such-user/x}\n")
+    assert code == 2
+    assert len(said.splitlines()) == 2
+
+
+def test_mistakes_in_python_are_not_blamed_on_the_command_line():
+    with pytest.raises(SpecError, match=r"^overrides: parallel\.tensr: no such option"):
+        LLM("smollm2-135m-instruct", overrides={"parallel.tensr": 2})
+    with pytest.raises(SpecError, match=r"^overrides: prompts\.3: the spec has no prompts"):
+        LLM("smollm2-135m-instruct", overrides={"prompts.3": "x"})
+    for model in (None, 3, b"x"):
+        with pytest.raises(SpecError, match=r"model\.checkpoint: must be a text"):
+            LLM(model)
+
+
+def test_show_numbers_the_samplers_as_it_writes_them(host, tmp_path):
+    (tmp_path / "run.yaml").write_text(f"version: 1\n{MODEL}samplers: [default, temperature]\n")
+    text = dump(resolve(read(tmp_path / "run.yaml"), host))
+    written = [f"samplers.{number}" for number in range(len(DEFAULT_CHAIN) + 1)]
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("# samplers")] == written
 
 
 def test_an_error_lists_the_first_of_many_mistakes(check):

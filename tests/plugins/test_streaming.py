@@ -42,6 +42,17 @@ def test_leaving_a_stream_early_leaves_nothing_behind(small):
     assert not small.assembly.engine.has_unfinished_requests
 
 
+def test_the_first_of_many_are_ready_before_the_last_are_looked_at(small):
+    requests = [InferenceRequest(prompt=[1, 2], params=SamplingParams(max_tokens=1)) for _ in range(100_000)]
+    running = small.assembly.run(requests)
+    while not requests[0].is_finished:
+        next(running)
+    assert sum(request.id is not None for request in requests) < 10_000
+    running.close()
+    assert small.generate([7], GREEDY).tokens
+    assert not small.assembly.engine.has_unfinished_requests
+
+
 def test_engine_streams_a_request_of_its_own(small):
     request = InferenceRequest(prompt=[7, 8], params=SamplingParams(temperature=0, max_tokens=5))
     outputs = list(small.assembly.engine.stream(request))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import count
 from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from plugtron.chat_options import ChatOptions
-from plugtron.spec.resolve import ResolvedSpec
+from plugtron.spec.resolve import ResolvedComponent, ResolvedSpec
 
 __all__ = ["dump", "plain_data"]
 
@@ -32,8 +33,9 @@ def dump(resolved: ResolvedSpec, settled: Mapping[str, str] = MappingProxyType({
     Args:
         settled: what `auto` comes to on this machine, by place; for the comment.
     """
+    numbers = count()
     rows = [
-        (".".join(map(str, chosen.place)), chosen.offer.name, f"{chosen.offer.distribution} {chosen.offer.version}")
+        (_place(chosen, numbers), chosen.offer.name, f"{chosen.offer.distribution} {chosen.offer.version}")
         for chosen in resolved.components
     ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
@@ -41,6 +43,11 @@ def dump(resolved: ResolvedSpec, settled: Mapping[str, str] = MappingProxyType({
     header += [f"# {place}: auto is {value} here" for place, value in settled.items()]
     body = yaml.safe_dump(plain_data(resolved), sort_keys=False, allow_unicode=True, width=100)
     return "\n".join([*header, body])
+
+
+def _place(chosen: ResolvedComponent, numbers: Iterator[int]) -> str:
+    """Where a component stands in what is printed: there `default` is written out as several samplers."""
+    return f"samplers.{next(numbers)}" if chosen.place[0] == "samplers" else ".".join(map(str, chosen.place))
 
 
 def _short(ref: dict[str, Any]) -> Any:

@@ -15,6 +15,7 @@ from yaml.composer import ComposerError
 
 from plugtron.errors import Problem, SpecError
 from plugtron.json_file import DuplicateKey, once
+from plugtron.messages import plain
 
 __all__ = ["Place", "Source", "read"]
 
@@ -38,8 +39,11 @@ class Source:
     lines: dict[Place, int] = field(default_factory=dict)
     #: Values that a `--set` put in, by place: errors name the override rather than a line.
     overrides: dict[Place, str] = field(default_factory=dict)
-    #: Whether its paths are complete.
+    #: What overrides are called where the user gives them.
+    override_name: str = "--set"
+    #: Whether its paths are complete; and those that could not be, which nothing else is said about.
     placed: bool = False
+    unplaced: set[Place] = field(default_factory=set)
 
     @property
     def disabled(self) -> list[str]:
@@ -57,16 +61,16 @@ class Source:
         dotted = ".".join(map(str, place))
         for length in range(len(place), -1, -1):
             if place[:length] in self.overrides:
-                return Problem(dotted, message, "--set")
+                return Problem(dotted, message, self.override_name)
             if length == len(place) and any(known[:length] == place for known in self.overrides):
-                return Problem(dotted, message, "--set")  # of values that do not go together, the newest
+                return Problem(dotted, message, self.override_name)  # of values that do not go together, the newest
             if place[:length] in self.lines:
                 return Problem(dotted, message, self.file, self.lines[place[:length]])
         return Problem(dotted, message, self.file)
 
     def position(self, problem: Problem) -> tuple[bool, int]:
         """A sort key that puts problems in the order of the file, those of overrides last."""
-        return (problem.file == "--set", problem.line or 0)
+        return (problem.file == self.override_name, problem.line or 0)
 
 
 def read(path: Path) -> Source:
@@ -89,7 +93,9 @@ def read(path: Path) -> Source:
     except SpecError:
         raise
     # Dates that are none, numbers of thousands of digits, nesting without end: the parsers raise as they please.
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except RecursionError:
+        raise SpecError([Problem("", "it is nested too deeply", str(path))]) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SpecError([Problem("", f"cannot be read: {type(error).__name__}: {error}", str(path))]) from None
     if not isinstance(values, dict):
         raise SpecError([Problem("", "a spec is a mapping that begins with 'version: 1'", str(path), 1)])
@@ -103,7 +109,7 @@ def _yaml(text: str, file: str) -> tuple[Any, dict[Place, int]]:
         node = loader.get_single_node()
         if isinstance(node, yaml.MappingNode):  # keys of the user's own, where anchors are kept
             node.value = [entry for entry in node.value if not str(entry[0].value).startswith(_OWN_KEYS)]
-        lines = dict(_Lines(file).of(node))
+        lines = dict(_Lines(file, loader).of(node))
         return (None if node is None else loader.construct_document(node)), lines
     except ComposerError as error:
         mark = error.problem_mark
@@ -146,8 +152,9 @@ def _toml(text: str, file: str) -> tuple[Any, dict[Place, int]]:
 class _Lines:
     """The line of each value, aliases unfolded; refuses what hides a mistake or never ends."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, loader: yaml.SafeLoader | None = None) -> None:
         self._file = file
+        self._loader = loader
         self._left = _MOST_VALUES
         self._checked: set[int] = set()
 
@@ -163,12 +170,28 @@ class _Lines:
         if isinstance(node, yaml.MappingNode):
             self._check_keys(node)
             for key, value in node.value:
-                yield (*place, key.value), key.start_mark.line + 1
-                yield from self.of(value, (*place, key.value))
+                name = self._value(key)
+                yield (*place, name), key.start_mark.line + 1
+                yield from self.of(value, (*place, name))
         elif isinstance(node, yaml.SequenceNode):
             for index, value in enumerate(node.value):
                 yield (*place, index), value.start_mark.line + 1
                 yield from self.of(value, (*place, index))
+        elif isinstance(node, yaml.ScalarNode):
+            self._value(node)
+
+    def _value(self, node: yaml.ScalarNode) -> Any:
+        """What a single value is; the loader keeps it for when it builds the whole."""
+        if self._loader is None:
+            return node.value
+        try:
+            return self._loader.construct_object(node)
+        # Dates that are none, "!!bool x", numbers of thousands of digits: its constructors raise as they please.
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            kind = node.tag.rpartition(":")[2]
+            reason = f" ({error})" if isinstance(error, ValueError) else ""
+            text = f"{plain(node.value)} reads as YAML's {kind}, and is none{reason}: quote a text"
+            raise SpecError([Problem("", text, self._file, node.start_mark.line + 1)]) from None
 
     def _check_keys(self, node: yaml.MappingNode) -> None:
         """YAML lets a later key win without a word; in a spec that hides a mistake."""
@@ -177,8 +200,10 @@ class _Lines:
         self._checked.add(id(node))
         seen: set[str] = set()
         for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise SpecError([Problem("", "a key is a name, not a list or a mapping", self._file, line)])
             if key.value in seen:
-                line = key.start_mark.line + 1
                 raise SpecError([Problem(str(key.value), "stands here a second time", self._file, line)])
             seen.add(key.value)
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from plugtron.chat_options import ChatOptions, message_problem
 from plugtron.messages import Form, plain
@@ -49,7 +59,7 @@ ExecutionChoice = Literal["auto", "eager", "graph", "native"]
 
 class _Section(BaseModel):
     # Strict: a number in quotes and a truth value are no numbers, and no number is a text.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @classmethod
     def hint(cls, name: str) -> str:
@@ -121,8 +131,8 @@ class PromptSpec(_Section, ChatOptions):
         default=None, min_length=1
     )
     sampling: dict[str, Any] = Field(default_factory=dict)
-    priority: int = Field(default=0, description="higher goes first")
-    deadline: float | None = Field(default=None, gt=0, description="seconds until it ends with what it has")
+    priority: int = Field(default=0, gt=-(2**63), lt=2**63, description="higher goes first")
+    deadline: float | None = Field(default=None, gt=0, lt=1e9, description="seconds until it ends with what it has")
     cache_salt: str = Field(default="", description="only equal ones share what memory has of a common prefix")
 
     @model_validator(mode="before")
@@ -174,7 +184,12 @@ def chat_options(section: ChatOptions) -> ChatOptions:
 class PromptFile(_Section):
     """Prompts in a file of JSON lines: each line a text, a list of ids, or a mapping as `PromptSpec` has it."""
 
-    file: str
+    file: str = Field(min_length=1)
+
+
+def _no_truth(value: object) -> object:
+    """To Python, true is 1."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _form_of_prompts(value: object) -> str:
@@ -190,7 +205,7 @@ Prompts = Annotated[
 class OutputSpec(_Section):
     """Where results go, as JSON lines."""
 
-    file: str
+    file: str = Field(min_length=1)
 
 
 class PluginsSpec(_Section):
@@ -206,7 +221,7 @@ class Spec(_Section, ChatOptions):
     `seed` is what the requests without a seed of their own derive theirs from; None: a fresh one each run.
     """
 
-    version: Literal[1] = 1
+    version: Annotated[Literal[1], BeforeValidator(_no_truth)] = 1
     model: Annotated[ModelSpec, Form("a mapping such as {checkpoint: smollm2-135m-instruct}")]
     tokenizer: ComponentRef = ComponentRef(name="auto")
     device: Literal["auto", "cpu", "cuda"] = "auto"

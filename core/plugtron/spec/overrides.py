@@ -37,20 +37,24 @@ def split(texts: Iterable[str]) -> dict[str, Any]:
     return overrides
 
 
-def apply(source: Source, overrides: Mapping[str, Any]) -> Source:
+def apply(source: Source, overrides: Mapping[str, Any], *, called: str = "--set") -> Source:
     """Put each override in its place. Whether the path names something that exists is checked with the spec.
 
     A new name of a component drops the options of the old one. The order in which overrides are given does not count:
-    what is named more closely stays.
+    what is named more closely stays. Errors name what is `called` so.
 
     Raises:
         SpecError: a path leads through a value that has no inside.
     """
     if not isinstance(overrides, Mapping) or not all(isinstance(path, str) for path in overrides):
         raise SpecError(f"overrides must be values by path, such as {{'parallel.tensor': 2}} (got {plain(overrides)})")
+    source.override_name = called
     placed = [(*_placed(path, value), path) for path, value in overrides.items()]
     for place, value, path in sorted(placed, key=lambda entry: len(entry[0])):
-        _put(source.values, place, value, path)
+        try:
+            _put(source.values, place, value)
+        except _NoPlace as error:
+            raise SpecError([Problem(path, str(error), called)]) from None
         source.overrides[place] = path
         source.lines = {known: line for known, line in source.lines.items() if known[: len(place)] != place}
     return source
@@ -67,17 +71,21 @@ def _is_component(place: Place) -> bool:
     return place in _COMPONENT_PLACES or (len(place) == 2 and place[0] == "samplers")
 
 
-def _put(values: dict[str, Any], place: Place, value: Any, path: str) -> None:
+class _NoPlace(Exception):
+    """A path leads nowhere."""
+
+
+def _put(values: dict[str, Any], place: Place, value: Any) -> None:
     owner: Any = values
     for depth, part in enumerate(place[:-1]):
-        owner = _inside(owner, part, place[: depth + 1], path)
+        owner = _inside(owner, part, place[: depth + 1])
     last: Any = place[-1]
     if isinstance(owner, list) and not (isinstance(last, int) and last < len(owner)):
-        raise SpecError([Problem(path, f"no entry {last!r} in a list of {len(owner)}", "--set")])
+        raise _NoPlace(f"no entry {last!r} in a list of {len(owner)}")
     owner[last] = value
 
 
-def _inside(owner: Any, part: Any, here: Place, path: str) -> dict[str, Any] | list[Any]:
+def _inside(owner: Any, part: Any, here: Place) -> dict[str, Any] | list[Any]:
     """Step into a part of a mapping or list, opening up a component that is written as a bare name or not at all."""
     if isinstance(owner, list):
         inside = owner[part] if isinstance(part, int) and part < len(owner) else None
@@ -89,9 +97,9 @@ def _inside(owner: Any, part: Any, here: Place, path: str) -> dict[str, Any] | l
         inside = owner[part] = {"name": inside}
     if inside == {} and here in _LISTS:
         dotted = ".".join(map(str, here))
-        raise SpecError([Problem(path, f"the spec has no {dotted}; write {dotted}=[...]", "--set")])
+        raise _NoPlace(f"the spec has no {dotted}; write {dotted}=[...]")
     if not isinstance(inside, dict | list):
-        raise SpecError([Problem(path, f"{'.'.join(map(str, here))} has no inside", "--set")])
+        raise _NoPlace(f"{'.'.join(map(str, here))} has no inside")
     return inside
 
 

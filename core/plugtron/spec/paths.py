@@ -38,6 +38,7 @@ def place_paths(source: Source) -> list[Problem]:
             owner[place[-1]] = _placed(source, place, written)
         except ValueError as error:
             problems.append(source.problem(place, str(error)))
+            source.unplaced.add(place)
     source.placed = True
     return problems
 

@@ -37,7 +37,9 @@ def preflight(source: Source, model: ModelDescription | None) -> list[Problem]:
     checks: tuple[Callable[[Source, ModelDescription | None], Iterator[Problem]], ...] = (
         _model, _device, _prompts, _template, _output, _ranks,
     )  # fmt: skip
-    return [problem for check in checks for problem in check(source, model)]
+    found = [problem for check in checks for problem in check(source, model)]
+    known = {".".join(map(str, place)) for place in source.unplaced}
+    return [problem for problem in found if problem.place not in known]
 
 
 def check_ranks(source: Source, model: ModelDescription | None, *, started_here: bool) -> None:
@@ -92,6 +94,10 @@ def _prompts(source: Source, model: ModelDescription | None) -> Iterator[Problem
     prompts, file = _at(source, "prompts"), _at(source, "prompts", "file")
     if prompts is None or prompts == []:
         yield source.problem(("prompts",), "there is none (give a list, or {file: prompts.jsonl})")
+    elif isinstance(prompts, list):
+        for index, prompt in enumerate(prompts):
+            if prompt == [] or (isinstance(prompt, dict) and prompt.get("tokens") == []):
+                yield source.problem(("prompts", index), "is empty: a prompt has at least one token")
     elif isinstance(file, str) and not _is_pipe(file):  # which is for the run to read
         try:
             parse_prompts(read_lines(file), file)

@@ -267,7 +267,7 @@ class _Resolver:
     def _describe_model(self) -> None:
         place = ("model", "checkpoint")
         name = _at(self.source.values, place, None)
-        if not isinstance(name, str):
+        if not isinstance(name, str) or place in self.source.unplaced:
             return
         try:
             path = locate(name)

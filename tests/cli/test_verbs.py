@@ -1,10 +1,13 @@
 """The verbs that load no model, and how little they import."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from plugtron import LLM
 
 SCRIPT = """\
 import sys
@@ -42,6 +45,17 @@ def test_light_verbs(arguments, text, default_model):
     done = light(*arguments)
     assert done.returncode == 0, done.stderr
     assert text in done.stdout
+
+
+def test_show_says_what_auto_comes_to(default_model):
+    shown = light("show", "examples/specs/demo.yaml", "--set", f"model.checkpoint={default_model}").stdout
+    settled = dict(re.findall(r"^# (\S+): auto is (.*) here$", shown, flags=re.MULTILINE))
+    with LLM(default_model) as llm:
+        runtime = llm.assembly.parts.runtime
+        assert settled["device"] == str(runtime.device)
+        assert settled["model.dtype"] == str(runtime.dtype).removeprefix("torch.")
+    assert settled["execution"] == "native, else eager"
+    assert {"model.kv_dtype", "threads"} <= set(settled)
 
 
 @pytest.mark.parametrize(

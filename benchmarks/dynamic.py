@@ -30,7 +30,7 @@ from plugtron import LLM
 from plugtron.bench.replay import replay
 from plugtron.bench.summary import Summary
 from plugtron.bench.workload import Workload, poisson
-from plugtron.request import InferenceRequest
+from plugtron.request.request import InferenceRequest
 
 MODEL = "smollm2-135m-instruct"
 RAGGED = Workload(requests=64, prompt_tokens=(16, 512), output_tokens=(8, 256))

@@ -10,7 +10,7 @@ from typing import Any, Self
 from plugtron import LLM, SamplingParams
 from plugtron.bench.replay import replay
 from plugtron.contracts.step import StepPlan
-from plugtron.request import InferenceRequest
+from plugtron.request.request import InferenceRequest
 
 __all__ = ["Steps", "bookkeeping", "ideal_seconds"]
 

@@ -17,10 +17,10 @@ from torch.profiler import DeviceType, ProfilerActivity, profile
 from plugtron import SamplingParams
 from plugtron.context.static import StaticInferenceContext
 from plugtron.contracts.step import Row, StepPlan
+from plugtron.execution import DecoderWrapper
 from plugtron.execution.graph import GraphExecution
-from plugtron.nn import DecoderWrapper
 from plugtron.parallel.runtime import Runtime
-from plugtron.request import InferenceRequest
+from plugtron.request.request import InferenceRequest
 from plugtron_controllers.text_generation import SimpleTextGenerationController
 from plugtron_engines.dynamic import DynamicEngine
 from plugtron_engines.options import DynamicOptions

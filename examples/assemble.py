@@ -1,8 +1,8 @@
 """The parts put together in Python: four lines, no spec file. Any of them may be a class of your own."""
 
 from plugtron import SamplingParams
-from plugtron.checkpoint.gguf import GGUFReader
-from plugtron.models import fetch
+from plugtron.checkpoint.gguf.reader import GGUFReader
+from plugtron.hub.locate import fetch
 from plugtron.parallel.runtime import Runtime
 from plugtron.tokenizer.gguf import gguf_tokenizer
 from plugtron_controllers.text_generation import SimpleTextGenerationController

@@ -14,12 +14,12 @@ from pathlib import Path
 from megatron_arguments import parse
 
 from plugtron import Kind, Options, PlugtronError, SamplingParams
-from plugtron.checkpoint.megatron import MegatronReader
+from plugtron.assembly.dtypes import choose_dtype
+from plugtron.checkpoint.megatron.reader import MegatronReader
 from plugtron.contracts import Parts
-from plugtron.dtypes import choose_dtype
-from plugtron.host import Host
 from plugtron.parallel.runtime import Runtime
-from plugtron.request import InferenceRequest
+from plugtron.plugin.manager import Host
+from plugtron.request.request import InferenceRequest
 from plugtron.spec.model import DEFAULT_CHAIN
 from plugtron_controllers.text_generation import SimpleTextGenerationController
 from plugtron_engines.options import StaticOptions

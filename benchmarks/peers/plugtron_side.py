@@ -11,7 +11,7 @@ from serve import serve
 
 from plugtron import LLM, SamplingParams
 from plugtron.contracts.step import Row, StepPlan
-from plugtron.nn.wrapper import DecoderWrapper
+from plugtron.execution.wrapper import DecoderWrapper
 from plugtron_engines.static import StaticEngine
 
 

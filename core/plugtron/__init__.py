@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plugtron.lazy import loader
+from plugtron.utils.lazy import loader
 
 if TYPE_CHECKING:
-    from plugtron.assembly import assemble
-    from plugtron.component import Component, Kind, Need
-    from plugtron.driver import Driver
+    from plugtron.assembly.assemble import assemble
+    from plugtron.engine.async_engine import Driver
     from plugtron.errors import PlugtronError, Problem
-    from plugtron.hooks import hookimpl
     from plugtron.llm import LLM
-    from plugtron.options import Options, Params
-    from plugtron.request import InferenceRequest
-    from plugtron.sampling_params import SamplingParams
+    from plugtron.plugin.component import Component, Kind, Need
+    from plugtron.plugin.hookspecs import hookimpl
+    from plugtron.plugin.options import Options, Params
+    from plugtron.request.request import InferenceRequest
+    from plugtron.request.sampling_params import SamplingParams
     from plugtron.spec.model import Spec
+    from plugtron.spec.resolve import spec_of
 
 __all__ = [
     "LLM",
@@ -33,24 +34,26 @@ __all__ = [
     "Spec",
     "assemble",
     "hookimpl",
+    "spec_of",
 ]
 
 #: Where each public name lives. Loaded when first asked for: `import plugtron` costs no torch and no pydantic.
 _HOMES = {
     "LLM": "plugtron.llm",
-    "Component": "plugtron.component",
-    "Driver": "plugtron.driver",
-    "InferenceRequest": "plugtron.request",
-    "Kind": "plugtron.component",
-    "Need": "plugtron.component",
-    "Options": "plugtron.options",
-    "Params": "plugtron.options",
+    "Component": "plugtron.plugin.component",
+    "Driver": "plugtron.engine.async_engine",
+    "InferenceRequest": "plugtron.request.request",
+    "Kind": "plugtron.plugin.component",
+    "Need": "plugtron.plugin.component",
+    "Options": "plugtron.plugin.options",
+    "Params": "plugtron.plugin.options",
     "PlugtronError": "plugtron.errors",
     "Problem": "plugtron.errors",
-    "SamplingParams": "plugtron.sampling_params",
+    "SamplingParams": "plugtron.request.sampling_params",
     "Spec": "plugtron.spec.model",
-    "assemble": "plugtron.assembly",
-    "hookimpl": "plugtron.hooks",
+    "assemble": "plugtron.assembly.assemble",
+    "hookimpl": "plugtron.plugin.hookspecs",
+    "spec_of": "plugtron.spec.resolve",
 }
 
 

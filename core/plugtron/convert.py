@@ -14,24 +14,24 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from plugtron.building import build_parts, make_runtime
+from plugtron.assembly.build import build_parts, make_runtime
 from plugtron.checkpoint.loader import expand, targets
-from plugtron.checkpoint.quantised_tensors import as_stored
+from plugtron.checkpoint.quantized_safetensors import as_stored
 from plugtron.checkpoint.safetensors import METHOD
-from plugtron.component import Need
 from plugtron.contracts.parts import Parts
-from plugtron.contracts.quantised import GROUP, QuantisedWeight
 from plugtron.contracts.weights import Section
 from plugtron.contracts.wrapper import Decoder, Export
 from plugtron.errors import CheckpointError, SpecError
-from plugtron.nn.wrapper import DecoderWrapper
+from plugtron.execution.wrapper import DecoderWrapper
 from plugtron.parallel.layers import ColumnParallelLinear, Part, RowParallelLinear
 from plugtron.parallel.runtime import Runtime
 from plugtron.parallel.world import World
-from plugtron.progress import progress
+from plugtron.plugin.component import Need
 from plugtron.quantization.policy import form_of
+from plugtron.quantization.weight import GROUP, QuantisedWeight
 from plugtron.spec.resolve import ResolvedSpec
-from plugtron.unfinished import unfinished_folder
+from plugtron.utils.progress import progress
+from plugtron.utils.unfinished import unfinished_folder
 
 __all__ = ["convert"]
 

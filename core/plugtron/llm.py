@@ -8,18 +8,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from plugtron.assembly import Assembly, assemble
-from plugtron.chat_options import ChatOptions, template_text
+from plugtron.assembly.assemble import assemble
+from plugtron.assembly.session import Assembly
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import RequestError
-from plugtron.host import Host
-from plugtron.progress import progress as progress_bar
-from plugtron.prompts import as_conversations, as_prompts
-from plugtron.request import InferenceRequest, Message, Prompt, RequestOutput
-from plugtron.sampling_params import SamplingParams
+from plugtron.plugin.manager import Host
+from plugtron.request.chat_options import ChatOptions, template_text
+from plugtron.request.prompts import as_conversations, as_prompts
+from plugtron.request.request import InferenceRequest, Message, Prompt, RequestOutput
+from plugtron.request.sampling_params import SamplingParams
 from plugtron.spec.load import Source
 from plugtron.spec.overrides import apply
 from plugtron.spec.resolve import resolve
+from plugtron.utils.progress import progress as progress_bar
 
 __all__ = ["LLM"]
 
@@ -79,6 +80,14 @@ class LLM:
         host.warn_of_failures()
         self.assembly: Assembly = assemble(resolve(source, host), host=host)
         self._defaults = SamplingParams.from_flat(self.assembly.resolved.spec.sampling)
+
+    def add_attributes(self, params: SamplingParams, attributes: Mapping[str, object]) -> SamplingParams:
+        """Return parameters with others set as well, which an installed sampler or controller declares.
+
+        Raises:
+            RequestError: nobody declares a name, or a value is wrong.
+        """
+        return self.assembly.host.add_attributes(params, attributes)
 
     @property
     def tokenizer(self) -> Tokenizer | None:

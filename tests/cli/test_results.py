@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from plugtron import LLM, InferenceRequest, SamplingParams
-from plugtron.cli import running
+from plugtron.cli import run_spec
 
 CHECKPOINT = Path(__file__).parents[1] / "data" / "megatron" / "gpt_learned"
 
@@ -25,7 +25,7 @@ def test_results_are_written_once_whatever_interrupts():
             if len(lines) == 3:
                 raise KeyboardInterrupt
 
-        assert running._batch(llm.assembly, requests, sink, running.to_json)
+        assert run_spec._batch(llm.assembly, requests, sink, run_spec.to_json)
     assert lines == [0, 1, 2, 3]
 
 
@@ -35,7 +35,7 @@ def test_results_are_strict_json():
     )
     with LLM(CHECKPOINT, dtype="float32") as llm:
         request = llm.generate([1, 2, 3], params)
-    line = running.to_json(running._record(request, request.sequences[0]))
+    line = run_spec.to_json(run_spec._record(request, request.sequences[0]))
 
     def refuse(name):
         raise AssertionError(name)

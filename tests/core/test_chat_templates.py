@@ -6,8 +6,8 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer
 
-from plugtron.chat_options import ChatOptions, template_text
 from plugtron.errors import RequestError
+from plugtron.request.chat_options import ChatOptions, template_text
 from plugtron.tokenizer.chat import render_chat
 from plugtron.tokenizer.huggingface import HuggingFaceTokenizer
 

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from plugtron import LLM, SamplingParams
-from plugtron.checkpoint.gguf_header import read_header
 from plugtron.context.memory_size import check_memory
 from plugtron.contracts import AttentionState, ModelInfo
 from plugtron.errors import CheckpointError, SpecError, TokenizerError
+from plugtron.formats.gguf_header import read_header
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from support.gguf_files import write_llama
 
 from plugtron import LLM, SamplingParams
-from plugtron.checkpoint.gguf import GGUFReader
+from plugtron.checkpoint.gguf.reader import GGUFReader
 from plugtron.checkpoint.safetensors import SafetensorsReader
 from plugtron.errors import CheckpointError
 from plugtron.tokenizer.pre_tokenizers import PATTERNS

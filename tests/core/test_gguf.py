@@ -6,7 +6,7 @@ import pytest
 import torch
 from support.gguf_files import write_tensor
 
-from plugtron.checkpoint.gguf import _TYPES, GGUFReader
+from plugtron.checkpoint.gguf.reader import _TYPES, GGUFReader
 
 QUANTISABLE = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
 ROWS, WIDTH = 12, 512

@@ -6,15 +6,15 @@ import types
 import pytest
 
 import plugtron
-from plugtron import Component, Problem, Spec, assemble
-from plugtron.component import Kind
-from plugtron.discovery import Candidate
+from plugtron import Component, Problem, assemble
 from plugtron.errors import PluginError, SpecError
-from plugtron.host import Host
-from plugtron.request import InferenceRequest
-from plugtron.sampling_params import SamplingParams
+from plugtron.plugin.component import Kind, params_model
+from plugtron.plugin.discovery import Candidate
+from plugtron.plugin.manager import Host
+from plugtron.request.request import InferenceRequest
+from plugtron.request.sampling_params import SamplingParams
 from plugtron.spec.load import Source
-from plugtron.spec.resolve import resolve
+from plugtron.spec.resolve import resolve, spec_of
 
 VALUES = {"version": 1, "model": {"checkpoint": "smollm2-135m-instruct"}}
 
@@ -30,7 +30,7 @@ def plugin(**hooks):
 
 @pytest.fixture
 def spec(random_model):
-    return Spec.of({"model": {"checkpoint": str(random_model("llama_untied")[1]), "dtype": "float32"}})
+    return spec_of({"model": {"checkpoint": str(random_model("llama_untied")[1]), "dtype": "float32"}})
 
 
 def test_observers_see_a_run(spec):
@@ -62,7 +62,7 @@ def test_an_observer_that_raises_costs_a_warning(spec):
 
 
 def test_a_plugin_may_object_to_a_spec():
-    objecting = plugin(plugtron_check_spec=lambda spec: [Problem("engine", f"not {spec.spec.engine.name}")])
+    objecting = plugin(plugtron_check_spec=lambda spec: [Problem("engine", f"not {spec.settings['engine']['name']}")])
     with pytest.raises(SpecError, match="engine: not static"):
         resolve(Source(values=dict(VALUES)), Host(plugins=[objecting]))
 
@@ -107,7 +107,7 @@ def test_params_must_have_defaults():
         acme: int
 
     with pytest.raises(ValueError, match="parameter 'acme' must have a default"):
-        Component(name="acme", target="acme:Engine", params=Needy).params_model()
+        params_model(Needy)
 
 
 def test_an_installed_reader_that_is_broken_stops_nobody(default_model, tmp_path):
@@ -172,10 +172,10 @@ def test_observers_get_a_copy(spec):
 
 
 def test_a_plugin_that_hangs_at_import_is_named(capsys, monkeypatch):
-    monkeypatch.setattr("plugtron.host._SLOW_S", 0.05)
+    monkeypatch.setattr("plugtron.plugin.manager._SLOW_S", 0.05)
     said = threading.Event()
     slow = Candidate(name="acme", distribution="acme-slow", version="1", load=lambda: said.wait(30) and plugin())
-    monkeypatch.setattr("plugtron.host.find", lambda: [slow])
+    monkeypatch.setattr("plugtron.plugin.manager.find", lambda: [slow])
 
     class Told:
         def write(self, text):

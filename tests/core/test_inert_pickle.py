@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from plugtron.checkpoint.inert_pickle import read_pickle
-from plugtron.checkpoint.megatron import MegatronReader
+from plugtron.checkpoint.megatron.reader import MegatronReader
 from plugtron.errors import CheckpointError
+from plugtron.formats.inert_pickle import read_pickle
 
 LEGACY = Path(__file__).parents[1] / "data" / "megatron" / "gpt_learned_legacy"
 

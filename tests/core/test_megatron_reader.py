@@ -17,9 +17,9 @@ import torch
 import yaml
 
 from plugtron import LLM, SamplingParams
-from plugtron.checkpoint.inert_pickle import read_pickle
-from plugtron.checkpoint.megatron import MegatronReader
+from plugtron.checkpoint.megatron.reader import MegatronReader
 from plugtron.errors import PlugtronError
+from plugtron.formats.inert_pickle import read_pickle
 
 CHECKPOINTS = Path(__file__).parents[1] / "data" / "megatron"
 GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
@@ -354,7 +354,7 @@ def test_padding_of_the_vocabulary_is_never_drawn():
 
 def test_describing_imports_no_torch():
     script = (
-        "import sys; from pathlib import Path; from plugtron.checkpoint.megatron import MegatronReader;"
+        "import sys; from pathlib import Path; from plugtron.checkpoint.megatron.reader import MegatronReader;"
         f"MegatronReader.describe(Path({str(CHECKPOINTS / 'gpt_learned')!r}));"
         f"MegatronReader.describe(Path({str(CHECKPOINTS / 'gpt_learned_legacy')!r}));"
         "sys.exit('torch' in sys.modules)"

@@ -87,7 +87,10 @@ def test_a_parameter_names_the_plugin_that_would_supply_it(acme, spec):
     assert done.returncode == 2
     text = "no part of this run uses it. sampler 'acme_ban' (acme-samplers 1.2.0) would: add it to samplers"
     assert f"sampling.acme_ban: {text}" in done.stderr
-    script = "from plugtron import SamplingParams; print(SamplingParams().add_attributes({'acme_ban': 'x'}).extra)"
+    script = (
+        "from plugtron import SamplingParams; from plugtron.plugin.manager import Host; "
+        "print(Host().add_attributes(SamplingParams(), {'acme_ban': 'x'}).extra)"
+    )
     assert acme.run("-c", script, check=0).stdout == "{'acme_ban': 'x'}\n"
     unknown = acme.run("-c", script.replace("acme_ban", "acme_broken_parameter"))
     assert "no installed sampler declares it" in unknown.stderr

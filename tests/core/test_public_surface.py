@@ -8,11 +8,12 @@ import inspect
 from pathlib import Path
 
 import plugtron
-from plugtron import contracts, hooks
-from plugtron.component import Kind, Need
-from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, LogProbs, RequestOutput, Timings
-from plugtron.run import Outcome, RunInfo
-from plugtron.sampling_params import SamplingParams
+from plugtron import contracts
+from plugtron.plugin import hookspecs
+from plugtron.plugin.component import Kind, Need
+from plugtron.plugin.run_info import Outcome, RunInfo
+from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence, LogProbs, RequestOutput, Timings
+from plugtron.request.sampling_params import SamplingParams
 from plugtron.spec import model as spec_model
 
 FROZEN = Path(__file__).parents[1] / "data" / "public_surface.txt"
@@ -60,7 +61,7 @@ def describe(thing):
 def surface():
     yield f"plugtron {', '.join(plugtron.__all__)}"
     yield f"API_VERSION {contracts.API_VERSION}"
-    for name, function in sorted(vars(hooks).items()):
+    for name, function in sorted(vars(hookspecs).items()):
         if name.startswith("plugtron_"):
             yield f"hook {name}({arguments(function)})"
     for enum in (Kind, Need, FinishReason):

@@ -6,13 +6,12 @@ import sys
 
 import pytest
 
-from plugtron import Spec
 from plugtron.errors import SpecError
-from plugtron.host import Host
+from plugtron.plugin.manager import Host
 from plugtron.spec.dump import dump
 from plugtron.spec.load import Source, read
 from plugtron.spec.overrides import apply, split
-from plugtron.spec.resolve import resolve
+from plugtron.spec.resolve import resolve, spec_of
 from plugtron.spec.schema import json_schema
 
 GOOD = {"version": 1, "model": {"checkpoint": "smollm2-135m-instruct"}, "prompts": ["hello"]}
@@ -142,7 +141,7 @@ def test_mistakes(text, message, write, host):
 
 def test_a_spec_from_python_reports_the_same(host):
     with pytest.raises(SpecError, match="engin: no such option"):
-        Spec.of({**GOOD, "engin": "static"})
+        spec_of({**GOOD, "engin": "static"})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from plugtron import LLM
 from plugtron.errors import SpecError
-from plugtron.host import Host
+from plugtron.plugin.manager import Host
 from plugtron.spec.dump import dump
 from plugtron.spec.load import read
 from plugtron.spec.model import DEFAULT_CHAIN

@@ -10,10 +10,10 @@ import tiktoken
 from sentencepiece import SentencePieceProcessor
 from transformers import GPT2TokenizerFast
 
-from plugtron.component import Kind
 from plugtron.contracts import ModelDescription, Parts
 from plugtron.errors import RequestError, TokenizerError
-from plugtron.host import Host
+from plugtron.plugin.component import Kind
+from plugtron.plugin.manager import Host
 from plugtron.tokenizer.gpt2 import GPT2Tokenizer
 from plugtron.tokenizer.ids import NullTokenizer
 from plugtron.tokenizer.options import GPT2Options, NullOptions, SentencePieceOptions, TiktokenOptions

@@ -14,8 +14,8 @@ import yaml
 from support import reference
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 
-from plugtron import hooks
-from plugtron.host import Host
+from plugtron.plugin import hookspecs
+from plugtron.plugin.manager import Host
 from plugtron.spec.load import Source, read
 from plugtron.spec.prompt_file import parse_prompts
 from plugtron.spec.resolve import resolve
@@ -79,7 +79,7 @@ def test_example_of_assembly_runs(default_model):
 
 
 def test_every_hook_has_an_example():
-    for name, function in vars(hooks).items():
+    for name, function in vars(hookspecs).items():
         if name.startswith("plugtron_"):
             assert re.search(rf"@plugtron\.hookimpl\n\s+def {name}\(", function.__doc__), name
 

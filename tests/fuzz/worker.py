@@ -92,8 +92,8 @@ def mutated_values(values, chance):
 
 
 def pickles(folder, chance):
-    from plugtron.checkpoint.inert_pickle import read_pickle
-    from plugtron.checkpoint.megatron_args import plain_arguments
+    from plugtron.checkpoint.megatron.args import plain_arguments
+    from plugtron.formats.inert_pickle import read_pickle
 
     seeds = [
         pickle.dumps({"args": argparse.Namespace(a=1, b=[1, (2, 3)], c={"d": {1, 2}})}, protocol)
@@ -117,7 +117,7 @@ def pickles(folder, chance):
 
 
 def archives(folder, chance):
-    from plugtron.checkpoint.torch_archive import TorchArchive
+    from plugtron.formats.torch_archive import TorchArchive
 
     seeds = [
         file.read_bytes()
@@ -147,9 +147,9 @@ def gguf_files(folder, chance):
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from support.gguf_files import write_llama
 
-    from plugtron.checkpoint.gguf import GGUFReader
+    from plugtron.checkpoint.gguf.reader import GGUFReader
     from plugtron.tokenizer.gguf import gguf_tokenizer
-    from plugtron_wrappers.gguf_config import config_from_gguf
+    from plugtron_wrappers.gguf.config import config_from_gguf
 
     types = ("token_embd", "output", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
     write_llama(folder / "seed.gguf", dict.fromkeys(types, "Q8_0"), layers=1, vocabulary=320)
@@ -201,7 +201,7 @@ def folders(folder, chance):
 
     from plugtron.checkpoint.safetensors import SafetensorsReader
     from plugtron.tokenizer.huggingface import HuggingFaceTokenizer
-    from plugtron_wrappers.huggingface_config import config_from_huggingface
+    from plugtron_wrappers.huggingface.config import config_from_huggingface
 
     backend = Tokenizer(models.BPE(vocab={character: number for number, character in enumerate("abcdefg")}, merges=[]))
     backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(), decoders.ByteLevel()
@@ -271,7 +271,7 @@ def tokenizer_files(folder, chance):
 def specs(folder, chance):
     import yaml
 
-    from plugtron.host import Host
+    from plugtron.plugin.manager import Host
     from plugtron.spec.load import read
     from plugtron.spec.resolve import resolve
 
@@ -308,7 +308,7 @@ def specs(folder, chance):
 
 
 def templates(folder, chance):
-    from plugtron.chat_options import ChatOptions
+    from plugtron.request.chat_options import ChatOptions
     from plugtron.tokenizer.chat import render_chat
     from plugtron.tokenizer.ids import NullTokenizer
 

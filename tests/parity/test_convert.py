@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from plugtron import LLM, SamplingParams
 from plugtron.checkpoint.safetensors import SafetensorsReader
 from plugtron.convert import convert as convert_resolved
-from plugtron.host import Host
+from plugtron.plugin.manager import Host
 from plugtron.spec.load import Source
 from plugtron.spec.resolve import resolve
 

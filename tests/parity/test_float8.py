@@ -6,8 +6,8 @@ from support import models
 
 from plugtron import LLM, SamplingParams
 from plugtron.errors import PlugtronError
-from plugtron.kernels.float8 import FLOAT8, LARGEST, quantise_rows, scaled_product, takes_products, to_float8
 from plugtron.parallel.runtime import Runtime
+from plugtron.quantization.float8 import FLOAT8, LARGEST, quantise_rows, scaled_product, takes_products, to_float8
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

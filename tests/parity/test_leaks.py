@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from plugtron import LLM, InferenceRequest, SamplingParams
-from plugtron.request import InferenceSequence
+from plugtron.request.request import InferenceSequence
 
 #: Two drawn answers of three tokens, with log probabilities.
 PARAMS = SamplingParams(temperature=0.8, top_p=0.9, top_k=40, max_tokens=3, n=2, logprobs=2, seed=1)

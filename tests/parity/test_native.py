@@ -11,15 +11,15 @@ from support.logits import all_logits
 from transformers.pytorch_utils import Conv1D
 
 from plugtron import LLM, SamplingParams
-from plugtron.checkpoint.gguf import GGUFReader
+from plugtron.checkpoint.gguf.reader import GGUFReader
 from plugtron.checkpoint.safetensors import SafetensorsReader
-from plugtron.contracts.quantised import QuantisedWeight
 from plugtron.errors import PlugtronError
 from plugtron.kernels.native.binding import NativeTokens, Op, Program
 from plugtron.kernels.native.build import library
 from plugtron.kernels.native.packing import Format, format_of, pack, pack_dense
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.runtime import Runtime
+from plugtron.quantization.weight import QuantisedWeight
 from plugtron_controllers.text_generation import SimpleTextGenerationController
 from plugtron_engines.options import StaticOptions
 from plugtron_engines.static import StaticEngine

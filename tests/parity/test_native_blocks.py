@@ -8,8 +8,8 @@ from support.gguf_files import random_blocks, write_llama, write_tensor
 from support.logits import all_logits
 
 from plugtron import LLM, SamplingParams
-from plugtron.checkpoint.gguf import GGUFReader
-from plugtron.checkpoint.gguf_native import BLOCKS
+from plugtron.checkpoint.gguf.quantized import BLOCKS
+from plugtron.checkpoint.gguf.reader import GGUFReader
 from plugtron.errors import CheckpointError
 
 MATRICES = ("token_embd", "output", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")

@@ -14,7 +14,7 @@ from plugtron.kernels.native.sampling import NativeSampling
 from plugtron.kernels.sampling import SamplingChoice
 from plugtron.kernels.triton.draw import PIECE
 from plugtron.kernels.triton.sampling import TritonSampling
-from plugtron.request import InferenceSequence
+from plugtron.request.request import InferenceSequence
 from plugtron_controllers.drawing import draw
 from plugtron_samplers.top_k import TopK
 from plugtron_samplers.top_p import TopP

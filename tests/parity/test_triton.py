@@ -11,10 +11,10 @@ import torch
 from support import compile_triton, models, reference
 
 from plugtron import LLM, SamplingParams
-from plugtron.contracts.quantised import QuantisedWeight
 from plugtron.errors import PlugtronError
 from plugtron.execution import graph
-from plugtron.kernels.float8 import quantise_rows
+from plugtron.quantization.float8 import quantise_rows
+from plugtron.quantization.weight import QuantisedWeight
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

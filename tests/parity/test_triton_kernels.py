@@ -9,9 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis.strategies import booleans, integers, sampled_from
 
-from plugtron.context.memory import Span
-from plugtron.contracts.quantised import QuantisedWeight
-from plugtron.kernels.float8 import FLOAT8, LARGEST, quantise_rows, to_float8
+from plugtron.contracts.memory import Span
 from plugtron.kernels.triton.activations import ACTIVATIONS, activate
 from plugtron.kernels.triton.chunk_attention import chunk_attention, tile_tokens, tiles_of
 from plugtron.kernels.triton.decode_attention import decode_attention
@@ -21,6 +19,8 @@ from plugtron.kernels.triton.norms import add_and_normalise
 from plugtron.kernels.triton.rotary import rotate_and_write
 from plugtron.nn.activations import activation
 from plugtron.nn.rotary import rotate
+from plugtron.quantization.float8 import FLOAT8, LARGEST, quantise_rows, to_float8
+from plugtron.quantization.weight import QuantisedWeight
 
 assert os.environ.get("TRITON_INTERPRET") == "1" or torch.cuda.is_available(), "tests/conftest.py says so"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -8,9 +8,9 @@ import pytest
 
 from plugtron import LLM, SamplingParams
 from plugtron.contracts.sampler import Sampler
-from plugtron.driver import Driver
+from plugtron.engine.async_engine import Driver
 from plugtron.errors import EngineError, RequestError
-from plugtron.request import FinishReason, InferenceRequest
+from plugtron.request.request import FinishReason, InferenceRequest
 from plugtron.tokenizer.ids import NullTokenizer
 from plugtron_controllers.text_generation import SimpleTextGenerationController
 from plugtron_engines.dynamic import DynamicEngine

@@ -9,7 +9,7 @@ from support.fuzzing import examples
 from plugtron import SamplingParams
 from plugtron.context.blocks import BlockPool
 from plugtron.errors import SpecError
-from plugtron.request import InferenceRequest
+from plugtron.request.request import InferenceRequest
 
 VOCAB = 320
 

@@ -4,7 +4,7 @@ import pytest
 from support.dynamic import GREEDY, dynamic
 
 from plugtron.errors import SpecError
-from plugtron.request import InferenceRequest
+from plugtron.request.request import InferenceRequest
 from plugtron_samplers.penalties import Penalties
 
 

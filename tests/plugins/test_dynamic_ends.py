@@ -5,7 +5,7 @@ from support.dynamic import CHECKPOINT, GREEDY, dynamic
 
 from plugtron import LLM, SamplingParams
 from plugtron.errors import SpecError
-from plugtron.request import InferenceRequest, Outstanding
+from plugtron.request.request import InferenceRequest, Outstanding
 
 
 @pytest.mark.parametrize("engine", ["static", "dynamic"])

@@ -10,7 +10,7 @@ from support.logits import all_logits
 from plugtron import LLM, SamplingParams
 from plugtron.contracts import Sampler
 from plugtron.errors import ParallelError, RequestError
-from plugtron.request import InferenceRequest
+from plugtron.request.request import InferenceRequest
 from plugtron_controllers.text_generation import SimpleTextGenerationController
 from plugtron_engines.options import StaticOptions
 from plugtron_engines.static import StaticEngine

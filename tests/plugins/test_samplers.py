@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from plugtron import SamplingParams
-from plugtron.component import Kind
 from plugtron.contracts import Candidates
 from plugtron.errors import RequestError
-from plugtron.host import Host
-from plugtron.request import InferenceRequest, InferenceSequence
+from plugtron.plugin.component import Kind
+from plugtron.plugin.manager import Host
+from plugtron.request.request import InferenceRequest, InferenceSequence
 from plugtron_samplers.allowed_tokens import AllowedTokens
 from plugtron_samplers.logit_bias import LogitBias
 from plugtron_samplers.min_p import MinP
@@ -98,7 +98,8 @@ def test_penalties_follow_the_answer():
 
 def test_attributes_of_megatron_users():
     """min_length is another word for min_tokens; a name that nobody declares is refused."""
-    params = SamplingParams(temperature=0).add_attributes({"min_length": 2, "stop_token_ids": [2]})
+    host = Host(builtins_only=True)
+    params = host.add_attributes(SamplingParams(temperature=0), {"min_length": 2, "stop_token_ids": [2]})
     assert (params.temperature, params.stop_token_ids, params.min_tokens, params.extra) == (0, [2], 2, {})
     same = SamplingParams(temperature=0, min_tokens=2, stop_token_ids=[2])
     assert run("min_tokens", params) == run("min_tokens", same)
@@ -108,7 +109,7 @@ def test_attributes_of_megatron_users():
         ({"top_p": 7}, r"^top_p: must be"),
     ):
         with pytest.raises(RequestError, match=complaint):
-            params.add_attributes(attributes)
+            host.add_attributes(params, attributes)
 
 
 def test_min_tokens_ends():

@@ -5,7 +5,7 @@ import torch
 
 from plugtron import SamplingParams
 from plugtron.errors import RequestError
-from plugtron.request import InferenceRequest
+from plugtron.request.request import InferenceRequest
 
 GREEDY = SamplingParams(temperature=0, max_tokens=16)
 PROMPT = "The capital of France is"

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from plugtron import LLM, Driver, InferenceRequest, SamplingParams
-from plugtron.chat_options import ChatOptions
-from plugtron.turn_lock import TurnLock
+from plugtron.request.chat_options import ChatOptions
+from plugtron.utils.turn_lock import TurnLock
 
 PARAMS = SamplingParams(temperature=0, max_tokens=12, ignore_eos=True)
 

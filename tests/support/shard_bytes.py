@@ -4,11 +4,11 @@ import json
 import sys
 from pathlib import Path
 
-from plugtron.checkpoint import megatron_dist, megatron_legacy
-from plugtron.checkpoint.megatron import MegatronReader
+from plugtron.checkpoint.megatron import legacy, torch_dist
+from plugtron.checkpoint.megatron.reader import MegatronReader
 from plugtron.checkpoint.safetensors import SafetensorsReader
-from plugtron.checkpoint.torch_archive import TorchArchive
 from plugtron.context.static import StaticInferenceContext
+from plugtron.formats.torch_archive import TorchArchive
 from plugtron.parallel.runtime import Runtime
 from plugtron_wrappers.gpt import GPTWrapper
 from plugtron_wrappers.llama import LlamaWrapper
@@ -42,7 +42,7 @@ def counted(folder, runtime):
         reader = CountingReader(folder)
         return LlamaWrapper(runtime, reader), lambda: reader.count
     CountingArchive.count = 0
-    for module in (megatron_dist, megatron_legacy):
+    for module in (torch_dist, legacy):
         module.TorchArchive = CountingArchive
     return GPTWrapper(runtime, MegatronReader(folder)), lambda: CountingArchive.count
 

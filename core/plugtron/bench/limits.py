@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import torch
 
-from plugtron.assembly import Assembly
+from plugtron.assembly.session import Assembly
 from plugtron.bench.replay import replay
 from plugtron.bench.workload import Workload
 from plugtron.errors import SpecError
-from plugtron.nn.wrapper import DecoderWrapper
+from plugtron.execution.wrapper import DecoderWrapper
 
 __all__ = ["Limits", "measure_limits"]
 

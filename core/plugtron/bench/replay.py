@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from plugtron.contracts.engine import Steps
-from plugtron.request import InferenceRequest
+from plugtron.request.request import InferenceRequest
 
 __all__ = ["one_by_one", "replay"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import fmean, quantiles
 from typing import Self
 
-from plugtron.request import InferenceRequest
-from plugtron.stats import EngineStats
+from plugtron.contracts.stats import EngineStats
+from plugtron.request.request import InferenceRequest
 
 __all__ = ["Spread", "Summary", "engine_line"]
 

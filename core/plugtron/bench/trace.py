@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from plugtron.assembly import Assembly
+from plugtron.assembly.session import Assembly
 from plugtron.execution.native import NativeExecution
-from plugtron.nn.wrapper import DecoderWrapper
-from plugtron.request import InferenceRequest
+from plugtron.execution.wrapper import DecoderWrapper
+from plugtron.request.request import InferenceRequest
 
 __all__ = ["write_trace"]
 

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 
-from plugtron.request import InferenceRequest
-from plugtron.sampling_params import SamplingParams
+from plugtron.request.request import InferenceRequest
+from plugtron.request.sampling_params import SamplingParams
 
 __all__ = ["Workload", "poisson"]
 

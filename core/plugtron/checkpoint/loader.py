@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from plugtron.checkpoint.renamed import under_expected_names
 from plugtron.contracts.checkpoint import CheckpointReader, TensorInfo
-from plugtron.contracts.quantised import QuantisedWeight
 from plugtron.contracts.weights import Section, Weight, WeightMap
 from plugtron.contracts.wrapper import Decoder
 from plugtron.errors import CheckpointError
 from plugtron.parallel.layers import Part, ShardedModule
+from plugtron.quantization.weight import QuantisedWeight
 
 __all__ = ["Blocks", "check_weights", "expand", "load_weights", "targets"]
 

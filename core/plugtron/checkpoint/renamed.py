@@ -11,7 +11,7 @@ from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, Te
 if TYPE_CHECKING:
     import torch
 
-    from plugtron.contracts.quantised import QuantisedWeight
+    from plugtron.quantization.weight import QuantisedWeight
 
 __all__ = ["under_expected_names"]
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from plugtron.checkpoint.huggingface_config import METHOD, architecture_of, quantization_method
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
 from plugtron.errors import CheckpointError
-from plugtron.json_file import read_mapping
-from plugtron.tokenizer.folder import read_special_tokens
+from plugtron.formats.huggingface_folder import read_special_tokens
+from plugtron.utils.json_file import read_mapping
 
 if TYPE_CHECKING:
     import torch
 
-    from plugtron.contracts.quantised import QuantisedWeight
+    from plugtron.quantization.weight import QuantisedWeight
 
 __all__ = ["METHOD", "SafetensorsReader"]
 
@@ -84,7 +84,7 @@ class SafetensorsReader(CheckpointReader):
 
     @cached_property
     def _matrices(self) -> Mapping[str, TensorInfo]:
-        from plugtron.checkpoint.quantised_tensors import merged
+        from plugtron.checkpoint.quantized_safetensors import merged
 
         return merged(self._tensors)
 
@@ -100,7 +100,7 @@ class SafetensorsReader(CheckpointReader):
         """Return a quantised matrix as it is; None for any other tensor."""
         if name in self._tensors:
             return None
-        from plugtron.checkpoint.quantised_tensors import from_stored
+        from plugtron.checkpoint.quantized_safetensors import from_stored
 
         return from_stored(name, self.tensors[name], part, self._read)
 

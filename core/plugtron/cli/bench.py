@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from plugtron.cli.common import DEFAULT_MODEL, host_options, set_option, verbose_option
 
 if TYPE_CHECKING:
-    from plugtron.cli.benching import Load
+    from plugtron.cli.bench_runner import Load
 
 __all__ = ["bench"]
 
@@ -112,7 +112,7 @@ def arrivals(rate: float, **asked: Any) -> None:
 @verbose_option
 def limit(**asked: Any) -> None:
     """How fast this machine reads and multiplies, and what share of that a model reaches."""
-    from plugtron.cli.benching import limits
+    from plugtron.cli.bench_runner import limits
 
     found = limits(**_source(asked))
     click.echo(json.dumps(asdict(found), indent=2) if asked["as_json"] else found.table())
@@ -135,14 +135,14 @@ def _load(mode: str, asked: dict[str, Any], rate: float | None = None) -> Load:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
         raise click.UsageError(f"--prompts says which requests there are; {options} would mean nothing")
     from plugtron.bench.workload import Workload
-    from plugtron.cli.benching import Load
+    from plugtron.cli.bench_runner import Load
 
     workload = Workload(**{name: asked[name] for name in _SHAPE})
     return Load(mode=mode, workload=workload, rate=rate, prompts=asked["prompts"], repeat=asked["repeat"])
 
 
 def _run(load: Load, asked: dict[str, Any]) -> None:
-    from plugtron.cli.benching import measure, report
+    from plugtron.cli.bench_runner import measure, report
 
     found = measure(load, engines=asked["engines"], profile=asked["profile"], **_source(asked))
     click.echo(json.dumps(found, indent=2) if asked["as_json"] else report(found))

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from plugtron.cli.common import verbose_option
-from plugtron.models import cache_directory
-from plugtron.private_files import derived_directory
+from plugtron.utils.cache_dir import cache_directory
+from plugtron.utils.private_files import derived_directory
 
 __all__ = ["cache"]
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from plugtron.errors import suggestion
-from plugtron.host import Host
+from plugtron.plugin.manager import Host
 
 __all__ = [
     "DEFAULT_MODEL",

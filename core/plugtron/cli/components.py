@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from plugtron.cli.common import host_options, make_host, verbose_option
-from plugtron.component import Kind
+from plugtron.plugin.component import Kind
 
 __all__ = ["components"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from plugtron.cli.common import verbose_option
-from plugtron.models import ALIASES, fetch
+from plugtron.hub.aliases import ALIASES
+from plugtron.hub.locate import fetch
 
 __all__ = ["fetch_model"]
 

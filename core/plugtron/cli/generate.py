@@ -10,7 +10,7 @@ import click
 
 from plugtron.cli.common import DEFAULT_MODEL, host_options, set_option, stats_option, verbose_option
 from plugtron.cli.specs import resolve_source
-from plugtron.sampling_params import DEFAULT_MAX_TOKENS
+from plugtron.request.sampling_params import DEFAULT_MAX_TOKENS
 from plugtron.spec.load import Source
 from plugtron.spec.overrides import apply, split
 
@@ -50,7 +50,7 @@ def generate(
     values = {"version": 1, "model": {"checkpoint": model}, "sampling": asked, "prompts": entries}
     resolved, host = resolve_source(apply(Source(values=values), split(overrides)), no_plugins, no_plugin)
     output = None if resolved.spec.output is None else Path(resolved.spec.output.file)
-    from plugtron.cli.running import SEPARATOR, run_spec, to_json, to_text
+    from plugtron.cli.run_spec import SEPARATOR, run_spec, to_json, to_text
 
     write, separator = (to_json, None) if as_json else (to_text, SEPARATOR)
     sys.exit(run_spec(resolved, host, write=write, output=output, stream=not as_json, stats=stats, separator=separator))

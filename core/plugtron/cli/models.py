@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from plugtron.cli.common import verbose_option
-from plugtron.models import ALIASES, cache_directory, locate
+from plugtron.hub.aliases import ALIASES
+from plugtron.hub.locate import locate
+from plugtron.utils.cache_dir import cache_directory
 
 __all__ = ["models"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from plugtron.cli.common import host_options, verbose_option
-from plugtron.discovery import Plugin
 from plugtron.errors import SpecError, suggestion
-from plugtron.host import Host
+from plugtron.plugin.discovery import Plugin
+from plugtron.plugin.manager import Host
 
 __all__ = ["plugins"]
 

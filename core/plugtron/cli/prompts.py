@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from plugtron.chat_options import ChatOptions, is_template_text, template_text
 from plugtron.errors import Problem, RequestError, SpecError
 from plugtron.parallel.group import Group
-from plugtron.request import InferenceRequest
-from plugtron.sampling_params import SamplingParams
+from plugtron.request.chat_options import ChatOptions, is_template_text, template_text
+from plugtron.request.request import InferenceRequest
+from plugtron.request.sampling_params import SamplingParams
 from plugtron.spec.model import PromptFile, PromptSpec, Spec
 from plugtron.spec.prompt_file import parse_prompts, read_lines
 

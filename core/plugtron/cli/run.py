@@ -18,8 +18,8 @@ from plugtron.spec.overrides import apply, split
 from plugtron.spec.preflight import check_ranks
 
 if TYPE_CHECKING:
-    from plugtron.host import Host
     from plugtron.parallel.world import World
+    from plugtron.plugin.manager import Host
     from plugtron.spec.resolve import ResolvedSpec
 
 __all__ = ["run"]
@@ -56,7 +56,7 @@ def run(
     checked, host = resolved()
     ranks = checked.spec.parallel.ranks
     if ranks > 1:
-        from plugtron.models import fetch
+        from plugtron.hub.locate import fetch
         from plugtron.parallel.launch import torchrun
 
         fetch(checked.spec.model.checkpoint)  # once, before the ranks would all want to
@@ -90,7 +90,7 @@ def _run(
     spec_file: Path,
     world: World | None = None,
 ) -> int:
-    from plugtron.cli.running import SEPARATOR, run_spec, to_json, to_text
+    from plugtron.cli.run_spec import SEPARATOR, run_spec, to_json, to_text
 
     if output is None and resolved.spec.output is not None:
         output = Path(resolved.spec.output.file)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
+from plugtron.assembly.stored_dtype import choose_dtype
 from plugtron.spec.preflight import has_cuda
 from plugtron.spec.resolve import ResolvedSpec
-from plugtron.stored_dtype import choose_dtype
 
 __all__ = ["settled"]
 

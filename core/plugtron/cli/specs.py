@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plugtron.cli.common import make_host
-from plugtron.host import Host
+from plugtron.plugin.manager import Host
 from plugtron.spec.load import Source, read
 from plugtron.spec.overrides import apply, split
 from plugtron.spec.resolve import ResolvedSpec, resolve

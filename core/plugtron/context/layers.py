@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from plugtron.context.memory import LayerState
 from plugtron.context.memory_size import check_memory
+from plugtron.contracts.memory import LayerState
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.parallel.runtime import Runtime
 from plugtron.parallel.zeros import zeros

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from plugtron.context.base import InferenceContext
 from plugtron.context.blocks import BlockPool
 from plugtron.context.layers import layer_states
-from plugtron.context.memory import MemoryView, as_bytes
+from plugtron.context.layout import lay_out
 from plugtron.context.prefix import first_key, next_key
-from plugtron.context.transfer import transfer
+from plugtron.contracts.context import InferenceContext
+from plugtron.contracts.memory import MemoryView, as_bytes
 from plugtron.contracts.step import StepPlan
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.parallel.runtime import Runtime
+from plugtron.utils.transfer import transfer
 
 __all__ = ["PagedInferenceContext"]
 
@@ -150,9 +151,7 @@ class PagedInferenceContext(InferenceContext):
 
     def view(self, plan: StepPlan) -> MemoryView:
         """Describe a step to attention."""
-        return MemoryView.of(
-            plan, layers=self.layers, tables=self._tables, block_size=self.block_size, device=self._device
-        )
+        return lay_out(plan, layers=self.layers, tables=self._tables, block_size=self.block_size, device=self._device)
 
     def _clear(self, blocks: list[int]) -> None:
         """Zero blocks that were used before, for a new owner whose reads may go beyond what it has written."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from plugtron.context.base import InferenceContext
 from plugtron.context.layers import layer_states
-from plugtron.context.memory import MemoryView, as_bytes
+from plugtron.context.layout import lay_out
+from plugtron.contracts.context import InferenceContext
+from plugtron.contracts.memory import MemoryView, as_bytes
 from plugtron.contracts.step import StepPlan
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.parallel.runtime import Runtime
@@ -56,6 +57,4 @@ class StaticInferenceContext(InferenceContext):
         """Describe a step to attention."""
         columns = plan.columns
         self._lengths[list(columns.slots)] = np.add(columns.starts, columns.sizes)
-        return MemoryView.of(
-            plan, layers=self.layers, tables=self._tables, block_size=self.max_length, device=self._device
-        )
+        return lay_out(plan, layers=self.layers, tables=self._tables, block_size=self.max_length, device=self._device)

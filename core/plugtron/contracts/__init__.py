@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plugtron.lazy import loader
+from plugtron.utils.lazy import loader
 
 if TYPE_CHECKING:
-    from plugtron.api_version import API_VERSION
     from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
     from plugtron.contracts.controller import PendingStep, TextGenerationController
-    from plugtron.contracts.detokenizer import Detokenizer
     from plugtron.contracts.engine import Engine
     from plugtron.contracts.parts import Parts
     from plugtron.contracts.sampler import Candidates, Sampler
     from plugtron.contracts.step import Row, StepBatch, StepPlan, StepResult
-    from plugtron.contracts.tokenizer import Tokenizer
+    from plugtron.contracts.tokenizer import Detokenizer, Tokenizer
     from plugtron.contracts.weights import Section, Weight, WeightMap
     from plugtron.contracts.wrapper import AttentionState, Decoder, Export, ModelInfo, ModelWrapper
+    from plugtron.plugin.api_version import API_VERSION
 
 __all__ = [
     "API_VERSION",
@@ -48,12 +47,12 @@ __all__ = [
 
 #: Checking a spec needs a few of these, listing plugins none.
 _HOMES = {
-    "API_VERSION": "plugtron.api_version",
+    "API_VERSION": "plugtron.plugin.api_version",
     "AttentionState": "plugtron.contracts.wrapper",
     "Candidates": "plugtron.contracts.sampler",
     "CheckpointReader": "plugtron.contracts.checkpoint",
     "Decoder": "plugtron.contracts.wrapper",
-    "Detokenizer": "plugtron.contracts.detokenizer",
+    "Detokenizer": "plugtron.contracts.tokenizer",
     "Engine": "plugtron.contracts.engine",
     "Export": "plugtron.contracts.wrapper",
     "ModelDescription": "plugtron.contracts.checkpoint",

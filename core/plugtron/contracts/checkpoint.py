@@ -13,7 +13,7 @@ from plugtron.errors import CheckpointError
 if TYPE_CHECKING:
     import torch
 
-    from plugtron.contracts.quantised import QuantisedWeight
+    from plugtron.quantization.weight import QuantisedWeight
 
 __all__ = ["CheckpointReader", "ModelDescription", "TensorInfo"]
 

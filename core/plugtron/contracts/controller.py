@@ -9,23 +9,22 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, ClassVar
 
-from plugtron.contracts.parts import Parts
 from plugtron.contracts.step import Row, StepPlan, StepResult
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.contracts.wrapper import ModelInfo
-from plugtron.options import Options, Params
-from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, Prompt, RequestOutput
-from plugtron.sampling_params import SamplingParams
+from plugtron.plugin.options import Params
+from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence, Prompt, RequestOutput
+from plugtron.request.sampling_params import SamplingParams
 
 if TYPE_CHECKING:
     import torch
     from torch.distributed import Work
 
-    from plugtron.chat_options import ChatOptions
-    from plugtron.context.base import InferenceContext
-    from plugtron.context.transfer import OnItsWay
+    from plugtron.contracts.context import InferenceContext
     from plugtron.contracts.sampler import Candidates
     from plugtron.parallel.runtime import Runtime
+    from plugtron.request.chat_options import ChatOptions
+    from plugtron.utils.transfer import OnItsWay
 
 __all__ = ["PendingStep", "TextGenerationController"]
 
@@ -69,11 +68,6 @@ class TextGenerationController(ABC):
     runtime: Runtime
     tokenizer: Tokenizer | None
     models: tuple[ModelInfo, ...]
-
-    @classmethod
-    @abstractmethod
-    def assemble(cls, parts: Parts, options: Options) -> TextGenerationController:
-        """Build from a spec."""
 
     def preload(self, rows: int, tokens: int, longest: int) -> int | None:
         """Have the model's weights loaded, for an engine that wants to know what memory they leave.

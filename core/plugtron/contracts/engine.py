@@ -6,11 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from plugtron.contracts.parts import Parts
-from plugtron.options import Options
-from plugtron.request import InferenceRequest, Prompt, RequestOutput
-from plugtron.sampling_params import SamplingParams
-from plugtron.stats import EngineStats
+from plugtron.contracts.stats import EngineStats
+from plugtron.request.request import InferenceRequest, Prompt, RequestOutput
+from plugtron.request.sampling_params import SamplingParams
 
 __all__ = ["Engine", "Steps"]
 
@@ -43,14 +41,10 @@ class Steps(Protocol):
 class Engine(ABC):
     """Runs requests. A backend engine, which brings its own model, finds `parts.controller` empty.
 
-    An engine that is to run over several ranks begins every `step` with `runtime.agree` on what has come in, plans the
-    same steps from it on every rank, and tells the other ranks when it is closed: `plugtron.intake.Intake` does that.
+    An engine that is to run over several ranks begins every `step` with `plugtron.engine.events.agree` on what has come
+    in, plans the same steps from it on every rank, and tells the other ranks when it is closed: what
+    `plugtron.engine.request_processor` does.
     """
-
-    @classmethod
-    @abstractmethod
-    def assemble(cls, parts: Parts, options: Options) -> Engine:
-        """Build from a spec."""
 
     @abstractmethod
     def add_request(self, request: InferenceRequest) -> int:

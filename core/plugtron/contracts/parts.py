@@ -20,7 +20,7 @@ __all__ = ["Parts"]
 class Parts:
     """The parts of a run, filled in this order; a part sees all that comes before it.
 
-    What components later need becomes a field here, so that `assemble(parts, options)` never changes.
+    What components later need becomes a field here, so that no factory's `(parts, options)` ever changes.
     """
 
     runtime: Runtime

@@ -6,10 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from plugtron.contracts.parts import Parts
-from plugtron.options import Options, Params
-from plugtron.request import InferenceRequest, InferenceSequence
-from plugtron.sampling_params import SamplingParams
+from plugtron.plugin.options import Params
+from plugtron.request.request import InferenceRequest, InferenceSequence
+from plugtron.request.sampling_params import SamplingParams
 
 if TYPE_CHECKING:
     import torch
@@ -48,11 +47,6 @@ class Sampler(ABC):
     params: ClassVar[type[Params]] = Params
     keeps_argmax: ClassVar[bool] = False
     reads_host_tokens: ClassVar[bool] = False
-
-    @classmethod
-    @abstractmethod
-    def assemble(cls, parts: Parts, options: Options) -> Sampler:
-        """Build from a spec."""
 
     @classmethod
     def asked(cls, params: SamplingParams) -> Params:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from plugtron.request import LogProbs
+from plugtron.request.request import LogProbs
 
 if TYPE_CHECKING:
     import torch
 
-    from plugtron.context.memory import MemoryView
+    from plugtron.contracts.memory import MemoryView
 
 __all__ = ["Columns", "Row", "StepBatch", "StepPlan", "StepResult"]
 

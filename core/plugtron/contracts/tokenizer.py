@@ -1,17 +1,14 @@
-"""Tokenizers: text to ids and back. Torch-free."""
+"""Tokenizers: text to ids and back, whole or one by one. Torch-free."""
 
 from __future__ import annotations
 
+import codecs
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from plugtron.contracts.detokenizer import ByteDetokenizer, Detokenizer
-from plugtron.contracts.parts import Parts
-from plugtron.options import Options
-
-__all__ = ["Tokenizer"]
+__all__ = ["ByteDetokenizer", "Detokenizer", "Tokenizer"]
 
 
 class Tokenizer(ABC):
@@ -32,11 +29,6 @@ class Tokenizer(ABC):
     chat_template: str | None
     chat_templates: Mapping[str, str] = MappingProxyType({})
     special_tokens: Mapping[str, str] = MappingProxyType({})
-
-    @classmethod
-    @abstractmethod
-    def assemble(cls, parts: Parts, options: Options) -> Tokenizer:
-        """Build from a spec: `parts.model` says where the files are."""
 
     @abstractmethod
     def encode(self, text: str, *, add_special: bool = True) -> list[int]:
@@ -66,3 +58,34 @@ class Tokenizer(ABC):
     def incremental(self, *, skip_special: bool = True) -> Detokenizer:
         """Return a detokenizer for one sequence; all pieces together equal `decode` of all ids."""
         return ByteDetokenizer(self, skip_special=skip_special)
+
+
+class Detokenizer(ABC):
+    """Turns ids into text one by one; what a later id could still change is held back."""
+
+    @abstractmethod
+    def push(self, token: int) -> str:
+        """Add an id; return the text that is now certain."""
+
+    @abstractmethod
+    def finish(self) -> str:
+        """Return what was held back."""
+
+
+class ByteDetokenizer(Detokenizer):
+    """Decodes the bytes of ids as one stream of UTF-8; a broken sequence becomes U+FFFD, as in `Tokenizer.decode`."""
+
+    def __init__(self, tokenizer: Tokenizer, *, skip_special: bool) -> None:
+        self._tokenizer = tokenizer
+        self._skip_special = skip_special
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def push(self, token: int) -> str:
+        """Add an id; return the text that is now certain."""
+        if self._skip_special and self._tokenizer.is_special(token):
+            return ""
+        return self._decoder.decode(self._tokenizer.token_bytes(token))
+
+    def finish(self) -> str:
+        """Return what was held back."""
+        return self._decoder.decode(b"", final=True)

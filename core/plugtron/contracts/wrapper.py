@@ -5,24 +5,24 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from plugtron.contracts.parts import Parts
 from plugtron.contracts.weights import WeightMap
 from plugtron.errors import CheckpointError
-from plugtron.options import Options
 
 if TYPE_CHECKING:
     import torch
 
-    from plugtron.context.base import InferenceContext
-    from plugtron.context.memory import LayerState, MemoryView
     from plugtron.contracts.checkpoint import CheckpointReader
+    from plugtron.contracts.context import InferenceContext
+    from plugtron.contracts.memory import LayerState, MemoryView
     from plugtron.contracts.step import StepBatch, StepPlan
-    from plugtron.nn.rotary import Rotation
     from plugtron.parallel.runtime import Runtime
 
-__all__ = ["AttentionState", "Decoder", "Export", "ModelInfo", "ModelWrapper"]
+__all__ = ["AttentionState", "Decoder", "Export", "Layer", "ModelInfo", "ModelWrapper", "Rotation"]
+
+#: What all layers of a step share of positions, such as cosines and sines [T, 1, D]: the decoder's own choice.
+Rotation: TypeAlias = "tuple[torch.Tensor, ...]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,18 +96,13 @@ class Decoder(Protocol):
 class ModelWrapper(ABC):
     """Runs one model of a family.
 
-    An author writes `assemble`, `info`, `build` and `weight_map`; the rest is the same for every family and comes
-    from `plugtron.nn.wrapper.DecoderWrapper`.
+    An author writes `info`, `build` and `weight_map`; the rest is the same for every family and comes
+    from `plugtron.execution.wrapper.DecoderWrapper`.
     """
 
     runtime: Runtime
     checkpoint: CheckpointReader
     info: ModelInfo
-
-    @classmethod
-    @abstractmethod
-    def assemble(cls, parts: Parts, options: Options) -> ModelWrapper:
-        """Build from a spec: configuration from `parts.model`, weights from `parts.checkpoint`."""
 
     @abstractmethod
     def build(self, layers: range) -> Decoder:

@@ -1,1 +1,14 @@
-"""How a decoder's step is run; chosen once, at assembly."""
+"""How a decoder's step is run; chosen once, when its weights are loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plugtron.utils.lazy import loader
+
+if TYPE_CHECKING:
+    from plugtron.execution.wrapper import DecoderWrapper
+
+__all__ = ["DecoderWrapper"]
+
+__getattr__ = loader(__name__, {"DecoderWrapper": "plugtron.execution.wrapper"})

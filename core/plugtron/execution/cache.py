@@ -11,30 +11,28 @@ import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
-import plugtron
 from plugtron.execution.packed import FileStore, MemoryStore, Packed, Store, open_packed
 from plugtron.execution.packed_folder import UNFINISHED, packed_directory, tidy
-from plugtron.private_files import make_private, why_not_private
-
-if TYPE_CHECKING:
-    from plugtron.nn.wrapper import DecoderWrapper
+from plugtron.execution.source import DecoderSource
+from plugtron.utils.private_files import make_private, why_not_private
 
 __all__ = ["packed_weights"]
 
+#: Where our own sources are.
+_ROOT = Path(__file__).parents[1]
 #: Checkpoints smaller than this (bytes) are packed in no time, at every start.
 _WORTH_KEEPING = 32 * 2**20
 
 
-def packed_weights(wrapper: DecoderWrapper, make: Callable[[Store], Packed]) -> Packed:
+def packed_weights(source: DecoderSource, make: Callable[[Store], Packed]) -> Packed:
     """Return what `make` writes to a store: mapped from the cache, or made, and kept there if it is large."""
-    files = sorted({info.file for info in wrapper.checkpoint.tensors.values()})
+    files = sorted({info.file for info in source.checkpoint.tensors.values()})
     if sum(file.stat().st_size for file in files) < _WORTH_KEEPING:
         return make(MemoryStore())
-    path = _path(wrapper, files)
+    path = _path(source, files)
     if path is None:
         return make(MemoryStore())
     try:
@@ -54,7 +52,7 @@ def packed_weights(wrapper: DecoderWrapper, make: Callable[[Store], Packed]) -> 
         ) as file:
             unfinished = Path(file.name)
             try:
-                packed = make(FileStore(path, file, unfinished, str(wrapper.model.path.resolve())))
+                packed = make(FileStore(path, file, unfinished, str(source.model.path.resolve())))
             finally:
                 unfinished.unlink(missing_ok=True)
     except OSError as error:
@@ -64,31 +62,30 @@ def packed_weights(wrapper: DecoderWrapper, make: Callable[[Store], Packed]) -> 
     return packed
 
 
-def _path(wrapper: DecoderWrapper, files: list[Path]) -> Path | None:
+def _path(source: DecoderSource, files: list[Path]) -> Path | None:
     """What the file is of, in the first half of its name; in the second everything that its contents depend on.
 
     None where that cannot be told: a class that somebody has typed in has no file.
     """
-    runtime = wrapper.runtime
-    sources = _sources(wrapper)
+    runtime = source.runtime
+    sources = _sources(source)
     if sources is None:
         return None
-    form = [str(runtime.dtype), runtime.quantization, runtime.tensor.size, runtime.tensor.rank, str(wrapper.layers)]
-    meaning = _digest(json.dumps([str(wrapper.model.path), type(wrapper).__qualname__, form]).encode())
+    form = [str(runtime.dtype), runtime.quantization, runtime.tensor.size, runtime.tensor.rank, str(source.layers)]
+    meaning = _digest(json.dumps([str(source.model.path), type(source).__qualname__, form]).encode())
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    described = [stats, repr(wrapper.config), repr(wrapper.model.configuration), version("gguf"), torch.__version__]
+    described = [stats, repr(source.config), repr(source.model.configuration), version("gguf"), torch.__version__]
     state = hashlib.sha256(json.dumps(described).encode())
-    for source in sources:
-        state.update(f"{source.name} ".encode() + source.read_bytes())
+    for file in sources:
+        state.update(f"{file.name} ".encode() + file.read_bytes())
     return packed_directory() / f"{meaning}-{state.hexdigest()[:32]}.weights"
 
 
-def _sources(wrapper: DecoderWrapper) -> list[Path] | None:
+def _sources(source: DecoderSource) -> list[Path] | None:
     """The files that say how a weight is read, changed and packed: ours, and those beside the classes of both."""
-    root = Path(plugtron.__path__[0])
-    parts = ("checkpoint", "contracts", "execution", "nn", "parallel", "kernels/native")
-    found = {path for part in parts for path in (root / part).rglob("*.py")}
-    for kind in (*type(wrapper).__mro__, *type(wrapper.checkpoint).__mro__):
+    parts = ("checkpoint", "contracts", "execution", "formats", "kernels/native", "nn", "parallel", "quantization")
+    found = {path for part in parts for path in (_ROOT / part).rglob("*.py")}
+    for kind in (*type(source).__mro__, *type(source.checkpoint).__mro__):
         if kind.__module__ in ("builtins", "abc") or kind.__module__.startswith("plugtron."):
             continue
         file = getattr(sys.modules[kind.__module__], "__file__", None)

@@ -6,14 +6,13 @@ import copy
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from plugtron.checkpoint.loader import Blocks
-from plugtron.context.base import InferenceContext
-from plugtron.contracts.quantised import QuantisedWeight
+from plugtron.contracts.context import InferenceContext
 from plugtron.contracts.step import StepBatch
 from plugtron.contracts.wrapper import Decoder
 from plugtron.errors import CheckpointError, PlugtronError
@@ -22,16 +21,15 @@ from plugtron.execution.eager import EagerExecution
 from plugtron.execution.lowering import Listing, NotNative, check_decoder
 from plugtron.execution.native import NativeExecution
 from plugtron.execution.packed import Packed, Store
-from plugtron.kernels.float8 import FLOAT8, quantise_rows
+from plugtron.execution.source import DecoderSource
 from plugtron.kernels.native.build import NoCompiler, library
 from plugtron.kernels.triton_here import why_no_triton
 from plugtron.nn.decoder import TransformerDecoder
+from plugtron.parallel.choices import Quantization
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear
+from plugtron.quantization.float8 import FLOAT8, quantise_rows
 from plugtron.quantization.policy import Form, form_of
-from plugtron.spec.model import Quantization
-
-if TYPE_CHECKING:
-    from plugtron.nn.wrapper import DecoderWrapper
+from plugtron.quantization.weight import QuantisedWeight
 
 __all__ = ["Choice", "Execution", "choose", "make_execution"]
 
@@ -82,16 +80,16 @@ class Choice:
     reason: str = ""
 
 
-def choose(wrapper: DecoderWrapper) -> Choice:
-    """Look for what runs a wrapper's steps, and agree on it: all ranks call this together.
+def choose(source: DecoderSource) -> Choice:
+    """Look for what runs a decoder's steps, and agree on it: all ranks call this together.
 
     On a CPU the step is native, on a GPU captured. Where that cannot be, on any rank, torch computes it on all of them.
 
     Raises:
         PlugtronError: a native or a captured step is asked for, or equal bits in all of them, and cannot be.
     """
-    runtime = wrapper.runtime
-    own = runtime.model.together(lambda: _find(wrapper))
+    runtime = source.runtime
+    own = runtime.model.together(lambda: _find(source))
     reasons = [reason for reason in runtime.model.all_gather_json(own.reason) if reason]
     if not reasons:
         return own
@@ -104,44 +102,44 @@ def choose(wrapper: DecoderWrapper) -> Choice:
     return Choice(reason=reasons[0])
 
 
-def make_execution(wrapper: DecoderWrapper, choice: Choice) -> Execution:
-    """Load a wrapper's weights to be run as chosen; what steps are over, `prepare` says.
+def make_execution(source: DecoderSource, choice: Choice) -> Execution:
+    """Load a decoder's weights to be run as chosen; what steps are over, `prepare` says.
 
     Where a better one cannot be had, it is said once that torch runs the step.
     """
     if choice.kernels is not None:
-        return _native(wrapper, choice.kernels)
+        return _native(source, choice.kernels)
     if choice.graph:
-        return _graph(wrapper)
-    runtime = wrapper.runtime
+        return _graph(source)
+    runtime = source.runtime
     if runtime.execution == "auto":
         what = f"quantization {runtime.quantization}" if runtime.quantization else "the step"
         warnings.warn(f"{what} runs through torch, and slowly: {choice.reason}", stacklevel=2)
-    decoder = wrapper.load(wrapper.layers)
+    decoder = source.load(source.layers)
     _quantise_in_place(decoder, runtime.quantization)
-    return EagerExecution(decoder, last=wrapper.layers.stop == wrapper.config.num_layers, dtype=runtime.dtype)
+    return EagerExecution(decoder, last=source.layers.stop == source.config.num_layers, dtype=runtime.dtype)
 
 
-def _find(wrapper: DecoderWrapper) -> Choice:
-    runtime = wrapper.runtime
+def _find(source: DecoderSource) -> Choice:
+    runtime = source.runtime
     if runtime.execution == "eager":
         return Choice(reason="execution eager is asked for")
     try:
         if runtime.execution == "graph" or (runtime.execution == "auto" and runtime.device.type == "cuda"):
-            _check_graph(wrapper)
+            _check_graph(source)
             return Choice(graph=True)
-        return Choice(kernels=_kernels(wrapper))
+        return Choice(kernels=_kernels(source))
     except (NotNative, NoCompiler) as reason:
         return Choice(reason=str(reason))
 
 
-def _check_graph(wrapper: DecoderWrapper) -> None:
+def _check_graph(source: DecoderSource) -> None:
     """See whether decode steps can go through Triton's kernels, captured.
 
     Raises:
         NotNative: they cannot.
     """
-    runtime = wrapper.runtime
+    runtime = source.runtime
     if runtime.device.type == "cpu":
         # Imported here: a run on a CPU goes without Triton.
         from plugtron.kernels.triton.launch import INTERPRETED
@@ -158,47 +156,47 @@ def _check_graph(wrapper: DecoderWrapper) -> None:
         capability = torch.cuda.get_device_capability(runtime.device)
         if capability < _FLOAT8_CAPABILITY:
             raise NotNative("fp8 on a GPU of compute capability {}.{}".format(*capability))
-    _check_blocks(wrapper)
+    _check_blocks(source)
 
 
-def _kernels(wrapper: DecoderWrapper) -> Path:
+def _kernels(source: DecoderSource) -> Path:
     """What runs this rank's share of a decoder natively.
 
     Raises:
         NotNative, NoCompiler: it cannot be done, or not here.
     """
-    runtime = wrapper.runtime
+    runtime = source.runtime
     if runtime.device.type != "cpu":
         raise NotNative(f"the native kernels run on a CPU, not on {runtime.device.type}")
     if runtime.quantization == "fp8":
         raise NotNative("weights in fp8")
     if runtime.kv_dtype not in (torch.float32, torch.bfloat16):
         raise NotNative(f"keys and values in {str(runtime.kv_dtype).removeprefix('torch.')}")
-    _check_blocks(wrapper)
+    _check_blocks(source)
     return library()
 
 
-def _check_blocks(wrapper: DecoderWrapper) -> None:
+def _check_blocks(source: DecoderSource) -> None:
     """See whether all that a decoder is made of is known.
 
     Raises:
         NotNative: something is not.
     """
-    decoder = wrapper.outline()
+    decoder = source.outline()
     if not isinstance(decoder, TransformerDecoder):
         raise NotNative(f"the step of a {type(decoder).__name__}")
     check_decoder(decoder)
 
 
-def _graph(wrapper: DecoderWrapper) -> Execution:
+def _graph(source: DecoderSource) -> Execution:
     from plugtron.execution.device_weights import load_held
     from plugtron.execution.graph import GraphExecution
     from plugtron.kernels.triton.launch import INTERPRETED
 
-    runtime = wrapper.runtime
+    runtime = source.runtime
     captures = runtime.device.type == "cuda" and runtime.tensor.stays_on_device and not INTERPRETED
     return GraphExecution(
-        load_held(wrapper),
+        load_held(source),
         dtype=runtime.dtype,
         captures=captures,
         in_order=runtime.deterministic,
@@ -207,22 +205,21 @@ def _graph(wrapper: DecoderWrapper) -> Execution:
     )
 
 
-def _native(wrapper: DecoderWrapper, kernels: Path) -> NativeExecution:
-    runtime, layers = wrapper.runtime, wrapper.layers
-    exact = copy.copy(wrapper)
-    exact.runtime = replace(runtime, dtype=torch.float32)
-    packed = packed_weights(wrapper, lambda store: _pack(exact, runtime.dtype, store))
+def _native(source: DecoderSource, kernels: Path) -> NativeExecution:
+    runtime, layers = source.runtime, source.layers
+    exact = source.over(replace(runtime, dtype=torch.float32))
+    packed = packed_weights(source, lambda store: _pack(exact, runtime.dtype, store))
     rest = _known(exact.build(range(layers.start, layers.start)))
     for name, parameter in rest.named_parameters():
         parameter.data = packed.tensors[packed.parameters[name]]
-    last = layers.stop == wrapper.config.num_layers
-    vocabulary = wrapper.info.padded_vocab_size // runtime.tensor.size if last else None
+    last = layers.stop == source.config.num_layers
+    vocabulary = source.info.padded_vocab_size // runtime.tensor.size if last else None
     return NativeExecution(
         rest, packed, runtime.tensor, vocabulary=vocabulary, kernels=kernels, threads=runtime.threads
     )
 
 
-def _pack(exact: DecoderWrapper, dtype: torch.dtype, store: Store) -> Packed:
+def _pack(exact: DecoderSource, dtype: torch.dtype, store: Store) -> Packed:
     """Lower a decoder layer by layer, so that no more than one is ever there in float32.
 
     Raises:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
-from plugtron.contracts.quantised import QuantisedWeight
+from plugtron.execution.source import DecoderSource
 from plugtron.kernels.triton.device_weight import DeviceWeight
 from plugtron.nn.decoder import TransformerDecoder
+from plugtron.parallel.choices import Quantization
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, ShardedModule
 from plugtron.quantization.policy import Form, form_of
-from plugtron.spec.model import Quantization
-
-if TYPE_CHECKING:
-    from plugtron.nn.wrapper import DecoderWrapper
+from plugtron.quantization.weight import QuantisedWeight
 
 __all__ = ["load_held"]
 
@@ -23,8 +19,8 @@ __all__ = ["load_held"]
 _ROWS = 8192
 
 
-def load_held(wrapper: DecoderWrapper) -> TransformerDecoder:
-    """Return a wrapper's decoder with the weights of linear layers and head as its runtime says.
+def load_held(source: DecoderSource) -> TransformerDecoder:
+    """Return a decoder with the weights of linear layers and head as its runtime says.
 
     Quantised ones are loaded layer by layer, so that no more than one is ever there unquantised; the head is then of 8
     bits in groups. What an embedding looks up stays as it is, and so do weights whose inputs make no whole groups.
@@ -32,40 +28,40 @@ def load_held(wrapper: DecoderWrapper) -> TransformerDecoder:
     Raises:
         CheckpointError: the checkpoint holds something else than this decoder.
     """
-    runtime = wrapper.runtime
+    runtime = source.runtime
     if runtime.quantization is None:
-        whole = _known(wrapper, wrapper.layers)
+        whole = _known(source, source.layers)
         if runtime.deterministic:
             _hold_in_order(whole)
         return whole
-    wrapper.check()
-    decoders = [_load(wrapper, layer, runtime.quantization) for layer in wrapper.layers]
+    source.check()
+    decoders = [_load(source, layer, runtime.quantization) for layer in source.layers]
     whole, last = decoders[0], decoders[-1]
     whole.stack = nn.ModuleList(decoder.layers[0] for decoder in decoders)
     whole.final_norm = last.final_norm
     # A tied head is the embedding, of which the last layer came with a copy.
-    whole.output = whole.embedding if wrapper.config.tied else last.output
+    whole.output = whole.embedding if source.config.tied else last.output
     del decoders, last
     assert whole.output is not None
-    form = form_of("head", runtime.quantization, wrapper.config.hidden_size)
+    form = form_of("head", runtime.quantization, source.config.hidden_size)
     _hold(whole.output, form, in_order=runtime.deterministic, keeps=whole.output is whole.embedding)
     return whole
 
 
-def _known(wrapper: DecoderWrapper, layers: range) -> TransformerDecoder:
-    decoder = wrapper.load(layers)
+def _known(source: DecoderSource, layers: range) -> TransformerDecoder:
+    decoder = source.load(layers)
     assert isinstance(decoder, TransformerDecoder), "the whole of it has been checked"
     return decoder
 
 
-def _load(wrapper: DecoderWrapper, layer: int, form: Quantization) -> TransformerDecoder:
-    decoder = _known(wrapper, range(layer, layer + 1))
+def _load(source: DecoderSource, layer: int, form: Quantization) -> TransformerDecoder:
+    decoder = _known(source, range(layer, layer + 1))
     for module in decoder.stack.modules():
         if isinstance(module, ColumnParallelLinear | RowParallelLinear):
             _hold(
                 module,
                 form_of("layer", form, module.weight.shape[1]),
-                in_order=wrapper.runtime.deterministic,
+                in_order=source.runtime.deterministic,
                 keeps=False,
             )
     return decoder

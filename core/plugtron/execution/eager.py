@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from plugtron.context.base import InferenceContext
+from plugtron.contracts.context import InferenceContext
 from plugtron.contracts.step import StepBatch
 from plugtron.contracts.wrapper import Decoder
 from plugtron.execution.weights_read import layer_weights, weight_bytes

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from plugtron.context.memory import LayerState
-from plugtron.context.transfer import transfer
+from plugtron.contracts.memory import LayerState
 from plugtron.contracts.step import StepBatch
 from plugtron.execution.kernel_step import hidden_states, logits
 from plugtron.execution.recorder import Recorder
 from plugtron.execution.step_inputs import DecodeInputs, TileInputs
 from plugtron.kernels.triton.chunk_attention import tiles_of
 from plugtron.nn.decoder import TransformerDecoder
+from plugtron.utils.transfer import transfer
 
 __all__ = ["FixedSteps", "StepMaker", "needed"]
 

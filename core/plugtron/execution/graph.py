@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from plugtron.context.base import InferenceContext
-from plugtron.context.memory import LayerState, MemoryView
 from plugtron.context.memory_size import explains_lack
+from plugtron.contracts.context import InferenceContext
+from plugtron.contracts.memory import LayerState, MemoryView
 from plugtron.contracts.step import StepBatch
 from plugtron.execution.fixed_steps import FixedSteps, StepMaker, needed
 from plugtron.execution.kernel_step import hidden_states, logits

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from plugtron.context.memory import LayerState
+from plugtron.contracts.memory import LayerState
 from plugtron.execution.step_inputs import StepInputs
 from plugtron.kernels.triton.activations import activate
 from plugtron.kernels.triton.norms import add_and_normalise

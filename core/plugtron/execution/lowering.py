@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from plugtron.checkpoint.loader import Blocks
-from plugtron.contracts.quantised import QuantisedWeight
 from plugtron.execution.packed import Operation, Packed, Store
 from plugtron.kernels.native.packing import Format, format_of, pack, pack_dense
 from plugtron.nn.attention import Attention
@@ -25,6 +24,7 @@ from plugtron.nn.positions import LearnedPositions
 from plugtron.parallel.group import Group
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, VocabParallelEmbedding
 from plugtron.quantization.policy import WeightPart, form_of
+from plugtron.quantization.weight import QuantisedWeight
 
 __all__ = ["LOGITS", "Listing", "NotNative", "check_decoder", "operation_name"]
 

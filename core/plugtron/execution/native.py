@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plugtron.context.base import InferenceContext
-from plugtron.context.memory import LayerState, MemoryView
+from plugtron.contracts.context import InferenceContext
+from plugtron.contracts.memory import LayerState, MemoryView
 from plugtron.contracts.step import StepBatch
 from plugtron.execution.lowering import LOGITS, operation_name
 from plugtron.execution.packed import Operation, Packed

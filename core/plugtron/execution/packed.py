@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plugtron.private_files import open_regular, why_not_private
+from plugtron.utils.private_files import open_regular, why_not_private
 
 __all__ = ["FileStore", "MemoryStore", "Operation", "Packed", "Store", "open_packed", "source_of"]
 

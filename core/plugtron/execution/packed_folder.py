@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plugtron.execution.packed import source_of
-from plugtron.private_files import derived_directory
+from plugtron.utils.private_files import derived_directory
 
 __all__ = ["UNFINISHED", "KeptWeights", "kept_weights", "packed_directory", "tidy"]
 

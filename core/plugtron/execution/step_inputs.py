@@ -8,17 +8,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from plugtron.context.memory import LayerState, MemoryView
-from plugtron.context.transfer import transfer
+from plugtron.contracts.memory import LayerState, MemoryView
 from plugtron.contracts.step import StepBatch
 from plugtron.kernels.triton.chunk_attention import chunk_attention, tiles_of
 from plugtron.kernels.triton.decode_attention import decode_attention
+from plugtron.utils.transfer import transfer
 
 __all__ = ["ChunkInputs", "DecodeInputs", "StepInputs", "TileInputs"]
 
 
 class StepInputs(Protocol):
-    """T tokens, and where their keys and values go: [T] int64 each; see plugtron.context.memory for the meaning."""
+    """T tokens, and where their keys and values go: [T] int64 each; see plugtron.contracts.memory for the meaning."""
 
     @property
     def tokens(self) -> Tensor:

@@ -6,12 +6,13 @@ H / K queries share each key-value head (grouped queries, arXiv:2305.13245).
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plugtron.context.memory import LayerState, MemoryView, Span
-from plugtron.kernels.float8 import FLOAT8, to_float8
+from plugtron.contracts.memory import LayerState, MemoryView, Span
+from plugtron.quantization.float8 import FLOAT8, to_float8
 
 __all__ = ["attend", "write"]
 
@@ -45,20 +46,21 @@ def _decode(query: Tensor, state: LayerState, memory: MemoryView, scale: float) 
     """All rows with one token at once; the queries of a group take the place of query positions. [D, H, D]."""
     kv_heads, head_dim = state.keys.shape[1], state.keys.shape[3]
     length = memory.decode_length
-    keys = _histories(state.keys, memory.decode_blocks, length).to(query.dtype)
-    values = _histories(state.values, memory.decode_blocks, length).to(query.dtype)
+    blocks = _decode_blocks(memory)
+    keys = _histories(state.keys, blocks, length).to(query.dtype)
+    values = _histories(state.values, blocks, length).to(query.dtype)
     grouped = query.view(len(query), kv_heads, -1, head_dim)
-    mask = memory.decode_mask(state.window, query.dtype)
+    mask = _decode_mask(memory, state.window, query.dtype)
     output = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, scale=scale)
     return output.reshape(query.shape)  # some of torch's kernels return another layout
 
 
 def _chunk(query: Tensor, span: Span, state: LayerState, memory: MemoryView, scale: float) -> Tensor:
     """One row with several tokens. [count, H, D]."""
-    blocks = memory.chunk_blocks(span)
+    blocks = _chunk_blocks(memory, span)
     keys = _histories(state.keys, blocks, span.end).to(query.dtype)
     values = _histories(state.values, blocks, span.end).to(query.dtype)
-    mask = memory.chunk_mask(span, state.window)
+    mask = _chunk_mask(memory, span, state.window)
     # [1, H, count, D]: heads before positions
     output = F.scaled_dot_product_attention(
         query.transpose(0, 1).unsqueeze(0), keys, values, attn_mask=mask, is_causal=mask is None, scale=scale,
@@ -80,3 +82,63 @@ def _histories(cache: Tensor, blocks: Tensor | slice, length: int) -> Tensor:
     places = blocks.unsqueeze(1) * kv_heads + torch.arange(kv_heads, device=blocks.device).unsqueeze(1)
     gathered = cache.flatten(0, 1).index_select(0, places.flatten())  # [R * K * blocks, block, D]
     return gathered.view(len(blocks), kv_heads, -1, head_dim)[:, :, :length]
+
+
+def _decode_blocks(memory: MemoryView) -> Tensor | slice:
+    """The blocks of the decodes: a slice where they are neighbours, as in a full static batch, else [D, blocks]."""
+    if ("decode_blocks",) not in memory.derived:
+        memory.derived[("decode_blocks",)] = _find_decode_blocks(memory)
+    return memory.derived[("decode_blocks",)]
+
+
+def _find_decode_blocks(memory: MemoryView) -> Tensor | slice:
+    if memory.decode_length <= memory.block_size:
+        held = memory.first_blocks[memory.decodes]
+        first = int(held[0])
+        if (held == np.arange(first, first + len(held))).all():
+            return slice(first, first + len(held))
+    blocks = -(-memory.decode_length // memory.block_size)
+    return memory.tables[memory.decode_rows, :blocks]
+
+
+def _chunk_blocks(memory: MemoryView, span: Span) -> Tensor | slice:
+    """The blocks of a chunk: a slice where it is but one, else [1, blocks]."""
+    blocks = -(-span.end // memory.block_size)
+    if blocks == 1:
+        only = int(memory.first_blocks[span.row])
+        return slice(only, only + 1)
+    return memory.tables[span.row : span.row + 1, :blocks]
+
+
+def _decode_mask(memory: MemoryView, window: int | None, dtype: torch.dtype) -> Tensor | None:
+    """What is added to the scores of the decodes, [D, 1, 1, length]; None when every row sees all there is."""
+    longest = memory.decode_length
+    window = window if window is not None and longest > window else None
+    if window is None and int(memory.starts[memory.decodes].min()) + 1 == longest:
+        return None
+    key = ("decode_mask", window, dtype)
+    if key not in memory.derived:
+        ends = memory.lengths[memory.decode_rows].view(-1, 1, 1, 1)
+        at = torch.arange(longest, device=memory.tables.device)
+        seen = at < ends
+        if window is not None:
+            seen &= at >= ends - window
+        mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+        memory.derived[key] = mask.masked_fill_(~seen, float("-inf"))
+    return memory.derived[key]
+
+
+def _chunk_mask(memory: MemoryView, span: Span, window: int | None) -> Tensor | None:
+    """Which keys each query of a chunk sees, [count, end] bool; None where plain causal order says it all."""
+    window = window if window is not None and span.end > window else None
+    if span.start == 0 and window is None:
+        return None
+    key = ("chunk_mask", span, window)
+    if key not in memory.derived:
+        query = torch.arange(span.start, span.end, device=memory.tables.device).unsqueeze(1)
+        at = torch.arange(span.end, device=memory.tables.device)
+        seen = at <= query
+        if window is not None:
+            seen &= at > query - window
+        memory.derived[key] = seen
+    return memory.derived[key]

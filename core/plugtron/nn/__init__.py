@@ -7,13 +7,11 @@ from plugtron.nn.experts import MixtureOfExperts
 from plugtron.nn.mlp import MLP, GatedMLP
 from plugtron.nn.norms import LayerNorm, RMSNorm
 from plugtron.nn.rotary import Rotary, Rotation
-from plugtron.nn.wrapper import DecoderWrapper
 
 __all__ = [
     "MLP",
     "Attention",
     "DecoderConfig",
-    "DecoderWrapper",
     "ExpertsConfig",
     "GatedMLP",
     "LayerNorm",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from plugtron.context.memory import LayerState, MemoryView
+from plugtron.contracts.memory import LayerState, MemoryView
 from plugtron.errors import ParallelError
 from plugtron.kernels.attention import attend, write
 from plugtron.nn.config import DecoderConfig

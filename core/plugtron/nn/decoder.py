@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from plugtron.context.memory import LayerState, MemoryView
+from plugtron.contracts.memory import LayerState, MemoryView
 from plugtron.nn.attention import Attention
 from plugtron.nn.config import DecoderConfig
 from plugtron.nn.experts import MixtureOfExperts

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
 import torch
 
 from plugtron.errors import ParallelError
-from plugtron.events import Event, decode, encode
+from plugtron.parallel.choices import ExecutionChoice, KVChoice, Quantization
 from plugtron.parallel.grid import Grid, form_groups
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, join
-from plugtron.spec.model import ExecutionChoice, KVChoice, Quantization
 
 __all__ = ["Runtime", "choose_device"]
 
@@ -112,12 +110,10 @@ class Runtime:
         """Whether that is this rank."""
         return self.model.rank == self.drawer
 
-    def agree(self, events: Sequence[Event]) -> Sequence[Event]:
-        """Return the leader's events on every rank; where every rank knows all requests, this rank's own."""
-        if not self.world.interactive or self.world.size == 1:
-            return events
-        agreed = self.model.broadcast_json(encode(events))
-        return events if self.rank == 0 else decode(agreed)
+    @property
+    def follows(self) -> bool:
+        """Whether other ranks step along with the leader's, who alone knows what is asked."""
+        return self.world.interactive and self.world.size > 1
 
     def first_says(self, value: Any) -> Any:
         """Return what the first rank says, where every rank of the model asks: of clocks, and other things of a host.

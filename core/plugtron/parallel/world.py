@@ -195,7 +195,7 @@ def _lead(size: int, spec: str) -> World:
     if dist.is_initialized():
         raise ParallelError("this process is part of a parallel job already: close the other model first")
     store = _store_on_loopback()
-    command = [sys.executable, "-m", "plugtron.parallel.follower"]
+    command = [sys.executable, "-m", "plugtron.assembly.follower"]
     followers = tuple(
         subprocess.Popen(command, env=_environment(rank, size), stdin=subprocess.PIPE) for rank in range(1, size)
     )

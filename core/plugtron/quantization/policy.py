@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from plugtron.contracts.quantised import GROUP
+from plugtron.quantization.weight import GROUP
 
 __all__ = ["Form", "WeightPart", "form_of"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from plugtron.contracts.checkpoint import ModelDescription
 from plugtron.errors import CheckpointError
-from plugtron.json_file import read_mapping
-from plugtron.sampling_params import SamplingParams
+from plugtron.request.sampling_params import SamplingParams
+from plugtron.utils.json_file import read_mapping
 
 __all__ = ["checkpoint_defaults"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from plugtron.chat_options import ChatOptions
+from plugtron.request.chat_options import ChatOptions
 from plugtron.spec.resolve import ResolvedComponent, ResolvedSpec
 
 __all__ = ["dump", "plain_data"]

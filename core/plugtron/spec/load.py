@@ -14,8 +14,8 @@ import yaml
 from yaml.composer import ComposerError
 
 from plugtron.errors import Problem, SpecError
-from plugtron.json_file import DuplicateKey, once
-from plugtron.messages import plain
+from plugtron.utils.json_file import DuplicateKey, once
+from plugtron.utils.validation import plain
 
 __all__ = ["Place", "Source", "read"]
 

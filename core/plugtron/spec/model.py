@@ -17,22 +17,21 @@ from pydantic import (
     model_validator,
 )
 
-from plugtron.chat_options import ChatOptions, message_problem
-from plugtron.messages import Form, plain
-from plugtron.sampling_params import SamplingParams
+from plugtron.parallel.choices import ExecutionChoice, KVChoice, Quantization
+from plugtron.request.chat_options import ChatOptions, message_problem
+from plugtron.request.sampling_params import SamplingParams
 from plugtron.spec.words import hint
+from plugtron.utils.validation import Form, plain
 
 __all__ = [
     "DEFAULT_CHAIN",
     "ComponentRef",
-    "KVChoice",
     "ModelSpec",
     "OutputSpec",
     "ParallelSpec",
     "PluginsSpec",
     "PromptFile",
     "PromptSpec",
-    "Quantization",
     "Spec",
 ]
 
@@ -47,14 +46,6 @@ DEFAULT_CHAIN = (
     "top_k",
     "top_p",
 )
-
-
-#: How the weights of linear layers are held.
-Quantization = Literal["int8", "int4", "fp8", "native"]
-#: What keys and values are held in.
-KVChoice = Literal["auto", "fp8"]
-#: How the steps of a decoder are run.
-ExecutionChoice = Literal["auto", "eager", "graph", "native"]
 
 
 class _Section(BaseModel):
@@ -263,16 +254,3 @@ class Spec(_Section, ChatOptions):
         for ref in refs:
             chain += [ComponentRef(name=name) for name in DEFAULT_CHAIN] if ref.name == "default" else [ref]
         return chain
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Spec:
-        """Read a spec from plain data, as from a file: every mistake at once.
-
-        Raises:
-            SpecError: with one problem per mistake.
-        """
-        # Imported here: the loader reads into this model.
-        from plugtron.spec.load import Source
-        from plugtron.spec.resolve import parse
-
-        return parse(Source(values=dict(values)))

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from plugtron.errors import Problem, SpecError
-from plugtron.messages import plain
 from plugtron.spec.load import Place, Source
+from plugtron.utils.validation import plain
 
 __all__ = ["apply", "split"]
 

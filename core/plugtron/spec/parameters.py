@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from plugtron import messages
 from plugtron.errors import Problem, RequestError, suggestion
-from plugtron.sampling_params import SamplingParams
+from plugtron.request.sampling_params import SamplingParams
 from plugtron.spec.load import Place, Source
 from plugtron.spec.model import Spec
 from plugtron.spec.words import hint as hint_of
+from plugtron.utils import validation
 
 __all__ = ["check_parameters"]
 
@@ -89,7 +89,7 @@ def _values(source: Source, place: Place, values: dict[str, Any], model: type[Ba
         model(**values)
         return
     except ValidationError as error:
-        found = messages.describe(error, model, values)
+        found = validation.describe(error, model, values)
     except RequestError as error:
         found = error.found
     for location, text in found:

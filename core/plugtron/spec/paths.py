@@ -7,14 +7,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from plugtron.chat_options import is_template_text
 from plugtron.errors import Problem
-from plugtron.models import ALIASES
+from plugtron.hub.aliases import ALIASES
+from plugtron.request.chat_options import is_template_text
 from plugtron.spec.load import Place, Source
 
 __all__ = ["place_option", "place_paths"]
 
-#: Where the spec itself has paths; those of components are marked in their options (plugtron.options.PathText).
+#: Where the spec itself has paths; those of components are marked in their options (plugtron.plugin.options.PathText).
 _PLACES: tuple[Place, ...] = (("model", "checkpoint"), ("prompts", "file"), ("output", "file"), ("chat_template",))
 _NAMES: tuple[Place, ...] = (("model", "checkpoint"), ("chat_template",))
 _VARIABLE = re.compile(r"\$\{(\w+)\}")

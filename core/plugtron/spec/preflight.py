@@ -11,10 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from plugtron.chat_options import is_template_text, template_text
 from plugtron.contracts.checkpoint import ModelDescription
 from plugtron.errors import Problem, RequestError, SpecError
-from plugtron.models import ALIASES, is_hub_id
+from plugtron.hub.aliases import ALIASES
+from plugtron.hub.locate import is_hub_id
+from plugtron.request.chat_options import is_template_text, template_text
 from plugtron.spec.load import Source
 from plugtron.spec.prompt_file import parse_prompts, read_lines
 

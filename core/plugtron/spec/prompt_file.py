@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import ValidationError
 
-from plugtron import messages
 from plugtron.errors import Problem, SpecError
-from plugtron.json_file import once
 from plugtron.spec.model import PromptSpec
+from plugtron.utils import validation
+from plugtron.utils.json_file import once
 
 __all__ = ["parse_prompts", "read_lines"]
 
@@ -52,7 +52,7 @@ def parse_prompts(lines: Iterable[str], file: str) -> list[PromptSpec]:
         try:
             prompts.append(PromptSpec.model_validate(value))
         except ValidationError as error:
-            found = messages.describe(error, PromptSpec, value)
+            found = validation.describe(error, PromptSpec, value)
             problems += [Problem(".".join(map(str, place)), text, file, number) for place, text in found]
     if len(problems) > _SHOWN:
         problems[_SHOWN:] = [Problem("", f"and {len(problems) - _SHOWN} more mistakes", file)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from plugtron.errors import Problem
-from plugtron.host import Host
+from plugtron.plugin.manager import Host
 from plugtron.spec.load import Source
 
 __all__ = ["check_requirements"]

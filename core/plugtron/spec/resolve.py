@@ -13,24 +13,24 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from plugtron import messages
-from plugtron.attributes import declared_parameters
-from plugtron.component import Kind
 from plugtron.contracts.checkpoint import ModelDescription
 from plugtron.errors import CheckpointError, PluginError, PlugtronError, Problem, SpecError, TokenizerError
-from plugtron.host import Host
-from plugtron.models import locate
-from plugtron.options import Options, is_path
-from plugtron.registry import Offer, UnknownName
-from plugtron.sampling_params import DEFAULTS
+from plugtron.hub.locate import locate
+from plugtron.plugin.component import Kind
+from plugtron.plugin.manager import Host
+from plugtron.plugin.options import Options, is_path
+from plugtron.plugin.parameters import declared_parameters
+from plugtron.plugin.registry import Offer, UnknownName
+from plugtron.request.sampling_params import DEFAULTS
 from plugtron.spec.checkpoint_defaults import checkpoint_defaults
 from plugtron.spec.load import Place, Source
 from plugtron.spec.model import DEFAULT_CHAIN, ComponentRef, Spec
 from plugtron.spec.parameters import check_parameters
 from plugtron.spec.paths import place_option, place_paths
 from plugtron.spec.requirements import check_requirements
+from plugtron.utils import validation
 
-__all__ = ["Resolution", "ResolvedComponent", "ResolvedSpec", "parse", "resolve"]
+__all__ = ["Resolution", "ResolvedComponent", "ResolvedSpec", "parse", "resolve", "spec_of"]
 
 AUTO = "auto"
 _SITES: tuple[tuple[Kind, Place, str], ...] = (
@@ -62,6 +62,11 @@ class ResolvedSpec:
     model: ModelDescription | None
     reader: Offer | None
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The spec as plain data."""
+        return self.spec.model_dump()
+
     def chosen(self, kind: Kind) -> list[ResolvedComponent]:
         """The components of a kind, in the order of the spec."""
         return [component for component in self.components if component.offer.kind == kind]
@@ -81,6 +86,15 @@ def parse(source: Source) -> Spec:
     if spec is None:
         raise SpecError(sorted(problems, key=source.position))
     return spec
+
+
+def spec_of(values: Mapping[str, Any]) -> Spec:
+    """Read a spec from plain data, as from a file: every mistake at once.
+
+    Raises:
+        SpecError: with one problem per mistake.
+    """
+    return parse(Source(values=dict(values)))
 
 
 def resolve(source: Source, host: Host) -> ResolvedSpec:
@@ -148,7 +162,7 @@ def _outer(source: Source) -> tuple[Spec | None, list[Problem]]:
     try:
         spec = Spec.model_validate(source.values)
     except ValidationError as error:
-        found = messages.describe(error, Spec, source.values)
+        found = validation.describe(error, Spec, source.values)
         return None, [*problems, *(source.problem(place, text) for place, text in found)]
     return (None if problems else spec), problems
 
@@ -181,7 +195,7 @@ class _Resolver:
 
     def _supplier(self, name: str) -> str:
         """Which part that was not chosen would consume a parameter, and how to choose it."""
-        offer = declared_parameters(self.host).get(name)
+        offer = declared_parameters(self.host.registry).get(name)
         return "" if offer is None else f" {offer.title} would: add it to {offer.kind}s"
 
     def _params_model(self, chosen: ResolvedComponent) -> type[BaseModel] | None:
@@ -303,7 +317,7 @@ class _Resolver:
             self.problems.append(self.source.problem(place, f"{path} is no checkpoint that a reader knows ({known})"))
 
     def _report(self, model: type[BaseModel], error: ValidationError, values: Any, prefix: Place) -> None:
-        for location, text in messages.describe(error, model, values):
+        for location, text in validation.describe(error, model, values):
             self.problems.append(self.source.problem((*prefix, *location), text))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from plugtron.component import Kind
-from plugtron.registry import Offer, Registry
-from plugtron.sampling_params import SamplingParams
+from plugtron.plugin.component import Kind
+from plugtron.plugin.registry import Offer, Registry
+from plugtron.request.sampling_params import SamplingParams
 from plugtron.spec.model import Spec
 
 __all__ = ["json_schema"]

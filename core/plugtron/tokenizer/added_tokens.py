@@ -4,33 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
-__all__ = ["AddedText", "AddedTokenSplitter"]
+from plugtron.formats.huggingface_folder import AddedText
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddedText:
-    """A token that was added to a vocabulary.
-
-    Args:
-        special: it marks structure and is no text.
-        lstrip, rstrip: whitespace before or behind it belongs to it.
-        single_word: it is no part of a longer word.
-        normalized: it is looked for in the text as the normalizer leaves it; None: unless it is special.
-    """
-
-    text: str
-    special: bool = True
-    lstrip: bool = False
-    rstrip: bool = False
-    single_word: bool = False
-    normalized: bool | None = None
-
-    @property
-    def is_normalized(self) -> bool:
-        """`normalized` with its default settled."""
-        return not self.special if self.normalized is None else self.normalized
+__all__ = ["AddedTokenSplitter"]
 
 
 class AddedTokenSplitter:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from plugtron.chat_options import ChatOptions, is_template_text, message_problem
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import RequestError
-from plugtron.request import Message
+from plugtron.request.chat_options import ChatOptions, is_template_text, message_problem
+from plugtron.request.request import Message
 
 __all__ = ["render_chat"]
 

@@ -8,12 +8,12 @@ from typing import Any
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
-from plugtron.checkpoint.gguf_header import read_header
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import TokenizerError
-from plugtron.options import Options
-from plugtron.tokenizer.added_tokens import AddedText
+from plugtron.formats.gguf_header import read_header
+from plugtron.formats.huggingface_folder import AddedText
+from plugtron.plugin.options import Options
 from plugtron.tokenizer.bpe import LibraryTokenizer, byte_level_spelling
 from plugtron.tokenizer.options import PathOptions, tokenizer_path
 from plugtron.tokenizer.pre_tokenizers import ADD_BOS, IGNORE_MERGES, PATTERNS

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer as Backend
 
 from plugtron.contracts.parts import Parts
 from plugtron.errors import TokenizerError
-from plugtron.options import Options
+from plugtron.plugin.options import Options
 from plugtron.tokenizer.bpe import LibraryTokenizer, byte_level_spelling
 from plugtron.tokenizer.options import GPT2Options, tokenizer_path
 

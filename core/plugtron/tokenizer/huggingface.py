@@ -13,10 +13,9 @@ from tokenizers import Tokenizer as Backend
 
 from plugtron.contracts.parts import Parts
 from plugtron.errors import TokenizerError
-from plugtron.options import Options
-from plugtron.tokenizer.added_tokens import AddedText
+from plugtron.formats.huggingface_folder import AddedText, SpecialTokens, read_special_tokens
+from plugtron.plugin.options import Options
 from plugtron.tokenizer.bpe import LibraryTokenizer
-from plugtron.tokenizer.folder import SpecialTokens, read_special_tokens
 from plugtron.tokenizer.options import PathOptions, tokenizer_path
 from plugtron.tokenizer.spelling import decoder_spelling
 

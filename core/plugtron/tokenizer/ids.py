@@ -5,7 +5,7 @@ from __future__ import annotations
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import RequestError, TokenizerError
-from plugtron.options import Options
+from plugtron.plugin.options import Options
 from plugtron.tokenizer.options import NullOptions
 
 __all__ = ["NullTokenizer"]

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from plugtron.contracts.parts import Parts
 from plugtron.errors import TokenizerError
-from plugtron.options import Options, PathText
-from plugtron.tokenizer.saved_files import saved_file
+from plugtron.formats.megatron_tokenizer_files import saved_file
+from plugtron.plugin.options import Options, PathText
 
 __all__ = [
     "GPT2Options",

@@ -12,9 +12,10 @@ from sentencepiece import SentencePieceProcessor
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import TokenizerError
-from plugtron.options import Options
-from plugtron.tokenizer.added_tokens import AddedText, AddedTokenSplitter
-from plugtron.tokenizer.folder import read_special_tokens, write_special_tokens
+from plugtron.formats.huggingface_folder import AddedText, read_special_tokens
+from plugtron.plugin.options import Options
+from plugtron.tokenizer.added_tokens import AddedTokenSplitter
+from plugtron.tokenizer.folder import write_special_tokens
 from plugtron.tokenizer.options import SentencePieceOptions, tokenizer_path
 from plugtron.tokenizer.sentencepiece_model import without_prefix_space
 from plugtron.tokenizer.spelling import sentencepiece_spelling

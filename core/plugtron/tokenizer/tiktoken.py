@@ -18,7 +18,7 @@ import tiktoken
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import TokenizerError
-from plugtron.options import Options
+from plugtron.plugin.options import Options
 from plugtron.tokenizer.options import TiktokenOptions, tokenizer_path
 
 __all__ = ["TiktokenTokenizer"]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from plugtron.contracts.sampler import Candidates, Sampler
-from plugtron.request import InferenceSequence
-from plugtron.sampling_params import SamplingParams
+from plugtron.request.request import InferenceSequence
+from plugtron.request.sampling_params import SamplingParams
 
 __all__ = ["Chain"]
 

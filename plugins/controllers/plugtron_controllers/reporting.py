@@ -11,7 +11,7 @@ from torch import Tensor
 from plugtron.contracts.controller import PendingStep
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.parallel.runtime import Runtime
-from plugtron.request import LogProbs
+from plugtron.request.request import LogProbs
 
 __all__ = ["exchange_failures", "pack_log_probs", "unpack_log_probs"]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from plugtron.contracts.detokenizer import Detokenizer
-from plugtron.contracts.tokenizer import Tokenizer
+from plugtron.contracts.tokenizer import Detokenizer, Tokenizer
 from plugtron.errors import RequestError
-from plugtron.sampling_params import SamplingParams
+from plugtron.request.sampling_params import SamplingParams
 
 __all__ = ["detokenizer_for", "special_stops"]
 

@@ -9,9 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from plugtron.chat_options import ChatOptions
-from plugtron.context.base import InferenceContext
-from plugtron.context.transfer import OnItsWay, transfer
+from plugtron.contracts.context import InferenceContext
 from plugtron.contracts.controller import PendingStep, TextGenerationController
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.sampler import Candidates, Sampler
@@ -19,9 +17,11 @@ from plugtron.contracts.step import Row, StepBatch, StepPlan, StepResult
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.contracts.wrapper import ModelWrapper
 from plugtron.kernels.sampling import SamplingChoice, on_one_thread
-from plugtron.options import Options
-from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, Prompt, RequestOutput
-from plugtron.sampling_params import SamplingParams
+from plugtron.plugin.options import Options
+from plugtron.request.chat_options import ChatOptions
+from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence, Prompt, RequestOutput
+from plugtron.request.sampling_params import SamplingParams
+from plugtron.utils.transfer import OnItsWay, transfer
 from plugtron_controllers.admission import check_request, tokenize
 from plugtron_controllers.chain import Chain
 from plugtron_controllers.drawing import draw, draw_greedily, log_probabilities

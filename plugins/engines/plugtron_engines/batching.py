@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from plugtron.contracts.controller import TextGenerationController
 from plugtron.contracts.engine import Engine
-from plugtron.intake import Intake
-from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, RequestOutput
-from plugtron.scheduler import Scheduler
-from plugtron.stats import EngineStats
-from plugtron.turn_lock import TurnLock
+from plugtron.contracts.stats import EngineStats
+from plugtron.engine.request_processor import Intake
+from plugtron.engine.scheduler import Scheduler
+from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence, RequestOutput
+from plugtron.utils.turn_lock import TurnLock
 from plugtron_engines.account import Account
 from plugtron_engines.reports import Reports
 

@@ -9,8 +9,8 @@ from plugtron.contracts.controller import PendingStep, TextGenerationController
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.step import Row, StepPlan
 from plugtron.errors import SpecError
-from plugtron.options import Options
-from plugtron.request import InferenceSequence
+from plugtron.plugin.options import Options
+from plugtron.request.request import InferenceSequence
 from plugtron_engines.batching import BatchingEngine
 from plugtron_engines.limits import sequence_limit
 from plugtron_engines.options import DynamicOptions

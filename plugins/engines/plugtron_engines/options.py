@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import ByteSize, Field, model_validator
 
-from plugtron.options import Options
+from plugtron.plugin.options import Options
 
 __all__ = ["DynamicOptions", "StaticOptions"]
 

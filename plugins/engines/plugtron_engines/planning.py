@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from plugtron.context.paged import PagedInferenceContext
 from plugtron.contracts.step import Row
-from plugtron.request import InferenceSequence
+from plugtron.request.request import InferenceSequence
 from plugtron_engines.account import Account
 
 __all__ = ["Planner"]

@@ -8,8 +8,8 @@ from plugtron.context.static import StaticInferenceContext
 from plugtron.contracts.controller import TextGenerationController
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.step import StepResult
-from plugtron.options import Options
-from plugtron.request import InferenceSequence
+from plugtron.plugin.options import Options
+from plugtron.request.request import InferenceSequence
 from plugtron_engines.batching import BatchingEngine
 from plugtron_engines.limits import sequence_limit
 from plugtron_engines.options import StaticOptions

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.sampler import Candidates, Sampler
-from plugtron.options import Options
-from plugtron.request import InferenceRequest, InferenceSequence
+from plugtron.plugin.options import Options
+from plugtron.request.request import InferenceRequest, InferenceSequence
 from plugtron_samplers.params import AllowedTokensParams
 from plugtron_samplers.ranking import token_ids
 from plugtron_samplers.vocabulary import check_ids

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plugtron.options import Params
+from plugtron.plugin.options import Params
 
 __all__ = [
     "AllowedTokensParams",

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.sampler import Candidates, Sampler
-from plugtron.options import Options
-from plugtron.request import InferenceSequence
+from plugtron.plugin.options import Options
+from plugtron.request.request import InferenceSequence
 from plugtron_samplers.params import PenaltiesParams
 
 __all__ = ["Penalties"]

@@ -8,9 +8,9 @@ import torch
 
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.sampler import Candidates, Sampler
-from plugtron.options import Options
-from plugtron.request import InferenceSequence
-from plugtron.sampling_params import SamplingParams
+from plugtron.plugin.options import Options
+from plugtron.request.request import InferenceSequence
+from plugtron.request.sampling_params import SamplingParams
 from plugtron_samplers.params import TemperatureParams
 from plugtron_samplers.slot_values import SlotValues
 

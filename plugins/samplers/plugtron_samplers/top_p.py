@@ -10,9 +10,9 @@ from torch import Tensor
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.sampler import Candidates, Sampler
 from plugtron.kernels.sampling import SamplingChoice
-from plugtron.options import Options
-from plugtron.request import InferenceSequence
-from plugtron.sampling_params import SamplingParams
+from plugtron.plugin.options import Options
+from plugtron.request.request import InferenceSequence
+from plugtron.request.sampling_params import SamplingParams
 from plugtron_samplers.params import TopPParams
 from plugtron_samplers.ranking import keys
 from plugtron_samplers.slot_values import SlotValues

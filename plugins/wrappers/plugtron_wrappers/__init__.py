@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from plugtron.component import Component, Need
-from plugtron.hooks import hookimpl
+from plugtron.plugin.component import Component, Need
+from plugtron.plugin.hookspecs import hookimpl
 
 __all__ = ["plugtron_wrappers"]
 

@@ -11,17 +11,18 @@ from plugtron.contracts.parts import Parts
 from plugtron.contracts.weights import WeightMap
 from plugtron.contracts.wrapper import Export
 from plugtron.errors import CheckpointError
-from plugtron.json_file import read_mapping
-from plugtron.nn import DecoderWrapper, TransformerDecoder
-from plugtron.options import Options
+from plugtron.execution import DecoderWrapper
+from plugtron.nn import TransformerDecoder
 from plugtron.parallel.runtime import Runtime
-from plugtron_wrappers.export import export
-from plugtron_wrappers.gpt2_config import config_from_gpt2, gpt2_weights
-from plugtron_wrappers.huggingface_weights import huggingface_weights
-from plugtron_wrappers.megatron_config import MegatronModel, check_overrides, model_from_megatron
-from plugtron_wrappers.megatron_weights import megatron_weights
+from plugtron.plugin.options import Options
+from plugtron.utils.json_file import read_mapping
+from plugtron_wrappers.huggingface.export import export
+from plugtron_wrappers.huggingface.gpt2 import config_from_gpt2, gpt2_weights
+from plugtron_wrappers.huggingface.plugtron_config import PLAIN_ARCHITECTURE, config_from_plain
+from plugtron_wrappers.huggingface.weights import huggingface_weights
+from plugtron_wrappers.megatron.config import MegatronModel, check_overrides, model_from_megatron
+from plugtron_wrappers.megatron.weights import megatron_weights
 from plugtron_wrappers.options import GPTOptions
-from plugtron_wrappers.plain_config import PLAIN_ARCHITECTURE, config_from_plain
 
 __all__ = ["GPTWrapper"]
 

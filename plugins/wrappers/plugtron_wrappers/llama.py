@@ -6,14 +6,15 @@ from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.weights import WeightMap
 from plugtron.contracts.wrapper import Export
-from plugtron.nn import DecoderConfig, DecoderWrapper, TransformerDecoder
-from plugtron.options import Options
+from plugtron.execution import DecoderWrapper
+from plugtron.nn import DecoderConfig, TransformerDecoder
 from plugtron.parallel.runtime import Runtime
-from plugtron_wrappers.export import export
-from plugtron_wrappers.gguf_config import config_from_gguf
-from plugtron_wrappers.gguf_weights import gguf_weights
-from plugtron_wrappers.huggingface_config import config_from_huggingface
-from plugtron_wrappers.huggingface_weights import huggingface_weights
+from plugtron.plugin.options import Options
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.weights import gguf_weights
+from plugtron_wrappers.huggingface.config import config_from_huggingface
+from plugtron_wrappers.huggingface.export import export
+from plugtron_wrappers.huggingface.weights import huggingface_weights
 from plugtron_wrappers.options import LlamaOptions
 
 __all__ = ["LlamaWrapper"]

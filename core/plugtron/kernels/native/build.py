@@ -14,7 +14,7 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-from plugtron.private_files import derived_directory, make_private, open_regular, why_not_private
+from plugtron.utils.private_files import derived_directory, make_private, open_regular, why_not_private
 
 __all__ = ["NoCompiler", "library"]
 

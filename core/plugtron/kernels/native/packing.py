@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plugtron.contracts.quantised import GROUP, QuantisedWeight
+from plugtron.quantization.weight import GROUP, QuantisedWeight
 
 __all__ = ["LANES", "Format", "format_of", "pack", "pack_dense"]
 

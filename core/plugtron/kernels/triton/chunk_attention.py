@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from plugtron.context.memory import Span
+from plugtron.contracts.memory import Span
 from plugtron.kernels.triton.decode_attention import at_once
 from plugtron.kernels.triton.launch import FUSED, power_of_two
 from plugtron.kernels.triton.online_softmax import absorb

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plugtron.contracts.quantised import GROUP, QuantisedWeight
-from plugtron.kernels.float8 import quantise_rows, scaled_product, takes_products
 from plugtron.kernels.triton.float8_rows import float8_rows
 from plugtron.kernels.triton.row_linear import row_linear
 from plugtron.kernels.triton.tile_linear import dense, tile_linear
+from plugtron.quantization.float8 import quantise_rows, scaled_product, takes_products
+from plugtron.quantization.weight import GROUP, QuantisedWeight
 
 __all__ = ["DeviceWeight"]
 

@@ -1,4 +1,4 @@
-"""Rounding rows to e4m3, each with a scale of its own, in one pass: what plugtron.kernels.float8.quantise_rows does."""
+"""Rounding rows to e4m3 in one pass, each with its scale: plugtron.quantization.float8.quantise_rows does the same."""
 
 # A launch takes more than the kernel's own parameters, and numbers for its constants.
 # pyright: reportCallIssue=false, reportArgumentType=false
@@ -10,8 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from plugtron.kernels.float8 import FLOAT8, LARGEST
 from plugtron.kernels.triton.launch import FUSED, power_of_two
+from plugtron.quantization.float8 import FLOAT8, LARGEST
 
 __all__ = ["float8_rows"]
 

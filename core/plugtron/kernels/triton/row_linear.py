@@ -10,9 +10,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from plugtron.contracts.quantised import GROUP
 from plugtron.kernels.triton.launch import FUSED, power_of_two
 from plugtron.kernels.triton.nibbles import columns, nibble, unit
+from plugtron.quantization.weight import GROUP
 
 __all__ = ["BYTES", "OPTIONS", "OUTPUTS", "row_linear"]
 

@@ -10,9 +10,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from plugtron.contracts.quantised import GROUP
 from plugtron.kernels.triton.launch import FUSED, power_of_two
 from plugtron.kernels.triton.nibbles import joined, nibble, unit
+from plugtron.quantization.weight import GROUP
 
 __all__ = ["INPUTS", "dense", "tile_linear", "tile_options", "tile_outputs"]
 

@@ -1,0 +1,133 @@
+"""Building the parts of a run, one after the other, on this rank."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from plugtron.assembly.dtypes import choose_dtype
+from plugtron.contracts.checkpoint import ModelDescription
+from plugtron.contracts.controller import TextGenerationController
+from plugtron.contracts.engine import Engine
+from plugtron.contracts.parts import Parts
+from plugtron.contracts.sampler import Sampler
+from plugtron.contracts.tokenizer import Tokenizer
+from plugtron.contracts.wrapper import ModelWrapper
+from plugtron.errors import PluginError, PlugtronError
+from plugtron.parallel.runtime import Runtime
+from plugtron.parallel.world import World
+from plugtron.plugin.component import Kind, Need
+from plugtron.plugin.manager import OWN_DISTRIBUTION
+from plugtron.plugin.registry import Offer
+from plugtron.spec.resolve import ResolvedComponent, ResolvedSpec
+
+__all__ = ["all_needs", "build_component", "build_parts", "make_runtime", "one"]
+
+_CONTRACTS: dict[Kind, type] = {
+    Kind.ENGINE: Engine,
+    Kind.CONTROLLER: TextGenerationController,
+    Kind.WRAPPER: ModelWrapper,
+    Kind.SAMPLER: Sampler,
+    Kind.TOKENIZER: Tokenizer,
+}
+
+
+def make_runtime(resolved: ResolvedSpec, model: ModelDescription, world: World) -> Runtime:
+    """Form the groups that a spec asks for, in the dtype that the model wants."""
+    spec = resolved.spec
+    return Runtime.create(
+        dtype=choose_dtype(spec.model.dtype, model, spec.device),
+        device=spec.device,
+        threads=spec.threads,
+        tensor=spec.parallel.tensor,
+        pipeline=spec.parallel.pipeline,
+        data=spec.parallel.data,
+        backend=spec.parallel.backend,
+        quantization=spec.model.quantization,
+        kv_dtype=spec.model.kv_dtype,
+        execution=spec.execution,
+        deterministic=spec.deterministic,
+        world=world,
+    )
+
+
+def build_parts(resolved: ResolvedSpec, runtime: Runtime, wanted: frozenset[Need]) -> Parts:
+    """Build what is wanted, in the order of `Parts`."""
+    assert resolved.model is not None
+    assert resolved.reader is not None
+    checkpoint = resolved.reader.load()(resolved.model.path) if Need.CHECKPOINT in wanted else None
+    built = Parts(runtime=runtime, model=resolved.model, checkpoint=checkpoint, seed=resolved.spec.seed)
+    if Need.TOKENIZER in wanted and resolved.chosen(Kind.TOKENIZER):
+        built = replace(built, tokenizer=build_component(one(resolved, Kind.TOKENIZER), built))
+    if Need.WRAPPER in wanted:
+        built = replace(built, wrapper=build_component(one(resolved, Kind.WRAPPER), built))
+    if Need.SAMPLERS in wanted:
+        chain = tuple(build_component(chosen, built) for chosen in resolved.chosen(Kind.SAMPLER))
+        built = replace(built, samplers=chain)
+    if Need.CONTROLLER in wanted:
+        built = replace(built, controller=build_component(one(resolved, Kind.CONTROLLER), built))
+    return built
+
+
+def one(resolved: ResolvedSpec, kind: Kind) -> ResolvedComponent:
+    """Return the chosen component of a kind that there is one of.
+
+    Raises:
+        PluginError: nothing provides it.
+    """
+    chosen = resolved.chosen(kind)
+    if not chosen:
+        raise PluginError(f"nothing provides the {kind} that this run needs")
+    return chosen[0]
+
+
+def all_needs(engine: ResolvedComponent, resolved: ResolvedSpec) -> frozenset[Need]:
+    """What the engine needs, what that needs, and so on: a backend engine may need next to nothing."""
+    kinds = {
+        Need.TOKENIZER: Kind.TOKENIZER,
+        Need.WRAPPER: Kind.WRAPPER,
+        Need.SAMPLERS: Kind.SAMPLER,
+        Need.CONTROLLER: Kind.CONTROLLER,
+    }
+    wanted: set[Need] = set()
+    open_needs = set(engine.offer.component.needs)
+    while open_needs:
+        need = open_needs.pop()
+        wanted.add(need)
+        for chosen in resolved.chosen(kinds[need]) if need in kinds else ():
+            open_needs |= set(chosen.offer.component.needs) - wanted
+    return frozenset(wanted)
+
+
+def build_component(chosen: ResolvedComponent, parts: Parts) -> Any:
+    """Import a component's target and let it make the part.
+
+    Raises:
+        PluginError: it cannot be imported, raises what is no error of plugtron's, or makes something else.
+    """
+    target = chosen.offer.load()
+    factory = getattr(target, "assemble", target)
+    try:
+        made = factory(parts, chosen.options)
+    except PlugtronError:
+        raise
+    except Exception as error:
+        if chosen.offer.distribution == OWN_DISTRIBUTION:
+            raise
+        raise PluginError(f"{chosen.offer.title} cannot be built: {type(error).__name__}: {error}") from error
+    _check_kind(chosen.offer, made)
+    return made
+
+
+def _check_kind(offer: Offer, made: object) -> None:
+    """See whether a factory has made what its component promises."""
+    contract = _CONTRACTS[offer.kind]
+    if not isinstance(made, contract):
+        name = f"{contract.__module__.rpartition('.')[0]}.{contract.__name__}"
+        raise PluginError(f"{offer.title}: {offer.component.target} makes a {type(made).__name__}, which is no {name}")
+    announced, declared = offer.params_model(), getattr(made, "params", None)
+    if announced is not None and declared is not announced:
+        raise PluginError(
+            f"{offer.title}: its component announces "
+            f"{announced.__name__}, its class {getattr(declared, '__name__', declared)!r}: they must be one"
+        )

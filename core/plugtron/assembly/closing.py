@@ -1,0 +1,62 @@
+"""Freeing the memory of a closed model although references to its objects exist."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from plugtron.contracts.engine import Engine
+from plugtron.errors import ParallelError
+from plugtron.request.request import InferenceRequest, RequestOutput
+
+__all__ = ["ClosedEngine", "release_memory"]
+
+
+class ClosedEngine(Engine):
+    """Stands where an engine was, so that nothing keeps its model in memory."""
+
+    def add_request(self, request: InferenceRequest) -> int:
+        """Refuse the request.
+
+        Raises:
+            ParallelError: always.
+        """
+        del request
+        raise ParallelError("this model is closed: make a new one")
+
+    def abort_request(self, request_id: int) -> bool:
+        """No request is waiting or running."""
+        del request_id
+        return False
+
+    def step(self) -> Sequence[RequestOutput]:
+        """There is nothing to do."""
+        return []
+
+    @property
+    def has_unfinished_requests(self) -> bool:
+        """There are none."""
+        return False
+
+    @property
+    def closed(self) -> bool:
+        """It is."""
+        return True
+
+    def close(self) -> None:
+        """It is closed."""
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back to the system, and to other users of a GPU, what objects that are gone have left behind."""
+    gc.collect()  # models refer to themselves in circles
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; others keep less anyway
+        if trim is not None:
+            trim(0)

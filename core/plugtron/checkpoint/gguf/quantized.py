@@ -1,0 +1,107 @@
+"""GGUF blocks as they are: the numbers that a file holds, rearranged, none of them rounded a second time.
+
+The formats are those of ggml (https://github.com/ggml-org/ggml, ggml-common.h). O rows, B blocks in a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from plugtron.quantization.weight import QuantisedWeight
+
+__all__ = ["BLOCKS"]
+
+
+def _halves(blocks: Tensor, at: int) -> Tensor:
+    """The float16 at byte `at` of each block, [O, B]."""
+    return blocks[:, :, at : at + 2].contiguous().view(torch.float16).squeeze(2)
+
+
+def _nibbles(packed: Tensor) -> Tensor:
+    """[..., n] bytes as [..., 2 n] numbers: the low halves of all, then the high ones."""
+    return torch.cat([packed & 15, packed >> 4], dim=-1)
+
+
+def _fifth_bits(blocks: Tensor, at: int) -> Tensor:
+    """The 32 bits at byte `at` of each block as [O, B, 32] numbers, 0 or 16."""
+    shifts = torch.arange(8, dtype=torch.uint8)
+    bits = blocks[:, :, at : at + 4].unsqueeze(3) >> shifts
+    return (bits & 1).flatten(2) << 4
+
+
+def _affine(bits: int, values: Tensor, scales: Tensor, minimums: Tensor | None) -> QuantisedWeight:
+    return QuantisedWeight(bits=bits, values=values.flatten(1), scales=scales, minimums=minimums)
+
+
+def _q4_0(blocks: Tensor) -> QuantisedWeight:
+    scales = _halves(blocks, 0)
+    return _affine(4, _nibbles(blocks[:, :, 2:]), scales, scales * -8)
+
+
+def _q4_1(blocks: Tensor) -> QuantisedWeight:
+    return _affine(4, _nibbles(blocks[:, :, 4:]), _halves(blocks, 0), _halves(blocks, 2))
+
+
+def _q5_0(blocks: Tensor) -> QuantisedWeight:
+    values = _nibbles(blocks[:, :, 6:]) | _fifth_bits(blocks, 2)
+    return _affine(8, values + (128 - 16), _halves(blocks, 0), None)
+
+
+def _q5_1(blocks: Tensor) -> QuantisedWeight:
+    values = _nibbles(blocks[:, :, 8:]) | _fifth_bits(blocks, 4)
+    return _affine(8, values, _halves(blocks, 0).float(), _halves(blocks, 2).float())
+
+
+def _q8_0(blocks: Tensor) -> QuantisedWeight:
+    return _affine(8, blocks[:, :, 2:] + 128, _halves(blocks, 0), None)
+
+
+def _scales_of_six_bits(packed: Tensor) -> tuple[Tensor, Tensor]:
+    """The eight scales and eight minimums [O, B, 8] in the twelve bytes of a K block."""
+    first, second, third = packed[:, :, :4], packed[:, :, 4:8], packed[:, :, 8:]
+    scales = torch.cat([first & 63, third & 15 | first >> 6 << 4], dim=2)
+    minimums = torch.cat([second & 63, third >> 4 | second >> 6 << 4], dim=2)
+    return scales, minimums
+
+
+def _eight_groups(bits: int, blocks: Tensor, values: Tensor) -> QuantisedWeight:
+    """A K block with scales and minimums of six bits; values [O, B, 4, 64]."""
+    scales, minimums = _scales_of_six_bits(blocks[:, :, 4:16])
+    wide = _halves(blocks, 0).float().unsqueeze(2) * scales
+    low = -_halves(blocks, 2).float().unsqueeze(2) * minimums
+    return _affine(bits, values, wide.flatten(1), low.flatten(1))
+
+
+def _q4_k(blocks: Tensor) -> QuantisedWeight:
+    return _eight_groups(4, blocks, _nibbles(blocks[:, :, 16:].unflatten(2, (4, 32))))
+
+
+def _q5_k(blocks: Tensor) -> QuantisedWeight:
+    low = _nibbles(blocks[:, :, 48:].unflatten(2, (4, 32))).unflatten(3, (2, 32)).flatten(2, 3)
+    # Bit g of the n-th of these bytes belongs to number n of group g.
+    fifth = blocks[:, :, 16:48].unsqueeze(2) >> torch.arange(8, dtype=torch.uint8).unsqueeze(1) & 1
+    return _eight_groups(8, blocks, low | fifth << 4)
+
+
+def _q6_k(blocks: Tensor) -> QuantisedWeight:
+    low = _nibbles(blocks[:, :, :128].unflatten(2, (2, 64)))  # [O, B, 2, 128]
+    pairs = blocks[:, :, 128:192].unflatten(2, (2, 1, 32)) >> (2 * torch.arange(4, dtype=torch.uint8)).unsqueeze(1)
+    values = low | (pairs & 3).flatten(3) << 4
+    scales = blocks[:, :, 192:208].view(torch.int8).float() * _halves(blocks, 208).float().unsqueeze(2)
+    return _affine(8, values + (128 - 32), scales.flatten(1), None)
+
+
+#: From bytes [O, B, bytes of a block] to a weight, by the type's name.
+BLOCKS: Mapping[str, Callable[[Tensor], QuantisedWeight]] = {
+    "Q4_0": _q4_0,
+    "Q4_1": _q4_1,
+    "Q5_0": _q5_0,
+    "Q5_1": _q5_1,
+    "Q8_0": _q8_0,
+    "Q4_K": _q4_k,
+    "Q5_K": _q5_k,
+    "Q6_K": _q6_k,
+}

@@ -1,0 +1,1 @@
+"""Reading Megatron's checkpoints, in both of its formats."""

@@ -1,0 +1,231 @@
+"""Running a spec's prompts from the command line: results as they finish, in order, and an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from plugtron.assembly.assemble import assemble
+from plugtron.assembly.session import Assembly
+from plugtron.bench.summary import Summary, engine_line
+from plugtron.cli.output import Output
+from plugtron.cli.prompts import read_prompts
+from plugtron.parallel.group import Group
+from plugtron.parallel.world import World, launched
+from plugtron.plugin.manager import Host
+from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence
+from plugtron.spec.model import PromptFile
+from plugtron.spec.resolve import ResolvedSpec
+from plugtron.utils.progress import progress, spinner
+
+__all__ = ["SEPARATOR", "run_spec", "to_json", "to_text"]
+
+Record = dict[str, Any]
+#: What stands between answers that are printed for reading.
+SEPARATOR = "----"
+
+
+def run_spec(
+    resolved: ResolvedSpec,
+    host: Host,
+    *,
+    write: Callable[[Record], str],
+    output: Path | None = None,
+    spec_file: Path | None = None,
+    stream: bool = False,
+    stats: bool = False,
+    separator: str | None = None,
+    world: World | None = None,
+) -> int:
+    """Run a spec and return the exit code: 0, 1 when every request failed, 130 when interrupted.
+
+    `write` makes a line of a result. With `stream`, text goes to a terminal as it comes; with `stats`, a table of times
+    to standard error at the end. `separator` is a line between answers. `spec_file`, and the file of prompts, must not
+    be written over.
+    """
+    world = world or launched()
+    leads = world is None or world.rank == 0
+    group = Group(None) if world is None else world.group()
+    # All that can be wrong besides the model is found before it is loaded.
+    requests = read_prompts(resolved.spec, group)
+    inputs = [Path(file) for file in (spec_file, _prompt_file(resolved)) if file is not None]
+    sink = group.together(lambda: Output(output, inputs) if leads else None)
+    loading = spinner(f"loading {resolved.spec.model.checkpoint}", shown=leads)
+    with sink or nullcontext():
+        with loading:
+            assembly = assemble(resolved, host=host, world=world)
+        with assembly:
+            if sink is None:
+                for _ in assembly.run(requests):
+                    pass
+                return 0
+            _mention_chat(assembly, requests)
+            sink.begin()  # not before: a model that cannot be loaded must not cost the last run's results
+            begin = time.perf_counter()
+            one = len(requests) == 1 and requests[0].params.answers == 1
+            if stream and one and output is None and sys.stdout.isatty():
+                interrupted = _stream(assembly, requests)
+            else:
+                interrupted = _batch(
+                    assembly, requests, _separated(sink.write, separator), write, shows=output is not None
+                )
+            if stats:
+                _print_stats(assembly, requests, time.perf_counter() - begin)
+    return 130 if interrupted else _exit_code(requests)
+
+
+def _mention_chat(assembly: Assembly, requests: Sequence[InferenceRequest]) -> None:
+    """Say once, on a terminal, that a model which was tuned to chat is only asked to go on with texts."""
+    tokenizer = assembly.parts.tokenizer
+    tuned = tokenizer is not None and tokenizer.chat_template is not None
+    if tuned and sys.stderr.isatty() and all(isinstance(request.prompt, str) for request in requests):
+        click.echo(
+            "note: this model is tuned to chat, and goes on with the texts of these prompts; "
+            "'plugtron generate --chat', or messages in a spec, ask it for an answer",
+            err=True,
+        )
+
+
+def _prompt_file(resolved: ResolvedSpec) -> str | None:
+    prompts = resolved.spec.prompts
+    return prompts.file if isinstance(prompts, PromptFile) else None
+
+
+def _separated(sink: Callable[[str], None], separator: str | None) -> Callable[[str], None]:
+    """Put a line between results."""
+    first = True
+
+    def write(line: str) -> None:
+        nonlocal first
+        sink(line if first or separator is None else f"{separator}\n{line}")
+        first = False
+
+    return write
+
+
+def _print_stats(assembly: Assembly, requests: Sequence[InferenceRequest], seconds: float) -> None:
+    click.echo(Summary.of(requests, seconds).table(), err=True)
+    if assembly.engine.stats is not None:
+        replica = " of replica 0" if assembly.parts.runtime.data.size > 1 else ""
+        click.echo(f"engine{replica}: {engine_line(assembly.engine.stats)}", err=True)
+
+
+def to_json(record: Record) -> str:
+    """A result as one line of JSON."""
+    line = json.dumps(record, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, from the prompt
+        return json.dumps(record)
+    return line
+
+
+def to_text(record: Record) -> str:
+    """A result as its text alone."""
+    return record["text"] if record["error"] is None else f"error: {record['error']}"
+
+
+def _batch(
+    assembly: Assembly,
+    requests: Sequence[InferenceRequest],
+    sink: Callable[[str], None],
+    write: Callable[[Record], str],
+    *,
+    shows: bool = False,
+) -> bool:
+    """Run all requests; results are written in order, each as soon as those before it are there.
+
+    With `shows`, a terminal shows how many are done, unless results are written to it.
+    """
+    results = _Results(requests, sink, write)
+    try:
+        shown = shows or not sys.stdout.isatty()
+        with progress("generating", total=len(requests), unit="requests", shown=shown) as bar:
+            for _ in assembly.run(requests):
+                results.write_finished()
+                bar.update(results.written)
+    except KeyboardInterrupt:
+        # What was finished out of order is not lost.
+        results.write_rest()
+        return True
+    return False
+
+
+class _Results:
+    """Writes requests in order, each once, whatever interrupts it."""
+
+    def __init__(
+        self, requests: Sequence[InferenceRequest], sink: Callable[[str], None], write: Callable[[Record], str]
+    ) -> None:
+        self._requests = requests
+        self._sink = sink
+        self._write = write
+        self.written = 0
+
+    def write_finished(self) -> None:
+        """Write those that have finished, up to the first that has not."""
+        while self.written < len(self._requests) and self._requests[self.written].is_finished:
+            self.written += 1
+            _write_request(self._requests[self.written - 1], self._sink, self._write)
+
+    def write_rest(self) -> None:
+        """Write those that have finished by themselves."""
+        for request in self._requests[self.written :]:
+            if request.is_finished and request.finish_reason is not FinishReason.ABORT:
+                _write_request(request, self._sink, self._write)
+
+
+def _write_request(request: InferenceRequest, sink: Callable[[str], None], write: Callable[[Record], str]) -> None:
+    for sequence in request.sequences or [None]:
+        sink(write(_record(request, sequence)))
+
+
+def _stream(assembly: Assembly, requests: Sequence[InferenceRequest]) -> bool:
+    try:
+        for output in assembly.run(requests):
+            click.echo(output.text, nl=False)
+            sys.stdout.flush()
+            if output.request.error is not None:
+                click.echo(f"error: {output.request.error}", err=True)
+    except KeyboardInterrupt:
+        click.echo()
+        return True
+    click.echo()
+    return False
+
+
+def _record(request: InferenceRequest, sequence: InferenceSequence | None) -> Record:
+    record: Record = {
+        "index": request.index,
+        "prompt": request.prompt,
+        "prompt_tokens": request.prompt_tokens,
+        "text": sequence.text if sequence else "",
+        "tokens": sequence.tokens if sequence else [],
+        "finish_reason": request.finish_reason if request.error or not sequence else sequence.finish_reason,
+        "error": request.error,
+        "timings": asdict(request.timings),
+        "cached_tokens": sequence.cached_tokens if sequence else 0,
+        "preemptions": sequence.preemptions if sequence else 0,
+    }
+    if sequence and sequence.stop_reason is not None:
+        record["stop_reason"] = sequence.stop_reason
+    if request.params.answers > 1 and sequence:
+        record["sequence"] = sequence.index
+    if request.params.logprobs is not None and sequence:
+        record["logprobs"] = [entry.to_dict() for entry in sequence.log_probs]
+    return record
+
+
+def _exit_code(requests: Sequence[InferenceRequest]) -> int:
+    failed = sum(request.error is not None for request in requests)
+    if failed:
+        click.echo(f"{failed} of {len(requests)} requests failed", err=True)
+    return 1 if requests and failed == len(requests) else 0

@@ -1,0 +1,1 @@
+"""What engines share: scheduling, the queue of events, checking and tokenizing requests, and the asynchronous front."""

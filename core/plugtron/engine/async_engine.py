@@ -1,0 +1,166 @@
+"""The driver: an engine in a thread of its own, for callers that await what it generates."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Self
+
+from plugtron.contracts.engine import Steps
+from plugtron.engine.output_queue import Mailbox
+from plugtron.errors import EngineError, ParallelError
+from plugtron.request.request import InferenceRequest, RequestOutput
+
+__all__ = ["Driver"]
+
+#: After how many failing steps in a row an engine is taken for broken.
+_PATIENCE = 100
+_CLOSED = "this driver is closed, or its engine is broken"
+
+
+class Driver:
+    """Steps an engine for as long as it has something to do, and hands what comes of it to whoever waits for it.
+
+        with LLM("smollm2-135m-instruct", engine="dynamic") as llm, Driver(llm.assembly) as driver:
+            async for output in driver.stream(InferenceRequest(prompt="Hello")):
+                print(output.text, end="")
+
+    Other threads may go on using the engine, or the LLM it belongs to. A slow reader holds nothing up: outputs that it
+    has not taken are merged. A request that fails says so in `request.error`; the others go on.
+
+    Args:
+        engine: an engine, or an assembly; it stays the caller's to close.
+    """
+
+    def __init__(self, engine: Steps) -> None:
+        self._engine = engine
+        self._changed = threading.Condition()
+        self._incoming: list[Callable[[], None]] = []
+        self._closing = False
+        # Of the thread alone.
+        self._mailboxes: dict[int, Mailbox] = {}
+        self._fruitless = 0
+        self._thread = threading.Thread(target=self._run, name="plugtron-driver", daemon=True)
+        self._thread.start()
+
+    async def stream(self, request: InferenceRequest) -> AsyncIterator[RequestOutput]:
+        """Run a request and yield what is added to it: text, tokens and log probabilities since the last output.
+
+        The last output of each sequence has its finish reason. Leaving the loop early aborts the request.
+
+        Raises:
+            RequestError: the request has been added before.
+            EngineError: the driver is closed, or its engine is broken.
+        """
+        mailbox = Mailbox(asyncio.get_running_loop())
+        if self._closing:
+            raise EngineError(_CLOSED)
+        # Templates and tokenizers are strangers' code: they have a thread of their own, not the engine's.
+        await asyncio.to_thread(self._engine.prepare_request, request)
+        self._send(lambda: self._add(request, mailbox))
+        try:
+            while not mailbox.over:
+                for output in await mailbox.take():
+                    yield output
+        finally:
+            if not mailbox.over:
+                self._send_if_open(lambda: self._abort(request, mailbox))
+
+    async def generate(self, request: InferenceRequest) -> InferenceRequest:
+        """Run a request to its end.
+
+        Raises:
+            RequestError, EngineError: as `stream`.
+        """
+        async for _ in self.stream(request):
+            pass
+        return request
+
+    def close(self) -> None:
+        """Abort what is unfinished and end the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _send(self, command: Callable[[], None]) -> None:
+        if not self._send_if_open(command):
+            raise EngineError(_CLOSED)
+
+    def _send_if_open(self, command: Callable[[], None]) -> bool:
+        """Have the thread do something between two steps."""
+        with self._changed:
+            if self._closing:
+                return False
+            self._incoming.append(command)
+            self._changed.notify()
+        return True
+
+    def _run(self) -> None:
+        error: Exception = EngineError("the driver was closed")
+        try:
+            while self._take_commands():
+                self._step()
+        # Whatever it is, those who wait must hear of it, below.
+        except Exception as fatal:
+            error = fatal
+        except BaseException as fatal:
+            error = EngineError(f"the engine's thread has ended: {type(fatal).__name__}: {fatal}")
+        with self._changed:
+            self._closing = True
+            late, self._incoming = self._incoming, []
+        for command in late:
+            command()
+        for mailbox in self._mailboxes.values():
+            mailbox.fail(error)
+        for request_id in self._mailboxes:
+            self._engine.abort_request(request_id)
+
+    def _take_commands(self) -> bool:
+        """Do what callers want done, having waited for it when there is nothing else; False: the driver is closing."""
+        with self._changed:
+            while not (self._closing or self._incoming or self._engine.has_unfinished_requests):
+                self._changed.wait()
+            commands, self._incoming = self._incoming, []
+            closing = self._closing
+        for command in commands:
+            command()
+        return not closing
+
+    def _step(self) -> None:
+        """Do a step and deliver what it yields."""
+        try:
+            outputs = self._engine.step() if self._engine.has_unfinished_requests else ()
+        except ParallelError:
+            raise  # without its other ranks an engine can do nothing more
+        except Exception:
+            # An engine fails the requests that were in a failing step, so that each is told by its own output, and
+            # sooner or later none is left. One that only fails is broken.
+            self._fruitless += 1
+            if self._fruitless > _PATIENCE:
+                raise
+            return
+        self._fruitless = 0
+        for output in outputs:
+            request_id = output.request.id
+            if request_id in self._mailboxes and self._mailboxes[request_id].put(output):
+                del self._mailboxes[request_id]
+
+    def _add(self, request: InferenceRequest, mailbox: Mailbox) -> None:
+        try:
+            self._mailboxes[self._engine.add_request(request)] = mailbox
+        except Exception as error:  # the caller's, where it waits
+            mailbox.fail(error)
+
+    def _abort(self, request: InferenceRequest, mailbox: Mailbox) -> None:
+        # Not when it was refused, or has ended in the meantime.
+        if request.id is not None and self._mailboxes.get(request.id) is mailbox:
+            del self._mailboxes[request.id]
+            self._engine.abort_request(request.id)

@@ -1,0 +1,66 @@
+"""A mailbox: what one thread puts in, an asyncio task takes out, merged while it does not look."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+
+from plugtron.request.request import Outstanding, RequestOutput
+
+__all__ = ["Mailbox"]
+
+
+class Mailbox:
+    """The outputs of one request. It never grows beyond one output per sequence, however slow its reader.
+
+    Args:
+        loop: the event loop of the reader.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._pending: dict[int, RequestOutput] = {}
+        self._outstanding = Outstanding()
+        self._error: Exception | None = None
+        self._arrived = asyncio.Event()
+        self._complete = False
+        self.over = False
+
+    def put(self, output: RequestOutput) -> bool:
+        """Add an output; say whether it was the request's last."""
+        with self._lock:
+            earlier = self._pending.get(output.sequence)
+            self._pending[output.sequence] = output if earlier is None else earlier.then(output)
+            self._complete = self._outstanding.note(output)
+        self._wake()
+        return self._complete
+
+    def fail(self, error: Exception) -> None:
+        """Have the reader raise `error`, once it has taken what is there."""
+        with self._lock:
+            self._error = error
+        self._wake()
+
+    async def take(self) -> list[RequestOutput]:
+        """Wait for outputs and return all there are; afterwards `over` says whether more will come.
+
+        Raises:
+            Exception: what `fail` was given.
+        """
+        await self._arrived.wait()
+        with self._lock:
+            self._arrived.clear()
+            taken, self._pending = list(self._pending.values()), {}
+            self.over = self._complete or (self._error is not None and not taken)
+            if self._error is not None and not taken:
+                raise self._error
+            if self._error is not None:
+                self._arrived.set()  # for the next call
+        return taken
+
+    def _wake(self) -> None:
+        # A loop that has ended may have left readers behind; nobody is there to be woken.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._arrived.set)

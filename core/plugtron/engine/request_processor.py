@@ -1,0 +1,208 @@
+"""How requests come in: checked, tokenized, given seeds, and on every rank of a job in the same order."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+
+from plugtron.contracts.controller import TextGenerationController
+from plugtron.engine.events import Abort, Add, Close, Event, agree
+from plugtron.engine.scheduler import Scheduler
+from plugtron.errors import ParallelError, RequestError
+from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence
+from plugtron.request.sampling_params import SamplingParams
+from plugtron.utils.validation import plain
+
+__all__ = ["Intake", "mix"]
+
+#: Seconds after which no clock goes on.
+_FOREVER = 1e9
+
+
+class Intake:
+    """Takes requests up between steps. Where a leader is asked and others only step along, its events are theirs.
+
+    Args:
+        seed: what requests without a seed derive theirs from, in order; None: a fresh one for each.
+        limit: the longest sequence, prompt and answer together.
+    """
+
+    def __init__(
+        self, controller: TextGenerationController, scheduler: Scheduler, *, seed: int | None, limit: int
+    ) -> None:
+        self._controller = controller
+        self._scheduler = scheduler
+        self._seed = seed
+        self._limit = limit
+        self._next_id = 0
+        self._events: list[Event] = []
+        self._open: dict[int, InferenceRequest] = {}
+        # When requests with a deadline are late, by id: of those that were added here.
+        self._deadlines: dict[int, float] = {}
+        self.closed = False
+
+    @property
+    def has_events(self) -> bool:
+        """Whether the next `apply` will change anything."""
+        return bool(self._events)
+
+    def prepare(self, request: InferenceRequest) -> None:
+        """Check a request and tokenize its prompt, which takes a while and no turn; one that cannot run is failed.
+
+        May be called from any thread, before `add`, which does it otherwise.
+        """
+        if request.id is not None or request.prepared or request.error is not None:
+            return
+        request.arrival = time.perf_counter()
+        try:
+            _check_types(request)
+            prompt, params, chat = request.prompt, request.params, request.chat
+            tokenize = self._controller.tokenize_prompt
+            request.prompt_tokens = tokenize(prompt, params) if chat is None else tokenize(prompt, params, chat=chat)
+            self._check_length(request)
+            self._controller.check(request)
+            if self._controller.runtime.world.interactive:
+                json.dumps(request.params.to_flat())  # as it will travel to the other ranks
+        # Checks are partly plugins' code; whatever one raises, this request fails and the others go on.
+        except Exception as error:
+            request.fail(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
+        request.prepared = True
+
+    def add(self, request: InferenceRequest) -> int:
+        """Queue a request for the next step, checked; one that cannot run is failed with the reason."""
+        if self.closed:
+            raise ParallelError("this engine is closed")
+        if request.id is not None:
+            raise RequestError("this request has been added before: make a new one for another run")
+        self.prepare(request)
+        request.id, self._next_id = self._next_id, self._next_id + 1
+        if request.error is not None:
+            self._scheduler.complete(request)
+            return request.id
+        seed = self._request_seed(request)
+        request.sequences = [
+            InferenceSequence(request=request, index=index, seed=mix(seed, index) if index else seed)
+            for index in range(request.params.answers)
+        ]
+        if request.params.max_tokens == 0:
+            for sequence in request.sequences:
+                sequence.finish_reason = FinishReason.LENGTH
+            request.finished = request.arrival
+            self._scheduler.complete(request)
+            return request.id
+        self._open[request.id] = request
+        if request.deadline is not None:
+            self._deadlines[request.id] = request.arrival + request.deadline
+        self._events.append(Add(request))
+        return request.id
+
+    def abort(self, request_id: int) -> bool:
+        """Queue the end of a request; False when it is not open."""
+        if self.closed or request_id not in self._open:
+            return False
+        self._events.append(Abort(request_id))
+        return True
+
+    def close(self) -> None:
+        """Queue the end of everything, and let the other ranks know."""
+        if not self.closed:
+            self._events.append(Close())
+            self.apply()
+
+    def apply(self) -> None:
+        """Agree on what has come in and who is late, and do it."""
+        own, self._events = self._events + self._expiries(), []
+        events = agree(own, self._controller.runtime)
+        for event in events:
+            if isinstance(event, Add):
+                assert event.request.id is not None
+                self._open[event.request.id] = event.request
+                self._scheduler.add(event.request)
+            elif isinstance(event, Abort):
+                self._end(event.request_id, event.reason)
+            else:
+                self.closed = True
+                for request_id in list(self._open):
+                    self._end(request_id, FinishReason.ABORT)
+
+    def finish(self, request: InferenceRequest) -> None:
+        """Note that all sequences of a request have ended."""
+        if request.id in self._open:
+            del self._open[request.id]
+            self._deadlines.pop(request.id, None)
+            request.finished = request.finished or time.perf_counter()
+            self._scheduler.complete(request)
+
+    def finish_if_over(self, request: InferenceRequest) -> None:
+        """Finish a request whose sequences have all ended and given their slots back."""
+        if request.is_finished and all(sequence.slot is None for sequence in request.sequences):
+            self._scheduler.drop(request)
+            self.finish(request)
+
+    def _expiries(self) -> list[Event]:
+        """The ends of requests that are past their deadline, by the first rank's clock."""
+        if not self._deadlines:
+            return []
+        now = time.perf_counter()
+        late = [request_id for request_id, due in self._deadlines.items() if due <= now]
+        late = self._controller.runtime.first_says(late)
+        for request_id in late:
+            del self._deadlines[request_id]
+        return [Abort(request_id, FinishReason.DEADLINE) for request_id in late]
+
+    def _end(self, request_id: int, reason: FinishReason) -> None:
+        request = self._open.get(request_id)
+        if request is None:
+            return  # it has ended by itself in the meantime
+        self._scheduler.drop(request)
+        for sequence in request.sequences:
+            sequence.finish_reason = sequence.finish_reason or reason
+        if not any(sequence.slot is not None for sequence in request.sequences):
+            self.finish(request)
+
+    def _check_length(self, request: InferenceRequest) -> None:
+        length = len(request.prompt_tokens)
+        if length >= self._limit:
+            raise ValueError(
+                f"the prompt has {length} tokens, and prompt and answer together may have {self._limit} "
+                "(engine.options.max_sequence_length)"
+            )
+
+    def _request_seed(self, request: InferenceRequest) -> int:
+        if request.params.seed is not None:
+            return request.params.seed
+        assert request.id is not None
+        return secrets.randbits(63) if self._seed is None else mix(self._seed, request.id + 1)
+
+
+def _check_types(request: InferenceRequest) -> None:
+    """What callers set that nobody else looks at before the request runs."""
+    if not isinstance(request.params, SamplingParams):
+        raise ValueError(f"params: must be SamplingParams (got {plain(request.params)})")
+    if not isinstance(request.priority, int) or isinstance(request.priority, bool) or abs(request.priority) >= 2**63:
+        raise ValueError(f"priority: must be a whole number (got {plain(request.priority)})")
+    deadline = request.deadline
+    if deadline is not None and (not isinstance(deadline, int | float) or isinstance(deadline, bool)):
+        raise ValueError(f"deadline: must be a number of seconds (got {plain(deadline)})")
+    if deadline is not None and not 0 < deadline < _FOREVER:
+        past = "are over before it arrives" if not deadline > 0 else f"are too many (at most {_FOREVER:.0e})"
+        raise ValueError(f"deadline: {plain(deadline)} seconds {past}")
+    if not isinstance(request.cache_salt, str) or not _is_unicode(request.cache_salt):
+        raise ValueError(f"cache_salt: must be a text (got {request.cache_salt!r})")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
+
+
+def mix(seed: int, index: int) -> int:
+    """Derive a seed from another: the output function of SplitMix64 (Steele et al., 2014), cut to 63 bits."""
+    value = (seed + index * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return (value ^ (value >> 31)) >> 1

@@ -1,0 +1,176 @@
+"""What every decoder family shares of a model wrapper: loading, laying out a step, running it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plugtron.checkpoint.loader import Blocks, check_weights, load_weights
+from plugtron.context.memory_size import explains_lack
+from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
+from plugtron.contracts.context import InferenceContext
+from plugtron.contracts.step import StepBatch, StepPlan
+from plugtron.contracts.wrapper import AttentionState, Decoder, ModelInfo, ModelWrapper
+from plugtron.errors import ParallelError
+from plugtron.execution.choice import Choice, Execution, choose, make_execution
+from plugtron.nn.attention import local_kv_heads
+from plugtron.nn.config import DecoderConfig
+from plugtron.parallel.layers import divide
+from plugtron.parallel.runtime import Runtime
+from plugtron.utils.transfer import transfer
+
+__all__ = ["DecoderWrapper"]
+
+
+class DecoderWrapper(ModelWrapper):
+    """A family says what its decoder looks like (`build`) and where its weights are (`weight_map`).
+
+    Raises:
+        ParallelError: the heads cannot be shared out over the ranks.
+    """
+
+    def __init__(
+        self, runtime: Runtime, checkpoint: CheckpointReader, model: ModelDescription, config: DecoderConfig
+    ) -> None:
+        self.runtime = runtime
+        self.model = model
+        self.checkpoint = checkpoint
+        self.config = config
+        self.layers = stage_layers(config.num_layers, runtime)
+        divide("attention heads", config.num_heads, runtime)
+        kv_heads, _ = local_kv_heads(config.num_kv_heads, runtime)
+        ranks, rows = runtime.tensor.size, config.padded_vocab_size or config.vocab_size
+        self.info = ModelInfo(
+            vocab_size=config.vocab_size,
+            padded_vocab_size=-(-rows // ranks) * ranks,
+            hidden_size=config.hidden_size,
+            max_positions=config.max_positions,
+            eos_ids=model.eos_ids,
+            states=tuple(
+                AttentionState(kv_heads=kv_heads, head_dim=config.head_dim, window=config.windows[layer])
+                for layer in self.layers
+            ),
+        )
+        self._choice: Choice | None = None
+        self._execution: Execution | None = None
+
+    def preload(self, rows: int, tokens: int, longest: int) -> int | None:
+        """Load this rank's weights, and try out what steps work in. What is loaded already stays."""
+        self._load()
+        return self.execution.working_bytes(rows, tokens, longest)
+
+    def _load(self) -> None:
+        if self._execution is None:
+            self.agree()
+            assert self._choice is not None
+            with explains_lack("the model's weights", self.runtime.device):
+                self._execution = make_execution(self, self._choice)
+
+    def prep_model_for_inference(self, context: InferenceContext) -> None:
+        """Load this rank's weights and make the execution ready."""
+        self._load()
+        self.execution.prepare(context)
+
+    def agree(self) -> None:
+        """Agree with the other ranks on how steps are run: all of them natively, or none."""
+        if self._choice is None:
+            self._choice = choose(self)
+            for group in (self.runtime.tensor, self.runtime.model):
+                group.connect(self.runtime.device)
+
+    @property
+    def execution(self) -> Execution:
+        """How the steps are run, once the model is ready."""
+        assert self._execution is not None, "prep_model_for_inference comes first"
+        return self._execution
+
+    def load(self, layers: range, blocks: Blocks | None = None) -> Decoder:
+        """Return the decoder with these layers and this rank's weights in it, but for those that go to `blocks`."""
+        decoder = self.build(layers)
+        weight_map = self.weight_map(self.model.format)
+        load_weights(decoder, layers, self.config.num_layers, weight_map, self.checkpoint, blocks)
+        return decoder
+
+    def check(self) -> None:
+        """Compare what this rank's decoder needs with what the checkpoint holds.
+
+        Raises:
+            CheckpointError: they differ; everything that does is in one message.
+        """
+        weight_map = self.weight_map(self.model.format)
+        check_weights(self.outline(), self.layers, self.config.num_layers, weight_map, self.checkpoint)
+
+    def outline(self) -> Decoder:
+        """Return this rank's decoder without its weights, and without the memory that they take."""
+        if self.runtime.device.type == "cpu":  # where memory that nobody writes to takes no room
+            return self.build(self.layers)
+        return self.over(replace(self.runtime, device=torch.device("meta"))).build(self.layers)
+
+    def over(self, runtime: Runtime) -> Self:
+        """Return the same model over another runtime: another dtype, or another device."""
+        other = copy.copy(self)
+        other.runtime = runtime
+        return other
+
+    def prep_inference_input(self, plan: StepPlan, context: InferenceContext) -> StepBatch:
+        """Lay a plan out on the device: one transfer for what the host knows, the rest is on the device already."""
+        memory = context.view(plan)
+        named = plan.columns.tokens
+        if not any(named):
+            tokens = context.last_tokens[memory.slots]
+        else:
+            (tokens,) = transfer(self.runtime.device, np.array([token for row in named for token in (row or (0,))]))
+            continuing = [not row for row in named]
+            if any(continuing):
+                (chosen,) = transfer(self.runtime.device, np.array(continuing).nonzero()[0])
+                tokens[memory.row_starts[chosen]] = context.last_tokens[memory.slots[chosen]]
+        return StepBatch(
+            tokens=tokens,
+            positions=memory.positions,
+            row_starts=memory.row_starts,
+            slots=memory.slots,
+            logit_index=_logit_index(plan, self.runtime.device),
+            memory=memory,
+        )
+
+    def run_one_forward_step(self, batch: StepBatch) -> Tensor | None:
+        """Return this rank's logits [N, V / tp] in float32; None on a stage that hands its hidden states on."""
+        pipeline, hidden = self.runtime.pipeline, None
+        if pipeline.rank > 0:
+            shape = (len(batch.tokens), self.info.hidden_size)
+            hidden = torch.empty(shape, dtype=self.execution.hidden_dtype, device=self.runtime.device)
+            pipeline.receive(hidden, pipeline.rank - 1)
+        output = self.execution.run(batch, hidden)
+        if pipeline.rank == pipeline.size - 1:
+            return output
+        pipeline.send(output, pipeline.rank + 1)
+        return None
+
+
+def stage_layers(num_layers: int, runtime: Runtime) -> range:
+    """The layers of this rank's pipeline stage: as even as can be.
+
+    Raises:
+        ParallelError: there are more stages than layers.
+    """
+    stages, stage = runtime.pipeline.size, runtime.pipeline.rank
+    if stages > num_layers:
+        raise ParallelError(f"parallel.pipeline {stages}: {num_layers} layers make {num_layers} stages at the most")
+    return range(num_layers * stage // stages, num_layers * (stage + 1) // stages)
+
+
+def _logit_index(plan: StepPlan, device: torch.device) -> Tensor | None:
+    """Which tokens want logits: the last few of each row. None when all do, which spares a copy."""
+    columns = plan.columns
+    if columns.wants_logits == columns.sizes:
+        return None
+    wanted, end = [], 0
+    for size, wants_logits in zip(columns.sizes, columns.wants_logits, strict=True):
+        end += size
+        wanted += range(end - wants_logits, end)
+    return transfer(device, np.array(wanted, dtype=np.int64))[0]

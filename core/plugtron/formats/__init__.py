@@ -1,0 +1,1 @@
+"""File formats below checkpoint readers and tokenizers."""

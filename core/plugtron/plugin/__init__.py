@@ -1,0 +1,1 @@
+"""The plugin system: hooks, discovery, registry, and the options of components."""

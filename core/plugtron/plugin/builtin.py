@@ -1,0 +1,87 @@
+"""The tokenizers and checkpoint readers that live in the core, offered like any plugin's."""
+
+from __future__ import annotations
+
+from plugtron.plugin.component import Component
+from plugtron.plugin.hookspecs import hookimpl
+
+__all__ = ["plugtron_checkpoints", "plugtron_tokenizers"]
+
+_SENTENCEPIECE = ("SentencePieceTokenizer", "GPTSentencePieceTokenizer", "Llama2Tokenizer")
+
+
+@hookimpl
+def plugtron_checkpoints() -> list[Component]:
+    """safetensors, GGUF and Megatron's formats."""
+    return [
+        Component(
+            name="safetensors",
+            target="plugtron.checkpoint.safetensors:SafetensorsReader",
+            summary="Hugging Face folders: config.json and safetensors, single or sharded",
+        ),
+        Component(
+            name="gguf",
+            target="plugtron.checkpoint.gguf.reader:GGUFReader",
+            summary="GGUF files of llama.cpp, plain and quantised",
+        ),
+        Component(
+            name="megatron",
+            target="plugtron.checkpoint.megatron.reader:MegatronReader",
+            summary="folders of Megatron Core: torch_dist, or torch with a file per rank",
+        ),
+    ]
+
+
+@hookimpl
+def plugtron_tokenizers() -> list[Component]:
+    """Hugging Face's, GGUF's, sentencepiece, GPT-2's, tiktoken, and none; with Megatron's names for them."""
+    return [
+        Component(
+            name="huggingface",
+            target="plugtron.tokenizer.huggingface:HuggingFaceTokenizer",
+            options="plugtron.tokenizer.options:PathOptions",
+            summary="tokenizer.json of a Hugging Face folder",
+            provides=frozenset({"tokenizer.json", "megatron/HuggingFaceTokenizer"}),
+            aliases=("HuggingFaceTokenizer",),
+        ),
+        Component(
+            name="gguf",
+            target="plugtron.tokenizer.gguf:GGUFTokenizer",
+            options="plugtron.tokenizer.options:PathOptions",
+            summary="the tokenizer inside a GGUF file, kinds gpt2 and llama",
+            provides=frozenset({"gguf"}),
+        ),
+        Component(
+            name="sentencepiece",
+            target="plugtron.tokenizer.sentencepiece:SentencePieceTokenizer",
+            options="plugtron.tokenizer.options:SentencePieceOptions",
+            summary="a sentencepiece .model file",
+            provides=frozenset({"tokenizer.model", *(f"megatron/{name}" for name in _SENTENCEPIECE)}),
+            aliases=_SENTENCEPIECE,
+        ),
+        Component(
+            name="gpt2",
+            target="plugtron.tokenizer.gpt2:GPT2Tokenizer",
+            options="plugtron.tokenizer.options:GPT2Options",
+            summary="GPT-2's vocab.json and merges.txt",
+            provides=frozenset({"vocab.json", "megatron/GPT2BPETokenizer"}),
+            aliases=("GPT2BPETokenizer",),
+        ),
+        Component(
+            name="tiktoken",
+            target="plugtron.tokenizer.tiktoken:TiktokenTokenizer",
+            options="plugtron.tokenizer.options:TiktokenOptions",
+            summary="a .tiktoken file, or Megatron's JSON form of one",
+            provides=frozenset({"megatron/TikTokenizer"}),
+            install_hint="pip install 'plugtron[tiktoken]'",
+            aliases=("TikTokenizer",),
+        ),
+        Component(
+            name="ids",
+            target="plugtron.tokenizer.ids:NullTokenizer",
+            options="plugtron.tokenizer.options:NullOptions",
+            summary="none: text is token ids with spaces between them",
+            provides=frozenset({"megatron/NullTokenizer"}),
+            aliases=("NullTokenizer",),
+        ),
+    ]

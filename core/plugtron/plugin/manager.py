@@ -1,0 +1,163 @@
+"""The host: the plugins of this process, and one typed method per hook so that nothing else touches pluggy."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from plugtron.errors import Problem
+from plugtron.plugin import hookspecs
+from plugtron.plugin.discovery import Candidate, Plugin, find, load_plugin
+from plugtron.plugin.registry import Registry
+
+if TYPE_CHECKING:
+    from plugtron.plugin.checked_spec import CheckedSpec
+    from plugtron.plugin.run_info import Outcome, RunInfo
+    from plugtron.request.request import InferenceRequest
+    from plugtron.request.sampling_params import SamplingParams
+
+__all__ = ["Host"]
+
+#: What `--no-plugins` keeps: the entry points of plugtron's own distribution.
+OWN_DISTRIBUTION = "plugtron"
+#: After how long a plugin's import is said to take long.
+_SLOW_S = 5.0
+
+
+class Host:
+    """Discovers plugins, once, when it is made.
+
+    Args:
+        plugins: plugin objects to use besides the installed ones (tests and notebooks).
+        disable: names of plugins or distributions that are not to be imported.
+        builtins_only: import nothing but plugtron's own parts.
+        strict: raise what a broken plugin raises; by default as the variable PLUGTRON_STRICT says.
+    """
+
+    def __init__(
+        self,
+        *,
+        plugins: Sequence[object] = (),
+        disable: Collection[str] = (),
+        builtins_only: bool = False,
+        strict: bool | None = None,
+    ) -> None:
+        self.disable = tuple(disable)
+        self.builtins_only = builtins_only
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._strict = os.environ.get("PLUGTRON_STRICT", "") not in ("", "0") if strict is None else strict
+        given = [
+            Candidate(name=f"given_{index}", distribution="given", version="0", load=lambda plugin=plugin: plugin)
+            for index, plugin in enumerate(plugins)
+        ]
+        self.plugins: tuple[Plugin, ...] = tuple(
+            self._admit(candidate, disable, builtins_only) for candidate in [*find(), *given]
+        )
+        self.registry = Registry(offer for plugin in self.plugins for offer in plugin.offers)
+
+    def failed(self) -> tuple[Plugin, ...]:
+        """The plugins that could not be loaded."""
+        return tuple(plugin for plugin in self.plugins if plugin.state == "failed")
+
+    def warn_of_failures(self) -> None:
+        """Warn of the plugins that could not be loaded; the command line says so in its own way."""
+        for plugin in self.failed():
+            warnings.warn(plugin.complaint(), RuntimeWarning, stacklevel=3)
+
+    def add_attributes(self, params: SamplingParams, attributes: Mapping[str, object]) -> SamplingParams:
+        """Return parameters with others set as well, which an installed sampler or controller declares.
+
+        Raises:
+            RequestError: nobody declares a name, or a value is wrong.
+        """
+        # Imported here: listing plugins does without pydantic.
+        from plugtron.plugin.parameters import add_attributes
+
+        return add_attributes(params, attributes, self.registry, self.failed())
+
+    def check_spec(self, spec: CheckedSpec) -> list[Problem]:
+        """Collect every plugin's complaints about a spec."""
+        return [
+            problem
+            for found in self._each("plugtron_check_spec", lambda function: function(spec=spec))
+            for problem in found or ()
+        ]
+
+    def run_started(self, run: RunInfo) -> None:
+        """Tell observers that generation begins."""
+        self._each("plugtron_run_started", lambda function: function(run=run))
+
+    def request_finished(self, request: InferenceRequest) -> None:
+        """Tell observers that a request has finished. Each gets a copy: what it does to it is its own affair."""
+        self._each("plugtron_request_finished", lambda function: function(request=request.snapshot()))
+
+    def run_finished(self, run: RunInfo, outcome: Outcome) -> None:
+        """Tell observers that the run is over."""
+        self._each("plugtron_run_finished", lambda function: function(run=run, outcome=outcome))
+
+    def _admit(self, candidate: Candidate, disable: Collection[str], builtins_only: bool) -> Plugin:
+        foreign = candidate.distribution not in (OWN_DISTRIBUTION, "given")
+        if (builtins_only and foreign) or {candidate.name, candidate.distribution} & set(disable):
+            return Plugin(
+                name=candidate.name,
+                distribution=candidate.distribution,
+                version=candidate.version,
+                state="disabled",
+            )
+        with redirect_stdout(sys.stderr), _named_when_slow(candidate):
+            return load_plugin(self._manager, candidate, strict=self._strict)
+
+    def _each(self, hook: str, call: Callable[[Callable[..., object]], object]) -> list[Iterable[Problem]]:
+        """Call the implementations of `hook` one by one, sorted by plugin; one that raises costs a warning."""
+        implementations = sorted(getattr(self._manager.hook, hook).get_hookimpls(), key=lambda impl: impl.plugin_name)
+        results = []
+        for implementation in implementations:
+            named = set(implementation.argnames)
+            try:
+                # Standard output is for results.
+                with redirect_stdout(sys.stderr):
+                    results.append(call(_only(implementation.function, named)))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # sys.exit() in a hook fails that plugin only
+                if self._strict:
+                    raise
+                warnings.warn(
+                    f"plugin {implementation.plugin_name}: {hook} failed: {type(error).__name__}: {error}",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+        return results
+
+
+@contextmanager
+def _named_when_slow(candidate: Candidate) -> Iterator[None]:
+    """Say which plugin it is that everything waits for."""
+    if candidate.distribution in (OWN_DISTRIBUTION, "given"):
+        yield
+        return
+    text = f"plugin {candidate.name} ({candidate.distribution}) is being imported for {_SLOW_S:.0f} seconds already"
+    timer = threading.Timer(_SLOW_S, lambda: print(text, file=sys.stderr, flush=True))  # noqa: T201 - from a thread
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _only(function: Callable[..., object], named: set[str]) -> Callable[..., object]:
+    """As pluggy does, pass an implementation only the arguments it names."""
+
+    def call(**arguments: object) -> object:
+        return function(**{name: value for name, value in arguments.items() if name in named})
+
+    return call

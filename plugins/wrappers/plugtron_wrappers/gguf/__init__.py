@@ -1,0 +1,1 @@
+"""What Llama-like models have in common in GGUF files."""

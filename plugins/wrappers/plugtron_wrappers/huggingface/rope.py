@@ -1,0 +1,103 @@
+"""Rotary scalings as config.json writes them, in both of the forms that transformers has had."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from plugtron.errors import CheckpointError
+from plugtron.nn import RotaryConfig
+from plugtron_wrappers.huggingface.fields import LlamaFields, RopeFields, validated
+
+__all__ = ["max_positions", "rotary_from_huggingface", "yarn_attention_factor"]
+
+
+def rotary_from_huggingface(fields: LlamaFields, file: str) -> RotaryConfig:
+    """Read rope_parameters (transformers 5), or rope_theta and rope_scaling (before).
+
+    Raises:
+        CheckpointError: a scaling that is not implemented, or one that is incomplete.
+    """
+    rope = _rope_fields(fields, file)
+    base = fields.rope_theta if rope.rope_theta is None else rope.rope_theta
+    need = partial(_need, rope, file)
+    if rope.rope_type == "linear":
+        return RotaryConfig(base=base, scaling="linear", factor=need("factor"))
+    if rope.rope_type == "llama3":
+        return RotaryConfig(
+            base=base,
+            scaling="llama3",
+            factor=need("factor"),
+            original_positions=int(need("original_max_position_embeddings")),
+            low_frequency=need("low_freq_factor"),
+            high_frequency=need("high_freq_factor"),
+        )
+    if rope.rope_type == "yarn":
+        factor = _yarn_factor(rope, fields, file)
+        return RotaryConfig(
+            base=base,
+            scaling="yarn",
+            factor=factor,
+            original_positions=rope.original_max_position_embeddings or fields.max_position_embeddings,
+            beta_fast=rope.beta_fast or 32.0,
+            beta_slow=rope.beta_slow or 1.0,
+            attention_factor=yarn_attention_factor(factor, rope.model_dump()),
+            truncate=rope.truncate,
+        )
+    # "dynamic" changes nothing within max_position_embeddings, and no sequence becomes longer here.
+    return RotaryConfig(base=base)
+
+
+def max_positions(fields: LlamaFields, file: str) -> int:
+    """How long a sequence may become: a scaling lengthens what the model was trained for.
+
+    max_position_embeddings counts where it is larger, as in folders that have been lengthened on paper already.
+
+    Raises:
+        CheckpointError: as `rotary_from_huggingface`.
+    """
+    rope, written = _rope_fields(fields, file), fields.max_position_embeddings
+    if rope.rope_type == "linear":
+        return max(written, int(written * _need(rope, file, "factor")))
+    if rope.rope_type == "yarn":
+        return max(written, int((rope.original_max_position_embeddings or written) * _yarn_factor(rope, fields, file)))
+    return written
+
+
+def _rope_fields(fields: LlamaFields, file: str) -> RopeFields:
+    name = "rope_parameters" if fields.rope_parameters else "rope_scaling"
+    written = {**(fields.rope_scaling or {}), **(fields.rope_parameters or {})}
+    if "type" in written:
+        written.setdefault("rope_type", written["type"])
+    if fields.original_max_position_embeddings is not None and written.get("original_max_position_embeddings") is None:
+        written["original_max_position_embeddings"] = fields.original_max_position_embeddings
+    return validated(RopeFields, written, f"{file}: {name}")
+
+
+def _yarn_factor(rope: RopeFields, fields: LlamaFields, file: str) -> float:
+    """As written; else by how much max_position_embeddings is more than the original."""
+    if rope.factor is None and rope.original_max_position_embeddings is not None:
+        return fields.max_position_embeddings / rope.original_max_position_embeddings
+    return _need(rope, file, "factor")
+
+
+def _need(rope: RopeFields, file: str, field: str) -> float:
+    value = getattr(rope, field)
+    if value is None:
+        raise CheckpointError(f"{file}: rotary scaling {rope.rope_type!r} needs {field}")
+    return value
+
+
+def yarn_attention_factor(factor: float, written: Mapping[str, Any]) -> float:
+    """By how much cosines and sines are scaled: as written, else as section 3.4 of the paper suggests."""
+    if written.get("attention_factor") is not None:
+        return float(written["attention_factor"])
+
+    def scale(multiplier: float) -> float:
+        return 1.0 if factor <= 1 else 0.1 * multiplier * math.log(factor) + 1.0
+
+    if written.get("mscale") and written.get("mscale_all_dim"):
+        return scale(written["mscale"]) / scale(written["mscale_all_dim"])
+    return scale(1.0)

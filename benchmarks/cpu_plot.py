@@ -29,8 +29,8 @@ def main() -> None:
             [median - min(values[side]) for side, median in zip(sides, medians, strict=True)],
             [max(values[side]) - median for side, median in zip(sides, medians, strict=True)],
         ]
-        colours = ["tab:orange" if side.startswith("plugtron") else "tab:grey" for side in sides]
-        panel.barh(sides, medians, xerr=spread, color=colours)
+        colors = ["tab:orange" if side.startswith("plugtron") else "tab:gray" for side in sides]
+        panel.barh(sides, medians, xerr=spread, color=colors)
         if name == "decode":
             reading = statistics.median(each["read_bytes_per_second"] for each in task["rounds"] if each["kept"])
             limits = [reading / results["weight_bytes"][side] for side in sides]

@@ -44,9 +44,9 @@ def measure_quality(model: str, sides: Sequence[Side], reference: Side) -> dict[
 
 
 def _texts(model: str) -> dict[str, list[int]]:
-    """Ids of our licence and of a page of Python."""
+    """Ids of our license and of a page of Python."""
     with LLM(model) as llm:
-        tokenizer = llm.assembly.parts.tokenizer
+        tokenizer = llm.session.parts.tokenizer
         assert tokenizer is not None
         sources = {"LICENSE": Path(__file__).parents[1] / "LICENSE", "argparse.py": Path(argparse.__file__)}
         return {name: tokenizer.encode(path.read_text())[:_PLACES] for name, path in sources.items()}

@@ -1,6 +1,6 @@
 """How decode grows: tokens a second by rows, and by what has been said before; the default model on a CPU.
 
-    python benchmarks/cpu_scaling.py [--quantization native] [--repetitions 3]
+    python benchmarks/cpu_scaling.py [--quantization as_stored] [--repetitions 3]
 
 Writes results/cpu_scaling.json and results/cpu_scaling.png, where the limit is drawn in: a step reads every weight
 once, and every row its keys and values.
@@ -33,7 +33,7 @@ STEPS = 32
 
 def seconds_per_step(llm: LLM, rows: int, context: int) -> float:
     """The median of the steps in which every row goes on by a token and nothing else is done."""
-    engine = llm.assembly.engine
+    engine = llm.session.engine
     params = SamplingParams(temperature=0, ignore_eos=True, max_tokens=STEPS)
     for _ in range(rows):
         engine.add_request(InferenceRequest(prompt=prompt(context), params=params))
@@ -49,7 +49,7 @@ def seconds_per_step(llm: LLM, rows: int, context: int) -> float:
 def main() -> None:
     """Measure, write JSON, and have it drawn."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--quantization", default="native")
+    parser.add_argument("--quantization", default="as_stored")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--output", type=Path, default=HERE / "results" / "cpu_scaling.json")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -59,11 +59,11 @@ def main() -> None:
         "threads": 2,
         "engine.options.max_batch_size": max(ROWS),
         "engine.options.max_sequence_length": 8192,
-        "engine.options.memory": "512MiB",
-        "engine.options.share_prefixes": False,
+        "engine.options.kv_cache_memory": "512MiB",
+        "engine.options.prefix_caching": False,
     }
     with LLM(MODEL, quantization=arguments.quantization, engine="dynamic", overrides=overrides) as llm:
-        wrapper = llm.assembly.parts.wrapper
+        wrapper = llm.session.parts.wrapper
         assert isinstance(wrapper, DecoderWrapper)
         weight_bytes = wrapper.execution.weight_bytes
         itemsize = wrapper.runtime.dtype.itemsize

@@ -48,7 +48,7 @@ def load(engine: str, dtype: str, rows: int, **options: object) -> LLM:
 
 def requests_of(workload: Workload, llm: LLM, repetition: int) -> list[InferenceRequest]:
     """The requests of a repetition."""
-    parts = llm.assembly.parts
+    parts = llm.session.parts
     assert parts.wrapper is not None
     assert parts.tokenizer is not None
     return replace(workload, seed=1234 + repetition).make(parts.wrapper.info.vocab_size, parts.tokenizer.eos_ids)
@@ -63,14 +63,14 @@ def ragged(dtype: str, repetitions: int, peers: Sequence[Peer]) -> dict[str, Any
         for repetition in range(repetitions):
             requests = requests_of(RAGGED, dynamic, repetition)
             with Steps(dynamic) as steps:
-                seconds = replay(dynamic.assembly, requests)
+                seconds = replay(dynamic.session, requests)
             summary = Summary.of(requests, seconds)
             rates["dynamic"].append(summary.output_tokens_per_second)
             record["dynamic"].append(summary.table())
             record["full_while_waiting"].append(steps.full_while_waiting(16))
             record["wall_over_ideal"].append(seconds / ideal_seconds(dynamic, requests, steps))
             others = requests_of(RAGGED, static, repetition)
-            summary = Summary.of(others, replay(static.assembly, others))
+            summary = Summary.of(others, replay(static.session, others))
             rates["static"].append(summary.output_tokens_per_second)
             record["static"].append(summary.table())
             for peer in peers:
@@ -88,7 +88,7 @@ def arrivals(dtype: str, repetitions: int) -> dict[str, Any]:
         for name, llm in engines.items():
             requests = requests_of(ARRIVALS, llm, repetition)
             due = poisson(len(requests), RATE, 1234 + repetition)
-            summary = Summary.of(requests, replay(llm.assembly, requests, due))
+            summary = Summary.of(requests, replay(llm.session, requests, due))
             rates[name].append(summary.output_tokens_per_second)
             assert summary.time_to_first_token is not None
             first[name].append(summary.time_to_first_token.mean)
@@ -107,11 +107,11 @@ def prefix(dtype: str) -> dict[str, Any]:
     """A prefix in common: the tokens that are computed, and when first tokens come, with sharing and without."""
     record: dict[str, Any] = {}
     for name, shares in (("shared", True), ("not shared", False)):
-        with load("dynamic", dtype, 16, share_prefixes=shares) as llm:
+        with load("dynamic", dtype, 16, prefix_caching=shares) as llm:
             requests = requests_of(PREFIX, llm, 0)
             arrivals = [0.0] + [1.0 + 0.25 * number for number in range(len(requests) - 1)]
             with Steps(llm) as steps:
-                replay(llm.assembly, requests, arrivals)
+                replay(llm.session, requests, arrivals)
             times = [request.timings.time_to_first_token or 0.0 for request in requests]
             record[name] = {
                 "prompt_tokens": sum(len(request.prompt_tokens) for request in requests),

@@ -19,7 +19,7 @@ class Steps:
     """Watches an engine's steps while it is open: rows, prompt tokens, and whether anybody waited."""
 
     def __init__(self, llm: LLM) -> None:
-        self._engine: Any = llm.assembly.engine
+        self._engine: Any = llm.session.engine
         self._rows: list[tuple[int, bool]] = []
         self.prompt_tokens = 0
         self.histories: list[int] = []
@@ -29,7 +29,7 @@ class Steps:
 
         def start_step(plan: StepPlan) -> Any:
             self._rows.append((len(plan.rows), self._engine.stats.waiting > 0))
-            self.prompt_tokens += sum(row.size for row in plan.rows if row.tokens)
+            self.prompt_tokens += sum(row.num_new for row in plan.rows if row.tokens)
             self.histories += [row.end for row in plan.rows if not row.tokens]
             return start(plan)
 
@@ -52,7 +52,7 @@ class Steps:
 
 def ideal_seconds(llm: LLM, requests: Sequence[InferenceRequest], steps: Steps) -> float:
     """Each prompt's prefill on its own, plus as many full decode steps as were run, at the histories that they had."""
-    engine: Any = llm.assembly.engine
+    engine: Any = llm.session.engine
     prefill = 0.0
     for request in requests:
         # Turned round, so that memory does not know it.
@@ -73,15 +73,15 @@ def ideal_seconds(llm: LLM, requests: Sequence[InferenceRequest], steps: Steps) 
 
 
 def bookkeeping(model: str, dtype: str) -> dict[str, Any]:
-    """Milliseconds of a decode step, of which neither the model nor the draw is the cause; without detokenising."""
+    """Milliseconds of a decode step, of which neither the model nor the draw is the cause; without detokenizing."""
     record: dict[str, Any] = {}
     for rows in (16, 256):
         options = {"engine.options.max_batch_size": rows, "engine.options.max_sequence_length": 128}
         with LLM(model, engine="dynamic", dtype=dtype, overrides=options) as llm:
-            engine: Any = llm.assembly.engine
+            engine: Any = llm.session.engine
             engine.controller.tokenizer = None
             inside = [0.0]
-            timed(llm.assembly.parts.wrapper, "run_one_forward_step", inside)
+            timed(llm.session.parts.wrapper, "run_one_forward_step", inside)
             timed(engine.controller, "sample_from_logits", inside)
             for row in range(rows):
                 engine.add_request(InferenceRequest(prompt=[row + 5, 7, 9], params=_answer(48)))

@@ -1,7 +1,7 @@
 """What the device would allow, from what it was measured to do in the same run, and how near to it a side comes.
 
 A byte limit is the rate of copying, which counts what is read and what is written; a flop limit that of a product of
-large bfloat16 matrices, for quantised weights as well. A weight takes two operations a token.
+large bfloat16 matrices, for quantized weights as well. A weight takes two operations a token.
 
     decode, one row        tokens a second = copy rate / weight bytes
                            (a step reads every weight once; what it reads of the context, half a per cent, is left out)

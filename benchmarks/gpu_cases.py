@@ -15,7 +15,7 @@ class Sizes:
 
     `context`: before one row's decode; `tokens`: of every answer; `prefill`: of a prompt that is measured alone;
     `prompt`: of each row of a batch; `rows`: the batches; `repetitions` of what one row takes; `dtype`: of what is not
-    quantised.
+    quantized.
     """
 
     context: int

@@ -8,17 +8,17 @@ import time
 from collections.abc import Callable
 
 import torch
-from gpu_measures import synchronise
+from gpu_measures import synchronize
 
 
 def best_seconds(work: Callable[[], object]) -> float:
     """The shortest of a few times."""
     best = float("inf")
     for _ in range(10):
-        synchronise()
+        synchronize()
         begin = time.perf_counter()
         work()
-        synchronise()
+        synchronize()
         best = min(best, time.perf_counter() - begin)
     return best
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from gpu_cases import Sizes
 
-__all__ = ["Measure", "Run", "Timer", "measures", "synchronise"]
+__all__ = ["Measure", "Run", "Timer", "measures", "synchronize"]
 
 #: Answers prompts of ids, with so many tokens each.
 Run = Callable[[list[list[int]], int], object]
@@ -19,7 +19,7 @@ Run = Callable[[list[list[int]], int], object]
 Measure = Callable[[], Mapping[str, object]]
 
 
-def synchronise() -> None:
+def synchronize() -> None:
     """Wait for the device."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
@@ -43,10 +43,10 @@ class Timer:
 
     def _once(self, rows: int, length: int, tokens: int) -> float:
         prompts = [[random.randrange(self.vocabulary) for _ in range(length)] for _ in range(rows)]
-        synchronise()
+        synchronize()
         begin = time.perf_counter()
         self.run(prompts, tokens)
-        synchronise()
+        synchronize()
         return time.perf_counter() - begin
 
 

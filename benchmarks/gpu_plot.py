@@ -34,8 +34,8 @@ def main() -> None:
 def draw_decode(panel: Any, sides: dict[str, Any], limits: dict[str, Any]) -> None:
     """One bar a variant, and a mark where every weight is read once a step."""
     names = [name for name, record in sides.items() if "decode" in record][::-1]
-    colours = ["tab:grey" if name.startswith("transformers") else "tab:orange" for name in names]
-    panel.barh(names, [sides[name]["decode"] for name in names], color=colours)
+    colors = ["tab:gray" if name.startswith("transformers") else "tab:orange" for name in names]
+    panel.barh(names, [sides[name]["decode"] for name in names], color=colors)
     panel.plot([decode_bound(sides[name], limits) for name in names], names, "k|", markersize=14, label="byte limit")
     panel.legend()
 

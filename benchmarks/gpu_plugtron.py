@@ -16,7 +16,7 @@ from torch.profiler import DeviceType, ProfilerActivity, profile
 
 from plugtron import SamplingParams
 from plugtron.context.static import StaticInferenceContext
-from plugtron.contracts.step import Row, StepPlan
+from plugtron.contracts.step import ScheduledSequence, StepPlan
 from plugtron.execution import DecoderWrapper
 from plugtron.execution.graph import GraphExecution
 from plugtron.parallel.runtime import Runtime
@@ -51,7 +51,7 @@ class PlugtronSide:
             max_batch_size=max(sizes.rows),
             max_sequence_length=sizes.longest,
             max_step_tokens=sizes.prefill,
-            share_prefixes=False,
+            prefix_caching=False,
         )
         self._engine = DynamicEngine(SimpleTextGenerationController(self._wrapper), self._options)
 
@@ -109,7 +109,7 @@ class PlugtronSide:
         size = self._sizes.prompt
         tokens = tuple((7919 * number + 1) % self._vocabulary for number in range(size))
         context = StaticInferenceContext(self._wrapper.info, self._wrapper.runtime, slots=1, max_length=size)
-        row = Row(slot=0, start=0, size=size, tokens=tokens, room=size, wants_logits=size)
+        row = ScheduledSequence(slot=0, num_computed=0, num_new=size, tokens=tokens, reserved=size, num_logits=size)
         batch = self._wrapper.prep_inference_input(StepPlan(step=0, rows=(row,)), context)
         logits = self._wrapper.run_one_forward_step(batch)
         assert logits is not None, "one rank has the head"

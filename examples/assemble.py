@@ -21,6 +21,6 @@ controller = SimpleTextGenerationController(
 )
 engine = StaticEngine(controller, StaticOptions(max_batch_size=4))
 
-prompts = ["The capital of France is", "The three primary colours are"]
+prompts = ["The capital of France is", "The three primary colors are"]
 for request in engine.generate(prompts, SamplingParams(temperature=0.7, top_p=0.9, max_tokens=24, seed=42)):
     print(f"{request.prompt}{request.text}\n")

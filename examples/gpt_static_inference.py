@@ -1,4 +1,4 @@
-"""What Megatron trained, generating: initialise, load, choose engine and controller, generate.
+"""What Megatron trained, generating: initialize, load, choose engine and controller, generate.
 
     python examples/gpt_static_inference.py --load CHECKPOINT --prompts "1 2 3"
     torchrun --nproc-per-node 2 examples/gpt_static_inference.py --load CHECKPOINT --tensor-model-parallel-size 2 \
@@ -18,7 +18,7 @@ from plugtron.assembly.dtypes import choose_dtype
 from plugtron.checkpoint.megatron.reader import MegatronReader
 from plugtron.contracts import Parts
 from plugtron.parallel.runtime import Runtime
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 from plugtron.request.request import InferenceRequest
 from plugtron.spec.model import DEFAULT_CHAIN
 from plugtron_controllers.text_generation import SimpleTextGenerationController
@@ -35,14 +35,14 @@ class Prompt:
     tokens: int
 
 
-def tokenizer_of(args: argparse.Namespace, host: Host, parts: Parts) -> Parts:
+def tokenizer_of(args: argparse.Namespace, manager: PluginManager, parts: Parts) -> Parts:
     """Put a tokenizer to the parts: the one that is asked for, or else the checkpoint's."""
     assert parts.model is not None
     saved = (parts.model.tokenizer or "").removeprefix("megatron/")
     kind = args.tokenizer_type or saved
     if not kind:
         return parts
-    offer = host.registry.find(Kind.TOKENIZER, kind)
+    offer = manager.registry.find(Kind.TOKENIZER, kind)
     asked = {"vocab_file": args.vocab_file, "merge_file": args.merge_file, "path": args.tokenizer_model}
     options = offer.options_model()
     options = options(**{name: value for name, value in asked.items() if name in options.model_fields})
@@ -121,11 +121,11 @@ def write(args: argparse.Namespace, requests: list[InferenceRequest], latency: f
 
 
 def main() -> None:
-    """Initialise, and run the other three steps."""
+    """Initialize, and run the other three steps."""
     args = parse(description=__doc__.splitlines()[0] if __doc__ else None)
-    host = Host()
+    manager = PluginManager()
 
-    # 1. Initialise: this process's rank, device and groups. torchrun starts as many processes as the flags multiply to.
+    # 1. Initialize: this process's rank, device and groups. torchrun starts as many processes as the flags multiply to.
     path = args.load if args.ckpt_step is None else args.load / f"iter_{args.ckpt_step:07d}"
     checkpoint = MegatronReader(path)
     asked = "bfloat16" if args.bf16 else "float16" if args.fp16 else "auto"
@@ -134,21 +134,21 @@ def main() -> None:
     runtime = Runtime.create(dtype=dtype, tensor=tensor, pipeline=pipeline)
 
     try:
-        run(args, host, runtime, checkpoint)
+        run(args, manager, runtime, checkpoint)
     finally:
         runtime.close()
 
 
-def run(args: argparse.Namespace, host: Host, runtime: Runtime, checkpoint: MegatronReader) -> None:
+def run(args: argparse.Namespace, manager: PluginManager, runtime: Runtime, checkpoint: MegatronReader) -> None:
     """Steps two to four."""
     # 2. Load: the wrapper knows which model the checkpoint describes; this rank reads its share for the engine.
-    parts = tokenizer_of(args, host, Parts(runtime=runtime, model=checkpoint.model))
+    parts = tokenizer_of(args, manager, Parts(runtime=runtime, model=checkpoint.model))
     vocabulary = None if parts.tokenizer is None else parts.tokenizer.vocab_size
     wrapper = GPTWrapper(runtime, checkpoint, vocab_size=vocabulary)
 
     # 3. Choose: how a step becomes tokens, and which requests run when. Any of them may be a class of your own.
     parts = Parts(runtime=runtime, model=parts.model, tokenizer=parts.tokenizer, wrapper=wrapper)
-    chain = [host.registry.find(Kind.SAMPLER, name).load().assemble(parts, Options()) for name in DEFAULT_CHAIN]
+    chain = [manager.registry.find(Kind.SAMPLER, name).load().assemble(parts, Options()) for name in DEFAULT_CHAIN]
     controller = SimpleTextGenerationController(wrapper, parts.tokenizer, chain)
     options = StaticOptions(max_batch_size=args.max_batch_size, max_sequence_length=args.inference_max_seq_length)
     engine = StaticEngine(controller, options, seed=args.seed)

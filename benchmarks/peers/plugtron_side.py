@@ -10,7 +10,7 @@ import torch
 from serve import serve
 
 from plugtron import LLM, SamplingParams
-from plugtron.contracts.step import Row, StepPlan
+from plugtron.contracts.step import ScheduledSequence, StepPlan
 from plugtron.execution.wrapper import DecoderWrapper
 from plugtron_engines.static import StaticEngine
 
@@ -20,8 +20,8 @@ def main() -> None:
     model, dtype, quantization, engine = sys.argv[1:]
     options: dict[str, object] = {"engine.options.max_batch_size": 16}
     if engine == "dynamic":
-        options["engine.options.memory"] = "256MiB"
-        options["engine.options.share_prefixes"] = False
+        options["engine.options.kv_cache_memory"] = "256MiB"
+        options["engine.options.prefix_caching"] = False
 
     def load(engine: str, options: dict[str, object]) -> LLM:
         chosen = None if quantization == "none" else quantization
@@ -36,11 +36,13 @@ def main() -> None:
     def follow(text: list[int], file: str | None) -> list[int]:
         """In static memory, where a row has its place without having been admitted."""
         with load("static", {"engine.options.max_batch_size": 1}) as own:
-            engine, wrapper = own.assembly.engine, own.assembly.parts.wrapper
+            engine, wrapper = own.session.engine, own.session.parts.wrapper
             assert isinstance(engine, StaticEngine)
             assert wrapper is not None
             size = len(text)
-            everything = Row(slot=0, start=0, size=size, tokens=tuple(text), room=size, wants_logits=size)
+            everything = ScheduledSequence(
+                slot=0, num_computed=0, num_new=size, tokens=tuple(text), reserved=size, num_logits=size
+            )
             batch = wrapper.prep_inference_input(StepPlan(step=0, rows=(everything,)), engine.context)
             logits = wrapper.run_one_forward_step(batch)
             assert logits is not None, "one rank has the head"
@@ -48,7 +50,7 @@ def main() -> None:
                 np.save(file, logits.numpy())
             return logits.argmax(-1).tolist()
 
-    wrapper = llm.assembly.parts.wrapper
+    wrapper = llm.session.parts.wrapper
     assert isinstance(wrapper, DecoderWrapper)
     versions = {"plugtron": version("plugtron"), "torch": torch.__version__}
     serve(generate, follow, versions, wrapper.execution.weight_bytes)

@@ -8,7 +8,7 @@ from plugtron.utils.lazy import loader
 
 if TYPE_CHECKING:
     from plugtron.assembly.assemble import assemble
-    from plugtron.engine.async_engine import Driver
+    from plugtron.engine.async_engine import AsyncEngine
     from plugtron.errors import PlugtronError, Problem
     from plugtron.llm import LLM
     from plugtron.plugin.component import Component, Kind, Need
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LLM",
+    "AsyncEngine",
     "Component",
-    "Driver",
     "InferenceRequest",
     "Kind",
     "Need",
@@ -41,7 +41,7 @@ __all__ = [
 _HOMES = {
     "LLM": "plugtron.llm",
     "Component": "plugtron.plugin.component",
-    "Driver": "plugtron.engine.async_engine",
+    "AsyncEngine": "plugtron.engine.async_engine",
     "InferenceRequest": "plugtron.request.request",
     "Kind": "plugtron.plugin.component",
     "Need": "plugtron.plugin.component",

@@ -28,7 +28,7 @@ from plugtron.parallel.runtime import Runtime
 from plugtron.parallel.world import World
 from plugtron.plugin.component import Need
 from plugtron.quantization.policy import form_of
-from plugtron.quantization.weight import GROUP, QuantisedWeight
+from plugtron.quantization.weight import GROUP, QuantizedWeight
 from plugtron.spec.resolve import ResolvedSpec
 from plugtron.utils.progress import progress
 from plugtron.utils.unfinished import unfinished_folder
@@ -73,19 +73,19 @@ def convert(resolved: ResolvedSpec, output: Path) -> bool:
 def _configuration(export: Export, parts: Parts) -> dict[str, Any]:
     tokenizer, bits = parts.tokenizer, _bits(parts.runtime)
     assert parts.model is not None
-    quantised = {"quant_method": METHOD, "bits": bits, "group_size": GROUP}
+    quantized = {"quant_method": METHOD, "bits": bits, "group_size": GROUP}
     ends = parts.model.eos_ids if tokenizer is None else tokenizer.eos_ids
     return {
         **export.configuration,
         "dtype": str(parts.runtime.dtype).removeprefix("torch."),
         "bos_token_id": None if tokenizer is None else tokenizer.bos_id,
         "eos_token_id": list(ends) or None,
-        **({} if bits is None else {"quantization_config": quantised}),
+        **({} if bits is None else {"quantization_config": quantized}),
     }
 
 
 def _bits(runtime: Runtime) -> int | None:
-    """What linear layers are quantised to, as config.json says it."""
+    """What linear layers are quantized to, as config.json says it."""
     form = form_of("layer", runtime.quantization, GROUP)
     return None if form == "fp8" else form
 
@@ -110,7 +110,7 @@ def _write_weights(wrapper: DecoderWrapper, export: Export, folder: Path) -> Non
                 if bits is None or tensor.dim() != 2 or tensor.shape[1] % GROUP:
                     waiting[name] = tensor.to(wrapper.runtime.dtype)
                 else:
-                    waiting |= as_stored(name, QuantisedWeight.of(tensor, bits))
+                    waiting |= as_stored(name, QuantizedWeight.of(tensor, bits))
             if sum(tensor.nbytes for tensor in waiting.values()) >= _SHARD_BYTES:
                 shards.append(_flush(waiting, folder, len(shards)))
                 waiting = {}
@@ -121,7 +121,7 @@ def _write_weights(wrapper: DecoderWrapper, export: Export, folder: Path) -> Non
 
 
 def _widths(decoder: Decoder, layers: range, export: Export, wrapper: DecoderWrapper) -> dict[str, int]:
-    """Which tensors of some layers are quantised, and to how many bits: those that belong to one linear layer each."""
+    """Which tensors of some layers are quantized, and to how many bits: those that belong to one linear layer each."""
     assert isinstance(decoder, nn.Module)
     found: dict[str, int] = {}
     for weight in expand(export.weights.weights, layers):
@@ -136,7 +136,7 @@ def _widths(decoder: Decoder, layers: range, export: Export, wrapper: DecoderWra
                     architecture = export.configuration["architectures"][0]
                     raise SpecError(
                         f"quantization {wrapper.runtime.quantization}: {architecture} stores several linear layers in "
-                        "one tensor, which is not written quantised; leave it out here, and quantise at a run's start"
+                        "one tensor, which is not written quantized; leave it out here, and quantize at a run's start"
                     )
                 form = form_of("head" if head else "layer", wrapper.runtime.quantization, GROUP)
                 assert form is not None

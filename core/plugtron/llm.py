@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, overload
 
 from plugtron.assembly.assemble import assemble
-from plugtron.assembly.session import Assembly
+from plugtron.assembly.session import Session
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import RequestError
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 from plugtron.request.chat_options import ChatOptions, template_text
 from plugtron.request.prompts import as_conversations, as_prompts
 from plugtron.request.request import InferenceRequest, Message, Prompt, RequestOutput
@@ -40,8 +40,8 @@ class LLM:
         model: an alias, a path, or a hub id.
         engine: a registered engine's name.
         dtype: "auto", "float32", "bfloat16" or "float16".
-        quantization: "int8" or "int4": the weights of linear layers in groups of 32; "fp8": e4m3, for GPUs; "native":
-            the blocks of a file (GGUF, or `plugtron convert --quantization`) as they are; None: in `dtype`.
+        quantization: "int8" or "int4": the weights of linear layers in groups of 32; "fp8": e4m3, for GPUs;
+            "as_stored": the blocks of a file (GGUF, or of `plugtron convert`) as they are; None: in `dtype`.
         tensor_parallel: ranks that share each layer; more than one starts processes.
         pipeline_parallel: stages that the layers are divided into; each takes `tensor_parallel` processes.
         device: "auto", "cpu" or "cuda".
@@ -76,10 +76,10 @@ class LLM:
             "seed": seed,
         }
         source = apply(Source(values=values), overrides, called="overrides")
-        host = Host(disable=source.disabled)
-        host.warn_of_failures()
-        self.assembly: Assembly = assemble(resolve(source, host), host=host)
-        self._defaults = SamplingParams.from_flat(self.assembly.resolved.spec.sampling)
+        manager = PluginManager(disable=source.disabled)
+        manager.warn_of_failures()
+        self.session: Session = assemble(resolve(source, manager), manager=manager)
+        self._defaults = SamplingParams.from_flat(self.session.resolved.spec.sampling)
 
     def add_attributes(self, params: SamplingParams, attributes: Mapping[str, object]) -> SamplingParams:
         """Return parameters with others set as well, which an installed sampler or controller declares.
@@ -87,12 +87,12 @@ class LLM:
         Raises:
             RequestError: nobody declares a name, or a value is wrong.
         """
-        return self.assembly.host.add_attributes(params, attributes)
+        return self.session.manager.add_attributes(params, attributes)
 
     @property
     def tokenizer(self) -> Tokenizer | None:
         """The model's tokenizer; None where it has none, and prompts are token ids."""
-        return self.assembly.parts.tokenizer
+        return self.session.parts.tokenizer
 
     @overload
     def generate(  # pyright: ignore[reportOverlappingOverload] - to a type checker one text is many texts, too
@@ -201,14 +201,14 @@ class LLM:
         """Generate from one prompt, yielding what each step adds."""
         several, prompts = as_prompts(prompt)
         if several:
-            raise RequestError(f"stream takes one prompt (got {len(prompts)}): use generate, or a Driver")
+            raise RequestError(f"stream takes one prompt (got {len(prompts)}): use generate, or an AsyncEngine")
         (own,) = _each(params, 1)
         request = InferenceRequest(prompt=prompts[0], params=own.over(self._defaults), chat=self._chat)
-        yield from self.assembly.run([request])
+        yield from self.session.run([request])
 
     def close(self) -> None:
         """Give back memory, and end the processes that share the model."""
-        self.assembly.close()
+        self.session.close()
 
     def __enter__(self) -> LLM:
         return self
@@ -217,8 +217,8 @@ class LLM:
         self.close()
 
     def __repr__(self) -> str:
-        spec = self.assembly.resolved.spec
-        device = "closed" if self.assembly.engine.closed else f"on {self.assembly.parts.runtime.device}"
+        spec = self.session.resolved.spec
+        device = "closed" if self.session.engine.closed else f"on {self.session.parts.runtime.device}"
         return f"<LLM {spec.model.checkpoint}, engine {spec.engine.name}, {device}>"
 
     def _repr_html_(self) -> str:
@@ -227,7 +227,7 @@ class LLM:
     @property
     def _chat(self) -> ChatOptions | None:
         """What the spec says of chats; None when it says nothing."""
-        chat = self.assembly.resolved.spec.chat
+        chat = self.session.resolved.spec.chat
         return chat if chat.model_fields_set else None
 
     def _run(
@@ -239,7 +239,7 @@ class LLM:
             for index, (prompt, own) in enumerate(zip(prompts, params, strict=True))
         ]
         with progress_bar("generating", total=len(requests), unit="requests", shown=progress) as bar:
-            for output in self.assembly.run(requests):
+            for output in self.session.run(requests):
                 if progress and output.request.is_finished:
                     bar.update(sum(request.is_finished for request in requests))
         return requests

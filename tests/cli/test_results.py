@@ -25,7 +25,7 @@ def test_results_are_written_once_whatever_interrupts():
             if len(lines) == 3:
                 raise KeyboardInterrupt
 
-        assert run_spec._batch(llm.assembly, requests, sink, run_spec.to_json)
+        assert run_spec._batch(llm.session, requests, sink, run_spec.to_json)
     assert lines == [0, 1, 2, 3]
 
 

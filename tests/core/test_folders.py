@@ -48,7 +48,7 @@ def change(folder, remove=(), **fields):
 
 def longest(folder):
     with LLM(folder) as llm:
-        return llm.assembly.parts.wrapper.info.max_positions
+        return llm.session.parts.wrapper.info.max_positions
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_quantized_folders_are_named_as_what_they_are(config, file, method, fold
     change(folder, quantization_config=config)
     if file:
         (folder / file).write_text("{}")
-    with pytest.raises(CheckpointError, match=rf"quantised with {method}, which is not read; use"):
+    with pytest.raises(CheckpointError, match=rf"quantized with {method}, which is not read; use"):
         SafetensorsReader.describe(folder)
 
 

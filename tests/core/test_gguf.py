@@ -8,7 +8,7 @@ from support.gguf_files import write_tensor
 
 from plugtron.checkpoint.gguf.reader import _TYPES, GGUFReader
 
-QUANTISABLE = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
+QUANTIzABLE = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
 ROWS, WIDTH = 12, 512
 PARTS = [
     (),
@@ -31,7 +31,7 @@ def test_all_types_are_listed_with_their_sizes():
 def test_reading(dtype, tmp_path):
     generator = np.random.default_rng(0)
     kind = gguf.GGMLQuantizationType[dtype]
-    if dtype in QUANTISABLE:
+    if dtype in QUANTIzABLE:
         data = generator.standard_normal((ROWS, WIDTH), dtype=np.float32)
         raw = gguf.quants.quantize(data, kind)
     else:  # any bytes are blocks; scales that are no numbers compare as such

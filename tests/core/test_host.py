@@ -10,7 +10,7 @@ from plugtron import Component, Problem, assemble
 from plugtron.errors import PluginError, SpecError
 from plugtron.plugin.component import Kind, params_model
 from plugtron.plugin.discovery import Candidate
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 from plugtron.request.request import InferenceRequest
 from plugtron.request.sampling_params import SamplingParams
 from plugtron.spec.load import Source
@@ -41,9 +41,9 @@ def test_observers_see_a_run(spec):
         plugtron_run_finished=lambda outcome: seen.append(("over", outcome.finished, outcome.failed)),
     )
     params = SamplingParams(temperature=0, max_tokens=2)
-    with assemble(spec, host=Host(plugins=[observer])) as assembly:
+    with assemble(spec, manager=PluginManager(plugins=[observer])) as session:
         requests = [InferenceRequest(prompt=[1], params=params), InferenceRequest(prompt=[], index=1)]
-        for _ in assembly.run(requests):
+        for _ in session.run(requests):
             pass
     assert seen[0] == ("started", "static", 1)
     assert sorted(seen[1:3]) == [("finished", 0, "length"), ("finished", 1, "error")]
@@ -54,17 +54,17 @@ def test_an_observer_that_raises_costs_a_warning(spec):
     def broken(run):
         raise RuntimeError("no network")
 
-    with assemble(spec, host=Host(plugins=[plugin(plugtron_run_started=broken)], strict=False)) as assembly:
+    with assemble(spec, manager=PluginManager(plugins=[plugin(plugtron_run_started=broken)], strict=False)) as session:
         request = InferenceRequest(prompt=[1], params=SamplingParams(temperature=0, max_tokens=2))
         with pytest.warns(RuntimeWarning, match="plugtron_run_started failed: RuntimeError: no network"):
-            list(assembly.run([request]))
+            list(session.run([request]))
     assert request.error is None
 
 
 def test_a_plugin_may_object_to_a_spec():
     objecting = plugin(plugtron_check_spec=lambda spec: [Problem("engine", f"not {spec.settings['engine']['name']}")])
     with pytest.raises(SpecError, match="engine: not static"):
-        resolve(Source(values=dict(VALUES)), Host(plugins=[objecting]))
+        resolve(Source(values=dict(VALUES)), PluginManager(plugins=[objecting]))
 
 
 @pytest.mark.parametrize(
@@ -75,25 +75,25 @@ def test_a_plugin_may_object_to_a_spec():
     ],
 )
 def test_records_that_are_none(offered, text):
-    (given,) = Host(plugins=[plugin(plugtron_engines=lambda: offered)], strict=False).failed()
+    (given,) = PluginManager(plugins=[plugin(plugtron_engines=lambda: offered)], strict=False).failed()
     assert text in given.failure.error
 
 
 def test_nobody_shadows_a_built_in_part_silently():
     shadow = plugin(plugtron_engines=lambda: [Component(name="static", target="acme.engine:Engine")])
     with pytest.raises(PluginError, match="write 'static@given' or 'static@plugtron'"):
-        resolve(Source(values=dict(VALUES)), Host(plugins=[shadow]))
-    chosen = resolve(Source(values={**VALUES, "engine": "static@plugtron"}), Host(plugins=[shadow]))
+        resolve(Source(values=dict(VALUES)), PluginManager(plugins=[shadow]))
+    chosen = resolve(Source(values={**VALUES, "engine": "static@plugtron"}), PluginManager(plugins=[shadow]))
     assert chosen.spec.engine.name == "static@plugtron"
 
 
 def test_a_target_that_does_not_import_is_named_with_its_hint():
     component = Component(name="acme", target="acme_engine:Engine", install_hint="pip install acme-engine")
-    host = Host(plugins=[plugin(plugtron_engines=lambda: [component])])
+    manager = PluginManager(plugins=[plugin(plugtron_engines=lambda: [component])])
     with pytest.raises(
         PluginError, match=r"cannot import acme_engine:Engine: ModuleNotFoundError.*pip install acme-eng"
     ):
-        host.registry.find(Kind.ENGINE, "acme").load()
+        manager.registry.find(Kind.ENGINE, "acme").load()
 
 
 @pytest.mark.parametrize("values", [{"name": "Acme"}, {"target": "acme"}, {"options": "acme options"}])
@@ -112,25 +112,25 @@ def test_params_must_have_defaults():
 
 def test_an_installed_reader_that_is_broken_stops_nobody(default_model, tmp_path):
     broken = plugin(plugtron_checkpoints=lambda: [Component(name="acme", target="acme_reader:Reader")])
-    host = Host(plugins=[broken])
-    assert resolve(Source(values=dict(VALUES)), host).reader.name == "gguf"
+    manager = PluginManager(plugins=[broken])
+    assert resolve(Source(values=dict(VALUES)), manager).reader.name == "gguf"
     (tmp_path / "model.acme").touch()
     values = {"model": {"checkpoint": str(tmp_path / "model.acme")}}
     with pytest.raises(PluginError, match=r"is read by nobody; checkpoint 'acme' \(given 0\) failed"):
-        resolve(Source(values=values), host)
+        resolve(Source(values=values), manager)
 
 
 def test_options_that_do_not_import_are_the_plugins_fault():
     component = Component(name="acme", target="acme:Engine", options="acme_options:Options")
     given = plugin(plugtron_engines=lambda: [component])
     with pytest.raises(PluginError, match=r"engine: engine 'acme' \(given 0\): cannot import its options"):
-        resolve(Source(values={**VALUES, "engine": "acme"}), Host(plugins=[given]))
+        resolve(Source(values={**VALUES, "engine": "acme"}), PluginManager(plugins=[given]))
 
 
 def test_what_hooks_print_goes_to_standard_error(spec, capsys):
     plugins = [plugin(plugtron_run_started=lambda run: print("loud"), plugtron_samplers=lambda: print("offered") or [])]
-    with assemble(spec, host=Host(plugins=plugins)) as assembly:
-        list(assembly.run([InferenceRequest(prompt=[1], params=SamplingParams(temperature=0, max_tokens=2))]))
+    with assemble(spec, manager=PluginManager(plugins=plugins)) as session:
+        list(session.run([InferenceRequest(prompt=[1], params=SamplingParams(temperature=0, max_tokens=2))]))
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == ["offered", "loud"]
@@ -141,19 +141,19 @@ def test_a_hook_that_would_end_the_process_costs_a_warning(raised, spec):
     def ending(run):
         raise raised
 
-    with assemble(spec, host=Host(plugins=[plugin(plugtron_run_started=ending)], strict=False)) as assembly:
+    with assemble(spec, manager=PluginManager(plugins=[plugin(plugtron_run_started=ending)], strict=False)) as session:
         request = InferenceRequest(prompt=[1], params=SamplingParams(temperature=0, max_tokens=2))
         with pytest.warns(RuntimeWarning, match="plugtron_run_started failed"):
-            list(assembly.run([request]))
+            list(session.run([request]))
     assert request.error is None
 
 
 def test_a_plugin_that_ends_the_process_when_it_is_asked_is_a_record():
     def ending():
-        raise SystemExit("no licence")
+        raise SystemExit("no license")
 
-    (failed,) = Host(plugins=[plugin(plugtron_samplers=ending)], strict=False).failed()
-    assert failed.failure.error == "SystemExit: no licence"
+    (failed,) = PluginManager(plugins=[plugin(plugtron_samplers=ending)], strict=False).failed()
+    assert failed.failure.error == "SystemExit: no license"
 
 
 def test_observers_get_a_copy(spec):
@@ -164,9 +164,9 @@ def test_observers_get_a_copy(spec):
         request.prompt.append(9)
         request.prompt_tokens.clear()
 
-    with assemble(spec, host=Host(plugins=[plugin(plugtron_request_finished=rewriting)])) as assembly:
+    with assemble(spec, manager=PluginManager(plugins=[plugin(plugtron_request_finished=rewriting)])) as session:
         request = InferenceRequest(prompt=[1], params=SamplingParams(temperature=0, max_tokens=2))
-        list(assembly.run([request]))
+        list(session.run([request]))
     assert (request.error, len(request.tokens), request.prompt, request.prompt_tokens) == (None, 2, [1], [1])
     assert request.sequences[0].text != "rewritten"
 
@@ -186,5 +186,5 @@ def test_a_plugin_that_hangs_at_import_is_named(capsys, monkeypatch):
             pass
 
     monkeypatch.setattr("sys.stderr", Told())
-    Host(strict=False)
+    PluginManager(strict=False)
     assert said.is_set()

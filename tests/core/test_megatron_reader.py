@@ -327,7 +327,7 @@ def test_configurations_that_cannot_be(changes, complaint):
     assert complaint in refusal(CHECKPOINTS / "gpt_learned", overrides=overrides)
 
 
-def test_zero_centred_norms(copy):
+def test_zero_centerd_norms(copy):
     """apply_layernorm_1p: norms are saved less 1."""
     folder = copy("gpt_learned_legacy")
     (folder / "reference.json").write_text((CHECKPOINTS / "gpt_learned" / "reference.json").read_text())

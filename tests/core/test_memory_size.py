@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from plugtron.context.memory_size import explains_lack, free_memory
+from plugtron.context.memory_size import explain_out_of_memory, free_memory
 from plugtron.errors import SpecError
 
 CPU = torch.device("cpu")
@@ -17,7 +17,7 @@ def test_what_found_no_room_is_said_with_numbers_and_a_remedy():
 
 
 def raise_in(error):
-    with explains_lack("the graph of a step", CPU):
+    with explain_out_of_memory("the graph of a step", CPU):
         raise error
 
 

@@ -4,7 +4,7 @@ import torch
 
 from plugtron.contracts import Candidates
 from plugtron.kernels.philox import gumbel, philox
-from plugtron_controllers.drawing import draw
+from plugtron_controllers.sampling import draw
 
 
 def run(counter, key):

@@ -40,7 +40,7 @@ def test_good_plugin_is_active(states):
     [
         ("acme_broken_import", "import", "No module named 'a_module_that_is_not_there'"),
         ("acme_misspelt", "registration", "Did you mean 'plugtron_samplers'?"),
-        ("acme_raising", "its hooks", "RuntimeError: the licence server is down"),
+        ("acme_raising", "its hooks", "RuntimeError: the license server is down"),
         ("acme_future", "registration", "asks for plugin API 99; this plugtron offers 1: upgrade plugtron"),
     ],
 )
@@ -88,8 +88,8 @@ def test_a_parameter_names_the_plugin_that_would_supply_it(acme, spec):
     text = "no part of this run uses it. sampler 'acme_ban' (acme-samplers 1.2.0) would: add it to samplers"
     assert f"sampling.acme_ban: {text}" in done.stderr
     script = (
-        "from plugtron import SamplingParams; from plugtron.plugin.manager import Host; "
-        "print(Host().add_attributes(SamplingParams(), {'acme_ban': 'x'}).extra)"
+        "from plugtron import SamplingParams; from plugtron.plugin.manager import PluginManager; "
+        "print(PluginManager().add_attributes(SamplingParams(), {'acme_ban': 'x'}).extra)"
     )
     assert acme.run("-c", script, check=0).stdout == "{'acme_ban': 'x'}\n"
     unknown = acme.run("-c", script.replace("acme_ban", "acme_broken_parameter"))

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from plugtron.errors import SpecError
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 from plugtron.spec.dump import dump
 from plugtron.spec.load import Source, read
 from plugtron.spec.overrides import apply, split
@@ -18,8 +18,8 @@ GOOD = {"version": 1, "model": {"checkpoint": "smollm2-135m-instruct"}, "prompts
 
 
 @pytest.fixture(scope="module")
-def host():
-    return Host(builtins_only=True)
+def manager():
+    return PluginManager(builtins_only=True)
 
 
 @pytest.fixture
@@ -74,9 +74,9 @@ def test_five_mistakes_give_five_errors_in_order_without_torch(write):
         ("run.json", '{"version": 1,\n "model": {"checkpoint": "x",\n\t"dtype": "int7"}}', 3),
     ],
 )
-def test_lines_in_every_format(name, text, line, write, host):
+def test_lines_in_every_format(name, text, line, write, manager):
     with pytest.raises(SpecError) as caught:
-        resolve(read(write(text, name)), host)
+        resolve(read(write(text, name)), manager)
     problem = next(problem for problem in caught.value.problems if problem.place == "model.dtype")
     assert problem.line == line
     assert problem.message == "must be 'auto', 'float32', 'bfloat16' or 'float16' (got 'int7')"
@@ -133,13 +133,13 @@ def test_lines_in_every_format(name, text, line, write, host):
         ),
     ],
 )
-def test_mistakes(text, message, write, host):
+def test_mistakes(text, message, write, manager):
     with pytest.raises(SpecError) as caught:
-        resolve(read(write(text)), host)
+        resolve(read(write(text)), manager)
     assert message in str(caught.value)
 
 
-def test_a_spec_from_python_reports_the_same(host):
+def test_a_spec_from_python_reports_the_same(manager):
     with pytest.raises(SpecError, match="engin: no such option"):
         spec_of({**GOOD, "engin": "static"})
 
@@ -160,42 +160,42 @@ def test_a_spec_from_python_reports_the_same(host):
         ("seed=[", "--set: seed=[: the value '[' is not YAML"),
     ],
 )
-def test_overrides_name_what_exists(override, message, host):
+def test_overrides_name_what_exists(override, message, manager):
     with pytest.raises(SpecError) as caught:
         values = {**GOOD, "samplers": ["default"]}
-        resolve(apply(Source(values=values), split([override])), host)
+        resolve(apply(Source(values=values), split([override])), manager)
     assert message in str(caught.value)
 
 
-def test_overrides(host):
+def test_overrides(manager):
     source = Source(values={**GOOD, "engine": {"name": "static", "options": {"max_batch_size": 3}}})
-    resolved = resolve(apply(source, split(["engine.options.max_sequence_length=64", "sampling.top_k=5"])), host)
+    resolved = resolve(apply(source, split(["engine.options.max_sequence_length=64", "sampling.top_k=5"])), manager)
     assert resolved.spec.engine.options == {"max_batch_size": 3, "max_sequence_length": 64}
     assert resolved.spec.sampling == {"temperature": 1.0, "max_tokens": 256, "top_k": 5}
     renamed = Source(values={**GOOD, "engine": {"name": "other", "options": {"unknown": 3}}})
-    assert resolve(apply(renamed, {"engine.name": "static"}), host).spec.engine.options["max_batch_size"] == 8
+    assert resolve(apply(renamed, {"engine.name": "static"}), manager).spec.engine.options["max_batch_size"] == 8
 
 
-def test_inside_of_a_component_that_the_spec_leaves_out(host):
-    resolved = resolve(apply(Source(values=dict(GOOD)), {"engine.options.max_batch_size": 2}), host)
+def test_inside_of_a_component_that_the_spec_leaves_out(manager):
+    resolved = resolve(apply(Source(values=dict(GOOD)), {"engine.options.max_batch_size": 2}), manager)
     assert resolved.spec.engine.options["max_batch_size"] == 2
 
 
-def test_written_out_loads_back_equal(host, write, default_model):
+def test_written_out_loads_back_equal(manager, write, default_model):
     spec = {**GOOD, "engine": {"name": "static", "options": {"max_batch_size": 3}}, "samplers": ["default", "top_k"]}
     spec["prompts"] = ["a", [1, 2], {"messages": [{"role": "user", "content": "é"}], "sampling": {"top_k": 3}}]
     spec["sampling"] = {"logit_bias": {5: 1.0}, "temperature": 0.5}
-    first = resolve(Source(values=spec), host)
+    first = resolve(Source(values=spec), manager)
     text = dump(first)
     assert "plugtron 0.1.0" in text
-    second = resolve(read(write(text, "again.yaml")), host)
+    second = resolve(read(write(text, "again.yaml")), manager)
     assert second.spec == first.spec
     chosen = [(component.offer, component.options) for component in first.components]
     assert [(component.offer, component.options) for component in second.components] == chosen
 
 
-def test_schema_is_json_schema(host):
-    schema = json_schema(host.registry)
+def test_schema_is_json_schema(manager):
+    schema = json_schema(manager.registry)
     json.dumps(schema)
     forms = schema["properties"]["engine"]["anyOf"]
     options = next(form["properties"]["options"] for form in forms if form.get("title") == "static@plugtron")
@@ -203,6 +203,6 @@ def test_schema_is_json_schema(host):
     assert options["additionalProperties"] is False
 
 
-def test_json_with_a_key_twice(write, host):
+def test_json_with_a_key_twice(write, manager):
     with pytest.raises(SpecError, match="seed: stands twice in one mapping"):
         read(write('{"seed": 1, "seed": 2}', "run.json"))

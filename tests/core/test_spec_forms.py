@@ -9,7 +9,7 @@ import pytest
 
 from plugtron import LLM
 from plugtron.errors import SpecError
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 from plugtron.spec.dump import dump
 from plugtron.spec.load import read
 from plugtron.spec.model import DEFAULT_CHAIN
@@ -20,8 +20,8 @@ MODEL = "model: {checkpoint: smollm2-135m-instruct}\n"
 
 
 @pytest.fixture(scope="module")
-def host():
-    return Host(builtins_only=True)
+def manager():
+    return PluginManager(builtins_only=True)
 
 
 @pytest.fixture
@@ -118,9 +118,9 @@ def test_mistakes_in_python_are_not_blamed_on_the_command_line():
             LLM(model)
 
 
-def test_show_numbers_the_samplers_as_it_writes_them(host, tmp_path):
+def test_show_numbers_the_samplers_as_it_writes_them(manager, tmp_path):
     (tmp_path / "run.yaml").write_text(f"version: 1\n{MODEL}samplers: [default, temperature]\n")
-    text = dump(resolve(read(tmp_path / "run.yaml"), host))
+    text = dump(resolve(read(tmp_path / "run.yaml"), manager))
     written = [f"samplers.{number}" for number in range(len(DEFAULT_CHAIN) + 1)]
     assert [line.split()[1] for line in text.splitlines() if line.startswith("# samplers")] == written
 
@@ -145,27 +145,27 @@ def test_ranks_that_cannot_be_are_not_started(check, tmp_path):
     assert "--set: parallel: 60000 ranks are too many for this machine's " in done.stderr
 
 
-def test_paths_stand_beside_their_file_and_those_of_overrides_here(tmp_path, monkeypatch, host):
+def test_paths_stand_beside_their_file_and_those_of_overrides_here(tmp_path, monkeypatch, manager):
     (tmp_path / "specs").mkdir()
     spec = tmp_path / "specs" / "run.yaml"
     (tmp_path / "specs" / "prompts.jsonl").write_text('{"prompt": "a"}\n')
     spec.write_text(f"version: 1\n{MODEL}prompts: {{file: prompts.jsonl}}\n")
     monkeypatch.chdir(tmp_path)
-    resolved = resolve(read(spec), host)
+    resolved = resolve(read(spec), manager)
     assert resolved.spec.model_dump()["prompts"]["file"] == str(tmp_path / "specs" / "prompts.jsonl")
     (tmp_path / "here.jsonl").write_text('{"prompt": "a"}\n')
-    resolved = resolve(apply(read(spec), split(["prompts.file=here.jsonl"])), host)
+    resolved = resolve(apply(read(spec), split(["prompts.file=here.jsonl"])), manager)
     assert (tmp_path / resolved.spec.model_dump()["prompts"]["file"]).samefile(tmp_path / "here.jsonl")
 
 
-def test_variables_and_home(tmp_path, monkeypatch, host):
+def test_variables_and_home(tmp_path, monkeypatch, manager):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PROMPTS", "mine")
     (tmp_path / "mine.jsonl").write_text('{"prompt": "a"}\n')
     for written in ("~/mine.jsonl", "${HOME}/${PROMPTS}.jsonl"):
         spec = tmp_path / "run.yaml"
         spec.write_text(f"version: 1\n{MODEL}prompts: {{file: '{written}'}}\n")
-        assert resolve(read(spec), host).spec.model_dump()["prompts"]["file"] == str(tmp_path / "mine.jsonl")
+        assert resolve(read(spec), manager).spec.model_dump()["prompts"]["file"] == str(tmp_path / "mine.jsonl")
 
 
 def test_a_checkpoints_own_sampling(random_model, tmp_path):

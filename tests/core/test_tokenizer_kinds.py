@@ -13,7 +13,7 @@ from transformers import GPT2TokenizerFast
 from plugtron.contracts import ModelDescription, Parts
 from plugtron.errors import RequestError, TokenizerError
 from plugtron.plugin.component import Kind
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 from plugtron.tokenizer.gpt2 import GPT2Tokenizer
 from plugtron.tokenizer.ids import NullTokenizer
 from plugtron.tokenizer.options import GPT2Options, NullOptions, SentencePieceOptions, TiktokenOptions
@@ -165,7 +165,7 @@ def test_null_tokenizer():
 
 
 def test_names_of_megatron_are_accepted():
-    registry = Host(builtins_only=True).registry
+    registry = PluginManager(builtins_only=True).registry
     names = {
         "GPT2BPETokenizer": "gpt2",
         "SentencePieceTokenizer": "sentencepiece",

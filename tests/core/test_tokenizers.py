@@ -43,7 +43,7 @@ def test_sentencepiece(sentencepiece, processor):
     assert sentencepiece.eos_ids == (2,)
 
 
-def test_special_tokens_in_a_text_are_recognised_and_bos_is_not_doubled(sentencepiece, processor):
+def test_special_tokens_in_a_text_are_recognized_and_bos_is_not_doubled(sentencepiece, processor):
     assert sentencepiece.encode("<s>Hello</s>") == [1, *processor.encode("Hello"), 2]
     assert sentencepiece.decode([1, 22557, 2]) == " Hello"
     assert sentencepiece.decode([1, 22557, 2], skip_special=False) == "<s> Hello</s>"

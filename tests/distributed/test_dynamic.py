@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from plugtron import LLM, Driver, InferenceRequest, SamplingParams
+from plugtron import LLM, AsyncEngine, InferenceRequest, SamplingParams
 from plugtron.errors import ParallelError
 
 CHECKPOINT = Path(__file__).parents[1] / "data" / "megatron" / "gpt_learned"
@@ -33,7 +33,10 @@ def test_a_driver_leads_the_ranks(expected):
         await asyncio.gather(*map(driver.generate, [late, *asked]), *(leave_early(driver) for _ in range(9)))
         return late, [request.tokens for request in asked]
 
-    with LLM(CHECKPOINT, dtype="float32", engine="dynamic", tensor_parallel=2) as llm, Driver(llm.assembly) as driver:
+    with (
+        LLM(CHECKPOINT, dtype="float32", engine="dynamic", tensor_parallel=2) as llm,
+        AsyncEngine(llm.session) as driver,
+    ):
         late, found = asyncio.run(main(driver))
         assert (late.finish_reason, late.tokens) == ("deadline", [])
         assert found == expected
@@ -69,12 +72,15 @@ def test_readers_are_told_why_a_rank_is_gone():
         endless = InferenceRequest(prompt=[1], params=SamplingParams(seed=1, ignore_eos=True))
         stream = driver.stream(endless)
         await anext(stream)
-        llm.assembly.parts.runtime.world.followers[0].kill()
+        llm.session.parts.runtime.world.followers[0].kill()
         with pytest.raises(ParallelError, match="rank 1 was ended by SIGKILL"):
             async for _ in stream:
                 pass
             # It may have come to its end before; whoever comes next is told.
             await driver.generate(InferenceRequest(prompt=[2], params=DRAWN))
 
-    with LLM(CHECKPOINT, dtype="float32", engine="dynamic", tensor_parallel=2) as llm, Driver(llm.assembly) as driver:
+    with (
+        LLM(CHECKPOINT, dtype="float32", engine="dynamic", tensor_parallel=2) as llm,
+        AsyncEngine(llm.session) as driver,
+    ):
         asyncio.run(asyncio.wait_for(main(llm, driver), 60))

@@ -27,8 +27,8 @@ SHAPES = [{"tensor": 2}, {"pipeline": 2}, {"tensor": 2, "pipeline": 2}]
 
 
 def reference(name):
-    own, neighbour = (CHECKPOINTS / folder / "reference.json" for folder in (name, name.removesuffix("_legacy")))
-    return json.loads((own if own.is_file() else neighbour).read_text())["reference"]
+    own, neighbor = (CHECKPOINTS / folder / "reference.json" for folder in (name, name.removesuffix("_legacy")))
+    return json.loads((own if own.is_file() else neighbor).read_text())["reference"]
 
 
 def torchrun(ranks, *arguments):
@@ -86,7 +86,7 @@ def test_draws_and_log_probs_come_from_the_last_stage():
     with LLM(CHECKPOINTS / "gpt_learned", dtype="float32", pipeline_parallel=3) as three:
         found = three.generate(prompts, SEEDED)
         streamed = list(three.stream(prompts[0], SEEDED))
-        three.assembly.engine.abort_request(12345)
+        three.session.engine.abort_request(12345)
     assert [request.tokens for request in found] == [request.tokens for request in expected]
     assert [token for output in streamed for token in output.tokens] == expected[0].tokens
     for left, right in zip(expected, found, strict=True):
@@ -234,7 +234,7 @@ def test_closing_with_a_stream_still_open(engine):
     stream = llm.stream([5, 6, 7], GREEDY)
     next(stream)
     llm.close()
-    assert [follower.returncode for follower in llm.assembly.parts.runtime.world.followers] == [0]
+    assert [follower.returncode for follower in llm.session.parts.runtime.world.followers] == [0]
 
 
 def test_grid():

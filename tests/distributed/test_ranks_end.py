@@ -20,7 +20,7 @@ LEADER = """
 import sys
 from plugtron import LLM, SamplingParams
 llm = LLM(sys.argv[1], dtype="float32", tensor_parallel=2)
-print(*(follower.pid for follower in llm.assembly.parts.runtime.world.followers), flush=True)
+print(*(follower.pid for follower in llm.session.parts.runtime.world.followers), flush=True)
 while True:
     llm.generate([1, 2, 3], SamplingParams(temperature=0, max_tokens=200, ignore_eos=True))
 """
@@ -44,7 +44,7 @@ def listening(pids):
 
 def test_what_ranks_share_is_this_machines_alone():
     with LLM(CHECKPOINT, dtype="float32", tensor_parallel=2) as llm:
-        followers = llm.assembly.parts.runtime.world.followers
+        followers = llm.session.parts.runtime.world.followers
         addresses = set(listening([os.getpid(), *(follower.pid for follower in followers)]))
         assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
         for follower in followers:
@@ -55,7 +55,7 @@ def test_what_ranks_share_is_this_machines_alone():
 def test_a_stopped_follower_is_noticed():
     with LLM(CHECKPOINT, dtype="float32", tensor_parallel=2, overrides={"parallel.timeout": 10}) as llm:
         assert llm.generate([1, 2, 3], SamplingParams(temperature=0, max_tokens=4)).error is None
-        followers = llm.assembly.parts.runtime.world.followers
+        followers = llm.session.parts.runtime.world.followers
         os.kill(followers[0].pid, signal.SIGSTOP)
         with pytest.raises(ParallelError, match=r"rank 1 has given no sign of life for \d+ s: it is stopped, or its"):
             llm.generate([1, 2, 3], LONG)

@@ -114,7 +114,7 @@ def test_a_lost_rank_is_one_error_and_leaves_nothing_behind(random_model):
     with pytest.raises(ParallelError, match="rank 1 was ended by SIGKILL"), LLM(folder, tensor_parallel=2) as llm:
         with pytest.raises(ParallelError, match="close the other model first"):
             LLM(folder, tensor_parallel=2)
-        llm.assembly.parts.runtime.world.followers[0].kill()
+        llm.session.parts.runtime.world.followers[0].kill()
         llm.generate([1], GREEDY)
     with pytest.raises(ParallelError, match="this model is closed, or has lost its ranks"):
         llm.generate([1], GREEDY)

@@ -15,7 +15,7 @@ from support import reference
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 
 from plugtron.plugin import hookspecs
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 from plugtron.spec.load import Source, read
 from plugtron.spec.prompt_file import parse_prompts
 from plugtron.spec.resolve import resolve
@@ -46,7 +46,7 @@ def test_plugin_of_the_readme_is_the_tested_one():
 
 
 def test_spec_of_the_readme_is_valid():
-    resolve(Source(values=yaml.safe_load(snippets("yaml")[0])), Host(builtins_only=True))
+    resolve(Source(values=yaml.safe_load(snippets("yaml")[0])), PluginManager(builtins_only=True))
 
 
 def test_prompts_and_results_of_the_readme(default_model, tmp_path):
@@ -67,7 +67,7 @@ def test_prompts_and_results_of_the_readme(default_model, tmp_path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples" / "specs").iterdir()), ids=lambda path: path.name)
 def test_shipped_specs_are_valid(path):
-    resolve(read(path), Host(builtins_only=True))
+    resolve(read(path), PluginManager(builtins_only=True))
 
 
 def test_example_of_assembly_runs(default_model):
@@ -287,7 +287,7 @@ def gpt2_in_megatrons_format(folder):
             for kind in ("weight", "bias"):
                 tensor = state[f"transformer.h.{layer}.{theirs}.{kind}"]
                 tensor = tensor.T if tensor.dim() == 2 else tensor
-                if theirs == "attn.c_attn":  # a head's query, key and value are neighbours
+                if theirs == "attn.c_attn":  # a head's query, key and value are neighbors
                     tensor = tensor.unflatten(0, (3, 4, 16)).transpose(0, 1).flatten(0, 2)
                 saved[f"decoder.layers.{layer}.{ours}.{kind}"] = tensor.contiguous()
     arguments = argparse.Namespace(

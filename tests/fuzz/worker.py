@@ -271,11 +271,11 @@ def tokenizer_files(folder, chance):
 def specs(folder, chance):
     import yaml
 
-    from plugtron.plugin.manager import Host
+    from plugtron.plugin.manager import PluginManager
     from plugtron.spec.load import read
     from plugtron.spec.resolve import resolve
 
-    host = Host(builtins_only=True)
+    manager = PluginManager(builtins_only=True)
     values = {
         "version": 1,
         "model": {"checkpoint": str(DATA / "megatron" / "gpt_learned"), "dtype": "float32"},
@@ -302,7 +302,7 @@ def specs(folder, chance):
         data = mutated(data, chance) if chance.random() < 0.4 else data
         (folder / name).write_bytes(data)
         (folder / "input").write_bytes(data)
-        resolve(read(folder / name), host)
+        resolve(read(folder / name), manager)
 
     return attempt
 

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from plugtron import LLM, SamplingParams
 from plugtron.checkpoint.safetensors import SafetensorsReader
 from plugtron.convert import convert as convert_resolved
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 from plugtron.spec.load import Source
 from plugtron.spec.resolve import resolve
 
@@ -43,7 +43,7 @@ CLASSES = {
 def convert_here(checkpoint, out):
     """In this process, which spares its start."""
     values = {"version": 1, "model": {"checkpoint": str(checkpoint)}, "device": "cpu"}
-    convert_resolved(resolve(Source(values=values), Host()), out)
+    convert_resolved(resolve(Source(values=values), PluginManager()), out)
 
 
 def convert(*arguments, check=0):
@@ -117,7 +117,7 @@ def test_sentencepiece_and_gpt2_tokenizers_are_written(tmp_path):
         out = tmp_path / str(number)
         convert(CHECKPOINTS / "gpt_rope_swiglu", out, "--set", f"tokenizer={kind}")
         with LLM(out) as llm:
-            assert llm.assembly.parts.tokenizer.encode("Hello world") == ids
+            assert llm.session.parts.tokenizer.encode("Hello world") == ids
 
 
 def test_a_place_that_is_taken_and_a_checkpoint_that_is_none(tmp_path):
@@ -181,26 +181,26 @@ def test_a_full_disk(tmp_path):
 
 @pytest.mark.parametrize("name", ["llama_tied", "llama_biases", "qwen3"])
 @pytest.mark.parametrize("quantization", ["int4", "int8"])
-def test_quantised_folders_give_what_quantising_at_every_start_gives(name, quantization, random_model, tmp_path):
+def test_quantized_folders_give_what_quantizing_at_every_start_gives(name, quantization, random_model, tmp_path):
     _, folder = random_model(name)
     convert(folder, tmp_path / "out", "--quantization", quantization)
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["quantization_config"] == {"quant_method": "plugtron", "bits": int(quantization[3]), "group_size": 32}
     prompt, params = models.prompts()[-1], SamplingParams(temperature=0, max_tokens=24, ignore_eos=True, logprobs=0)
     found = {}
-    for source, chosen in ((folder, quantization), (tmp_path / "out", "native"), (tmp_path / "out", None)):
+    for source, chosen in ((folder, quantization), (tmp_path / "out", "as_stored"), (tmp_path / "out", None)):
         with LLM(source, quantization=chosen, dtype="float32") as llm:
             found[chosen] = llm.generate(prompt, params)
-    assert found["native"].error is None
+    assert found["as_stored"].error is None
     assert found[None].error is None
-    # Word embeddings that are a head too have its eight bits, where quantising at the start keeps them as they were.
+    # Word embeddings that are a head too have its eight bits, where quantizing at the start keeps them as they were.
     if not config["tie_word_embeddings"]:
-        assert found["native"].tokens == found[quantization].tokens
-        values = [[entry.value for entry in found[key].log_probs] for key in ("native", quantization)]
+        assert found["as_stored"].tokens == found[quantization].tokens
+        values = [[entry.value for entry in found[key].log_probs] for key in ("as_stored", quantization)]
         assert values[0] == values[1]
 
 
-def test_parts_of_a_quantised_matrix(random_model, tmp_path):
+def test_parts_of_a_quantized_matrix(random_model, tmp_path):
     _, folder = random_model("llama_untied")
     convert(folder, tmp_path / "out", "--quantization", "int4")
     reader, name = SafetensorsReader(tmp_path / "out"), "model.layers.0.mlp.down_proj.weight"
@@ -212,7 +212,7 @@ def test_parts_of_a_quantised_matrix(random_model, tmp_path):
     assert reader.read_blocks("model.norm.weight") is None
 
 
-def test_what_cannot_be_written_quantised_is_refused(random_model, tmp_path):
+def test_what_cannot_be_written_quantized_is_refused(random_model, tmp_path):
     done = convert(random_model("gpt2")[1], tmp_path / "out", "--quantization", "int4", check=2)
     assert "GPT2LMHeadModel stores several linear layers in one tensor" in done.stderr
     assert not (tmp_path / "out").exists()

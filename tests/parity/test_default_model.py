@@ -51,7 +51,7 @@ def test_greedy_tokens_alone_and_in_a_batch(device, default_model, transformers_
 
 def test_logits(default_model, transformers_model):
     with LLM(default_model, dtype="float32") as llm:
-        prompt = llm.assembly.parts.tokenizer.encode(PROMPTS[2])
+        prompt = llm.session.parts.tokenizer.encode(PROMPTS[2])
         found = all_logits(llm, prompt)
     expected = reference.logits(transformers_model, prompt)
     assert (found - expected).abs().max() <= 1e-4 * max(1.0, expected.abs().max().item())
@@ -67,7 +67,7 @@ def test_tokenizer(default_model, transformers_tokenizer):
         "a\u0301\u200d",
     ]
     with LLM(default_model) as llm:
-        tokenizer = llm.assembly.parts.tokenizer
+        tokenizer = llm.session.parts.tokenizer
         for text in texts:
             ids = tokenizer.encode(text)
             assert ids == transformers_tokenizer.encode(text), text

@@ -23,7 +23,7 @@ def answers(folder, prompts, tokens, **options):
     def params(count):
         return SamplingParams(temperature=0, ignore_eos=True, max_tokens=count, logprobs=2)
 
-    engine = {"share_prefixes": False, "max_sequence_length": 128}
+    engine = {"prefix_caching": False, "max_sequence_length": 128}
     small = {**engine, "max_step_tokens": 7, "block_size": 4}
     found = []
     for form in (engine, small):

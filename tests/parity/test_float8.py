@@ -7,7 +7,7 @@ from support import models
 from plugtron import LLM, SamplingParams
 from plugtron.errors import PlugtronError
 from plugtron.parallel.runtime import Runtime
-from plugtron.quantization.float8 import FLOAT8, LARGEST, quantise_rows, scaled_product, takes_products, to_float8
+from plugtron.quantization.float8 import FLOAT8, LARGEST, quantize_rows, scaled_product, takes_products, to_float8
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -17,7 +17,7 @@ def test_rounding():
     assert found.dtype == FLOAT8
     assert found.float()[:3].tolist() == [0.3125, -LARGEST, LARGEST]
     assert found.float()[3].isnan()
-    values, scales = quantise_rows(torch.tensor([[1.0, -2.0], [0.0, 0.0]]))
+    values, scales = quantize_rows(torch.tensor([[1.0, -2.0], [0.0, 0.0]]))
     assert (values.float() * scales).tolist() == [[1.0, -2.0], [0.0, 0.0]]
 
 
@@ -25,7 +25,7 @@ def test_product_of_rounded_rows():
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(70, 64, generator=generator).to(DEVICE)
     weight = torch.randn(48, 64, generator=generator).to(DEVICE)
-    (own, own_scales), (values, scales) = quantise_rows(x), quantise_rows(weight)
+    (own, own_scales), (values, scales) = quantize_rows(x), quantize_rows(weight)
     assert takes_products(values)
     assert not takes_products(values[:10])
     found, expected = scaled_product(own, own_scales, values, scales).float(), x @ weight.t()

@@ -34,15 +34,15 @@ def test_a_thousand_requests_leave_nothing_behind(device, random_model):
         before = held()
         serve(llm, 1000)
         assert held() == before
-        assert llm.assembly.engine.context.pool.held == 0
+        assert llm.session.engine.context.pool.held == 0
 
 
 @pytest.mark.gpu
 def test_what_steps_work_in_is_measured(random_model):
     """More for more tokens; and what is left has room for the graphs, which say what they have taken."""
     with LLM(random_model("llama_tied")[1], engine="dynamic", device="cuda") as llm:
-        execution = llm.assembly.parts.wrapper.execution
-        few, many = execution.working_bytes(8, 64, 128), execution.working_bytes(8, 512, 128)
+        execution = llm.session.parts.wrapper.execution
+        few, many = execution.peak_activation_bytes(8, 64, 128), execution.peak_activation_bytes(8, 512, 128)
         assert 0 < few < many
         assert execution.capture_seconds > 0
         assert execution.capture_bytes >= 0

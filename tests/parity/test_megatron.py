@@ -15,8 +15,8 @@ GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
 
 
 def reference(name):
-    own, neighbour = (CHECKPOINTS / folder / "reference.json" for folder in (name, name.removesuffix("_legacy")))
-    return json.loads((own if own.is_file() else neighbour).read_text())["reference"]
+    own, neighbor = (CHECKPOINTS / folder / "reference.json" for folder in (name, name.removesuffix("_legacy")))
+    return json.loads((own if own.is_file() else neighbor).read_text())["reference"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""The native step: what torch computes with the same quantised weights and activations, whatever the batch."""
+"""The native step: what torch computes with the same quantized weights and activations, whatever the batch."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from plugtron.checkpoint.safetensors import SafetensorsReader
 from plugtron.errors import PlugtronError
 from plugtron.kernels.native.binding import NativeTokens, Op, Program
 from plugtron.kernels.native.build import library
-from plugtron.kernels.native.packing import Format, format_of, pack, pack_dense
+from plugtron.kernels.native.packing import WeightFormat, format_of, pack, pack_dense
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.runtime import Runtime
-from plugtron.quantization.weight import QuantisedWeight
+from plugtron.quantization.weight import QuantizedWeight
 from plugtron_controllers.text_generation import SimpleTextGenerationController
 from plugtron_engines.options import StaticOptions
 from plugtron_engines.static import StaticEngine
@@ -27,8 +27,8 @@ from plugtron_wrappers.llama import LlamaWrapper
 
 NATIVE = [name for name in models.MODELS if "mixtral" not in name]
 #: What a step can be compiled for here: this processor, one without AVX-512, one without AVX, and those with AVX-512
-#: VNNI and with its bfloat16, in an emulation that runs anywhere (-O0: optimised, it compiles for minutes). What is
-#: compiled for the tests alone is hardly optimised, which takes half the time.
+#: VNNI and with its bfloat16, in an emulation that runs anywhere (-O0: optimized, it compiles for minutes). What is
+#: compiled for the tests alone is hardly optimized, which takes half the time.
 _VNNI = "-O0 -D__AVX512F__ -D__AVX512BW__ -D__AVX512VNNI__ -D__AVX512VL__"
 EMULATION = f"-I{Path(__file__).parents[1] / 'support' / 'emulated'}"
 PROCESSORS = {
@@ -49,7 +49,7 @@ def kernels(request):
         return library(processor)
 
 
-def quantised(numbers):
+def quantized(numbers):
     """Numbers [..., I] as they are after int8 in groups of 32."""
     groups = numbers.unflatten(-1, (-1, 32))
     largest = groups.abs().amax(-1, keepdim=True)
@@ -68,28 +68,28 @@ def magnitude(weight):
 
 def random_weight(form, outputs, inputs, random):
     """A weight of a form, every value of it possible."""
-    bits = 4 if form in (Format.FOUR, Format.FOUR_WIDE) else 8
-    group = 16 if form == Format.EIGHT_HALVES else 32
-    dtype = torch.float16 if form in (Format.FOUR, Format.EIGHT) else torch.float32
+    bits = 4 if form in (WeightFormat.FOUR, WeightFormat.FOUR_WIDE) else 8
+    group = 16 if form == WeightFormat.EIGHT_HALVES else 32
+    dtype = torch.float16 if form in (WeightFormat.FOUR, WeightFormat.EIGHT) else torch.float32
     scales, minimums = (torch.randn(2, outputs, inputs // group, generator=random) / 2**bits).to(dtype)
-    return QuantisedWeight(
+    return QuantizedWeight(
         bits=bits,
         values=torch.randint(0, 2**bits, (outputs, inputs), generator=random, dtype=torch.uint8),
         scales=scales,
-        minimums=None if form in (Format.EIGHT, Format.EIGHT_HALVES) else minimums,
+        minimums=None if form in (WeightFormat.EIGHT, WeightFormat.EIGHT_HALVES) else minimums,
     )
 
 
-def quantise(model, bits):
-    """Have a transformers model compute with quantised weights (8 bits in the head) and activations."""
+def quantize(model, bits):
+    """Have a transformers model compute with quantized weights (8 bits in the head) and activations."""
     with torch.no_grad():
         for name, module in model.named_modules():
             if isinstance(module, torch.nn.Linear | Conv1D):
                 turned = isinstance(module, Conv1D)  # it stores its weight the other way round
                 weight = module.weight.T if turned else module.weight
-                dense = QuantisedWeight.of(weight, 8 if name == "lm_head" else bits).dense()
+                dense = QuantizedWeight.of(weight, 8 if name == "lm_head" else bits).dense()
                 module.weight = torch.nn.Parameter(dense.T.contiguous() if turned else dense)
-                module.register_forward_pre_hook(lambda _, inputs: (quantised(inputs[0]),))
+                module.register_forward_pre_hook(lambda _, inputs: (quantized(inputs[0]),))
     return model
 
 
@@ -98,7 +98,7 @@ def quantise(model, bits):
 def test_logits(name, bits, random_model, recwarn):
     _, folder = random_model(name)
     prompt = models.prompts()[-1]
-    expected = reference.logits(quantise(models.make(name), bits), prompt)
+    expected = reference.logits(quantize(models.make(name), bits), prompt)
     with LLM(folder, dtype="float32", quantization=f"int{bits}") as llm:
         found = all_logits(llm, prompt)
     assert not [warning for warning in recwarn if "through torch" in str(warning.message)]
@@ -133,7 +133,7 @@ def test_a_long_row_does_not_depend_on_the_others(dtype, default_model):
     params = SamplingParams(temperature=0, max_tokens=8, ignore_eos=True, logprobs=0)
     prompts = [[(7 * token + first) % 40_000 for token in range(505)] for first in (100, 200, 300)]
     overrides = {"engine.options.max_sequence_length": 640, "engine.options.max_batch_size": 4, "threads": 2}
-    with LLM(default_model, dtype=dtype, quantization="native", engine="dynamic", overrides=overrides) as llm:
+    with LLM(default_model, dtype=dtype, quantization="as_stored", engine="dynamic", overrides=overrides) as llm:
         alone = llm.generate(prompts[0], params)
         beside = llm.generate(prompts, params)[0]
     assert alone.tokens == beside.tokens
@@ -145,7 +145,7 @@ def product(kernels, threads, hidden, packed, form, outputs, bias):
     rows, inputs = hidden.shape
     logits = torch.empty(rows, outputs)
     ops = [
-        Op(kind=1, source=0, inputs=inputs, flags=16 if form in (Format.FLOAT, Format.BRAIN) else 8),
+        Op(kind=1, source=0, inputs=inputs, flags=16 if form in (WeightFormat.FLOAT, WeightFormat.BRAIN) else 8),
         Op(
             kind=2,
             target=4,
@@ -173,7 +173,7 @@ SHAPES = {
 
 
 @settings(max_examples=60, deadline=None)
-@given(groups=integers(1, 20), form=sampled_from(list(Format)[:5]), **SHAPES)
+@given(groups=integers(1, 20), form=sampled_from(list(WeightFormat)[:5]), **SHAPES)
 def test_linear(kernels, rows, groups, outputs, form, threads, seed):
     random = torch.Generator().manual_seed(seed)
     inputs = 32 * groups
@@ -183,7 +183,7 @@ def test_linear(kernels, rows, groups, outputs, form, threads, seed):
     hidden[:, :32] = 0.0  # a group without a scale
     hidden[:, 32:64] *= 1e-38  # and one whose scale has no inverse
     packed = torch.cat(list(pack(weight)))
-    rounded = quantised(hidden).double()
+    rounded = quantized(hidden).double()
     expected = rounded @ weight.dense().double().T + bias
     found = product(kernels, threads, hidden, packed, form, outputs, bias)
     # What float32 may lose is a share of the terms, which may cancel out, not of their sum.
@@ -198,7 +198,7 @@ def test_dense_linear(kernels, rows, inputs, outputs, dtype, threads, seed):
     # Activations that bfloat16 holds too: processors that multiply it round them to it.
     hidden = torch.randn(rows, inputs, generator=random).bfloat16().float()
     weight, bias = torch.randn(outputs, inputs, generator=random).to(dtype), torch.randn(outputs, generator=random)
-    form = Format.FLOAT if dtype == torch.float32 else Format.BRAIN
+    form = WeightFormat.FLOAT if dtype == torch.float32 else WeightFormat.BRAIN
     found = product(kernels, threads, hidden, torch.cat(list(pack_dense(weight))), form, outputs, bias)
     expected = hidden.double() @ weight.double().T + bias
     allowed = 5e-7 * (hidden.abs().double() @ weight.abs().double().T + 1)
@@ -206,11 +206,11 @@ def test_dense_linear(kernels, rows, inputs, outputs, dtype, threads, seed):
 
 
 @pytest.mark.parametrize("name", ["blk.0.attn_q.weight", "blk.3.ffn_down.weight", "token_embd.weight"])
-def test_blocks_of_a_file_are_quantised_without_a_loss(name, default_model):
+def test_blocks_of_a_file_are_quantized_without_a_loss(name, default_model):
     reader = GGUFReader(default_model)
     kind = reader.tensors[name].dtype
     dense = reader.read(name, (slice(0, 400),)).float()
-    again = QuantisedWeight.of(dense, {"Q4_1": 4, "Q8_0": 8}[kind]).dense()
+    again = QuantizedWeight.of(dense, {"Q4_1": 4, "Q8_0": 8}[kind]).dense()
     assert torch.equal(again, dense)
 
 
@@ -233,7 +233,7 @@ def test_what_is_not_native_runs_through_torch_and_says_so(name, options, reason
     ("ranks", "quantization", "engine"), [(2, "int8", "dynamic"), (2, "int4", "static"), (3, "int4", "dynamic")]
 )
 def test_ranks_give_what_one_gives(ranks, quantization, engine, default_model, random_model, recwarn):
-    """The list of operations is cut where ranks sum up; shares of a row are whole groups, quantised as in the whole."""
+    """The list of operations is cut where ranks sum up; shares of a row are whole groups, quantized as in the whole."""
     params = SamplingParams(temperature=0, max_tokens=32, ignore_eos=True, logprobs=2)
     model = default_model if ranks == 3 else random_model("llama_untied")[1]
     prompts = models.prompts()[2:5]
@@ -259,7 +259,7 @@ def test_an_execution_that_is_asked_for(random_model):
     found = []
     for execution in ("eager", "native"):
         with LLM(folder, dtype="float32", overrides={"execution": execution}) as llm:
-            assert type(llm.assembly.parts.wrapper._execution).__name__ == f"{execution.capitalize()}Execution"
+            assert type(llm.session.parts.wrapper._execution).__name__ == f"{execution.capitalize()}Execution"
             found.append(llm.generate(prompt, params).tokens)
     assert found[0] == found[1]
     with pytest.raises(
@@ -315,7 +315,7 @@ def test_the_default_model_agrees_with_itself_in_float32(default_model):
     """Teacher forced over a text, with the file's own blocks and a head of eight bits."""
     with LLM(default_model, dtype="float32") as llm:
         text = (Path(__file__).parents[2] / "LICENSE").read_text()
-        prompt = llm.assembly.parts.tokenizer.encode(text)[:400]
+        prompt = llm.session.parts.tokenizer.encode(text)[:400]
         exact = all_logits(llm, prompt)
     with LLM(default_model, quantization="int4") as llm:
         found = all_logits(llm, prompt)

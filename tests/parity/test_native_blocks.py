@@ -1,4 +1,4 @@
-"""`quantization: native`: what a GGUF file's blocks hold, computed with as it is."""
+"""`quantization: as_stored`: what a GGUF file's blocks hold, computed with as it is."""
 
 import gguf
 import pytest
@@ -39,7 +39,7 @@ def test_logits(mix, tmp_path, recwarn):
     prompt = models.prompts()[-1]
     with LLM(tmp_path / "model.gguf", dtype="float32") as llm:
         expected = all_logits(llm, prompt)
-    with LLM(tmp_path / "model.gguf", dtype="float32", quantization="native") as llm:
+    with LLM(tmp_path / "model.gguf", dtype="float32", quantization="as_stored") as llm:
         found = all_logits(llm, prompt)
     assert not [warning for warning in recwarn if "through torch" in str(warning.message)]
     error = (found - expected).norm(dim=-1) / expected.norm(dim=-1)
@@ -63,7 +63,7 @@ def test_a_matrix_that_is_not_in_blocks_stays_what_it_is(tmp_path, recwarn):
     write_llama(tmp_path / "model.gguf", MIXES["Q8_0"] | {"ffn_down": "F32", "attn_k": "F32"})
     prompt = models.prompts()[-1]
     found = []
-    for quantization in (None, "native"):
+    for quantization in (None, "as_stored"):
         with LLM(tmp_path / "model.gguf", dtype="float32", quantization=quantization) as llm:
             found.append(all_logits(llm, prompt))
     assert not recwarn.list
@@ -73,5 +73,5 @@ def test_a_matrix_that_is_not_in_blocks_stays_what_it_is(tmp_path, recwarn):
 
 def test_a_checkpoint_without_blocks_is_refused(random_model):
     _, folder = random_model("llama_untied")
-    with pytest.raises(CheckpointError, match=r"quantization native: .* holds no quantised blocks.*int8, int4, null"):
-        LLM(folder, quantization="native")
+    with pytest.raises(CheckpointError, match=r"as_stored: .* holds no quantized blocks.*int8, int4, null"):
+        LLM(folder, quantization="as_stored")

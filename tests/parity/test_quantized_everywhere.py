@@ -1,4 +1,4 @@
-"""Which weights are quantised, and how, is the same for every execution and for `convert`."""
+"""Which weights are quantized, and how, is the same for every execution and for `convert`."""
 
 import pytest
 import torch
@@ -42,7 +42,7 @@ def test_a_tied_embedding_is_looked_up_unrounded(random_model):
     with LLM(
         random_model("llama_tied")[1], dtype="float32", quantization="int4", overrides={"execution": "eager"}
     ) as llm:
-        decoder = llm.assembly.parts.wrapper.execution._decoder
+        decoder = llm.session.parts.wrapper.execution._decoder
         assert decoder.output is not decoder.embedding
         exact = random_model("llama_tied")[0].get_input_embeddings().weight
         assert torch.equal(decoder.embedding.weight[: len(exact)], exact)

@@ -15,7 +15,7 @@ from plugtron.kernels.sampling import SamplingChoice
 from plugtron.kernels.triton.draw import PIECE
 from plugtron.kernels.triton.sampling import TritonSampling
 from plugtron.request.request import InferenceSequence
-from plugtron_controllers.drawing import draw
+from plugtron_controllers.sampling import draw
 from plugtron_samplers.top_k import TopK
 from plugtron_samplers.top_p import TopP
 
@@ -40,7 +40,7 @@ def kind(request):
 def candidates(device, rows, width, seed, *, narrowed=False, rounded=False, spread=3.0):
     """Logits of a model in bfloat16 are often equal. Narrowed ones have ids in any order."""
     generator = torch.Generator().manual_seed(seed)
-    # A row's neighbours may be further apart than a row is long: padding of the vocabulary is cut off.
+    # A row's neighbors may be further apart than a row is long: padding of the vocabulary is cut off.
     logits = torch.randn(rows, width + seed % 3, generator=generator) * spread
     logits = logits.bfloat16().float() if rounded else logits
     logits[0, ::2] = float("-inf")
@@ -158,6 +158,6 @@ def test_a_model_draws_the_same_with_and_without_them(random_model):
     for execution in ("native", "eager"):
         overrides = {"execution": execution}
         with LLM(random_model("llama_untied")[1], dtype="float32", device="cpu", overrides=overrides) as llm:
-            assert (SamplingChoice(llm.assembly.parts.runtime).kernels is None) == (execution == "eager")
+            assert (SamplingChoice(llm.session.parts.runtime).kernels is None) == (execution == "eager")
             found.append([answer.tokens for answer in llm.generate([[1, 2, 3], [9, 8]], params)])
     assert found[0] == found[1]

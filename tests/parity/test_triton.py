@@ -13,8 +13,8 @@ from support import compile_triton, models, reference
 from plugtron import LLM, SamplingParams
 from plugtron.errors import PlugtronError
 from plugtron.execution import graph
-from plugtron.quantization.float8 import quantise_rows
-from plugtron.quantization.weight import QuantisedWeight
+from plugtron.quantization.float8 import quantize_rows
+from plugtron.quantization.weight import QuantizedWeight
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -44,13 +44,13 @@ def test_graph_steps_give_what_eager_ones_do(name, engine, random_model):
 
 def dense(weight, form):
     if form == "fp8":
-        values, scales = quantise_rows(weight)
+        values, scales = quantize_rows(weight)
         return values.float() * scales
-    return QuantisedWeight.of(weight, int(form.removeprefix("int"))).dense()
+    return QuantizedWeight.of(weight, int(form.removeprefix("int"))).dense()
 
 
 @pytest.mark.parametrize("form", ["int4", "int8", "fp8"])
-def test_graph_steps_over_quantised_weights(form, random_model):
+def test_graph_steps_over_quantized_weights(form, random_model):
     """What transformers computes with the same weights made dense, eight bits in the head."""
     folder = random_model("llama_tied")[1]
     params = SamplingParams(temperature=0, max_tokens=3, ignore_eos=True)
@@ -87,8 +87,8 @@ def test_what_is_tried_out_leaves_the_next_steps_as_they_are(random_model):
     overrides = {"device": DEVICE, "execution": "graph", "engine.options.max_sequence_length": 32}
     with LLM(random_model("qwen3")[1], dtype="float32", overrides=overrides) as llm:
         expected = llm.generate([5, 6], params).tokens
-        execution = llm.assembly.parts.wrapper.execution
-        assert (execution.working_bytes(2, 8, 32) is None) == (DEVICE == "cpu")
+        execution = llm.session.parts.wrapper.execution
+        assert (execution.peak_activation_bytes(2, 8, 32) is None) == (DEVICE == "cpu")
         execution._try_out(4, 2, 32)
         assert llm.generate([5, 6], params).tokens == expected
 

@@ -15,12 +15,12 @@ from plugtron.kernels.triton.chunk_attention import chunk_attention, tile_tokens
 from plugtron.kernels.triton.decode_attention import decode_attention
 from plugtron.kernels.triton.device_weight import DeviceWeight
 from plugtron.kernels.triton.float8_rows import float8_rows
-from plugtron.kernels.triton.norms import add_and_normalise
+from plugtron.kernels.triton.norms import add_and_normalize
 from plugtron.kernels.triton.rotary import rotate_and_write
 from plugtron.nn.activations import activation
 from plugtron.nn.rotary import rotate
-from plugtron.quantization.float8 import FLOAT8, LARGEST, quantise_rows, to_float8
-from plugtron.quantization.weight import QuantisedWeight
+from plugtron.quantization.float8 import FLOAT8, LARGEST, quantize_rows, to_float8
+from plugtron.quantization.weight import QuantizedWeight
 
 assert os.environ.get("TRITON_INTERPRET") == "1" or torch.cuda.is_available(), "tests/conftest.py says so"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -48,18 +48,18 @@ def close(found, expected, dtype, tolerance=None):
     width=integers(1, 300),
     dtype=DTYPES,
     added=booleans(),
-    centred=booleans(),
+    centerd=booleans(),
     seed=integers(0, 99),
 )
-def test_norms(rows, width, dtype, added, centred, seed):
+def test_norms(rows, width, dtype, added, centerd, seed):
     hidden, more = numbers(2, rows, width, seed=seed, dtype=dtype)
     weight, bias = numbers(2, width, seed=seed + 1, dtype=dtype)
     total = hidden + more if added else hidden.clone()
-    if centred:
+    if centerd:
         expected = F.layer_norm(total.float(), (width,), weight.float(), bias.float(), 1e-5)
     else:
         expected = F.rms_norm(total.float(), (width,), weight.float(), 1e-5)
-    found = add_and_normalise(hidden, more if added else None, weight, bias if centred else None, 1e-5)
+    found = add_and_normalize(hidden, more if added else None, weight, bias if centerd else None, 1e-5)
     torch.testing.assert_close(hidden, total)
     close(found, expected, dtype)
 
@@ -243,8 +243,8 @@ def hold(weight, form, dtype, *, in_order):
     if form == "fp8":
         held = DeviceWeight.float8(weight.to(DEVICE), in_order=in_order)
         return held, held.values.float() * held.scales
-    quantised = QuantisedWeight.of(weight, int(form.removeprefix("int")))
-    return DeviceWeight.grouped(quantised, torch.device(DEVICE), in_order=in_order), quantised.dense().to(DEVICE)
+    quantized = QuantizedWeight.of(weight, int(form.removeprefix("int")))
+    return DeviceWeight.grouped(quantized, torch.device(DEVICE), in_order=in_order), quantized.dense().to(DEVICE)
 
 
 @FEW
@@ -254,7 +254,7 @@ def test_rounding_of_rows(rows, width, seed, dtype):
     x = numbers(rows, width, seed=seed, dtype=dtype) * 100
     x[0, 0] = 0
     found, scales = float8_rows(x)
-    expected, expected_scales = quantise_rows(x)
+    expected, expected_scales = quantize_rows(x)
     close(scales, expected_scales, torch.float32)
     same = found.float() == expected.float()
     assert same.float().mean() > 0.9

@@ -19,7 +19,7 @@ def test_engines_take_turns(execution, random_model):
     overrides = {"execution": execution, "device": DEVICE, "engine.options.max_sequence_length": 48}
     with LLM(random_model("llama_untied")[1], dtype="float32", overrides=overrides) as llm:
         expected = [answer.tokens for answer in llm.generate(prompts, params)]
-        wrapper = llm.assembly.parts.wrapper
+        wrapper = llm.session.parts.wrapper
         engines = [
             StaticEngine(SimpleTextGenerationController(wrapper), StaticOptions(max_sequence_length=32)),
             DynamicEngine(SimpleTextGenerationController(wrapper), DynamicOptions(max_sequence_length=64, blocks=12)),

@@ -8,7 +8,7 @@ import pytest
 
 from plugtron import LLM, SamplingParams
 from plugtron.contracts.sampler import Sampler
-from plugtron.engine.async_engine import Driver
+from plugtron.engine.async_engine import AsyncEngine
 from plugtron.errors import EngineError, RequestError
 from plugtron.request.request import FinishReason, InferenceRequest
 from plugtron.tokenizer.ids import NullTokenizer
@@ -48,7 +48,7 @@ def test_streams_side_by_side(llm, expected):
     async def main(driver):
         return await asyncio.gather(*(tokens_of(driver, prompt) for prompt in PROMPTS))
 
-    with Driver(llm.assembly) as driver:
+    with AsyncEngine(llm.session) as driver:
         assert asyncio.run(main(driver)) == expected
         assert asyncio.run(main(driver)) == expected  # and from another loop
 
@@ -59,7 +59,7 @@ def test_increments_have_text_tokens_and_log_probs(default_model):
     async def main(driver, asked):
         return [output async for output in driver.stream(asked)]
 
-    with LLM(default_model, engine="dynamic") as llm, Driver(llm.assembly) as driver:
+    with LLM(default_model, engine="dynamic") as llm, AsyncEngine(llm.session) as driver:
         asked = InferenceRequest(prompt="The capital of France is", params=params)
         outputs = asyncio.run(main(driver, asked))
     assert "".join(output.text for output in outputs) == asked.text
@@ -78,7 +78,7 @@ def test_a_reader_that_stops_reading_costs_nobody_anything(llm, expected):
         rest = [output async for output in lazy]
         return [*first.tokens, *(token for output in rest for token in output.tokens)], others, len(rest)
 
-    with Driver(llm.assembly) as driver:
+    with AsyncEngine(llm.session) as driver:
         late, others, outputs = asyncio.run(main(driver))
     assert [late, *others] == expected
     assert outputs < 24
@@ -94,12 +94,12 @@ def test_a_storm_of_aborts(llm, expected):
         results = await asyncio.gather(*(tokens_of(driver, prompt) for prompt in PROMPTS), *storm)
         return results[: len(PROMPTS)]
 
-    with Driver(llm.assembly) as driver:
+    with AsyncEngine(llm.session) as driver:
         assert asyncio.run(main(driver)) == expected
-    while llm.assembly.has_unfinished_requests:
-        llm.assembly.step()
-    assert llm.assembly.engine.stats.blocks_used == 0
-    assert llm.assembly.engine.stats.running == 0
+    while llm.session.has_unfinished_requests:
+        llm.session.step()
+    assert llm.session.engine.stats.blocks_used == 0
+    assert llm.session.engine.stats.running == 0
 
 
 class Raising(Sampler):
@@ -127,7 +127,7 @@ class Raising(Sampler):
 
 
 def test_a_sampler_that_raises_fails_its_request_alone(llm, expected):
-    parts = llm.assembly.parts
+    parts = llm.session.parts
     controller = SimpleTextGenerationController(parts.wrapper, parts.tokenizer, (*parts.samplers, Raising()))
     engine = DynamicEngine(controller, DynamicOptions(blocks=100))
 
@@ -136,7 +136,7 @@ def test_a_sampler_that_raises_fails_its_request_alone(llm, expected):
         results = await asyncio.gather(driver.generate(unlucky), *(tokens_of(driver, prompt) for prompt in PROMPTS))
         return unlucky, results[1:]
 
-    with Driver(engine) as driver:
+    with AsyncEngine(engine) as driver:
         unlucky, others = asyncio.run(main(driver))
     assert unlucky.error == "a sampler failed: ArithmeticError: out of luck"
     assert len(unlucky.tokens) == 2
@@ -145,7 +145,7 @@ def test_a_sampler_that_raises_fails_its_request_alone(llm, expected):
 
 
 def test_a_step_that_raises_fails_who_was_in_it_and_no_more(llm, expected):
-    controller = llm.assembly.engine.controller
+    controller = llm.session.engine.controller
     start, failing = controller.start_step, [MemoryError("no room")]
 
     def start_step(plan):
@@ -160,7 +160,7 @@ def test_a_step_that_raises_fails_who_was_in_it_and_no_more(llm, expected):
 
     controller.start_step = start_step
     try:
-        with Driver(llm.assembly) as driver:
+        with AsyncEngine(llm.session) as driver:
             asked, again = asyncio.run(main(driver))
     finally:
         controller.start_step = start
@@ -196,16 +196,16 @@ def test_an_engine_that_only_raises_ends_the_driver(llm):
 
     broken = Broken()
     broken.has_unfinished_requests = False
-    driver = Driver(broken)
+    driver = AsyncEngine(broken)
     broken.has_unfinished_requests = True
     asyncio.run(main(driver))
     driver.close()
 
 
 def test_closing_tells_those_who_wait(llm, monkeypatch):
-    step = llm.assembly.engine.step
+    step = llm.session.engine.step
     # Slow steps, so that the request is still running when the driver is closed.
-    monkeypatch.setattr(llm.assembly.engine, "step", lambda: (time.sleep(0.5), step())[1])
+    monkeypatch.setattr(llm.session.engine, "step", lambda: (time.sleep(0.5), step())[1])
 
     async def main(driver):
         stream = driver.stream(request([1, 2]))
@@ -215,7 +215,7 @@ def test_closing_tells_those_who_wait(llm, monkeypatch):
             async for _ in stream:
                 pass
 
-    asyncio.run(main(Driver(llm.assembly)))
+    asyncio.run(main(AsyncEngine(llm.session)))
     monkeypatch.undo()
     assert len(llm.generate([1, 2], DRAWN).tokens) == 24
 
@@ -229,7 +229,7 @@ def test_wrong_requests_raise_or_fail_where_they_are_asked_for(llm):
             await driver.generate(used)
         return refused
 
-    with Driver(llm.assembly) as driver:
+    with AsyncEngine(llm.session) as driver:
         assert "the prompt has 500 tokens" in asyncio.run(main(driver)).error
 
 
@@ -247,7 +247,7 @@ def test_a_detokenizer_that_raises_fails_its_request_alone(llm, expected):
     # The first token that one answer has and no other one.
     only = [set(tokens).difference(*(other for other in expected if other is not tokens)) for tokens in expected]
     tokenizer.unsayable = next(token for token in expected[2] if token in only[2])
-    parts = llm.assembly.parts
+    parts = llm.session.parts
     engine = DynamicEngine(
         SimpleTextGenerationController(parts.wrapper, tokenizer, parts.samplers), DynamicOptions(block_size=4)
     )
@@ -260,7 +260,7 @@ def test_a_detokenizer_that_raises_fails_its_request_alone(llm, expected):
 
 
 def test_readers_hear_of_whatever_ends_the_thread(llm):
-    controller = llm.assembly.engine.controller
+    controller = llm.session.engine.controller
     start = controller.start_step
 
     def leave(plan):
@@ -274,7 +274,7 @@ def test_readers_hear_of_whatever_ends_the_thread(llm):
 
     controller.start_step = leave
     try:
-        with Driver(llm.assembly) as driver:
+        with AsyncEngine(llm.session) as driver:
             asyncio.run(asyncio.wait_for(main(driver), 30))
     finally:
         controller.start_step = start

@@ -21,8 +21,8 @@ def options_of(random):
         "blocks": random.choice([20, 60, 128, 300]) // size + 2,
         "max_batch_size": random.choice([1, 2, 5, 16]),
         "max_step_tokens": random.choice([1, 3, 16, 512]),
-        "share_prefixes": random.random() < 0.7,
-        "asynchronous": random.random() < 0.5,
+        "prefix_caching": random.random() < 0.7,
+        "async_scheduling": random.random() < 0.5,
     }
 
 
@@ -57,7 +57,7 @@ def assert_memory_is_held_once(engine):
         held |= set(blocks)
     assert pool.held == len(held)
     assert pool.held + pool.kept <= pool.total
-    if not context._share_prefixes:
+    if not context._prefix_caching:
         assert pool.kept == 0
 
 
@@ -65,9 +65,9 @@ def run_workload(random, answers, **parallel):
     """Requests arrive and are aborted between steps; what is not aborted gets the right answer."""
     options = options_of(random)
     if "pipeline_parallel" in parallel:
-        options["asynchronous"] = None  # its stages have steps of their own under way
+        options["async_scheduling"] = None  # its stages have steps of their own under way
     with dynamic(**options, **parallel) as llm:
-        engine = llm.assembly.engine
+        engine = llm.session.engine
         requests = list(requests_of(random, engine.context.max_length))
         coming, aborted = list(requests), set()
         while coming or engine.has_unfinished_requests:
@@ -111,7 +111,7 @@ def test_workloads_over_ranks(parallel, answers):
 def test_a_common_prefix_is_computed_once(answers):
     prompts = [[*range(64), 100 + tail] for tail in range(6)]
     with dynamic(block_size=16, max_step_tokens=80) as llm:
-        engine, computed = llm.assembly.engine, []
+        engine, computed = llm.session.engine, []
         start_step = engine.controller.start_step
         engine.controller.start_step = lambda plan: (computed.extend(row.size for row in plan.rows), start_step(plan))[
             1
@@ -130,7 +130,7 @@ def test_several_answers_share_their_prompt(answers):
     params = SamplingParams(temperature=1.0, seed=4, n=4, max_tokens=8, ignore_eos=True)
     prompt = [7] * 50
     with dynamic(block_size=16) as llm:
-        engine = llm.assembly.engine
+        engine = llm.session.engine
         request = InferenceRequest(prompt=prompt, params=params)
         engine.add_request(request)
         held = []
@@ -153,7 +153,7 @@ def test_what_can_never_fit_fails_alone():
 
 def test_a_request_that_cannot_be_started_fails_alone(answers):
     with dynamic() as llm:
-        engine = llm.assembly.engine
+        engine = llm.session.engine
         start = engine.controller.start_sequence
 
         def start_sequence(sequence):
@@ -170,7 +170,7 @@ def test_a_request_that_cannot_be_started_fails_alone(answers):
 
 def test_higher_priority_goes_first():
     with dynamic(max_batch_size=1) as llm:
-        engine, order = llm.assembly.engine, []
+        engine, order = llm.session.engine, []
         for priority in (0, 5, 1):
             engine.add_request(InferenceRequest(prompt=[1, 2], params=GREEDY, priority=priority))
         while engine.has_unfinished_requests:

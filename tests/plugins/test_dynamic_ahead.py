@@ -26,8 +26,8 @@ def watch(engine):
 
 
 def run(prompts, params, **options):
-    with dynamic(asynchronous=True, **options) as llm:
-        engine = llm.assembly.engine
+    with dynamic(async_scheduling=True, **options) as llm:
+        engine = llm.session.engine
         events = watch(engine)
         requests = [InferenceRequest(prompt=prompt, params=params) for prompt in prompts]
         for request in requests:
@@ -63,8 +63,8 @@ def test_an_end_is_reported_at_once(answers):
     """What was started in vain is not waited for by another call."""
     whole = answers([5, 6], GREEDY)[0]
     params = GREEDY.model_copy(update={"stop_token_ids": [whole[3]], "min_tokens": 3})
-    with dynamic(asynchronous=True) as llm:
-        engine = llm.assembly.engine
+    with dynamic(async_scheduling=True) as llm:
+        engine = llm.session.engine
         request = InferenceRequest(prompt=[5, 6], params=params)
         engine.add_request(request)
         outputs = []
@@ -110,6 +110,6 @@ def test_steps_do_not_wait_for_who_finds_no_memory(answers):
 
 def test_pipeline_stages_have_enough_under_way():
     with pytest.raises(
-        SpecError, match=r"engine.options.asynchronous: over pipeline stages .* \(accepted: null, false"
+        SpecError, match=r"engine.options.async_scheduling: over pipeline stages .* \(accepted: null, false"
     ):
-        dynamic(asynchronous=True, pipeline_parallel=2)
+        dynamic(async_scheduling=True, pipeline_parallel=2)

@@ -60,7 +60,7 @@ def test_stop_texts_and_stop_tokens(llm):
     assert (stop.finish_reason, stop.sequences[0].stop_reason) == ("stop", "aris")
     token = llm.generate(PROMPT, SamplingParams(temperature=0, max_tokens=16, stop_token_ids=[plain.tokens[1]]))
     assert token.tokens == plain.tokens[:2]
-    assert token.text == llm.assembly.parts.tokenizer.decode(plain.tokens[:1])
+    assert token.text == llm.session.parts.tokenizer.decode(plain.tokens[:1])
 
 
 def test_a_text_far_beyond_the_limit_is_refused_before_it_is_tokenized(llm, monkeypatch):
@@ -84,7 +84,7 @@ def test_seeded_draws_do_not_depend_on_the_batch(small):
     assert again[1].tokens != alone.tokens
 
 
-def test_narrowing_stages_do_not_change_a_neighbours_draw(small):
+def test_narrowing_stages_do_not_change_a_neighbors_draw(small):
     narrow = SEEDED.model_copy(update={"top_k": 7, "top_p": 0.8, "min_p": 0.01})
     alone = small.generate([3, 4], narrow)
     mixed = small.generate([[3, 4], [5]], [narrow, SEEDED])
@@ -224,7 +224,7 @@ class Failing(Sampler):
 
 @pytest.mark.parametrize("where", ["add", "apply", "accept"])
 def test_a_sampler_that_raises_fails_its_own_request(where, small):
-    parts = small.assembly.parts
+    parts = small.session.parts
     controller = SimpleTextGenerationController(parts.wrapper, None, [Failing(where)])
     engine = StaticEngine(controller, StaticOptions(max_batch_size=3, max_sequence_length=32))
     params = SamplingParams(temperature=0.5, seed=1, max_tokens=5, ignore_eos=True)
@@ -294,7 +294,7 @@ def test_what_a_request_tells(llm):
 )
 def test_wrong_values_fail_their_request_alone(wrong, small):
     requests = [InferenceRequest(**{"prompt": [3], "params": GREEDY, **each}) for each in ({}, wrong)]
-    for _ in small.assembly.run(requests):
+    for _ in small.session.run(requests):
         pass
     assert requests[0].error is None
     assert requests[1].error
@@ -333,9 +333,9 @@ def test_stop_texts_may_stay(llm):
 
 def test_a_request_is_run_once(small):
     request = InferenceRequest(prompt=[1], params=GREEDY)
-    list(small.assembly.run([request]))
+    list(small.session.run([request]))
     with pytest.raises(RequestError, match="has been added before"):
-        list(small.assembly.run([request]))
+        list(small.session.run([request]))
     assert small.generate([1], GREEDY).tokens == request.tokens
 
 
@@ -349,9 +349,9 @@ def test_after_closing(random_model):
 
 def test_a_step_that_fails_takes_its_batch_along_and_nothing_else(random_model):
     with LLM(random_model("llama_untied")[1], dtype="float32") as llm:
-        wrapper = llm.assembly.parts.wrapper
+        wrapper = llm.session.parts.wrapper
         beside = InferenceRequest(prompt=[9], params=GREEDY)
-        llm.assembly.engine.add_request(beside)
+        llm.session.engine.add_request(beside)
         stream = llm.stream([3, 4], GREEDY)
         next(stream)
         run, wrapper.run_one_forward_step = wrapper.run_one_forward_step, None
@@ -363,7 +363,7 @@ def test_a_step_that_fails_takes_its_batch_along_and_nothing_else(random_model):
 
 
 def test_every_answer_of_an_aborted_request_has_a_last_word(small):
-    engine = small.assembly.engine
+    engine = small.session.engine
     request = InferenceRequest(prompt=[3], params=SamplingParams(n=6, seed=1, max_tokens=30, ignore_eos=True))
     request_id = engine.add_request(request)
     engine.step()

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from plugtron import LLM, InferenceRequest, SamplingParams
 from plugtron.context.paged import PagedInferenceContext
 from plugtron.context.static import StaticInferenceContext
-from plugtron.contracts import AttentionState, ModelInfo, Row, StepPlan
+from plugtron.contracts import AttentionState, ModelInfo, ScheduledSequence, StepPlan
 from plugtron.parallel.runtime import Runtime
 
 #: Whoever has this token in the prompt computes NaN from there on.
@@ -38,7 +38,7 @@ PAGED = {
     "engine.options.blocks": 12,
     "engine.options.block_size": 4,
     "engine.options.max_step_tokens": 24,
-    "engine.options.share_prefixes": False,
+    "engine.options.prefix_caching": False,
 }
 
 
@@ -50,9 +50,9 @@ def expected(broken_model):
 
 def step_with(llm, requests, steps):
     for request in requests:
-        llm.assembly.add_request(request)
+        llm.session.add_request(request)
     for _ in range(steps):
-        llm.assembly.step()
+        llm.session.step()
 
 
 @pytest.mark.parametrize("execution", ["eager", "native"])
@@ -68,15 +68,15 @@ def test_nan_reaches_nobody(ending, engine, execution, broken_model, expected):
         if ending == "preemption":  # they come first, and give way to what is more important
             clean = [InferenceRequest(prompt=prompt, params=GREEDY, priority=1) for prompt in CLEAN]
             step_with(llm, bad, 1)
-            for _ in llm.assembly.run(clean):
+            for _ in llm.session.run(clean):
                 pass
         else:
             step_with(llm, bad, 2 if ending == "abort" and engine == "dynamic" else 0)
             if ending == "abort":
                 for request in bad:
-                    llm.assembly.abort_request(request.id)
-            while ending != "beside" and llm.assembly.has_unfinished_requests:
-                llm.assembly.step()
+                    llm.session.abort_request(request.id)
+            while ending != "beside" and llm.session.has_unfinished_requests:
+                llm.session.step()
             clean = llm.generate(CLEAN, GREEDY)
         assert [request.error for request in clean] == [None] * len(CLEAN)
         assert [request.tokens for request in clean] == expected
@@ -103,7 +103,7 @@ def test_memory_is_clean_for_its_next_owner(kind):
             context.attach(slot, [1] * 16)
     for slot, length in ((0, 16), (1, 6)):
         assert context.allocate(slot, length)
-    view = context.view(StepPlan(step=0, rows=(Row(0, 0, 16, 16), Row(1, 0, 6, 6))))
+    view = context.view(StepPlan(step=0, rows=(ScheduledSequence(0, 0, 16, 16), ScheduledSequence(1, 0, 6, 6))))
     layer = context.layers[0]
     layer.keys[view.write_blocks, :, view.write_offsets] = torch.nan
     layer.values[view.write_blocks, :, view.write_offsets] = torch.nan
@@ -113,6 +113,6 @@ def test_memory_is_clean_for_its_next_owner(kind):
             context.attach(slot, [2] * 16)
     for slot, length in ((1, 3), (0, 9)):
         assert context.allocate(slot, length)
-    view = context.view(StepPlan(step=1, rows=(Row(1, 0, 3, 3), Row(0, 0, 9, 9))))
+    view = context.view(StepPlan(step=1, rows=(ScheduledSequence(1, 0, 3, 3), ScheduledSequence(0, 0, 9, 9))))
     for cache in (layer.keys, layer.values):
-        assert not cache[view.tables].isnan().any()
+        assert not cache[view.block_tables].isnan().any()

@@ -9,7 +9,7 @@ from plugtron import SamplingParams
 from plugtron.contracts import Candidates
 from plugtron.errors import RequestError
 from plugtron.plugin.component import Kind
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 from plugtron.request.request import InferenceRequest, InferenceSequence
 from plugtron_samplers.allowed_tokens import AllowedTokens
 from plugtron_samplers.logit_bias import LogitBias
@@ -98,8 +98,8 @@ def test_penalties_follow_the_answer():
 
 def test_attributes_of_megatron_users():
     """min_length is another word for min_tokens; a name that nobody declares is refused."""
-    host = Host(builtins_only=True)
-    params = host.add_attributes(SamplingParams(temperature=0), {"min_length": 2, "stop_token_ids": [2]})
+    manager = PluginManager(builtins_only=True)
+    params = manager.add_attributes(SamplingParams(temperature=0), {"min_length": 2, "stop_token_ids": [2]})
     assert (params.temperature, params.stop_token_ids, params.min_tokens, params.extra) == (0, [2], 2, {})
     same = SamplingParams(temperature=0, min_tokens=2, stop_token_ids=[2])
     assert run("min_tokens", params) == run("min_tokens", same)
@@ -109,7 +109,7 @@ def test_attributes_of_megatron_users():
         ({"top_p": 7}, r"^top_p: must be"),
     ):
         with pytest.raises(RequestError, match=complaint):
-            host.add_attributes(params, attributes)
+            manager.add_attributes(params, attributes)
 
 
 def test_min_tokens_ends():
@@ -150,7 +150,7 @@ def test_stages_take_narrowed_candidates(name):
 
 
 def test_components_declare_what_their_classes_consume():
-    for offer in Host(builtins_only=True).registry.offers(Kind.SAMPLER):
+    for offer in PluginManager(builtins_only=True).registry.offers(Kind.SAMPLER):
         target = offer.load()
-        assert target.params is offer.component.params_model()
+        assert target.params is offer.params_model()
         assert set(target.params.model_fields) <= set(SamplingParams.standard_names())

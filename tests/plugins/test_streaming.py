@@ -39,26 +39,26 @@ def test_leaving_a_stream_early_leaves_nothing_behind(small):
     next(stream)
     stream.close()
     assert small.generate([7], params).tokens == expected
-    assert not small.assembly.engine.has_unfinished_requests
+    assert not small.session.engine.has_unfinished_requests
 
 
 def test_the_first_of_many_are_ready_before_the_last_are_looked_at(small):
     requests = [InferenceRequest(prompt=[1, 2], params=SamplingParams(max_tokens=1)) for _ in range(100_000)]
-    running = small.assembly.run(requests)
+    running = small.session.run(requests)
     while not requests[0].is_finished:
         next(running)
     assert sum(request.id is not None for request in requests) < 10_000
     running.close()
     assert small.generate([7], GREEDY).tokens
-    assert not small.assembly.engine.has_unfinished_requests
+    assert not small.session.engine.has_unfinished_requests
 
 
 def test_engine_streams_a_request_of_its_own(small):
     request = InferenceRequest(prompt=[7, 8], params=SamplingParams(temperature=0, max_tokens=5))
-    outputs = list(small.assembly.engine.stream(request))
+    outputs = list(small.session.engine.stream(request))
     assert [token for output in outputs for token in output.tokens] == request.tokens
     refused = InferenceRequest(prompt=[], params=SamplingParams())
-    assert [output.request.error for output in small.assembly.engine.stream(refused)] == [refused.error]
+    assert [output.request.error for output in small.session.engine.stream(refused)] == [refused.error]
 
 
 def test_streams_side_by_side(small):

@@ -52,7 +52,7 @@ def compiled(kernel, dtype, types=None, options=None, **constants):
 def main():
     """Compile all of them, in the forms that models ask for."""
     found = {
-        "norm": compiled(norms._add_and_normalise, "bf16", ADD=True, CENTRE=True, BLOCK=4096),
+        "norm": compiled(norms._add_and_normalize, "bf16", ADD=True, CENTER=True, BLOCK=4096),
         "rotary fp8": compiled(
             rotary._rotate_and_write, "bf16", {"keys": "*fp8e4nv", "values": "*fp8e4nv"},
             HEADS=32, KV_HEADS=8, DIM=128, WIDTH=128, NORM=False, BLOCK=128,

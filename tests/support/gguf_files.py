@@ -5,7 +5,7 @@ import numpy as np
 
 
 def write_tensor(path, name, data, dtype):
-    """Write one tensor; `data` are floats to quantise, or the bytes of blocks [rows, bytes]."""
+    """Write one tensor; `data` are floats to quantize, or the bytes of blocks [rows, bytes]."""
     writer = gguf.GGUFWriter(path, "llama")
     kind = gguf.GGMLQuantizationType[dtype]
     raw = data if data.dtype == np.uint8 else gguf.quants.quantize(data, kind)

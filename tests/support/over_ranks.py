@@ -17,7 +17,7 @@ def answers(checkpoint, prompts, sizes):
         together = llm.generate(prompts, GREEDY)
         alone = [llm.generate(prompt, GREEDY) for prompt in prompts]
         first = llm.generate(prompts, GREEDY.model_copy(update={"max_tokens": 1, "logprobs": 320}))
-        leads = llm.assembly.parts.runtime.rank == 0
+        leads = llm.session.parts.runtime.rank == 0
     return leads, {
         "errors": [request.error for request in (*together, *alone, *first)],
         "together": [request.tokens for request in together],

@@ -8,7 +8,7 @@ from typing import Any
 
 from plugtron.assembly.agree import agree_on_components
 from plugtron.assembly.build import all_needs, build_component, build_parts, make_runtime, one
-from plugtron.assembly.session import Assembly, is_loss
+from plugtron.assembly.session import Session, is_loss
 from plugtron.errors import ParallelError
 from plugtron.hub.locate import fetch
 from plugtron.parallel.environment import is_launched
@@ -16,7 +16,7 @@ from plugtron.parallel.group import Group
 from plugtron.parallel.runtime import choose_device
 from plugtron.parallel.world import World, check_size, join
 from plugtron.plugin.component import Kind
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 from plugtron.spec.dump import plain_data
 from plugtron.spec.load import Source
 from plugtron.spec.model import Spec
@@ -25,7 +25,7 @@ from plugtron.spec.resolve import ResolvedSpec, resolve
 __all__ = ["assemble", "follow_leader"]
 
 
-def assemble(spec: Spec | ResolvedSpec, *, host: Host | None = None, world: World | None = None) -> Assembly:
+def assemble(spec: Spec | ResolvedSpec, *, manager: PluginManager | None = None, world: World | None = None) -> Session:
     """Build a run from a spec: fetch the model if it is not at hand, start the ranks, build the parts.
 
     Args:
@@ -40,21 +40,21 @@ def assemble(spec: Spec | ResolvedSpec, *, host: Host | None = None, world: Worl
     """
     resolved = spec if isinstance(spec, ResolvedSpec) else None
     plain = spec.spec if isinstance(spec, ResolvedSpec) else spec
-    if host is None:
-        host = Host(disable=plain.plugins.disable)
-        host.warn_of_failures()
+    if manager is None:
+        manager = PluginManager(disable=plain.plugins.disable)
+        manager.warn_of_failures()
     group = Group(None) if world is None else world.group()
-    resolved = group.together(lambda: _at_hand(resolved, plain, host))
+    resolved = group.run_on_all_ranks(lambda: _at_hand(resolved, plain, manager))
     if world is None and not is_launched() and resolved.spec.parallel.data > 1:
         raise ParallelError(
             f"parallel.data {resolved.spec.parallel.data}: replicas share the prompts of an offline run; start it with "
             "'plugtron run' or torchrun"
         )
-    world = world or join(resolved.spec.parallel.ranks, spec=_for_followers(resolved, host))
+    world = world or join(resolved.spec.parallel.ranks, spec=_for_followers(resolved, manager))
     try:
         if world.interactive:
-            world.group().together(lambda: None)  # the followers are resolving the spec: did all succeed?
-        return _build(resolved, host, world)
+            world.group().run_on_all_ranks(lambda: None)  # the followers are resolving the spec: did all succeed?
+        return _build(resolved, manager, world)
     except BaseException as error:
         ended = world.abandon()
         world.close()
@@ -67,26 +67,26 @@ def follow_leader(world: World, spec: str) -> bool:
     """Build the same parts as the leader, and step with it until it closes its engine; False if a step failed."""
     sent = json.loads(spec)
 
-    def obtain() -> tuple[ResolvedSpec, Host]:
-        host = Host(disable=sent["disable"], builtins_only=sent["builtins_only"])
-        return resolve(Source(values=sent["spec"]), host), host
+    def obtain() -> tuple[ResolvedSpec, PluginManager]:
+        manager = PluginManager(disable=sent["disable"], builtins_only=sent["builtins_only"])
+        return resolve(Source(values=sent["spec"]), manager), manager
 
-    resolved, host = world.group().together(obtain)
-    assembly = _build(resolved, host, world)
+    resolved, manager = world.group().run_on_all_ranks(obtain)
+    session = _build(resolved, manager, world)
     try:
-        while not assembly.engine.closed:
-            assembly.engine.step()
+        while not session.engine.closed:
+            session.engine.step()
     except BaseException as error:
         # The leader is inside a collective of this step. To close the engine would be another one: each would wait for
         # the other. This process just goes, which the leader notices at once.
         if not is_loss(error):
             traceback.print_exc()
         return False
-    assembly.close()
+    session.close()
     return True
 
 
-def _build(resolved: ResolvedSpec, host: Host, world: World) -> Assembly:
+def _build(resolved: ResolvedSpec, manager: PluginManager, world: World) -> Session:
     """Build this rank's parts, in the order of `Parts`. All ranks fail together, with one message."""
     assert resolved.model is not None
     assert resolved.reader is not None
@@ -94,28 +94,28 @@ def _build(resolved: ResolvedSpec, host: Host, world: World) -> Assembly:
     check_size(world, resolved.spec.parallel.ranks)
     world.watch(resolved.spec.parallel.timeout)
     agree_on_components(group, resolved)
-    group.together(lambda: choose_device(resolved.spec.device))
+    group.run_on_all_ranks(lambda: choose_device(resolved.spec.device))
     runtime = make_runtime(resolved, model, world)
     engine = one(resolved, Kind.ENGINE)
 
-    parts = group.together(lambda: build_parts(resolved, runtime, all_needs(engine, resolved)))
+    parts = group.run_on_all_ranks(lambda: build_parts(resolved, runtime, all_needs(engine, resolved)))
     if parts.wrapper is not None:
         parts.wrapper.agree()
-    live = group.together(lambda: build_component(engine, parts))
-    return Assembly(resolved=resolved, host=host, parts=parts, engine=live)
+    live = group.run_on_all_ranks(lambda: build_component(engine, parts))
+    return Session(resolved=resolved, manager=manager, parts=parts, engine=live)
 
 
-def _at_hand(resolved: ResolvedSpec | None, plain: Spec, host: Host) -> ResolvedSpec:
+def _at_hand(resolved: ResolvedSpec | None, plain: Spec, manager: PluginManager) -> ResolvedSpec:
     """Resolve a spec with its model there, fetching it if need be."""
     if resolved is not None and resolved.model is not None:
         return resolved
     fetch(plain.model.checkpoint)
-    return resolve(Source(values=_as_written(resolved, plain)), host)
+    return resolve(Source(values=_as_written(resolved, plain)), manager)
 
 
-def _for_followers(resolved: ResolvedSpec, host: Host) -> str:
+def _for_followers(resolved: ResolvedSpec, manager: PluginManager) -> str:
     """All that another process needs to resolve the same spec over the same plugins."""
-    sent = {"spec": plain_data(resolved), "disable": list(host.disable), "builtins_only": host.builtins_only}
+    sent = {"spec": plain_data(resolved), "disable": list(manager.disable), "builtins_only": manager.builtins_only}
     return json.dumps(sent)
 
 

@@ -18,7 +18,7 @@ from plugtron.parallel.runtime import Runtime
 from plugtron.parallel.world import World
 from plugtron.plugin.component import Kind, Need
 from plugtron.plugin.manager import OWN_DISTRIBUTION
-from plugtron.plugin.registry import Offer
+from plugtron.plugin.registry import RegisteredComponent
 from plugtron.spec.resolve import ResolvedComponent, ResolvedSpec
 
 __all__ = ["all_needs", "build_component", "build_parts", "make_runtime", "one"]
@@ -119,7 +119,7 @@ def build_component(chosen: ResolvedComponent, parts: Parts) -> Any:
     return made
 
 
-def _check_kind(offer: Offer, made: object) -> None:
+def _check_kind(offer: RegisteredComponent, made: object) -> None:
     """See whether a factory has made what its component promises."""
     contract = _CONTRACTS[offer.kind]
     if not isinstance(made, contract):

@@ -13,13 +13,13 @@ from plugtron.contracts.engine import Engine
 from plugtron.contracts.parts import Parts
 from plugtron.engine.request_processor import mix
 from plugtron.errors import ParallelError
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 from plugtron.plugin.run_info import Outcome, RunInfo
 from plugtron.request.request import FinishReason, InferenceRequest, Outstanding, RequestOutput
 from plugtron.spec.resolve import ResolvedSpec
 from plugtron.utils.turn_lock import TurnLock
 
-__all__ = ["Assembly", "is_loss"]
+__all__ = ["Session", "is_loss"]
 
 #: How many requests each replica runs before replicas tell each other what they have.
 _ROUND = 64
@@ -28,16 +28,16 @@ _AHEAD = 1024
 _LOST = "another rank has ended (if it could say why, that stands above)"
 
 
-class Assembly:
+class Session:
     """The live parts of a run. A context manager that gives everything back.
 
     Its methods may be called from any thread, several at once: their steps take turns, and each caller gets the outputs
     of its own requests. Over the ranks of torchrun, which plan the same steps each for itself, one thread alone may.
     """
 
-    def __init__(self, *, resolved: ResolvedSpec, host: Host, parts: Parts, engine: Engine) -> None:
+    def __init__(self, *, resolved: ResolvedSpec, manager: PluginManager, parts: Parts, engine: Engine) -> None:
         self.resolved = resolved
-        self.host = host
+        self.manager = manager
         self.parts = parts
         self.engine: Engine = engine
         # What steps yield for the runs that are going on, by request: several may be, such as streams side by side.
@@ -65,7 +65,7 @@ class Assembly:
             world_size=self.parts.runtime.world.size,
         )
         if self._observes:
-            self.host.run_started(info)
+            self.manager.run_started(info)
         open_requests: dict[int, Outstanding] = {}
         interrupted = True
         try:
@@ -79,7 +79,7 @@ class Assembly:
             if self._observes:
                 failed = sum(request.error is not None for request in requests)
                 finished = sum(request.is_finished for request in requests) - failed
-                self.host.run_finished(info, Outcome(finished=finished, failed=failed, interrupted=interrupted))
+                self.manager.run_finished(info, Outcome(finished=finished, failed=failed, interrupted=interrupted))
 
     def _all_outputs(
         self, requests: Sequence[InferenceRequest], open_requests: dict[int, Outstanding]
@@ -102,7 +102,7 @@ class Assembly:
                 raise
             for request in foreign:
                 if self._observes:
-                    self.host.request_finished(request)
+                    self.manager.request_finished(request)
                 yield from _in_one_piece(request)
 
     def _seed_by_number(self, requests: Sequence[InferenceRequest]) -> None:
@@ -208,7 +208,7 @@ class Assembly:
             if request_id in self._open and output.request.is_finished:
                 self._open.discard(request_id)
                 if self._observes:
-                    self.host.request_finished(output.request)
+                    self.manager.request_finished(output.request)
         for output in outputs:
             request_id = output.request.id
             if request_id is not None and output.request.is_finished and self._queues.get(request_id) is self._direct:
@@ -241,7 +241,7 @@ class Assembly:
     def _observes(self) -> bool:
         return self.parts.runtime.rank == 0
 
-    def __enter__(self) -> Assembly:
+    def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *error: object) -> None:

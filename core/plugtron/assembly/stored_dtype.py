@@ -10,7 +10,7 @@ __all__ = ["choose_dtype"]
 def choose_dtype(asked: str, model: ModelDescription, *, on_gpu: bool) -> str:
     """Return "float32", "bfloat16" or "float16": what is asked; for `auto` what the checkpoint was trained in.
 
-    Quantised files run in bfloat16. float16, which CPUs are slow at, becomes float32 there.
+    Quantized files run in bfloat16. float16, which CPUs are slow at, becomes float32 there.
     """
     if asked != "auto":
         return asked

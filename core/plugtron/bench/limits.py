@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from plugtron.assembly.session import Assembly
+from plugtron.assembly.session import Session
 from plugtron.bench.replay import replay
 from plugtron.bench.workload import Workload
 from plugtron.errors import SpecError
@@ -58,13 +58,13 @@ class Limits:
         )
 
 
-def measure_limits(assembly: Assembly) -> Limits:
+def measure_limits(session: Session) -> Limits:
     """Measure the machine and the model in turn, and keep the best of each: what disturbs them is not theirs.
 
     Raises:
         SpecError: the engine refuses what is to be run, or has a model that plugtron knows nothing of.
     """
-    wrapper = assembly.parts.wrapper
+    wrapper = session.parts.wrapper
     if not isinstance(wrapper, DecoderWrapper):
         raise SpecError("the limits of this engine's model are not known")
     execution = wrapper.execution
@@ -76,7 +76,7 @@ def measure_limits(assembly: Assembly) -> Limits:
         seed += 1
         load = Workload(requests=1, prompt_tokens=(prompt, prompt), output_tokens=(tokens, tokens), seed=seed)
         (request,) = load.make(vocabulary, wrapper.info.eos_ids)
-        seconds = replay(assembly, [request])
+        seconds = replay(session, [request])
         if request.error is not None:
             raise SpecError(request.error)
         return seconds

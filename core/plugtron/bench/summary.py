@@ -99,7 +99,7 @@ class Summary:
 def engine_line(stats: EngineStats) -> str:
     """An engine's own figures for reading."""
     return (
-        f"{stats.steps} steps of {stats.tokens_per_step:.1f} tokens; at the most {stats.most_running} "
-        f"sequences running, {stats.most_waiting} waiting, {stats.most_blocks_used} of {stats.blocks} blocks used; "
+        f"{stats.steps} steps of {stats.tokens_per_step:.1f} tokens; at the most {stats.peak_running} "
+        f"sequences running, {stats.peak_waiting} waiting, {stats.peak_blocks_used} of {stats.blocks} blocks used; "
         f"{100 * stats.hit_rate:.1f} % of prompt tokens from memory"
     )

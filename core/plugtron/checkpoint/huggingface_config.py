@@ -1,4 +1,4 @@
-"""What config.json says of a folder as a whole: which class, and whether its weights are quantised."""
+"""What config.json says of a folder as a whole: which class, and whether its weights are quantized."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from plugtron.errors import CheckpointError
 
 __all__ = ["METHOD", "architecture_of", "quantization_method"]
 
-#: quantization_config.quant_method of folders that `plugtron convert` has quantised.
+#: quantization_config.quant_method of folders that `plugtron convert` has quantized.
 METHOD = "plugtron"
 #: Classes by model_type, for folders that name none.
 _CLASSES = {
@@ -23,7 +23,7 @@ _CLASSES = {
     "qwen3": "Qwen3ForCausalLM",
     "smollm3": "SmolLM3ForCausalLM",
 }
-#: Files of older tools that say how weights are quantised, and by which method.
+#: Files of older tools that say how weights are quantized, and by which method.
 _OLD_FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
 
 
@@ -45,7 +45,7 @@ def architecture_of(file: Path, configuration: Mapping[str, Any]) -> str:
 
 
 def quantization_method(folder: Path, configuration: Mapping[str, Any]) -> str | None:
-    """How the weights of a folder are quantised; None: they are not.
+    """How the weights of a folder are quantized; None: they are not.
 
     Raises:
         CheckpointError: by a method that is not read.
@@ -63,6 +63,6 @@ def quantization_method(folder: Path, configuration: Mapping[str, Any]) -> str |
         return None
     how = f"{method} ({bits} bits)" if bits else method
     raise CheckpointError(
-        f"{folder}: its weights are quantised with {how}, which is not read; use the original folder with "
+        f"{folder}: its weights are quantized with {how}, which is not read; use the original folder with "
         "model.quantization: int4 or int8, or a GGUF file of the model"
     )

@@ -15,7 +15,7 @@ from plugtron.contracts.weights import Section, Weight, WeightMap
 from plugtron.contracts.wrapper import Decoder
 from plugtron.errors import CheckpointError
 from plugtron.parallel.layers import Part, ShardedModule
-from plugtron.quantization.weight import QuantisedWeight
+from plugtron.quantization.weight import QuantizedWeight
 
 __all__ = ["Blocks", "check_weights", "expand", "load_weights", "targets"]
 
@@ -24,7 +24,7 @@ _SHOWN = 6
 
 Target = tuple[nn.Parameter, tuple[Part, ...]]
 #: What parameters hold that were read as they are stored: one weight for each of the tensors whose rows are stacked.
-Blocks = dict[nn.Parameter, tuple[QuantisedWeight, ...]]
+Blocks = dict[nn.Parameter, tuple[QuantizedWeight, ...]]
 
 
 def load_weights(
@@ -37,7 +37,7 @@ def load_weights(
 ) -> None:
     """Fill a decoder's parameters. `layers` are the decoder's, of the `num_layers` that the model has.
 
-    Matrices that are stored in quantised blocks go to `blocks`, where it is given, and the parameter stays unread.
+    Matrices that are stored in quantized blocks go to `blocks`, where it is given, and the parameter stays unread.
 
     Raises:
         CheckpointError: tensors are missing, superfluous, or of another shape; all of them in one message.
@@ -129,9 +129,9 @@ def _read(reader: CheckpointReader, tensor: str | Section, part: Part) -> Tensor
 
 def _read_blocks(
     reader: CheckpointReader, weight: Weight, parts: tuple[Part, ...]
-) -> tuple[QuantisedWeight, ...] | None:
-    """All of a parameter's tensors in quantised blocks; None when one of them is not stored so."""
-    found: list[QuantisedWeight] = []
+) -> tuple[QuantizedWeight, ...] | None:
+    """All of a parameter's tensors in quantized blocks; None when one of them is not stored so."""
+    found: list[QuantizedWeight] = []
     for number, (tensor, part) in enumerate(zip(weight.tensors, parts, strict=True)):
         if isinstance(tensor, Section) or len(part.shape) != 2:
             return None

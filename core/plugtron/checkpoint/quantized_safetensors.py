@@ -1,4 +1,4 @@
-"""Quantised matrices in safetensors: under a matrix's name with `.values`, `.scales` and, for 4 bits, `.minimums`.
+"""Quantized matrices in safetensors: under a matrix's name with `.values`, `.scales` and, for 4 bits, `.minimums`.
 
 Values [O, I] are bytes, or [O, I / 2] where two of 4 bits share one: the even columns in the low halves. Scales and
 minimums are float16 [O, I / 32]; plugtron.quantization.weight says what a value stands for.
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from plugtron.contracts.checkpoint import TensorInfo
-from plugtron.quantization.weight import GROUP, QuantisedWeight
+from plugtron.quantization.weight import GROUP, QuantizedWeight
 
 __all__ = ["as_stored", "from_stored", "merged"]
 
 _VALUES, _SCALES, _MINIMUMS = ".values", ".scales", ".minimums"
 
 
-def as_stored(name: str, weight: QuantisedWeight) -> dict[str, Tensor]:
+def as_stored(name: str, weight: QuantizedWeight) -> dict[str, Tensor]:
     """The tensors that a matrix is written as."""
     values = weight.values
     if weight.bits == 4:
@@ -44,7 +44,7 @@ def merged(stored: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
 
 def from_stored(
     name: str, info: TensorInfo, part: tuple[slice, ...], read: Callable[[str, tuple[slice, ...]], Tensor]
-) -> QuantisedWeight | None:
+) -> QuantizedWeight | None:
     """Some rows and columns of a matrix; None where columns are no whole groups. `read` reads a part of a tensor."""
     rows, columns = (*part, slice(None), slice(None))[:2]
     start, stop, _ = columns.indices(info.shape[1])
@@ -57,4 +57,4 @@ def from_stored(
         values = torch.stack([values & 15, values >> 4], dim=2).flatten(1)
     groups = (rows, slice(start // GROUP, stop // GROUP))
     minimums = read(name + _MINIMUMS, groups) if bits == 4 else None
-    return QuantisedWeight(bits=bits, values=values, scales=read(name + _SCALES, groups), minimums=minimums)
+    return QuantizedWeight(bits=bits, values=values, scales=read(name + _SCALES, groups), minimums=minimums)

@@ -11,7 +11,7 @@ from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, Te
 if TYPE_CHECKING:
     import torch
 
-    from plugtron.quantization.weight import QuantisedWeight
+    from plugtron.quantization.weight import QuantizedWeight
 
 __all__ = ["under_expected_names"]
 
@@ -79,6 +79,6 @@ class _Renamed(CheckpointReader):
         """Return a tensor, or a part of it."""
         return self._reader.read(self._names.get(name, name), part)
 
-    def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantisedWeight | None:
+    def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantizedWeight | None:
         """Return a matrix in its blocks."""
         return self._reader.read_blocks(self._names.get(name, name), part)

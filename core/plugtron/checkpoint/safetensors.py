@@ -19,7 +19,7 @@ from plugtron.utils.json_file import read_mapping
 if TYPE_CHECKING:
     import torch
 
-    from plugtron.quantization.weight import QuantisedWeight
+    from plugtron.quantization.weight import QuantizedWeight
 
 __all__ = ["METHOD", "SafetensorsReader"]
 
@@ -68,7 +68,7 @@ class SafetensorsReader(CheckpointReader):
 
     @property
     def tensors(self) -> Mapping[str, TensorInfo]:
-        """All tensors by name; a quantised matrix is one, whatever it is stored as."""
+        """All tensors by name; a quantized matrix is one, whatever it is stored as."""
         return self._matrices
 
     @cached_property
@@ -89,15 +89,15 @@ class SafetensorsReader(CheckpointReader):
         return merged(self._tensors)
 
     def read(self, name: str, part: tuple[slice, ...] = ()) -> torch.Tensor:
-        """Return a tensor, or a part of it; a quantised matrix dequantised."""
+        """Return a tensor, or a part of it; a quantized matrix dequantized."""
         if name in self._tensors:
             return self._read(name, part)
         blocks = self.read_blocks(name, part[:1])
         assert blocks is not None, "all of a matrix's columns are whole groups"
         return blocks.dense()[(slice(None), *part[1:])]
 
-    def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantisedWeight | None:
-        """Return a quantised matrix as it is; None for any other tensor."""
+    def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantizedWeight | None:
+        """Return a quantized matrix as it is; None for any other tensor."""
         if name in self._tensors:
             return None
         from plugtron.checkpoint.quantized_safetensors import from_stored

@@ -65,7 +65,9 @@ def _print_version(context: click.Context, option: click.Parameter, asked: bool)
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Version.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+)
 def cli() -> None:
     """Run trained language models from a spec file; every part is a plugin."""
 

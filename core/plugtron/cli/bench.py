@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from plugtron.cli.common import DEFAULT_MODEL, host_options, set_option, verbose_option
+from plugtron.cli.common import DEFAULT_MODEL, plugin_options, set_option, verbose_option
 
 if TYPE_CHECKING:
     from plugtron.cli.bench_runner import Load
@@ -49,22 +49,53 @@ def _load_options(function: Function) -> Function:
         (
             click.argument("spec", required=False, type=click.Path(path_type=Path)),
             click.option("--model", help=f"Without SPEC: alias, path, or hub id.  [default: {DEFAULT_MODEL}]"),
-            click.option("--engine", "engines", multiple=True, help="Measure this one; several alternate."),
-            click.option("--requests", type=click.IntRange(1), default=16, show_default=True, help="How many."),
-            click.option("--prompt-tokens", type=_Range(), default="128", show_default=True, help="128 or 16-512."),
-            click.option("--output-tokens", type=_Range(), default="64", show_default=True, help="64 or 8-256."),
-            click.option("--shared-prefix", type=click.IntRange(0), default=0, help="More, the same in all prompts."),
-            click.option("--prompts", type=click.Path(path_type=Path), help="JSON lines; instead of random ids."),
-            click.option("--seed", type=int, default=1234, show_default=True, help="Equal seeds, equal requests."),
-            click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="After a warm-up."),
-            click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+            click.option(
+                "--engine", "engines", multiple=True, help="An engine to measure; given several times, runs alternate."
+            ),
+            click.option(
+                "--requests", type=click.IntRange(1), default=16, show_default=True, help="Number of requests."
+            ),
+            click.option(
+                "--prompt-tokens",
+                type=_Range(),
+                default="128",
+                show_default=True,
+                help="Tokens of a prompt, or a range such as 16-512.",
+            ),
+            click.option(
+                "--output-tokens",
+                type=_Range(),
+                default="64",
+                show_default=True,
+                help="Tokens of an answer, or a range such as 8-256.",
+            ),
+            click.option(
+                "--shared-prefix",
+                type=click.IntRange(0),
+                default=0,
+                help="Tokens put before every prompt, equal in all.  [default: 0]",
+            ),
+            click.option(
+                "--prompts",
+                type=click.Path(path_type=Path),
+                help="A file of prompts (JSON lines) instead of random ids.",
+            ),
+            click.option("--seed", type=int, default=1234, show_default=True, help="Seed of the random requests."),
+            click.option(
+                "--repeat",
+                type=click.IntRange(1),
+                default=3,
+                show_default=True,
+                help="Measured runs, after one warm-up run.",
+            ),
+            click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
             click.option(
                 "--profile",
                 type=click.Path(path_type=Path),
-                help="Afterwards write a trace of the first request by stage, for chrome://tracing.",
+                help="Write a trace of the first request by stage to this file, for chrome://tracing.",
             ),
             set_option,
-            host_options,
+            plugin_options,
             verbose_option,
         )
     ):
@@ -106,9 +137,9 @@ def arrivals(rate: float, **asked: Any) -> None:
 @bench.command()
 @click.argument("spec", required=False, type=click.Path(path_type=Path))
 @click.option("--model", help=f"Without SPEC: alias, path, or hub id.  [default: {DEFAULT_MODEL}]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @set_option
-@host_options
+@plugin_options
 @verbose_option
 def limit(**asked: Any) -> None:
     """How fast this machine reads and multiplies, and what share of that a model reaches."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from plugtron.assembly.assemble import assemble
-from plugtron.assembly.session import Assembly
+from plugtron.assembly.session import Session
 from plugtron.bench.limits import Limits, measure_limits
 from plugtron.bench.replay import one_by_one, replay
 from plugtron.bench.summary import Summary
@@ -47,30 +47,30 @@ class Load:
     prompts: Path | None
     repeat: int
 
-    def requests(self, assembly: Assembly, repetition: int) -> list[InferenceRequest]:
+    def requests(self, session: Session, repetition: int) -> list[InferenceRequest]:
         """Make the requests of a repetition, of which no cache knows anything from the last."""
         if self.prompts is not None:
-            spec = assembly.resolved.spec
+            spec = session.resolved.spec
             requests = read_prompts(
                 spec.model_copy(update={"prompts": PromptFile(file=str(self.prompts))}), Group(None)
             )
             for request in requests:
                 request.cache_salt += f" repetition {repetition}"
             return requests
-        wrapper, tokenizer = assembly.parts.wrapper, assembly.parts.tokenizer
+        wrapper, tokenizer = session.parts.wrapper, session.parts.tokenizer
         if wrapper is None:
-            raise SpecError(f"engine {assembly.resolved.spec.engine.name} brings its own model: give --prompts")
+            raise SpecError(f"engine {session.resolved.spec.engine.name} brings its own model: give --prompts")
         reserved = wrapper.info.eos_ids if tokenizer is None else tokenizer.eos_ids
         return replace(self.workload, seed=self.workload.seed + repetition).make(wrapper.info.vocab_size, reserved)
 
-    def run(self, assembly: Assembly, repetition: int) -> Summary:
+    def run(self, session: Session, repetition: int) -> Summary:
         """Run one repetition."""
-        requests = self.requests(assembly, repetition)
+        requests = self.requests(session, repetition)
         if self.mode == "latency":
-            seconds = one_by_one(assembly, requests)
+            seconds = one_by_one(session, requests)
         else:
             due = poisson(len(requests), self.rate, self.workload.seed + repetition) if self.rate else None
-            seconds = replay(assembly, requests, due)
+            seconds = replay(session, requests, due)
         failed = [request for request in requests if request.error is not None]
         if len(failed) == len(requests):
             raise SpecError(f"all {len(requests)} requests failed: {failed[0].error}")
@@ -99,7 +99,7 @@ def measure(
         except OSError as error:
             raise SpecError(f"--profile {profile} cannot be written: {error.strerror}") from None
     with ExitStack() as stack:
-        assemblies: dict[str, Assembly] = {}
+        assemblies: dict[str, Session] = {}
         for name in dict.fromkeys(engines) or [None]:
             # The name first: it would drop the options that an override has set.
             named = base if name is None else apply(base, {"engine.name": name})
@@ -108,14 +108,14 @@ def measure(
                 raise SpecError(
                     "several engines are measured in one process; give one --engine where parallel asks for more"
                 )
-            resolved, host = resolve_source(source, no_plugins, no_plugin)
-            assembly = stack.enter_context(assemble(resolved, host=host))
-            assemblies[resolved.spec.engine.name] = assembly
+            resolved, manager = resolve_source(source, no_plugins, no_plugin)
+            session = stack.enter_context(assemble(resolved, manager=manager))
+            assemblies[resolved.spec.engine.name] = session
         found: dict[str, list[Summary]] = {name: [] for name in assemblies}
         with progress("measuring", total=(load.repeat + 1) * len(assemblies), unit="runs") as bar:
             for repetition in range(load.repeat + 1):
-                for name, assembly in assemblies.items():
-                    summary = load.run(assembly, repetition)
+                for name, session in assemblies.items():
+                    summary = load.run(session, repetition)
                     if repetition:  # the first is warm-up
                         found[name].append(summary)
                     bar.update(repetition * len(assemblies) + list(assemblies).index(name) + 1)
@@ -129,9 +129,9 @@ def limits(
     *, spec: Path | None, model: str, overrides: Sequence[str], no_plugins: bool, no_plugin: Sequence[str]
 ) -> Limits:
     """Measure what this machine can do, and what share of it a model reaches."""
-    resolved, host = resolve_source(apply(_base(spec, model), split(overrides)), no_plugins, no_plugin)
-    with assemble(resolved, host=host) as assembly:
-        return measure_limits(assembly)
+    resolved, manager = resolve_source(apply(_base(spec, model), split(overrides)), no_plugins, no_plugin)
+    with assemble(resolved, manager=manager) as session:
+        return measure_limits(session)
 
 
 def _base(spec: Path | None, model: str) -> Source:
@@ -149,7 +149,7 @@ def report(found: dict[str, Any]) -> str:
     return "\n\n".join(blocks)
 
 
-def _record(load: Load, assemblies: dict[str, Assembly], found: dict[str, list[Summary]]) -> dict[str, Any]:
+def _record(load: Load, assemblies: dict[str, Session], found: dict[str, list[Summary]]) -> dict[str, Any]:
     first = next(iter(assemblies.values()))
     record: dict[str, Any] = {
         "mode": load.mode,

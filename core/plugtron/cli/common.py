@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 import click
 
 from plugtron.errors import suggestion
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 
 __all__ = [
     "DEFAULT_MODEL",
-    "host_options",
-    "make_host",
+    "make_manager",
+    "plugin_options",
     "set_option",
     "spec_argument",
     "stats_option",
@@ -26,9 +26,9 @@ DEFAULT_MODEL = "smollm2-135m-instruct"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def host_options(function: Function) -> Function:
+def plugin_options(function: Function) -> Function:
     """Add --no-plugins and --no-plugin."""
-    function = click.option("--no-plugins", is_flag=True, help="Use built-in parts only.")(function)
+    function = click.option("--no-plugins", is_flag=True, help="Import built-in plugins only.")(function)
     return click.option("--no-plugin", multiple=True, metavar="NAME", help="Do not import this plugin.")(function)
 
 
@@ -49,17 +49,17 @@ def verbose_option(function: Function) -> Function:
     return click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show tracebacks.")(function)
 
 
-def make_host(no_plugins: bool, no_plugin: Sequence[str], disable: Sequence[str] = ()) -> Host:
+def make_manager(no_plugins: bool, no_plugin: Sequence[str], disable: Sequence[str] = ()) -> PluginManager:
     """Discover plugins; say of those that are broken that they are, and go on."""
-    host = Host(disable=[*no_plugin, *disable], builtins_only=no_plugins)
-    for plugin in host.failed():
+    manager = PluginManager(disable=[*no_plugin, *disable], builtins_only=no_plugins)
+    for plugin in manager.failed():
         click.echo(f"warning: {plugin.complaint()}", err=True)
-    installed = {name for plugin in host.plugins for name in (plugin.name, plugin.distribution)}
+    installed = {name for plugin in manager.plugins for name in (plugin.name, plugin.distribution)}
     for name in (*no_plugin, *disable):
         if name not in installed:
             hint = suggestion(name, sorted(installed))
             click.echo(f"warning: no plugin {name!r} is installed, so none is disabled.{hint}", err=True)
-    return host
+    return manager
 
 
 def spec_argument(function: Function) -> Function:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from plugtron.cli.common import host_options, make_host, verbose_option
+from plugtron.cli.common import make_manager, plugin_options, verbose_option
 from plugtron.plugin.component import Kind
 
 __all__ = ["components"]
@@ -12,11 +12,11 @@ __all__ = ["components"]
 
 @click.command()
 @click.argument("kind", required=False, type=click.Choice([kind.value for kind in Kind]))
-@host_options
+@plugin_options
 @verbose_option
 def components(kind: str | None, no_plugins: bool, no_plugin: tuple[str, ...]) -> None:
     """List what a spec may name, with options and per-request parameters."""
-    offers = make_host(no_plugins, no_plugin).registry.offers(Kind(kind) if kind else None)
+    offers = make_manager(no_plugins, no_plugin).registry.offers(Kind(kind) if kind else None)
     width = max((len(f"{offer.kind} {offer.name}") for offer in offers), default=0)
     for offer in offers:
         title = f"{offer.kind} {offer.name}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from plugtron.cli.common import host_options, set_option, verbose_option
+from plugtron.cli.common import plugin_options, set_option, verbose_option
 from plugtron.cli.specs import resolve_source
 from plugtron.spec.load import Source
 from plugtron.spec.overrides import apply, split
@@ -17,12 +17,14 @@ __all__ = ["convert_checkpoint"]
 @click.command("convert")
 @click.argument("checkpoint")
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--dtype", default="auto", help="auto, float32, bfloat16 or float16.")
+@click.option("--dtype", default="auto", help="Of the weights written: auto, float32, bfloat16 or float16.")
 @click.option(
-    "--quantization", type=click.Choice(["int4", "int8"]), help="Of linear layers, for model.quantization: native."
+    "--quantization",
+    type=click.Choice(["int4", "int8"]),
+    help="Quantize the weights of linear layers, to be loaded with model.quantization: as_stored.",
 )
 @set_option
-@host_options
+@plugin_options
 @verbose_option
 def convert_checkpoint(
     checkpoint: str,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from plugtron.cli.common import DEFAULT_MODEL, host_options, set_option, stats_option, verbose_option
+from plugtron.cli.common import DEFAULT_MODEL, plugin_options, set_option, stats_option, verbose_option
 from plugtron.cli.specs import resolve_source
 from plugtron.request.sampling_params import DEFAULT_MAX_TOKENS
 from plugtron.spec.load import Source
@@ -31,7 +31,7 @@ __all__ = ["generate"]
 @click.option("--json", "as_json", is_flag=True, help="Print results as JSON lines.")
 @stats_option
 @set_option
-@host_options
+@plugin_options
 @verbose_option
 def generate(
     prompts: tuple[str, ...],
@@ -48,9 +48,10 @@ def generate(
     asked = {name: value for name, value in sampling.items() if value is not None}
     entries = [{"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text} for text in prompts]
     values = {"version": 1, "model": {"checkpoint": model}, "sampling": asked, "prompts": entries}
-    resolved, host = resolve_source(apply(Source(values=values), split(overrides)), no_plugins, no_plugin)
+    resolved, manager = resolve_source(apply(Source(values=values), split(overrides)), no_plugins, no_plugin)
     output = None if resolved.spec.output is None else Path(resolved.spec.output.file)
     from plugtron.cli.run_spec import SEPARATOR, run_spec, to_json, to_text
 
     write, separator = (to_json, None) if as_json else (to_text, SEPARATOR)
-    sys.exit(run_spec(resolved, host, write=write, output=output, stream=not as_json, stats=stats, separator=separator))
+    code = run_spec(resolved, manager, write=write, output=output, stream=not as_json, stats=stats, separator=separator)
+    sys.exit(code)

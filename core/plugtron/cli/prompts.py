@@ -23,7 +23,7 @@ def read_prompts(spec: Spec, group: Group) -> list[InferenceRequest]:
         SpecError: there is none, the file cannot be read, or a line of it is no prompt.
     """
     prompts = _from_file(spec.prompts.file, group) if isinstance(spec.prompts, PromptFile) else spec.prompts
-    defaults, chat = group.together(lambda: _defaults(spec, prompts))
+    defaults, chat = group.run_on_all_ranks(lambda: _defaults(spec, prompts))
     return [_request(index, prompt, defaults, chat) for index, prompt in enumerate(prompts)]
 
 
@@ -46,10 +46,10 @@ def _defaults(spec: Spec, prompts: Sequence[PromptSpec]) -> tuple[SamplingParams
 def _from_file(file: str, group: Group) -> list[PromptSpec]:
     """Read a file; one that can be read only once, such as standard input, is read by the first rank for all."""
     if Path(file).is_file() or group.size == 1:
-        return group.together(lambda: parse_prompts(read_lines(file), file))
-    own = group.together(lambda: list(read_lines(file)) if group.rank == 0 else [])
+        return group.run_on_all_ranks(lambda: parse_prompts(read_lines(file), file))
+    own = group.run_on_all_ranks(lambda: list(read_lines(file)) if group.rank == 0 else [])
     lines: list[str] = group.broadcast_json(own)
-    return group.together(lambda: parse_prompts(lines, file))
+    return group.run_on_all_ranks(lambda: parse_prompts(lines, file))
 
 
 def _request(index: int, prompt: PromptSpec, defaults: SamplingParams, chat: ChatOptions) -> InferenceRequest:

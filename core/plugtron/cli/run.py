@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from plugtron.cli.common import host_options, set_option, spec_argument, stats_option, verbose_option
+from plugtron.cli.common import plugin_options, set_option, spec_argument, stats_option, verbose_option
 from plugtron.cli.specs import resolve_source
 from plugtron.parallel.environment import is_launched
 from plugtron.spec.load import read
@@ -19,7 +19,7 @@ from plugtron.spec.preflight import check_ranks
 
 if TYPE_CHECKING:
     from plugtron.parallel.world import World
-    from plugtron.plugin.manager import Host
+    from plugtron.plugin.manager import PluginManager
     from plugtron.spec.resolve import ResolvedSpec
 
 __all__ = ["run"]
@@ -31,7 +31,7 @@ __all__ = ["run"]
 @click.option("--output", type=click.Path(path_type=Path), help="Write results here, not to standard output.")
 @stats_option
 @click.option("--text", is_flag=True, help="Print the answers alone, for reading.")
-@host_options
+@plugin_options
 @verbose_option
 def run(
     spec: Path,
@@ -44,16 +44,16 @@ def run(
 ) -> None:
     """Run SPEC: its prompts in order, one JSON line each. Starts as many ranks as `parallel` asks for."""
 
-    def resolved() -> tuple[ResolvedSpec, Host]:
+    def resolved() -> tuple[ResolvedSpec, PluginManager]:
         source = apply(read(spec), split(overrides))
-        checked, host = resolve_source(source, no_plugins, no_plugin)
+        checked, manager = resolve_source(source, no_plugins, no_plugin)
         check_ranks(source, checked.model, started_here=not is_launched())
-        return checked, host
+        return checked, manager
 
     write_to: dict[str, Any] = {"output": output, "text": text, "stats": stats, "spec_file": spec}
     if is_launched():
         sys.exit(_run_as_rank(resolved, **write_to))
-    checked, host = resolved()
+    checked, manager = resolved()
     ranks = checked.spec.parallel.ranks
     if ranks > 1:
         from plugtron.hub.locate import fetch
@@ -61,10 +61,10 @@ def run(
 
         fetch(checked.spec.model.checkpoint)  # once, before the ranks would all want to
         sys.exit(torchrun(ranks, sys.argv[1:]))
-    sys.exit(_run(checked, host, **write_to))
+    sys.exit(_run(checked, manager, **write_to))
 
 
-def _run_as_rank(resolved: Callable[[], tuple[ResolvedSpec, Host]], **write_to: Any) -> int:
+def _run_as_rank(resolved: Callable[[], tuple[ResolvedSpec, PluginManager]], **write_to: Any) -> int:
     """Run as one of torchrun's processes. They meet first, so that whatever fails on one is said once, by rank 0."""
     from plugtron.parallel.parent import end_with_parent
     from plugtron.parallel.world import launched
@@ -74,15 +74,15 @@ def _run_as_rank(resolved: Callable[[], tuple[ResolvedSpec, Host]], **write_to: 
     world = launched()
     assert world is not None
     try:
-        checked, host = world.group().together(resolved)
-        return _run(checked, host, world=world, **write_to)
+        checked, manager = world.group().run_on_all_ranks(resolved)
+        return _run(checked, manager, world=world, **write_to)
     finally:
         world.close()  # a rank that exits inside its job is aborted, and its exit code is lost
 
 
 def _run(
     resolved: ResolvedSpec,
-    host: Host,
+    manager: PluginManager,
     *,
     output: Path | None,
     text: bool,
@@ -96,7 +96,7 @@ def _run(
         output = Path(resolved.spec.output.file)
     return run_spec(
         resolved,
-        host,
+        manager,
         write=to_text if text else to_json,
         output=output,
         stats=stats,

@@ -14,13 +14,13 @@ from typing import Any
 import click
 
 from plugtron.assembly.assemble import assemble
-from plugtron.assembly.session import Assembly
+from plugtron.assembly.session import Session
 from plugtron.bench.summary import Summary, engine_line
 from plugtron.cli.output import Output
 from plugtron.cli.prompts import read_prompts
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, launched
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence
 from plugtron.spec.model import PromptFile
 from plugtron.spec.resolve import ResolvedSpec
@@ -35,7 +35,7 @@ SEPARATOR = "----"
 
 def run_spec(
     resolved: ResolvedSpec,
-    host: Host,
+    manager: PluginManager,
     *,
     write: Callable[[Record], str],
     output: Path | None = None,
@@ -57,34 +57,34 @@ def run_spec(
     # All that can be wrong besides the model is found before it is loaded.
     requests = read_prompts(resolved.spec, group)
     inputs = [Path(file) for file in (spec_file, _prompt_file(resolved)) if file is not None]
-    sink = group.together(lambda: Output(output, inputs) if leads else None)
+    sink = group.run_on_all_ranks(lambda: Output(output, inputs) if leads else None)
     loading = spinner(f"loading {resolved.spec.model.checkpoint}", shown=leads)
     with sink or nullcontext():
         with loading:
-            assembly = assemble(resolved, host=host, world=world)
-        with assembly:
+            session = assemble(resolved, manager=manager, world=world)
+        with session:
             if sink is None:
-                for _ in assembly.run(requests):
+                for _ in session.run(requests):
                     pass
                 return 0
-            _mention_chat(assembly, requests)
+            _mention_chat(session, requests)
             sink.begin()  # not before: a model that cannot be loaded must not cost the last run's results
             begin = time.perf_counter()
             one = len(requests) == 1 and requests[0].params.answers == 1
             if stream and one and output is None and sys.stdout.isatty():
-                interrupted = _stream(assembly, requests)
+                interrupted = _stream(session, requests)
             else:
                 interrupted = _batch(
-                    assembly, requests, _separated(sink.write, separator), write, shows=output is not None
+                    session, requests, _separated(sink.write, separator), write, shows=output is not None
                 )
             if stats:
-                _print_stats(assembly, requests, time.perf_counter() - begin)
+                _print_stats(session, requests, time.perf_counter() - begin)
     return 130 if interrupted else _exit_code(requests)
 
 
-def _mention_chat(assembly: Assembly, requests: Sequence[InferenceRequest]) -> None:
+def _mention_chat(session: Session, requests: Sequence[InferenceRequest]) -> None:
     """Say once, on a terminal, that a model which was tuned to chat is only asked to go on with texts."""
-    tokenizer = assembly.parts.tokenizer
+    tokenizer = session.parts.tokenizer
     tuned = tokenizer is not None and tokenizer.chat_template is not None
     if tuned and sys.stderr.isatty() and all(isinstance(request.prompt, str) for request in requests):
         click.echo(
@@ -111,11 +111,11 @@ def _separated(sink: Callable[[str], None], separator: str | None) -> Callable[[
     return write
 
 
-def _print_stats(assembly: Assembly, requests: Sequence[InferenceRequest], seconds: float) -> None:
+def _print_stats(session: Session, requests: Sequence[InferenceRequest], seconds: float) -> None:
     click.echo(Summary.of(requests, seconds).table(), err=True)
-    if assembly.engine.stats is not None:
-        replica = " of replica 0" if assembly.parts.runtime.data.size > 1 else ""
-        click.echo(f"engine{replica}: {engine_line(assembly.engine.stats)}", err=True)
+    if session.engine.stats is not None:
+        replica = " of replica 0" if session.parts.runtime.data.size > 1 else ""
+        click.echo(f"engine{replica}: {engine_line(session.engine.stats)}", err=True)
 
 
 def to_json(record: Record) -> str:
@@ -134,7 +134,7 @@ def to_text(record: Record) -> str:
 
 
 def _batch(
-    assembly: Assembly,
+    session: Session,
     requests: Sequence[InferenceRequest],
     sink: Callable[[str], None],
     write: Callable[[Record], str],
@@ -149,7 +149,7 @@ def _batch(
     try:
         shown = shows or not sys.stdout.isatty()
         with progress("generating", total=len(requests), unit="requests", shown=shown) as bar:
-            for _ in assembly.run(requests):
+            for _ in session.run(requests):
                 results.write_finished()
                 bar.update(results.written)
     except KeyboardInterrupt:
@@ -188,9 +188,9 @@ def _write_request(request: InferenceRequest, sink: Callable[[str], None], write
         sink(write(_record(request, sequence)))
 
 
-def _stream(assembly: Assembly, requests: Sequence[InferenceRequest]) -> bool:
+def _stream(session: Session, requests: Sequence[InferenceRequest]) -> bool:
     try:
-        for output in assembly.run(requests):
+        for output in session.run(requests):
             click.echo(output.text, nl=False)
             sys.stdout.flush()
             if output.request.error is not None:

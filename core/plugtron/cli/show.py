@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from plugtron.cli.common import host_options, set_option, spec_argument, verbose_option
+from plugtron.cli.common import plugin_options, set_option, spec_argument, verbose_option
 from plugtron.cli.specs import resolve_file
 
 __all__ = ["show"]
@@ -15,7 +15,7 @@ __all__ = ["show"]
 @click.command()
 @spec_argument
 @set_option
-@host_options
+@plugin_options
 @verbose_option
 def show(spec: Path, overrides: tuple[str, ...], no_plugins: bool, no_plugin: tuple[str, ...]) -> None:
     """Print SPEC with every default written out, where each component comes from, and what `auto` comes to here.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from plugtron.cli.common import make_host
-from plugtron.plugin.manager import Host
+from plugtron.cli.common import make_manager
+from plugtron.plugin.manager import PluginManager
 from plugtron.spec.load import Source, read
 from plugtron.spec.overrides import apply, split
 from plugtron.spec.resolve import ResolvedSpec, resolve
@@ -16,7 +16,7 @@ __all__ = ["resolve_file", "resolve_source"]
 
 def resolve_file(
     path: Path, overrides: Sequence[str], no_plugins: bool, no_plugin: Sequence[str]
-) -> tuple[ResolvedSpec, Host]:
+) -> tuple[ResolvedSpec, PluginManager]:
     """Read and check a spec file.
 
     Raises:
@@ -25,7 +25,7 @@ def resolve_file(
     return resolve_source(apply(read(path), split(overrides)), no_plugins, no_plugin)
 
 
-def resolve_source(source: Source, no_plugins: bool, no_plugin: Sequence[str]) -> tuple[ResolvedSpec, Host]:
+def resolve_source(source: Source, no_plugins: bool, no_plugin: Sequence[str]) -> tuple[ResolvedSpec, PluginManager]:
     """Check a spec against the plugins that it and the command line allow."""
-    host = make_host(no_plugins, no_plugin, source.disabled)
-    return resolve(source, host), host
+    manager = make_manager(no_plugins, no_plugin, source.disabled)
+    return resolve(source, manager), manager

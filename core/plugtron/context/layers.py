@@ -8,10 +8,10 @@ from plugtron.contracts.wrapper import ModelInfo
 from plugtron.parallel.runtime import Runtime
 from plugtron.parallel.zeros import zeros
 
-__all__ = ["layer_states"]
+__all__ = ["allocate_kv_cache"]
 
 
-def layer_states(
+def allocate_kv_cache(
     info: ModelInfo, runtime: Runtime, *, blocks: int, block_size: int, remedy: str
 ) -> tuple[LayerState, ...]:
     """Make the memory of this rank's layers: `blocks` blocks each, of `block_size` tokens.

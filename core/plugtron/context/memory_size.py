@@ -11,7 +11,7 @@ import torch
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.errors import SpecError
 
-__all__ = ["bytes_per_token", "check_memory", "explains_lack", "free_memory"]
+__all__ = ["bytes_per_token", "check_memory", "explain_out_of_memory", "free_memory"]
 
 
 def check_memory(info: ModelInfo, *, tokens: int, dtype: torch.dtype, device: torch.device, remedy: str) -> None:
@@ -36,7 +36,7 @@ def bytes_per_token(info: ModelInfo, dtype: torch.dtype) -> int:
 
 
 @contextmanager
-def explains_lack(what: str, device: torch.device) -> Iterator[None]:
+def explain_out_of_memory(what: str, device: torch.device) -> Iterator[None]:
     """Say what found no room on a device, how much there is, and what takes less.
 
     Raises:
@@ -47,7 +47,7 @@ def explains_lack(what: str, device: torch.device) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise SpecError(
             f"{what} found no room on {device}, of whose {_memory(device) / 2**30:.1f} GiB "
-            f"{free_memory(device) / 2**30:.1f} are free: lower engine.options.memory, max_batch_size or "
+            f"{free_memory(device) / 2**30:.1f} are free: lower engine.options.kv_cache_memory, max_batch_size or "
             f"max_step_tokens, set model.quantization, or raise parallel.tensor ({str(error).splitlines()[0]})"
         ) from error
 

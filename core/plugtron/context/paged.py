@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from plugtron.context.blocks import BlockPool
-from plugtron.context.layers import layer_states
+from plugtron.context.layers import allocate_kv_cache
 from plugtron.context.layout import lay_out
 from plugtron.context.prefix import first_key, next_key
 from plugtron.contracts.context import InferenceContext
-from plugtron.contracts.memory import MemoryView, as_bytes
+from plugtron.contracts.memory import AttentionMetadata, as_bytes
 from plugtron.contracts.step import StepPlan
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.parallel.runtime import Runtime
@@ -43,7 +43,7 @@ class PagedInferenceContext(InferenceContext):
 
     Args:
         blocks: how many, scratch not counted; the same on every rank.
-        share_prefixes: keep and find blocks by their content.
+        prefix_caching: keep and find blocks by their content.
     """
 
     def __init__(
@@ -55,21 +55,21 @@ class PagedInferenceContext(InferenceContext):
         max_length: int,
         blocks: int,
         block_size: int,
-        share_prefixes: bool = True,
+        prefix_caching: bool = True,
     ) -> None:
         self.slots = slots
         self.max_length = max_length
         self.block_size = block_size
         self.last_tokens = torch.zeros(slots, dtype=torch.int64, device=runtime.device)
         self.pool = BlockPool(blocks + 1)
-        self._share_prefixes = share_prefixes
+        self._prefix_caching = prefix_caching
         self._device = runtime.device
         self._held: dict[int, _Holding] = {}
         # Which blocks may hold what a sequence has left behind.
         self._used = np.zeros(blocks + 1, dtype=bool)
         # What `_held` says of blocks, for the device; scratch beyond a slot's last block.
         self._tables = np.zeros((slots, -(-max_length // block_size)), dtype=np.int64)
-        self.layers = layer_states(
+        self.layers = allocate_kv_cache(
             info, runtime, blocks=blocks + 1, block_size=block_size, remedy="lower engine.options.blocks"
         )
 
@@ -81,7 +81,7 @@ class PagedInferenceContext(InferenceContext):
         """
         assert slot not in self._held, "a slot is attached once, before anything is allocated"
         holding = self._held[slot] = _Holding([], [first_key(salt)])
-        while self._share_prefixes and (holding.known + 1) * self.block_size < len(tokens):
+        while self._prefix_caching and (holding.known + 1) * self.block_size < len(tokens):
             key = self._next_key(holding, tokens)
             block = self.pool.find(key)
             if block is None:
@@ -135,7 +135,7 @@ class PagedInferenceContext(InferenceContext):
     def publish(self, slot: int, tokens: Sequence[int]) -> None:
         """Make the full blocks of `tokens`, which are all in memory, findable for others."""
         holding = self._held[slot]
-        while self._share_prefixes and (holding.known + 1) * self.block_size <= len(tokens):
+        while self._prefix_caching and (holding.known + 1) * self.block_size <= len(tokens):
             key = self._next_key(holding, tokens)
             self.pool.publish(holding.blocks[holding.known], key)
             holding.keys.append(key)
@@ -149,7 +149,7 @@ class PagedInferenceContext(InferenceContext):
             self.pool.release(block)
         self._tables[slot] = 0  # beyond its last block a row reads scratch, not somebody else's
 
-    def view(self, plan: StepPlan) -> MemoryView:
+    def view(self, plan: StepPlan) -> AttentionMetadata:
         """Describe a step to attention."""
         return lay_out(plan, layers=self.layers, tables=self._tables, block_size=self.block_size, device=self._device)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from plugtron.context.layers import layer_states
+from plugtron.context.layers import allocate_kv_cache
 from plugtron.context.layout import lay_out
 from plugtron.contracts.context import InferenceContext
-from plugtron.contracts.memory import MemoryView, as_bytes
+from plugtron.contracts.memory import AttentionMetadata, as_bytes
 from plugtron.contracts.step import StepPlan
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.parallel.runtime import Runtime
@@ -33,7 +33,7 @@ class StaticInferenceContext(InferenceContext):
         # How many tokens each slot has written.
         self._lengths = np.zeros(slots, dtype=np.int64)
         self._tables = np.arange(1, slots + 1).reshape(slots, 1)
-        self.layers = layer_states(
+        self.layers = allocate_kv_cache(
             info,
             runtime,
             blocks=slots + 1,
@@ -53,8 +53,8 @@ class StaticInferenceContext(InferenceContext):
             for cache in (state.keys, state.values):
                 as_bytes(cache)[slot + 1, :, :length].zero_()
 
-    def view(self, plan: StepPlan) -> MemoryView:
+    def view(self, plan: StepPlan) -> AttentionMetadata:
         """Describe a step to attention."""
         columns = plan.columns
-        self._lengths[list(columns.slots)] = np.add(columns.starts, columns.sizes)
+        self._lengths[list(columns.slots)] = np.add(columns.num_computed, columns.num_new)
         return lay_out(plan, layers=self.layers, tables=self._tables, block_size=self.max_length, device=self._device)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from plugtron.contracts.engine import Engine
     from plugtron.contracts.parts import Parts
     from plugtron.contracts.sampler import Candidates, Sampler
-    from plugtron.contracts.step import Row, StepBatch, StepPlan, StepResult
+    from plugtron.contracts.step import ScheduledSequence, StepBatch, StepPlan, StepResult
     from plugtron.contracts.tokenizer import Detokenizer, Tokenizer
     from plugtron.contracts.weights import Section, Weight, WeightMap
     from plugtron.contracts.wrapper import AttentionState, Decoder, Export, ModelInfo, ModelWrapper
@@ -32,8 +32,8 @@ __all__ = [
     "ModelWrapper",
     "Parts",
     "PendingStep",
-    "Row",
     "Sampler",
+    "ScheduledSequence",
     "Section",
     "StepBatch",
     "StepPlan",
@@ -60,7 +60,7 @@ _HOMES = {
     "ModelWrapper": "plugtron.contracts.wrapper",
     "Parts": "plugtron.contracts.parts",
     "PendingStep": "plugtron.contracts.controller",
-    "Row": "plugtron.contracts.step",
+    "ScheduledSequence": "plugtron.contracts.step",
     "Sampler": "plugtron.contracts.sampler",
     "Section": "plugtron.contracts.weights",
     "StepBatch": "plugtron.contracts.step",

@@ -13,7 +13,7 @@ from plugtron.errors import CheckpointError
 if TYPE_CHECKING:
     import torch
 
-    from plugtron.quantization.weight import QuantisedWeight
+    from plugtron.quantization.weight import QuantizedWeight
 
 __all__ = ["CheckpointReader", "ModelDescription", "TensorInfo"]
 
@@ -90,12 +90,12 @@ class CheckpointReader(ABC):
     def read(self, name: str, part: tuple[slice, ...] = ()) -> torch.Tensor:
         """Return a tensor, or the part that one slice per leading axis selects, reading only what that needs.
 
-        Floating point on the CPU, in the stored precision; block-quantised types come dequantised as float32.
+        Floating point on the CPU, in the stored precision; block-quantized types come dequantized as float32.
         """
 
-    def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantisedWeight | None:  # noqa: ARG002 - for those that override it
-        """Return a matrix that is stored in quantised blocks, or a part of it, without rounding anything.
+    def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantizedWeight | None:  # noqa: ARG002 - for those that override it
+        """Return a matrix that is stored in quantized blocks, or a part of it, without rounding anything.
 
-        None: it is not stored so, or in blocks that `QuantisedWeight` has no form for, or `part` divides blocks.
+        None: it is not stored so, or in blocks that `QuantizedWeight` has no form for, or `part` divides blocks.
         """
         return None

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from plugtron.contracts.memory import LayerState, MemoryView
+from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.contracts.step import StepPlan
 
 __all__ = ["InferenceContext"]
@@ -37,5 +37,5 @@ class InferenceContext(ABC):
         """Give back what a slot holds. `clear`: its request has failed: nothing is kept for prefix sharing."""
 
     @abstractmethod
-    def view(self, plan: StepPlan) -> MemoryView:
+    def view(self, plan: StepPlan) -> AttentionMetadata:
         """Describe a step to attention; its rows must have been allocated."""

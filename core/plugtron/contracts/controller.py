@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, ClassVar
 
-from plugtron.contracts.step import Row, StepPlan, StepResult
+from plugtron.contracts.step import ScheduledSequence, StepPlan, StepResult
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.contracts.wrapper import ModelInfo
 from plugtron.plugin.options import Params
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from plugtron.contracts.sampler import Candidates
     from plugtron.parallel.runtime import Runtime
     from plugtron.request.chat_options import ChatOptions
-    from plugtron.utils.transfer import OnItsWay
+    from plugtron.utils.transfer import HostCopy
 
 __all__ = ["PendingStep", "TextGenerationController"]
 
@@ -39,8 +39,8 @@ class PendingStep:
         failures: why, by slot; known on the drawing rank.
         wanted: how many of the most likely ids are to be reported, for the slots whose requests want log probabilities.
         log_probs: those, in the controller's own layout on the device; None when nobody wants any.
-        arrivals: what to wait for until `tokens` and `log_probs` are there.
-        coming: `tokens`, and `log_probs` if any, on their way to the host; empty until they have come to this device.
+        broadcasts: what to wait for until `tokens` and `log_probs` are on this rank.
+        host_copies: pending copies of `tokens` and `log_probs` to the host; empty before the broadcast completes.
     """
 
     plan: StepPlan
@@ -49,8 +49,8 @@ class PendingStep:
     failures: dict[int, str]
     wanted: dict[int, int]
     log_probs: torch.Tensor | None = None
-    arrivals: tuple[Work, ...] = ()
-    coming: tuple[OnItsWay, ...] = ()
+    broadcasts: tuple[Work, ...] = ()
+    host_copies: tuple[HostCopy, ...] = ()
 
 
 class TextGenerationController(ABC):
@@ -107,7 +107,7 @@ class TextGenerationController(ABC):
         """Let go of a sequence, before its slot is freed."""
 
     @abstractmethod
-    def next_row(self, sequence: InferenceSequence) -> Row:
+    def next_row(self, sequence: InferenceSequence) -> ScheduledSequence:
         """Say what a sequence has to compute next: its whole prompt, or the token drawn last."""
 
     @abstractmethod
@@ -118,7 +118,7 @@ class TextGenerationController(ABC):
     def finish_step(self, pending: PendingStep) -> StepResult:
         """Wait for a step and apply it to its sequences; equal on every rank of the model."""
 
-    def continuing(self, pending: PendingStep) -> tuple[int, ...] | None:
+    def next_slots(self, pending: PendingStep) -> tuple[int, ...] | None:
         """Say which slots of a step that is under way go on after it, as far as that is known before its tokens are.
 
         A slot that ends all the same computes a token that nobody gets. Equal on every rank of the model.

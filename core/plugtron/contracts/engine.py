@@ -14,7 +14,7 @@ __all__ = ["Engine", "Steps"]
 
 
 class Steps(Protocol):
-    """Whatever requests can be added to and stepped: an engine, or an assembly with an engine in it."""
+    """Whatever requests can be added to and stepped: an engine, or a session with an engine in it."""
 
     @property
     def has_unfinished_requests(self) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from plugtron.utils.transfer import transfer
 
-__all__ = ["LayerState", "MemoryView", "Span", "as_bytes"]
+__all__ = ["AttentionMetadata", "LayerState", "Span", "as_bytes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +49,13 @@ class Span:
 
 
 @dataclass(kw_only=True)
-class MemoryView:
+class AttentionMetadata:
     """The memory of one step.
 
-    Shapes, int64 on the device: slots and lengths (after the step) [R], row_starts [R + 1], tables [R, max_blocks],
-    positions, write_blocks and write_offsets [T]: where each token stands, and where its key and value go. `starts`
-    and `counts` [R], and the first block of each row, `first_blocks` [R], are host copies, to avoid a device sync.
+    Shapes, int64 on the device: slots and seq_lens (after the step) [R], query_start_loc [R + 1], block_tables
+    [R, max_blocks], positions, write_blocks and write_offsets [T]: where each token stands, and where its key and value
+    go. `starts` and `counts` [R], and the first block of each row, `first_blocks` [R], are host copies, to avoid a
+    device sync.
     `derived` is what attention computes for a step once, for all layers: masks and the like.
     """
 
@@ -63,9 +64,9 @@ class MemoryView:
     starts: np.ndarray
     counts: np.ndarray
     slots: Tensor
-    lengths: Tensor
-    row_starts: Tensor
-    tables: Tensor
+    seq_lens: Tensor
+    query_start_loc: Tensor
+    block_tables: Tensor
     positions: Tensor
     write_blocks: Tensor
     write_offsets: Tensor
@@ -94,7 +95,7 @@ class MemoryView:
     @cached_property
     def decode_tokens(self) -> Tensor | None:
         """Which tokens of the step belong to `decodes` [D]; None when all do."""
-        return None if len(self.decodes) == len(self.counts) else self.row_starts[self.decode_rows]
+        return None if len(self.decodes) == len(self.counts) else self.query_start_loc[self.decode_rows]
 
     @cached_property
     def decode_length(self) -> int:
@@ -106,4 +107,4 @@ class MemoryView:
         """`decodes` for the device."""
         if len(self.decodes) == len(self.counts):
             return slice(0, len(self.counts))
-        return transfer(self.tables.device, self.decodes)[0]
+        return transfer(self.block_tables.device, self.decodes)[0]

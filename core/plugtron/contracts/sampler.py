@@ -21,15 +21,15 @@ class Candidates:
     """The tokens that N rows may draw. A masked candidate has the logit -inf.
 
     Shapes: logits [N, C] float32; ids [N, C] int64, or None while the column is the token id; slots [N] int64;
-    positions [N] int64, where in its sequence the drawn token will stand. `rows` are the slots as numbers, so that no
-    sampler has to wait for the device to learn them.
+    positions [N] int64, where in its sequence the drawn token will stand. `slot_ids` are the slots as numbers, so
+    that no sampler has to wait for the device to learn them.
     """
 
     logits: torch.Tensor
     ids: torch.Tensor | None
     slots: torch.Tensor
     positions: torch.Tensor
-    rows: tuple[int, ...]
+    slot_ids: tuple[int, ...]
 
 
 class Sampler(ABC):
@@ -39,13 +39,13 @@ class Sampler(ABC):
 
     Attributes:
         params: the fields of a request that this sampler consumes.
-        keeps_argmax: it never changes which candidate is the most likely, so greedy rows do without it.
+        is_argmax_invariant: it never changes which candidate is the most likely, so greedy rows do without it.
         reads_host_tokens: `apply` looks at a sequence's `tokens`, which must therefore be complete: no step is started
             before the one before it is finished while such a row is active.
     """
 
     params: ClassVar[type[Params]] = Params
-    keeps_argmax: ClassVar[bool] = False
+    is_argmax_invariant: ClassVar[bool] = False
     reads_host_tokens: ClassVar[bool] = False
 
     @classmethod
@@ -78,5 +78,5 @@ class Sampler(ABC):
         Must change nothing that it or another call depends on: when a step fails it is tried again row by row.
         """
 
-    def accept(self, rows: tuple[int, ...], tokens: torch.Tensor) -> None:
+    def accept(self, slot_ids: tuple[int, ...], tokens: torch.Tensor) -> None:
         """Learn the tokens [N] that were drawn for these slots; 0 where none could be, whose request ends. No wait."""

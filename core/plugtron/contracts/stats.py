@@ -15,8 +15,8 @@ class EngineStats:
         running, waiting: sequences now.
         blocks: blocks of KV memory in all.
         blocks_used: those that sequences hold now, shared ones counted once.
-        blocks_kept: those that nobody holds, kept for the prefix that they contain.
-        most_running, most_waiting, most_blocks_used: the greatest these have been after any step.
+        cached_blocks: those that nobody holds, kept for the prefix that they contain.
+        peak_running, peak_waiting, peak_blocks_used: the greatest these have been after any step.
         steps: steps run.
         tokens: tokens computed in them, of prompts and of answers.
         prompt_tokens: tokens of the prompts that were admitted, counted for each sequence.
@@ -28,10 +28,10 @@ class EngineStats:
     waiting: int
     blocks: int
     blocks_used: int
-    blocks_kept: int = 0
-    most_running: int
-    most_waiting: int
-    most_blocks_used: int
+    cached_blocks: int = 0
+    peak_running: int
+    peak_waiting: int
+    peak_blocks_used: int
     steps: int
     tokens: int
     prompt_tokens: int

@@ -12,12 +12,12 @@ from plugtron.request.request import LogProbs
 if TYPE_CHECKING:
     import torch
 
-    from plugtron.contracts.memory import MemoryView
+    from plugtron.contracts.memory import AttentionMetadata
 
-__all__ = ["Columns", "Row", "StepBatch", "StepPlan", "StepResult"]
+__all__ = ["Columns", "ScheduledSequence", "StepBatch", "StepPlan", "StepResult"]
 
 
-class Row(NamedTuple):
+class ScheduledSequence(NamedTuple):
     """What one sequence does in one step. A tuple, because hundreds are made in every step.
 
     Args:
@@ -26,31 +26,31 @@ class Row(NamedTuple):
         size: how many tokens this row computes.
         room: how many tokens memory is reserved for.
         tokens: the ids to compute; empty for one token, the last drawn, which the device has.
-        wants_logits: of how many of the last positions; 0 for an unfinished chunk of a prompt.
+        num_logits: of how many of the last positions; 0 for an unfinished chunk of a prompt.
     """
 
     slot: int
-    start: int
-    size: int
-    room: int
+    num_computed: int
+    num_new: int
+    reserved: int
     tokens: tuple[int, ...] = ()
-    wants_logits: int = 1
+    num_logits: int = 1
 
     @property
     def end(self) -> int:
         """How many tokens are in memory after the step."""
-        return self.start + self.size
+        return self.num_computed + self.num_new
 
 
 class Columns(NamedTuple):
     """The rows of a plan, turned by 90 degrees: [R] each."""
 
     slots: tuple[int, ...]
-    starts: tuple[int, ...]
-    sizes: tuple[int, ...]
-    rooms: tuple[int, ...]
+    num_computed: tuple[int, ...]
+    num_new: tuple[int, ...]
+    reserved: tuple[int, ...]
     tokens: tuple[tuple[int, ...], ...]
-    wants_logits: tuple[int, ...]
+    num_logits: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class StepPlan:
     """The rows of one step, in the order in which their tokens are laid out; there is at least one."""
 
     step: int
-    rows: tuple[Row, ...]
+    rows: tuple[ScheduledSequence, ...]
 
     @cached_property
     def columns(self) -> Columns:
@@ -70,16 +70,16 @@ class StepPlan:
 class StepBatch:
     """A step's input on the device: T tokens of R rows, of which N positions want logits.
 
-    Shapes: tokens, positions [T] int64; row_starts [R + 1] and slots [R] int64; logit_index [N] int64, or None
+    Shapes: tokens, positions [T] int64; query_start_loc [R + 1] and slots [R] int64; logit_index [N] int64, or None
     when every token wants logits.
     """
 
     tokens: torch.Tensor
     positions: torch.Tensor
-    row_starts: torch.Tensor
+    query_start_loc: torch.Tensor
     slots: torch.Tensor
     logit_index: torch.Tensor | None
-    memory: MemoryView
+    memory: AttentionMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ class Weight:
 
     A name means the whole tensor, a `Section` some of its rows. `transform` is applied to what this rank reads of
     each, with its number among `tensors`; it may reorder within heads, not across them, and only moves the rows of
-    a matrix, because quantised blocks and their scales move with them. `{layer}` in a name stands for each layer's
+    a matrix, because quantized blocks and their scales move with them. `{layer}` in a name stands for each layer's
     number; `layers` says which layers have it (None: all).
     """
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from plugtron.contracts.checkpoint import CheckpointReader
     from plugtron.contracts.context import InferenceContext
-    from plugtron.contracts.memory import LayerState, MemoryView
+    from plugtron.contracts.memory import AttentionMetadata, LayerState
     from plugtron.contracts.step import StepBatch, StepPlan
     from plugtron.parallel.runtime import Runtime
 
@@ -66,7 +66,7 @@ class Layer(Protocol):
     """One layer of a decoder."""
 
     def __call__(
-        self, hidden: torch.Tensor, rotation: Rotation | None, state: LayerState, memory: MemoryView
+        self, hidden: torch.Tensor, rotation: Rotation | None, state: LayerState, memory: AttentionMetadata
     ) -> torch.Tensor:
         """Map hidden states [T, H] to [T, H], reading and writing this layer's `state`."""
         ...

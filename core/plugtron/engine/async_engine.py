@@ -8,21 +8,21 @@ from collections.abc import AsyncIterator, Callable
 from typing import Self
 
 from plugtron.contracts.engine import Steps
-from plugtron.engine.output_queue import Mailbox
+from plugtron.engine.output_queue import OutputQueue
 from plugtron.errors import EngineError, ParallelError
 from plugtron.request.request import InferenceRequest, RequestOutput
 
-__all__ = ["Driver"]
+__all__ = ["AsyncEngine"]
 
 #: After how many failing steps in a row an engine is taken for broken.
 _PATIENCE = 100
 _CLOSED = "this driver is closed, or its engine is broken"
 
 
-class Driver:
+class AsyncEngine:
     """Steps an engine for as long as it has something to do, and hands what comes of it to whoever waits for it.
 
-        with LLM("smollm2-135m-instruct", engine="dynamic") as llm, Driver(llm.assembly) as driver:
+        with LLM("smollm2-135m-instruct", engine="dynamic") as llm, AsyncEngine(llm.session) as driver:
             async for output in driver.stream(InferenceRequest(prompt="Hello")):
                 print(output.text, end="")
 
@@ -30,7 +30,7 @@ class Driver:
     has not taken are merged. A request that fails says so in `request.error`; the others go on.
 
     Args:
-        engine: an engine, or an assembly; it stays the caller's to close.
+        engine: an engine, or a session; it stays the caller's to close.
     """
 
     def __init__(self, engine: Steps) -> None:
@@ -39,7 +39,7 @@ class Driver:
         self._incoming: list[Callable[[], None]] = []
         self._closing = False
         # Of the thread alone.
-        self._mailboxes: dict[int, Mailbox] = {}
+        self._mailboxes: dict[int, OutputQueue] = {}
         self._fruitless = 0
         self._thread = threading.Thread(target=self._run, name="plugtron-driver", daemon=True)
         self._thread.start()
@@ -53,7 +53,7 @@ class Driver:
             RequestError: the request has been added before.
             EngineError: the driver is closed, or its engine is broken.
         """
-        mailbox = Mailbox(asyncio.get_running_loop())
+        mailbox = OutputQueue(asyncio.get_running_loop())
         if self._closing:
             raise EngineError(_CLOSED)
         # Templates and tokenizers are strangers' code: they have a thread of their own, not the engine's.
@@ -153,13 +153,13 @@ class Driver:
             if request_id in self._mailboxes and self._mailboxes[request_id].put(output):
                 del self._mailboxes[request_id]
 
-    def _add(self, request: InferenceRequest, mailbox: Mailbox) -> None:
+    def _add(self, request: InferenceRequest, mailbox: OutputQueue) -> None:
         try:
             self._mailboxes[self._engine.add_request(request)] = mailbox
         except Exception as error:  # the caller's, where it waits
             mailbox.fail(error)
 
-    def _abort(self, request: InferenceRequest, mailbox: Mailbox) -> None:
+    def _abort(self, request: InferenceRequest, mailbox: OutputQueue) -> None:
         # Not when it was refused, or has ended in the meantime.
         if request.id is not None and self._mailboxes.get(request.id) is mailbox:
             del self._mailboxes[request.id]

@@ -8,10 +8,10 @@ from contextlib import suppress
 
 from plugtron.request.request import Outstanding, RequestOutput
 
-__all__ = ["Mailbox"]
+__all__ = ["OutputQueue"]
 
 
-class Mailbox:
+class OutputQueue:
     """The outputs of one request. It never grows beyond one output per sequence, however slow its reader.
 
     Args:

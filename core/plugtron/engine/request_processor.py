@@ -14,14 +14,14 @@ from plugtron.request.request import FinishReason, InferenceRequest, InferenceSe
 from plugtron.request.sampling_params import SamplingParams
 from plugtron.utils.validation import plain
 
-__all__ = ["Intake", "mix"]
+__all__ = ["RequestProcessor", "mix"]
 
 #: Seconds after which no clock goes on.
 _FOREVER = 1e9
 
 
-class Intake:
-    """Takes requests up between steps. Where a leader is asked and others only step along, its events are theirs.
+class RequestProcessor:
+    """Takes requests up between steps. In interactive jobs the other ranks apply the leader's events.
 
     Args:
         seed: what requests without a seed derive theirs from, in order; None: a fresh one for each.
@@ -146,7 +146,7 @@ class Intake:
             return []
         now = time.perf_counter()
         late = [request_id for request_id, due in self._deadlines.items() if due <= now]
-        late = self._controller.runtime.first_says(late)
+        late = self._controller.runtime.broadcast_from_first(late)
         for request_id in late:
             del self._deadlines[request_id]
         return [Abort(request_id, FinishReason.DEADLINE) for request_id in late]

@@ -22,7 +22,7 @@ class Scheduler:
         self.waiting = WaitingQueue()
         self.active: dict[int, InferenceSequence] = {}
         self.completed: list[InferenceRequest] = []
-        # A heap, lowest first, so that a fresh batch fills neighbouring slots and its memory is one view.
+        # A heap, lowest first, so that a fresh batch fills neighboring slots and its memory is one view.
         self._free = list(range(slots))
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from plugtron.request.request import InferenceSequence, Rank
+from plugtron.request.request import InferenceSequence, PriorityKey
 
 __all__ = ["WaitingQueue"]
 
@@ -14,9 +14,9 @@ class WaitingQueue:
     """Sequences in order of rank. Adding, taking the first and dropping any are all O(log n) or better."""
 
     def __init__(self) -> None:
-        self._sequences: dict[Rank, InferenceSequence] = {}
+        self._sequences: dict[PriorityKey, InferenceSequence] = {}
         # What has been dropped stays in the heap until it comes to the top.
-        self._heap: list[Rank] = []
+        self._heap: list[PriorityKey] = []
 
     def __len__(self) -> int:
         return len(self._sequences)
@@ -24,8 +24,8 @@ class WaitingQueue:
     def add(self, sequences: Iterable[InferenceSequence]) -> None:
         """Have sequences wait."""
         for sequence in sequences:
-            self._sequences[sequence.rank] = sequence
-            heapq.heappush(self._heap, sequence.rank)
+            self._sequences[sequence.priority_key] = sequence
+            heapq.heappush(self._heap, sequence.priority_key)
 
     @property
     def first(self) -> InferenceSequence:
@@ -43,4 +43,4 @@ class WaitingQueue:
     def drop(self, sequences: Iterable[InferenceSequence]) -> None:
         """Remove these, as far as they wait."""
         for sequence in sequences:
-            self._sequences.pop(sequence.rank, None)
+            self._sequences.pop(sequence.priority_key, None)

@@ -18,7 +18,7 @@ from plugtron.contracts.wrapper import Decoder
 from plugtron.errors import CheckpointError, PlugtronError
 from plugtron.execution.cache import packed_weights
 from plugtron.execution.eager import EagerExecution
-from plugtron.execution.lowering import Listing, NotNative, check_decoder
+from plugtron.execution.lowering import ProgramBuilder, Unsupported, check_decoder
 from plugtron.execution.native import NativeExecution
 from plugtron.execution.packed import Packed, Store
 from plugtron.execution.source import DecoderSource
@@ -27,9 +27,9 @@ from plugtron.kernels.triton_here import why_no_triton
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.choices import Quantization
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear
-from plugtron.quantization.float8 import FLOAT8, quantise_rows
+from plugtron.quantization.float8 import FLOAT8, quantize_rows
 from plugtron.quantization.policy import Form, form_of
-from plugtron.quantization.weight import QuantisedWeight
+from plugtron.quantization.weight import QuantizedWeight
 
 __all__ = ["Choice", "Execution", "choose", "make_execution"]
 
@@ -55,7 +55,7 @@ class Execution(Protocol):
         """How many weights each token is multiplied with, the head's aside."""
         ...
 
-    def working_bytes(self, rows: int, tokens: int, longest: int) -> int | None:
+    def peak_activation_bytes(self, rows: int, tokens: int, longest: int) -> int | None:
         """What steps of so many rows and tokens work in, besides weights and KV memory, in bytes; None: not known.
 
         `longest`: what a sequence may come to.
@@ -89,7 +89,7 @@ def choose(source: DecoderSource) -> Choice:
         PlugtronError: a native or a captured step is asked for, or equal bits in all of them, and cannot be.
     """
     runtime = source.runtime
-    own = runtime.model.together(lambda: _find(source))
+    own = runtime.model.run_on_all_ranks(lambda: _find(source))
     reasons = [reason for reason in runtime.model.all_gather_json(own.reason) if reason]
     if not reasons:
         return own
@@ -105,7 +105,7 @@ def choose(source: DecoderSource) -> Choice:
 def make_execution(source: DecoderSource, choice: Choice) -> Execution:
     """Load a decoder's weights to be run as chosen; what steps are over, `prepare` says.
 
-    Where a better one cannot be had, it is said once that torch runs the step.
+    Warns once when it falls back to eager.
     """
     if choice.kernels is not None:
         return _native(source, choice.kernels)
@@ -116,7 +116,7 @@ def make_execution(source: DecoderSource, choice: Choice) -> Execution:
         what = f"quantization {runtime.quantization}" if runtime.quantization else "the step"
         warnings.warn(f"{what} runs through torch, and slowly: {choice.reason}", stacklevel=2)
     decoder = source.load(source.layers)
-    _quantise_in_place(decoder, runtime.quantization)
+    _quantize_in_place(decoder, runtime.quantization)
     return EagerExecution(decoder, last=source.layers.stop == source.config.num_layers, dtype=runtime.dtype)
 
 
@@ -129,7 +129,7 @@ def _find(source: DecoderSource) -> Choice:
             _check_graph(source)
             return Choice(graph=True)
         return Choice(kernels=_kernels(source))
-    except (NotNative, NoCompiler) as reason:
+    except (Unsupported, NoCompiler) as reason:
         return Choice(reason=str(reason))
 
 
@@ -137,7 +137,7 @@ def _check_graph(source: DecoderSource) -> None:
     """See whether decode steps can go through Triton's kernels, captured.
 
     Raises:
-        NotNative: they cannot.
+        Unsupported: they cannot.
     """
     runtime = source.runtime
     if runtime.device.type == "cpu":
@@ -145,17 +145,17 @@ def _check_graph(source: DecoderSource) -> None:
         from plugtron.kernels.triton.launch import INTERPRETED
 
         if not INTERPRETED:
-            raise NotNative("graphs are captured on a GPU, not on cpu (TRITON_INTERPRET=1: for tests)")
+            raise Unsupported("graphs are captured on a GPU, not on cpu (TRITON_INTERPRET=1: for tests)")
     elif (lack := why_no_triton(runtime.device)) is not None:
-        raise NotNative(lack)
+        raise Unsupported(lack)
     if runtime.pipeline.size > 1:
-        raise NotNative("pipeline stages")
-    if runtime.quantization == "native":
-        raise NotNative("quantised blocks as they are in a file")
+        raise Unsupported("pipeline stages")
+    if runtime.quantization == "as_stored":
+        raise Unsupported("quantized blocks as they are in a file")
     if (runtime.quantization == "fp8" or runtime.kv_dtype == FLOAT8) and runtime.device.type == "cuda":
         capability = torch.cuda.get_device_capability(runtime.device)
         if capability < _FLOAT8_CAPABILITY:
-            raise NotNative("fp8 on a GPU of compute capability {}.{}".format(*capability))
+            raise Unsupported("fp8 on a GPU of compute capability {}.{}".format(*capability))
     _check_blocks(source)
 
 
@@ -163,15 +163,15 @@ def _kernels(source: DecoderSource) -> Path:
     """What runs this rank's share of a decoder natively.
 
     Raises:
-        NotNative, NoCompiler: it cannot be done, or not here.
+        Unsupported, NoCompiler: it cannot be done, or not here.
     """
     runtime = source.runtime
     if runtime.device.type != "cpu":
-        raise NotNative(f"the native kernels run on a CPU, not on {runtime.device.type}")
+        raise Unsupported(f"the native kernels run on a CPU, not on {runtime.device.type}")
     if runtime.quantization == "fp8":
-        raise NotNative("weights in fp8")
+        raise Unsupported("weights in fp8")
     if runtime.kv_dtype not in (torch.float32, torch.bfloat16):
-        raise NotNative(f"keys and values in {str(runtime.kv_dtype).removeprefix('torch.')}")
+        raise Unsupported(f"keys and values in {str(runtime.kv_dtype).removeprefix('torch.')}")
     _check_blocks(source)
     return library()
 
@@ -180,23 +180,23 @@ def _check_blocks(source: DecoderSource) -> None:
     """See whether all that a decoder is made of is known.
 
     Raises:
-        NotNative: something is not.
+        Unsupported: something is not.
     """
     decoder = source.outline()
     if not isinstance(decoder, TransformerDecoder):
-        raise NotNative(f"the step of a {type(decoder).__name__}")
+        raise Unsupported(f"the step of a {type(decoder).__name__}")
     check_decoder(decoder)
 
 
 def _graph(source: DecoderSource) -> Execution:
-    from plugtron.execution.device_weights import load_held
+    from plugtron.execution.device_weights import load_quantized
     from plugtron.execution.graph import GraphExecution
     from plugtron.kernels.triton.launch import INTERPRETED
 
     runtime = source.runtime
     captures = runtime.device.type == "cuda" and runtime.tensor.stays_on_device and not INTERPRETED
     return GraphExecution(
-        load_held(source),
+        load_quantized(source),
         dtype=runtime.dtype,
         captures=captures,
         in_order=runtime.deterministic,
@@ -229,17 +229,17 @@ def _pack(exact: DecoderSource, dtype: torch.dtype, store: Store) -> Packed:
     quantization = exact.runtime.quantization
     blocks: Blocks = {}
     found = False
-    listing = Listing(store, exact.runtime.tensor, quantization=quantization, dtype=dtype, blocks=blocks)
+    listing = ProgramBuilder(store, exact.runtime.tensor, quantization=quantization, dtype=dtype, blocks=blocks)
     for number, layer in enumerate(exact.layers):
-        decoder = _known(exact.load(range(layer, layer + 1), blocks if quantization == "native" else None))
+        decoder = _known(exact.load(range(layer, layer + 1), blocks if quantization == "as_stored" else None))
         found = found or bool(blocks)
         listing.add_layer(decoder.layers[0], number)
         if layer + 1 == exact.config.num_layers:
             listing.add_head(decoder)
         blocks.clear()
-    if quantization == "native" and not found:
+    if quantization == "as_stored" and not found:
         raise CheckpointError(
-            f"model.quantization native: {exact.checkpoint.path} holds no quantised blocks that can be used as "
+            f"model.quantization as_stored: {exact.checkpoint.path} holds no quantized blocks that can be used as "
             "they are (accepted here: int8, int4, null)"
         )
     first = exact.layers.start
@@ -252,8 +252,8 @@ def _known(decoder: Decoder) -> TransformerDecoder:
     return decoder
 
 
-def _quantise_in_place(decoder: Decoder, quantization: Quantization | None) -> None:
-    """Replace the weights of linear layers and head by what they are after quantising."""
+def _quantize_in_place(decoder: Decoder, quantization: Quantization | None) -> None:
+    """Replace the weights of linear layers and head by what they are after quantizing."""
     assert isinstance(decoder, torch.nn.Module)
     if isinstance(decoder, TransformerDecoder) and decoder.output is not None:
         form = form_of("head", quantization, decoder.output.weight.shape[1])
@@ -271,6 +271,6 @@ def _quantise_in_place(decoder: Decoder, quantization: Quantization | None) -> N
 
 def _rounded(weight: Tensor, form: Form) -> Tensor:
     if form == "fp8":
-        values, scales = quantise_rows(weight)
+        values, scales = quantize_rows(weight)
         return (values.float() * scales).to(weight.dtype)
-    return QuantisedWeight.of(weight, form).dense().to(weight.dtype)
+    return QuantizedWeight.of(weight, form).dense().to(weight.dtype)

@@ -11,18 +11,18 @@ from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.choices import Quantization
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, ShardedModule
 from plugtron.quantization.policy import Form, form_of
-from plugtron.quantization.weight import QuantisedWeight
+from plugtron.quantization.weight import QuantizedWeight
 
-__all__ = ["load_held"]
+__all__ = ["load_quantized"]
 
-#: Rows that are quantised at once: what that takes in between is in float32.
+#: Rows that are quantized at once: what that takes in between is in float32.
 _ROWS = 8192
 
 
-def load_held(source: DecoderSource) -> TransformerDecoder:
+def load_quantized(source: DecoderSource) -> TransformerDecoder:
     """Return a decoder with the weights of linear layers and head as its runtime says.
 
-    Quantised ones are loaded layer by layer, so that no more than one is ever there unquantised; the head is then of 8
+    Quantized ones are loaded layer by layer, so that no more than one is ever there unquantized; the head is then of 8
     bits in groups. What an embedding looks up stays as it is, and so do weights whose inputs make no whole groups.
 
     Raises:
@@ -68,7 +68,7 @@ def _load(source: DecoderSource, layer: int, form: Quantization) -> TransformerD
 
 
 def _hold_in_order(decoder: TransformerDecoder) -> None:
-    """Let a fixed order of sums take the place of torch's products, which choose theirs by how many rows there are."""
+    """Use batch-invariant matmuls: torch picks its algorithm by batch size."""
     for module in decoder.modules():
         if isinstance(module, ColumnParallelLinear | RowParallelLinear) or module is decoder.output:
             assert isinstance(module, ShardedModule)
@@ -76,7 +76,7 @@ def _hold_in_order(decoder: TransformerDecoder) -> None:
 
 
 def _hold(module: ShardedModule, form: Form | None, *, in_order: bool, keeps: bool) -> None:
-    """Quantise a module's weight. `keeps`: as a table that is looked up it stays as well."""
+    """Quantize a module's weight. `keeps`: as a table that is looked up it stays as well."""
     weight = module.get_parameter("weight")
     if form is None:
         if in_order:
@@ -85,11 +85,11 @@ def _hold(module: ShardedModule, form: Form | None, *, in_order: bool, keeps: bo
     if form == "fp8":
         module.product = DeviceWeight.float8(weight.data, in_order=in_order)
     else:
-        quantised = _quantised(weight.data, form)
-        module.product = DeviceWeight.grouped(quantised, weight.device, in_order=in_order)
+        quantized = _quantized(weight.data, form)
+        module.product = DeviceWeight.grouped(quantized, weight.device, in_order=in_order)
     if not keeps:
         weight.data = weight.new_empty(0, weight.shape[1])
 
 
-def _quantised(weight: Tensor, bits: int) -> QuantisedWeight:
-    return QuantisedWeight.stacked([QuantisedWeight.of(rows, bits) for rows in torch.split(weight, _ROWS)])
+def _quantized(weight: Tensor, bits: int) -> QuantizedWeight:
+    return QuantizedWeight.stacked([QuantizedWeight.of(rows, bits) for rows in torch.split(weight, _ROWS)])

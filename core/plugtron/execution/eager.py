@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from plugtron.contracts.context import InferenceContext
 from plugtron.contracts.step import StepBatch
 from plugtron.contracts.wrapper import Decoder
-from plugtron.execution.weights_read import layer_weights, weight_bytes
+from plugtron.execution.weight_stats import layer_weights, weight_bytes
 
 __all__ = ["EagerExecution"]
 
@@ -26,7 +26,7 @@ class EagerExecution:
         self._last = last
         self.hidden_dtype = dtype
 
-    def working_bytes(self, rows: int, tokens: int, longest: int) -> int | None:
+    def peak_activation_bytes(self, rows: int, tokens: int, longest: int) -> int | None:
         """It is not known: histories are put together anew for every layer."""
         del rows, tokens, longest
 

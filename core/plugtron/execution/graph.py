@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from plugtron.context.memory_size import explains_lack
+from plugtron.context.memory_size import explain_out_of_memory
 from plugtron.contracts.context import InferenceContext
-from plugtron.contracts.memory import LayerState, MemoryView
+from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.contracts.step import StepBatch
-from plugtron.execution.fixed_steps import FixedSteps, StepMaker, needed
-from plugtron.execution.kernel_step import hidden_states, logits
-from plugtron.execution.recorder import Recorder
+from plugtron.execution.cuda_graphs import FixedSteps, StepMaker, needed
+from plugtron.execution.graph_capture import Recorder
 from plugtron.execution.step_inputs import ChunkInputs, DecodeInputs, StepInputs, TileInputs
-from plugtron.execution.weights_read import layer_weights, weight_bytes
+from plugtron.execution.triton_forward import hidden_states, logits
+from plugtron.execution.weight_stats import layer_weights, weight_bytes
 from plugtron.kernels.triton.chunk_attention import tile_tokens
 from plugtron.nn.attention import AttentionShape
 from plugtron.nn.decoder import TransformerDecoder
@@ -93,7 +93,7 @@ class GraphExecution:
         """What graphs, and the memory that they work in, have taken of the device."""
         return 0 if self._recorder is None else self._recorder.bytes
 
-    def working_bytes(self, rows: int, tokens: int, longest: int) -> int | None:
+    def peak_activation_bytes(self, rows: int, tokens: int, longest: int) -> int | None:
         """Try out a step of so many tokens, of which `rows` want logits, and one of so many rows, on a GPU.
 
         Returns:
@@ -105,7 +105,11 @@ class GraphExecution:
             return None
         sizes = needed(self._sizes, tokens)
         graphs, most = len(sizes) + len(needed(ROWS, rows)), max(sizes[-1], tokens)
-        with _on(self._device), self._group.apart(), explains_lack(f"a step of {tokens} tokens", self._device):
+        with (
+            _on(self._device),
+            self._group.without_collectives(),
+            explain_out_of_memory(f"a step of {tokens} tokens", self._device),
+        ):
             torch.cuda.reset_peak_memory_stats(self._device)
             before = torch.cuda.memory_allocated(self._device)
             self._try_out(most, min(rows, ROWS[-1]), longest)
@@ -145,9 +149,9 @@ class GraphExecution:
                 raise
 
     def _use(self, layers: tuple[LayerState, ...], block_size: int) -> None:
-        """Begin anew, over other memory."""
+        """Drop all graphs and bind to another KV cache."""
         self._layers = layers
-        # A pool of memory is over with the last of its graphs.
+        # Freeing the last graph of a pool frees the pool.
         self._recorder = Recorder(self._device, self._group) if self._captures else None
         maker = StepMaker(
             decoder=self._decoder, layers=layers, slots=self._slots, longest=self._longest, block_size=block_size,
@@ -177,7 +181,7 @@ class GraphExecution:
             chosen = batch.logit_index
             return logits(self._decoder, normed if chosen is None else normed[chosen]).float()
 
-    def _stays_whole(self, memory: MemoryView) -> bool:
+    def _stays_whole(self, memory: AttentionMetadata) -> bool:
         """Whether no row of one token has so long a history that it should be split."""
         return self._in_order or not len(memory.decodes) or memory.decode_length <= _LONGEST_UNSPLIT
 

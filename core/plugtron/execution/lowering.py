@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from plugtron.checkpoint.loader import Blocks
 from plugtron.execution.packed import Operation, Packed, Store
-from plugtron.kernels.native.packing import Format, format_of, pack, pack_dense
+from plugtron.kernels.native.packing import WeightFormat, format_of, pack, pack_dense
 from plugtron.nn.attention import Attention
 from plugtron.nn.config import Activation
 from plugtron.nn.decoder import TransformerDecoder, TransformerLayer
@@ -24,9 +24,9 @@ from plugtron.nn.positions import LearnedPositions
 from plugtron.parallel.group import Group
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, VocabParallelEmbedding
 from plugtron.quantization.policy import WeightPart, form_of
-from plugtron.quantization.weight import QuantisedWeight
+from plugtron.quantization.weight import QuantizedWeight
 
-__all__ = ["LOGITS", "Listing", "NotNative", "check_decoder", "operation_name"]
+__all__ = ["LOGITS", "ProgramBuilder", "Unsupported", "check_decoder", "operation_name"]
 
 _ACTIVATIONS: tuple[Activation, ...] = ("silu", "gelu", "gelu_tanh", "gelu_quick", "relu", "relu_squared", "tanh")
 
@@ -40,12 +40,12 @@ _BLOCKS = (
 _MOST_GROUPED = 64
 
 
-class NotNative(Exception):
+class Unsupported(Exception):
     """A decoder has something that the native step does not know, and what."""
 
 
 class _Kind(IntEnum):
-    NORMALISE = 0
+    NORMALIzE = 0
     PREPARE = 1
     LINEAR = 2
     ROTATE = 3
@@ -81,41 +81,41 @@ def operation_name(operation: Operation) -> str:
     kind = _Kind(int(fields["kind"]))
     if kind is not _Kind.LINEAR:
         return kind.name.lower()
-    return f"linear {fields['inputs']} x {fields['outputs']}, {Format(int(fields['format'])).name.lower()}"
+    return f"linear {fields['inputs']} x {fields['outputs']}, {WeightFormat(int(fields['format'])).name.lower()}"
 
 
 def check_decoder(decoder: nn.Module) -> None:
     """Look for what the native step does not know: a block of another class may compute something else.
 
     Raises:
-        NotNative: there is something.
+        Unsupported: there is something.
     """
     for module in decoder.modules():
         if type(module) not in _BLOCKS:
-            raise NotNative(f"the step of a {type(module).__name__}")
+            raise Unsupported(f"the step of a {type(module).__name__}")
         if isinstance(module, Attention):
             if isinstance(module.query_norm, LayerNorm) or isinstance(module.key_norm, LayerNorm):
-                raise NotNative("layer normalisation of queries and keys")
+                raise Unsupported("layer normalization of queries and keys")
             grouped = module.shape.heads // module.shape.kv_heads
             if grouped > _MOST_GROUPED:
-                raise NotNative(f"{grouped} queries to a key-value head")
+                raise Unsupported(f"{grouped} queries to a key-value head")
 
 
 #: A weight's rows that are held in one form: how many, the form, and their bytes.
-Piece = tuple[int, Format, Iterable[Tensor]]
-#: Rows that are quantised at once.
+Piece = tuple[int, WeightFormat, Iterable[Tensor]]
+#: Rows that are quantized at once.
 _ROWS = 4096
 
 
-class Listing:
+class ProgramBuilder:
     """Writes the operations of a decoder down, one layer after the other.
 
     Args:
         store: where packed weights go.
         group: the ranks that share each layer.
-        quantization: what weights are quantised to; see plugtron.quantization.policy.
-        dtype: what weights are held in that are not quantised, float32 or bfloat16.
-        blocks: weights that are stored in quantised blocks, and are used as they are.
+        quantization: what weights are quantized to; see plugtron.quantization.policy.
+        dtype: what weights are held in that are not quantized, float32 or bfloat16.
+        blocks: weights that are stored in quantized blocks, and are used as they are.
     """
 
     def __init__(
@@ -132,16 +132,16 @@ class Listing:
     def add_layer(self, layer: TransformerLayer, number: int) -> None:
         """Append a layer that has been checked; its weights may be let go of. `number` counts this rank's layers."""
         assert isinstance(layer.mlp, GatedMLP | MLP)
-        self._normalise(layer.attention_norm)
+        self._normalize(layer.attention_norm)
         self._attention(layer.attention, number)
-        self._normalise(layer.mlp_norm)
+        self._normalize(layer.mlp_norm)
         self._mlp(layer.mlp)
 
     def add_head(self, decoder: TransformerDecoder) -> None:
         """Append the final norm and the head."""
         assert decoder.final_norm is not None
         assert isinstance(decoder.output, VocabParallelEmbedding)
-        self._normalise(decoder.final_norm, _Flag.SELECTED)
+        self._normalize(decoder.final_norm, _Flag.SELECTED)
         self._linear(decoder.output, _Buffer.LOGITS, _Flag.SELECTED, part="head")
 
     def finish(self, parameters: dict[str, Tensor]) -> Packed:
@@ -175,10 +175,10 @@ class Listing:
         self._append(_Kind.ACTIVATE, fields)
         self._linear(mlp.down, _Buffer.HIDDEN, _Flag.ADD)
 
-    def _normalise(self, norm: RMSNorm | LayerNorm, flags: _Flag = _Flag.NONE) -> None:
+    def _normalize(self, norm: RMSNorm | LayerNorm, flags: _Flag = _Flag.NONE) -> None:
         own = {"weight": norm.weight, "bias": norm.bias if isinstance(norm, LayerNorm) else None}
         fields = {"source": _Buffer.HIDDEN, "inputs": len(norm.weight), "epsilon": norm.epsilon, "flags": flags}
-        self._append(_Kind.NORMALISE, fields, own)
+        self._append(_Kind.NORMALIzE, fields, own)
 
     def _linear(self, layer: nn.Module, target: _Buffer, flags: _Flag = _Flag.NONE, part: WeightPart = "layer") -> None:
         """Append a product with what the operation before makes ready, in as many parts as the weight has forms.
@@ -196,7 +196,7 @@ class Listing:
         before, row = self._operations[-1].fields, 0
         for rows, form, packed in self._pieces(weight, part):
             before["flags"] = int(before.get("flags", 0)) | (
-                _Flag.DENSE if form in (Format.FLOAT, Format.BRAIN) else _Flag.GROUPED
+                _Flag.DENSE if form in (WeightFormat.F32, WeightFormat.BF16) else _Flag.GROUPED
             )
             fields = {
                 "target": target,
@@ -220,14 +220,14 @@ class Listing:
         assert bits != "fp8", "which is not native"
         if weight in self._blocks:
             for form, same in groupby(self._blocks[weight], key=format_of):
-                piece = QuantisedWeight.stacked(list(same))
+                piece = QuantizedWeight.stacked(list(same))
                 yield len(piece.values), form, pack(piece)
         elif bits is None:
-            form = Format.FLOAT if self._dtype == torch.float32 else Format.BRAIN
+            form = WeightFormat.F32 if self._dtype == torch.float32 else WeightFormat.BF16
             yield outputs, form, pack_dense(weight.detach().to(self._dtype))
         else:
-            form = Format.FOUR if bits == 4 else Format.EIGHT
-            yield outputs, form, (part for rows in weight.split(_ROWS) for part in pack(QuantisedWeight.of(rows, bits)))
+            form = WeightFormat.INT4 if bits == 4 else WeightFormat.INT8
+            yield outputs, form, (part for rows in weight.split(_ROWS) for part in pack(QuantizedWeight.of(rows, bits)))
 
     def _append(
         self,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from plugtron.contracts.context import InferenceContext
-from plugtron.contracts.memory import LayerState, MemoryView
+from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.contracts.step import StepBatch
 from plugtron.execution.lowering import LOGITS, operation_name
 from plugtron.execution.packed import Operation, Packed
@@ -63,12 +63,12 @@ class NativeExecution:
             for operation in packed.operations
         ]
         self._program = Program(kernels, ops, threads)
-        self._parts = [range(*ends) for ends in pairwise(sorted({0, *packed.cuts, len(ops)}))]
+        self._parts = [range(*ends) for ends in pairwise(sorted({0, *packed.all_reduce_points, len(ops)}))]
         #: Hears what each operation of a step took; None: nobody asks.
         self.observer: Callable[[list[Span]], None] | None = None
         self._layers: tuple[tuple[LayerState, ...], ctypes.Array[NativeLayer]] | None = None
 
-    def working_bytes(self, rows: int, tokens: int, longest: int) -> int | None:
+    def peak_activation_bytes(self, rows: int, tokens: int, longest: int) -> int | None:
         """It is not counted: on a CPU memory is not divided up beforehand."""
         del rows, tokens, longest
 
@@ -111,16 +111,16 @@ class NativeExecution:
             count=len(hidden),
             logit_count=count,
             block_size=memory.block_size,
-            table_width=memory.tables.shape[1],
+            table_width=memory.block_tables.shape[1],
             positions=memory.positions.data_ptr(),
             owners=owners.ctypes.data,
-            tables=memory.tables.data_ptr(),
+            tables=memory.block_tables.data_ptr(),
             logit_index=None if chosen is None else chosen.data_ptr(),
             cosines=None if cosines is None else cosines.data_ptr(),
             sines=None if sines is None else sines.data_ptr(),
         )
         layers = self._states(memory)
-        partial = torch.empty(hidden.shape, dtype=torch.float64) if self._packed.cuts else None
+        partial = torch.empty(hidden.shape, dtype=torch.float64) if self._packed.all_reduce_points else None
         address = None if partial is None else partial.data_ptr()
         ends = None if self.observer is None else (ctypes.c_int64 * len(self._packed.operations))()
         for part in self._parts:
@@ -128,7 +128,7 @@ class NativeExecution:
             self._program.run(part, layers, tokens, hidden.data_ptr(), logits.data_ptr(), address, ends)
             if self.observer is not None and ends is not None:
                 self.observer(self._spans(part, begin, list(ends)))
-            if partial is not None and part.stop in self._packed.cuts:
+            if partial is not None and part.stop in self._packed.all_reduce_points:
                 hidden.copy_(self._group.all_reduce(partial))
         return hidden if self._vocabulary is None else logits
 
@@ -139,7 +139,7 @@ class NativeExecution:
             begin = ends[at]
         return spans
 
-    def _states(self, memory: MemoryView) -> ctypes.Array[NativeLayer]:
+    def _states(self, memory: AttentionMetadata) -> ctypes.Array[NativeLayer]:
         if self._layers is None or self._layers[0] is not memory.layers:
             entries = [
                 NativeLayer(

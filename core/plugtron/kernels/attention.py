@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plugtron.contracts.memory import LayerState, MemoryView, Span
+from plugtron.contracts.memory import AttentionMetadata, LayerState, Span
 from plugtron.quantization.float8 import FLOAT8, to_float8
 
 __all__ = ["attend", "write"]
 
 
-def write(key: Tensor, value: Tensor, state: LayerState, memory: MemoryView) -> None:
+def write(key: Tensor, value: Tensor, state: LayerState, memory: AttentionMetadata) -> None:
     """Put keys and values [T, K, D] in their places."""
     place = (memory.write_blocks, memory.write_offsets)
     keys, values = state.keys, state.values
@@ -28,7 +28,7 @@ def write(key: Tensor, value: Tensor, state: LayerState, memory: MemoryView) -> 
     values.transpose(1, 2).index_put_(place, value)
 
 
-def attend(query: Tensor, state: LayerState, memory: MemoryView, scale: float) -> Tensor:
+def attend(query: Tensor, state: LayerState, memory: AttentionMetadata, scale: float) -> Tensor:
     """Let each token's queries [T, H, D] look at what its row has in memory; returns [T, H, D]."""
     tokens = memory.decode_tokens
     if tokens is None:
@@ -42,7 +42,7 @@ def attend(query: Tensor, state: LayerState, memory: MemoryView, scale: float) -
     return output
 
 
-def _decode(query: Tensor, state: LayerState, memory: MemoryView, scale: float) -> Tensor:
+def _decode(query: Tensor, state: LayerState, memory: AttentionMetadata, scale: float) -> Tensor:
     """All rows with one token at once; the queries of a group take the place of query positions. [D, H, D]."""
     kv_heads, head_dim = state.keys.shape[1], state.keys.shape[3]
     length = memory.decode_length
@@ -55,7 +55,7 @@ def _decode(query: Tensor, state: LayerState, memory: MemoryView, scale: float) 
     return output.reshape(query.shape)  # some of torch's kernels return another layout
 
 
-def _chunk(query: Tensor, span: Span, state: LayerState, memory: MemoryView, scale: float) -> Tensor:
+def _chunk(query: Tensor, span: Span, state: LayerState, memory: AttentionMetadata, scale: float) -> Tensor:
     """One row with several tokens. [count, H, D]."""
     blocks = _chunk_blocks(memory, span)
     keys = _histories(state.keys, blocks, span.end).to(query.dtype)
@@ -70,7 +70,7 @@ def _chunk(query: Tensor, span: Span, state: LayerState, memory: MemoryView, sca
 
 
 def _histories(cache: Tensor, blocks: Tensor | slice, length: int) -> Tensor:
-    """The first `length` positions of each row, [R, K, length, D]: a view where the blocks are neighbours."""
+    """The first `length` positions of each row, [R, K, length, D]: a view where the blocks are neighbors."""
     if cache.dtype == FLOAT8:
         return _histories(cache.view(torch.uint8), blocks, length).view(FLOAT8)
     if isinstance(blocks, slice):
@@ -84,33 +84,33 @@ def _histories(cache: Tensor, blocks: Tensor | slice, length: int) -> Tensor:
     return gathered.view(len(blocks), kv_heads, -1, head_dim)[:, :, :length]
 
 
-def _decode_blocks(memory: MemoryView) -> Tensor | slice:
-    """The blocks of the decodes: a slice where they are neighbours, as in a full static batch, else [D, blocks]."""
+def _decode_blocks(memory: AttentionMetadata) -> Tensor | slice:
+    """The blocks of the decodes: a slice where they are neighbors, as in a full static batch, else [D, blocks]."""
     if ("decode_blocks",) not in memory.derived:
         memory.derived[("decode_blocks",)] = _find_decode_blocks(memory)
     return memory.derived[("decode_blocks",)]
 
 
-def _find_decode_blocks(memory: MemoryView) -> Tensor | slice:
+def _find_decode_blocks(memory: AttentionMetadata) -> Tensor | slice:
     if memory.decode_length <= memory.block_size:
         held = memory.first_blocks[memory.decodes]
         first = int(held[0])
         if (held == np.arange(first, first + len(held))).all():
             return slice(first, first + len(held))
     blocks = -(-memory.decode_length // memory.block_size)
-    return memory.tables[memory.decode_rows, :blocks]
+    return memory.block_tables[memory.decode_rows, :blocks]
 
 
-def _chunk_blocks(memory: MemoryView, span: Span) -> Tensor | slice:
+def _chunk_blocks(memory: AttentionMetadata, span: Span) -> Tensor | slice:
     """The blocks of a chunk: a slice where it is but one, else [1, blocks]."""
     blocks = -(-span.end // memory.block_size)
     if blocks == 1:
         only = int(memory.first_blocks[span.row])
         return slice(only, only + 1)
-    return memory.tables[span.row : span.row + 1, :blocks]
+    return memory.block_tables[span.row : span.row + 1, :blocks]
 
 
-def _decode_mask(memory: MemoryView, window: int | None, dtype: torch.dtype) -> Tensor | None:
+def _decode_mask(memory: AttentionMetadata, window: int | None, dtype: torch.dtype) -> Tensor | None:
     """What is added to the scores of the decodes, [D, 1, 1, length]; None when every row sees all there is."""
     longest = memory.decode_length
     window = window if window is not None and longest > window else None
@@ -118,8 +118,8 @@ def _decode_mask(memory: MemoryView, window: int | None, dtype: torch.dtype) -> 
         return None
     key = ("decode_mask", window, dtype)
     if key not in memory.derived:
-        ends = memory.lengths[memory.decode_rows].view(-1, 1, 1, 1)
-        at = torch.arange(longest, device=memory.tables.device)
+        ends = memory.seq_lens[memory.decode_rows].view(-1, 1, 1, 1)
+        at = torch.arange(longest, device=memory.block_tables.device)
         seen = at < ends
         if window is not None:
             seen &= at >= ends - window
@@ -128,15 +128,15 @@ def _decode_mask(memory: MemoryView, window: int | None, dtype: torch.dtype) -> 
     return memory.derived[key]
 
 
-def _chunk_mask(memory: MemoryView, span: Span, window: int | None) -> Tensor | None:
+def _chunk_mask(memory: AttentionMetadata, span: Span, window: int | None) -> Tensor | None:
     """Which keys each query of a chunk sees, [count, end] bool; None where plain causal order says it all."""
     window = window if window is not None and span.end > window else None
     if span.start == 0 and window is None:
         return None
     key = ("chunk_mask", span, window)
     if key not in memory.derived:
-        query = torch.arange(span.start, span.end, device=memory.tables.device).unsqueeze(1)
-        at = torch.arange(span.end, device=memory.tables.device)
+        query = torch.arange(span.start, span.end, device=memory.block_tables.device).unsqueeze(1)
+        at = torch.arange(span.end, device=memory.block_tables.device)
         seen = at <= query
         if window is not None:
             seen &= at > query - window

@@ -44,7 +44,7 @@ def gumbel(seeds: Tensor, positions: Tensor, width: int, ids: Tensor | None = No
     if ids is not None:
         words = torch.stack(_words(seeds, positions, ids >> 2), dim=-1)  # [N, C, 4]
         return _to_gumbel(words.gather(-1, (ids & 3).unsqueeze(-1)).squeeze(-1))
-    # Four neighbouring ids share a counter, so the whole vocabulary costs a quarter of one number per id.
+    # Four neighboring ids share a counter, so the whole vocabulary costs a quarter of one number per id.
     blocks = torch.arange(-(-width // 4), device=seeds.device).unsqueeze(0)
     words = torch.stack(_words(seeds, positions, blocks), dim=-1).flatten(1)  # [N, 4 * blocks]
     return _to_gumbel(words[:, :width])

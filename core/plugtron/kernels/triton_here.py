@@ -14,11 +14,11 @@ def why_no_triton(device: torch.device) -> str | None:
     """
     try:
         # Imported here: a run on a CPU goes without Triton.
-        from plugtron.kernels.triton.norms import add_and_normalise
+        from plugtron.kernels.triton.norms import add_and_normalize
 
         with torch.cuda.device(device):
             ones = torch.ones(1, 16, device=device)
-            add_and_normalise(ones, None, ones[0], None, 1e-5)
+            add_and_normalize(ones, None, ones[0], None, 1e-5)
             torch.cuda.synchronize()
     # Whatever it raises, from a missing package or compiler to a driver that is too old, is why there can be none.
     except Exception as error:

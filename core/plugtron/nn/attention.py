@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from plugtron.contracts.memory import LayerState, MemoryView
+from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.errors import ParallelError
 from plugtron.kernels.attention import attend, write
 from plugtron.nn.config import DecoderConfig
@@ -58,7 +58,9 @@ class Attention(nn.Module):
         self.query_norm = make_norm(config, head_dim, runtime) if config.qk_norm else None
         self.key_norm = make_norm(config, head_dim, runtime) if config.qk_norm else None
 
-    def forward(self, hidden: Tensor, rotation: Rotation | None, state: LayerState, memory: MemoryView) -> Tensor:
+    def forward(
+        self, hidden: Tensor, rotation: Rotation | None, state: LayerState, memory: AttentionMetadata
+    ) -> Tensor:
         """Map [T, H] to [T, H]; writes this step's keys and values."""
         query, key, value = (
             part.unflatten(-1, (-1, self.shape.head_dim)) for part in self.qkv(hidden).split(self._widths, dim=-1)

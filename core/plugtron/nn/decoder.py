@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from plugtron.contracts.memory import LayerState, MemoryView
+from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.nn.attention import Attention
 from plugtron.nn.config import DecoderConfig
 from plugtron.nn.experts import MixtureOfExperts
@@ -35,7 +35,9 @@ class TransformerLayer(nn.Module):
             else make_mlp(config, config.intermediate_size, runtime)
         )
 
-    def forward(self, hidden: Tensor, rotation: Rotation | None, state: LayerState, memory: MemoryView) -> Tensor:
+    def forward(
+        self, hidden: Tensor, rotation: Rotation | None, state: LayerState, memory: AttentionMetadata
+    ) -> Tensor:
         """Map [T, H] to [T, H]."""
         hidden = hidden + self.attention(self.attention_norm(hidden), rotation, state, memory)
         return hidden + self.mlp(self.mlp_norm(hidden))

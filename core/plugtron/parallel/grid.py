@@ -21,7 +21,7 @@ __all__ = ["Grid", "Groups", "form_groups"]
 class Grid:
     """How many ranks share a layer, how many stages share a model, and how many replicas of it there are.
 
-    Tensor ranks are neighbours, since they talk the most; then come stages, then replicas.
+    Tensor ranks are neighbors, since they talk the most; then come stages, then replicas.
     """
 
     tensor: int = 1

@@ -73,7 +73,7 @@ class Group:
             self.gather(torch.zeros(1, device=device), axis=0)
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
+    def without_collectives(self) -> Iterator[None]:
         """Let `all_reduce` leave tensors as they are: a trial on one rank must not wait for another's."""
         self._apart = True
         try:
@@ -138,7 +138,7 @@ class Group:
         dist.all_gather(parts, padded, group=self._control)
         return [_decode(part[: int(length)]) for part, length in zip(parts, lengths, strict=True)]
 
-    def together(self, work: Callable[[], Result]) -> Result:
+    def run_on_all_ranks(self, work: Callable[[], Result]) -> Result:
         """Do rank-local work and, if it fails anywhere, raise the first failing rank's error everywhere.
 
         Without this, the ranks on which it went well would wait for the others in the next collective.

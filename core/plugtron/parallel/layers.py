@@ -21,8 +21,8 @@ from plugtron.parallel.zeros import zeros
 
 __all__ = [
     "ColumnParallelLinear",
+    "LinearMethod",
     "Part",
-    "Product",
     "RowParallelLinear",
     "Rows",
     "ShardedModule",
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-class Product(Protocol):
+class LinearMethod(Protocol):
     """A weight [O, I] that is held in a form of its own, which knows how to multiply with it."""
 
     @property
@@ -69,7 +69,7 @@ class ShardedModule(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.parts: dict[str, tuple[Part, ...]] = {}
-        self.product: Product | None = None
+        self.product: LinearMethod | None = None
 
     def multiply(self, hidden: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Map [T, I] to [T, O]."""

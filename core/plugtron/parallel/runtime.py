@@ -101,24 +101,24 @@ class Runtime:
         return self.world.rank
 
     @property
-    def drawer(self) -> int:
+    def sampling_rank(self) -> int:
         """Which rank of the model group runs the samplers and draws: the last stage's first, where the logits are."""
         return (self.pipeline.size - 1) * self.tensor.size
 
     @property
-    def draws(self) -> bool:
+    def samples(self) -> bool:
         """Whether that is this rank."""
-        return self.model.rank == self.drawer
+        return self.model.rank == self.sampling_rank
 
     @property
     def follows(self) -> bool:
-        """Whether other ranks step along with the leader's, who alone knows what is asked."""
+        """Whether the other ranks of an interactive job apply the events of this job's leader."""
         return self.world.interactive and self.world.size > 1
 
-    def first_says(self, value: Any) -> Any:
-        """Return what the first rank says, where every rank of the model asks: of clocks, and other things of a host.
+    def broadcast_from_first(self, value: Any) -> Any:
+        """Return the first rank's value, JSON-ready data: for clocks and other things that differ between hosts.
 
-        In an interactive job the leader alone asks; its events are the others'. JSON-ready data.
+        In an interactive job the leader alone calls it, and the other ranks apply the leader's events.
         """
         if self.world.interactive or self.model.size == 1:
             return value

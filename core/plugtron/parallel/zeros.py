@@ -14,7 +14,7 @@ __all__ = ["zeros"]
 def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Zeros; on a CPU as pages that take no memory before they are written.
 
-    torch.zeros would write every page. Uninitialised memory would do for what is read unmasked, but a masked NaN is
+    torch.zeros would write every page. Uninitialized memory would do for what is read unmasked, but a masked NaN is
     still a NaN.
     """
     if device.type != "cpu":

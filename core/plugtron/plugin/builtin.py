@@ -22,7 +22,7 @@ def plugtron_checkpoints() -> list[Component]:
         Component(
             name="gguf",
             target="plugtron.checkpoint.gguf.reader:GGUFReader",
-            summary="GGUF files of llama.cpp, plain and quantised",
+            summary="GGUF files of llama.cpp, plain and quantized",
         ),
         Component(
             name="megatron",

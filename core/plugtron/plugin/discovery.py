@@ -18,7 +18,7 @@ from plugtron.errors import suggestion
 from plugtron.plugin import hookspecs
 from plugtron.plugin.api_version import API_VERSION
 from plugtron.plugin.component import Component, Kind
-from plugtron.plugin.registry import Offer
+from plugtron.plugin.registry import RegisteredComponent
 
 __all__ = ["Candidate", "Failure", "Plugin", "find", "load_plugin", "strip_frames"]
 
@@ -42,7 +42,7 @@ class Plugin:
     state: str
     file: str | None = None
     hooks: tuple[str, ...] = ()
-    offers: tuple[Offer, ...] = ()
+    offers: tuple[RegisteredComponent, ...] = ()
     failure: Failure | None = None
 
     @property
@@ -145,7 +145,7 @@ def _check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
             raise RuntimeError(f"unknown hook {caller.name!r} (known: {', '.join(known)}).{hint}")
 
 
-def _collect(manager: pluggy.PluginManager, plugin: object, record: Plugin) -> Iterable[Offer]:
+def _collect(manager: pluggy.PluginManager, plugin: object, record: Plugin) -> Iterable[RegisteredComponent]:
     """Call the plugin's registration hooks one by one: a pluggy call over all plugins would fail as a whole."""
     for kind, hook in hookspecs.REGISTRATION_HOOKS.items():
         for implementation in getattr(manager.hook, hook).get_hookimpls():
@@ -155,10 +155,10 @@ def _collect(manager: pluggy.PluginManager, plugin: object, record: Plugin) -> I
                 yield _offer(kind, hook, component, record)
 
 
-def _offer(kind: Kind, hook: str, component: object, record: Plugin) -> Offer:
+def _offer(kind: Kind, hook: str, component: object, record: Plugin) -> RegisteredComponent:
     if not isinstance(component, Component):
         raise TypeError(f"{hook} returned {component!r}, which is no plugtron.Component")
-    return Offer(
+    return RegisteredComponent(
         kind=kind,
         component=component,
         plugin=record.name,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from plugtron.request.request import InferenceRequest
     from plugtron.request.sampling_params import SamplingParams
 
-__all__ = ["Host"]
+__all__ = ["PluginManager"]
 
 #: What `--no-plugins` keeps: the entry points of plugtron's own distribution.
 OWN_DISTRIBUTION = "plugtron"
@@ -31,7 +31,7 @@ OWN_DISTRIBUTION = "plugtron"
 _SLOW_S = 5.0
 
 
-class Host:
+class PluginManager:
     """Discovers plugins, once, when it is made.
 
     Args:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 __all__ = ["Options", "Params", "PathText", "is_path"]
@@ -45,7 +46,24 @@ class Options(_Checked):
     """Base of a component's options: they belong to the run and stand under `options` in the spec.
 
     The module of a subclass must import without torch, because specs are checked without it.
+
+    `earlier_names` are those that fields had before, which are still taken: {earlier: present}.
     """
+
+    earlier_names: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _present_names(cls, values: object) -> object:
+        if not isinstance(values, Mapping):
+            return values
+        present: dict[Any, Any] = {}
+        for name, value in values.items():
+            name = cls.earlier_names.get(name, name)
+            if name in present:
+                raise ValueError(f"{name}: is given twice")
+            present[name] = value
+        return present
 
 
 def is_path(field: FieldInfo) -> bool:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from plugtron.errors import PluginError, RequestError, suggestion
 from plugtron.plugin.component import Kind
 from plugtron.plugin.discovery import Plugin
-from plugtron.plugin.registry import Offer, Registry
+from plugtron.plugin.registry import RegisteredComponent, Registry
 from plugtron.request.sampling_params import SamplingParams
 from plugtron.utils import validation
 
@@ -50,9 +50,9 @@ def add_attributes(
     return SamplingParams.from_flat({**params.to_flat(), **named})
 
 
-def declared_parameters(registry: Registry) -> dict[str, Offer]:
+def declared_parameters(registry: Registry) -> dict[str, RegisteredComponent]:
     """Who declares which parameter of a request; a plugin whose module cannot be imported declares none."""
-    found: dict[str, Offer] = {}
+    found: dict[str, RegisteredComponent] = {}
     for offer in (*registry.offers(Kind.CONTROLLER), *registry.offers(Kind.SAMPLER)):
         try:
             model = offer.params_model()

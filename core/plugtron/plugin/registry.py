@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 Loaded = TypeVar("Loaded")
 
-__all__ = ["Offer", "Registry", "UnknownName"]
+__all__ = ["RegisteredComponent", "Registry", "UnknownName"]
 
 _WITH_PARAMS = (Kind.CONTROLLER, Kind.SAMPLER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class RegisteredComponent:
     """A component, and who offers it."""
 
     kind: Kind
@@ -109,14 +109,14 @@ class UnknownName(LookupError):
 class Registry:
     """All offers, read-only. Two distributions may offer one name; that is an error only for who uses the name."""
 
-    def __init__(self, offers: Iterable[Offer]) -> None:
+    def __init__(self, offers: Iterable[RegisteredComponent]) -> None:
         self._offers = tuple(sorted(offers, key=lambda offer: (offer.kind, offer.name, offer.distribution)))
 
-    def offers(self, kind: Kind | None = None) -> tuple[Offer, ...]:
+    def offers(self, kind: Kind | None = None) -> tuple[RegisteredComponent, ...]:
         """All offers, or those of one kind, sorted by kind, name and distribution."""
         return tuple(offer for offer in self._offers if kind in (None, offer.kind))
 
-    def find(self, kind: Kind, name: str) -> Offer:
+    def find(self, kind: Kind, name: str) -> RegisteredComponent:
         """Return the offer of `name`, which may be "name", "name@distribution", or an alias.
 
         Raises:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.functional import ScalingType
 
-__all__ = ["FLOAT8", "LARGEST", "quantise_rows", "scaled_product", "takes_products", "to_float8"]
+__all__ = ["FLOAT8", "LARGEST", "quantize_rows", "scaled_product", "takes_products", "to_float8"]
 
 FLOAT8 = torch.float8_e4m3fn
 #: The largest number that it has; there are no infinities.
@@ -21,7 +21,7 @@ def to_float8(numbers: Tensor) -> Tensor:
     return numbers.clamp(-LARGEST, LARGEST).to(FLOAT8)
 
 
-def quantise_rows(numbers: Tensor) -> tuple[Tensor, Tensor]:
+def quantize_rows(numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Return rows [R, C] in e4m3 and what they are to be multiplied with, [R, 1] float32."""
     scales = numbers.abs().amax(1, keepdim=True).float().clamp(min=1e-12) / LARGEST
     return to_float8(numbers.float() / scales), scales

@@ -1,4 +1,4 @@
-"""Which weights are quantised, and how: for every execution and for `convert`, so that all compute the same model."""
+"""Which weights are quantized, and how: for every execution and for `convert`, so that all compute the same model."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LAYERS: dict[str, Form] = {"int4": 4, "int8": 8, "fp8": "fp8"}
 def form_of(part: WeightPart, quantization: str | None, inputs: int) -> Form | None:
     """Return what a weight with so many inputs is held in; None: it stays as it is.
 
-    The linear layers are quantised as `quantization` says, the head to 8 bits in groups, whose errors reach every
-    token. What an embedding looks up stays as it is, and so do weights whose inputs make no whole groups. "native"
-    weights are stored quantised already.
+    The linear layers are quantized as `quantization` says, the head to 8 bits in groups, whose errors reach every
+    token. What an embedding looks up stays as it is, and so do weights whose inputs make no whole groups. "as_stored"
+    weights are quantized already.
     """
     form = _LAYERS.get(quantization or "")
     if form is None or inputs % GROUP:

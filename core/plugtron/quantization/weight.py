@@ -1,7 +1,7 @@
 """Weights of 4 or 8 bits in groups of inputs that share a scale, and perhaps a minimum.
 
-What the quantisers here make: 4 bits with a minimum, w = q · scale + minimum with q from 0 to 15, as in GGUF's Q4_1; 8
-bits without, w = (q - 128) · scale, as in Q8_0. What comes from blocks of those formats is quantised without a loss:
+What the quantizers here make: 4 bits with a minimum, w = q · scale + minimum with q from 0 to 15, as in GGUF's Q4_1; 8
+bits without, w = (q - 128) · scale, as in Q8_0. What comes from blocks of those formats is quantized without a loss:
 the groups' extremes give back the scale (and minimum) that they were made with. Files have further forms, in which
 scales and minimums are float32 or groups are of 16.
 """
@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-__all__ = ["GROUP", "QuantisedWeight"]
+__all__ = ["GROUP", "QuantizedWeight"]
 
 GROUP = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QuantisedWeight:
+class QuantizedWeight:
     """A weight [O, I] as `values` [O, I] uint8, `scales` [O, I / group], and `minimums` alike or None.
 
     Groups are of 32, or of 16. Without minimums, 128 has been added to the values. Scales and minimums are float16, or
@@ -33,8 +33,8 @@ class QuantisedWeight:
     minimums: Tensor | None
 
     @classmethod
-    def of(cls, weight: Tensor, bits: int) -> QuantisedWeight:
-        """Quantise a weight [O, I] float32, I a multiple of 32."""
+    def of(cls, weight: Tensor, bits: int) -> QuantizedWeight:
+        """Quantize a weight [O, I] float32, I a multiple of 32."""
         groups = weight.float().unflatten(1, (-1, GROUP))
         if bits == 4:
             low, high = groups.amin(-1), groups.amax(-1)
@@ -48,7 +48,7 @@ class QuantisedWeight:
         return cls(bits=bits, values=values.to(torch.uint8).flatten(1), scales=scales, minimums=minimums)
 
     @classmethod
-    def stacked(cls, weights: Sequence[QuantisedWeight]) -> QuantisedWeight:
+    def stacked(cls, weights: Sequence[QuantizedWeight]) -> QuantizedWeight:
         """The rows of several weights of one format, one after the other."""
         first, *others = weights
         if not others:
@@ -61,14 +61,14 @@ class QuantisedWeight:
             minimums=torch.cat(lows) if lows else None,
         )
 
-    def rows(self, some: slice) -> QuantisedWeight:
+    def rows(self, some: slice) -> QuantizedWeight:
         """Some of the rows."""
         minimums = None if self.minimums is None else self.minimums[some]
         return replace(self, values=self.values[some], scales=self.scales[some], minimums=minimums)
 
-    def transformed(self, transform: Callable[[Tensor, int], Tensor], tensor: int) -> QuantisedWeight:
+    def transformed(self, transform: Callable[[Tensor, int], Tensor], tensor: int) -> QuantizedWeight:
         """The weight after a weight map's transform, which moves rows of [O, anything] and computes nothing."""
-        return QuantisedWeight(
+        return QuantizedWeight(
             bits=self.bits,
             values=transform(self.values, tensor),
             scales=transform(self.scales, tensor),

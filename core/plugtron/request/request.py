@@ -20,8 +20,8 @@ __all__ = [
     "LogProbs",
     "Message",
     "Outstanding",
+    "PriorityKey",
     "Prompt",
-    "Rank",
     "RequestOutput",
     "Timings",
 ]
@@ -29,7 +29,7 @@ __all__ = [
 #: Text, token ids, or the messages of a chat: a role, a content, and what else the template reads.
 Message = dict[str, Any]
 Prompt = str | list[int] | list[Message]
-Rank = tuple[int, int, int]
+PriorityKey = tuple[int, int, int]
 
 
 class FinishReason(StrEnum):
@@ -73,8 +73,8 @@ class InferenceSequence:
 
     `tokens` are generated ids, an end-of-sequence id included; `text` has no special tokens and no stop text.
     `token_times` says when each token came, as time.perf_counter does. `cached_tokens` of the prompt were in memory
-    already; `preemptions` is how often the sequence gave its memory away, to be computed again. The lower `rank`, the
-    earlier its turn: by priority, by arrival, by number within the request.
+    already; `preemptions` is how often the sequence gave its memory away, to be computed again. The lower
+    `priority_key`, the earlier its turn: by priority, by arrival, by number within the request.
     """
 
     request: InferenceRequest
@@ -90,11 +90,11 @@ class InferenceSequence:
     stop_reason: int | str | None = None
     cached_tokens: int = 0
     preemptions: int = 0
-    rank: Rank = field(init=False)
+    priority_key: PriorityKey = field(init=False)
 
     def __post_init__(self) -> None:
         # Set once, because every step sorts by it.
-        self.rank = -self.request.priority, self.request.id or 0, self.index
+        self.priority_key = -self.request.priority, self.request.id or 0, self.index
 
     def __repr__(self) -> str:
         state = self.finish_reason or ("running" if self.slot is not None else "waiting")
@@ -119,7 +119,7 @@ class Timings:
         queue: until it was given a place.
         time_to_first_token: until its first token.
         inter_token: from one token of a sequence to the next, on average.
-        longest_pause: the longest of those times.
+        max_inter_token: the longest of those times.
         total: until its end.
         tokens_per_second: the rate after the first token, over all sequences.
     """
@@ -127,7 +127,7 @@ class Timings:
     queue: float | None = None
     time_to_first_token: float | None
     inter_token: float | None = None
-    longest_pause: float | None = None
+    max_inter_token: float | None = None
     total: float
     tokens_per_second: float | None
 
@@ -225,7 +225,7 @@ class InferenceRequest:
             queue=None if self.started is None else self.started - self.arrival,
             time_to_first_token=None if self.first_token is None else self.first_token - self.arrival,
             inter_token=sum(gaps) / len(gaps) if gaps else None,
-            longest_pause=max(gaps, default=None),
+            max_inter_token=max(gaps, default=None),
             total=end - self.arrival,
             tokens_per_second=rate,
         )

@@ -70,16 +70,21 @@ class ComponentRef(_Section):
         return {"name": value} if isinstance(value, str) else value
 
 
+def _stored(value: object) -> object:
+    """`native` is what `as_stored` was called before: it had nothing to do with `execution: native`."""
+    return "as_stored" if value == "native" else value
+
+
 class ModelSpec(_Section):
     """Which weights, and how they are held. `checkpoint` is an alias, a path, or a hub id."""
 
     checkpoint: str = Field(min_length=1)
     wrapper: ComponentRef = ComponentRef(name="auto")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    quantization: Quantization | None = Field(
+    quantization: Annotated[Quantization | None, BeforeValidator(_stored)] = Field(
         default=None,
         description="int8, int4: of linear layers' weights, in groups of 32; fp8: e4m3, a scale for each output; "
-        "native: the blocks of a file as they are",
+        "as_stored (before: native): the blocks of a file as they are",
     )
     kv_dtype: KVChoice = Field(
         default="auto", description="of keys and values in memory; auto: dtype; fp8: e4m3, not on a native step"

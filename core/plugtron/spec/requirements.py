@@ -5,13 +5,13 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from plugtron.errors import Problem
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 from plugtron.spec.load import Source
 
 __all__ = ["check_requirements"]
 
 
-def check_requirements(source: Source, host: Host) -> list[Problem]:
+def check_requirements(source: Source, manager: PluginManager) -> list[Problem]:
     """Say which required distributions are missing, too old, or broken."""
     plugins = source.values.get("plugins")
     required = plugins.get("require") if isinstance(plugins, dict) else None
@@ -19,12 +19,12 @@ def check_requirements(source: Source, host: Host) -> list[Problem]:
     for index, text in enumerate(required if isinstance(required, list) else []):
         if not isinstance(text, str):
             continue  # the spec's own model has reported it
-        if complaint := _complaint(text, host):
+        if complaint := _complaint(text, manager):
             problems.append(source.problem(("plugins", "require", index), complaint))
     return problems
 
 
-def _complaint(text: str, host: Host) -> str | None:
+def _complaint(text: str, manager: PluginManager) -> str | None:
     # Imported here: few specs require anything, and every check would pay for it.
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
@@ -40,7 +40,7 @@ def _complaint(text: str, host: Host) -> str | None:
     if not requirement.specifier.contains(installed, prereleases=True):
         return f"{requirement.name} {installed} is installed, {requirement.specifier} is required"
     wanted = canonicalize_name(requirement.name)
-    own = [plugin for plugin in host.plugins if canonicalize_name(plugin.distribution) == wanted]
+    own = [plugin for plugin in manager.plugins if canonicalize_name(plugin.distribution) == wanted]
     for plugin in own:
         if plugin.state == "failed":
             return plugin.complaint()

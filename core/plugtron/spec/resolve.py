@@ -17,10 +17,10 @@ from plugtron.contracts.checkpoint import ModelDescription
 from plugtron.errors import CheckpointError, PluginError, PlugtronError, Problem, SpecError, TokenizerError
 from plugtron.hub.locate import locate
 from plugtron.plugin.component import Kind
-from plugtron.plugin.manager import Host
+from plugtron.plugin.manager import PluginManager
 from plugtron.plugin.options import Options, is_path
 from plugtron.plugin.parameters import declared_parameters
-from plugtron.plugin.registry import Offer, UnknownName
+from plugtron.plugin.registry import RegisteredComponent, UnknownName
 from plugtron.request.sampling_params import DEFAULTS
 from plugtron.spec.checkpoint_defaults import checkpoint_defaults
 from plugtron.spec.load import Place, Source
@@ -46,7 +46,7 @@ class ResolvedComponent:
     """A chosen component: where the spec names it, who offers it, and its validated options."""
 
     place: Place
-    offer: Offer
+    offer: RegisteredComponent
     options: Options
 
 
@@ -60,7 +60,7 @@ class ResolvedSpec:
     spec: Spec
     components: tuple[ResolvedComponent, ...]
     model: ModelDescription | None
-    reader: Offer | None
+    reader: RegisteredComponent | None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -97,24 +97,24 @@ def spec_of(values: Mapping[str, Any]) -> Spec:
     return parse(Source(values=dict(values)))
 
 
-def resolve(source: Source, host: Host) -> ResolvedSpec:
+def resolve(source: Source, manager: PluginManager) -> ResolvedSpec:
     """Check a spec against the plugins of `host`. Imports no torch and downloads nothing.
 
     Raises:
         SpecError: with all problems, in file order.
         PluginError: nothing is wrong but a plugin that the spec needs.
     """
-    return Resolution(source, host).resolved()
+    return Resolution(source, manager).resolved()
 
 
 class Resolution:
     """A spec looked at from all sides; what is wrong with it is raised when the result is asked for."""
 
-    def __init__(self, source: Source, host: Host) -> None:
+    def __init__(self, source: Source, manager: PluginManager) -> None:
         self._source = source
-        self._host = host
+        self._manager = manager
         self._spec, problems = _outer(source)
-        self._resolver = _Resolver(source, host, problems)
+        self._resolver = _Resolver(source, manager, problems)
         self._resolver.run()
 
     @property
@@ -152,7 +152,7 @@ class Resolution:
             model=resolver.model,
             reader=resolver.reader,
         )
-        if complaints := self._host.check_spec(resolved):
+        if complaints := self._manager.check_spec(resolved):
             raise SpecError(complaints)
         return resolved
 
@@ -170,14 +170,14 @@ def _outer(source: Source) -> tuple[Spec | None, list[Problem]]:
 class _Resolver:
     """The second phase. It works on the raw data, so that a mistake elsewhere does not hide one here."""
 
-    def __init__(self, source: Source, host: Host, problems: list[Problem]) -> None:
+    def __init__(self, source: Source, manager: PluginManager, problems: list[Problem]) -> None:
         self.source = source
-        self.host = host
+        self.manager = manager
         self.problems = problems
         self.plugin_problems: list[Problem] = []
         self.components: list[ResolvedComponent] = []
         self.model: ModelDescription | None = None
-        self.reader: Offer | None = None
+        self.reader: RegisteredComponent | None = None
         # The parameters of a request that the chosen parts use.
         self.consumed: frozenset[str] = frozenset()
 
@@ -191,11 +191,11 @@ class _Resolver:
         self.consumed = frozenset(name for model in models for name in model.model_fields)
         complete = not self.problems and not self.plugin_problems
         self.problems += check_parameters(self.source, models, complete=complete, supplier=self._supplier)
-        self.plugin_problems += check_requirements(self.source, self.host)
+        self.plugin_problems += check_requirements(self.source, self.manager)
 
     def _supplier(self, name: str) -> str:
         """Which part that was not chosen would consume a parameter, and how to choose it."""
-        offer = declared_parameters(self.host.registry).get(name)
+        offer = declared_parameters(self.manager.registry).get(name)
         return "" if offer is None else f" {offer.title} would: add it to {offer.kind}s"
 
     def _params_model(self, chosen: ResolvedComponent) -> type[BaseModel] | None:
@@ -246,11 +246,11 @@ class _Resolver:
                     self.problems.append(self.source.problem((*place, name), str(error)))
         return completed
 
-    def _named(self, kind: Kind, place: Place, name: str) -> Offer | None:
+    def _named(self, kind: Kind, place: Place, name: str) -> RegisteredComponent | None:
         try:
-            return self.host.registry.find(kind, name)
+            return self.manager.registry.find(kind, name)
         except UnknownName as unknown:
-            failed = self.host.failed()
+            failed = self.manager.failed()
             if failed and not unknown.close:
                 may = "; ".join(plugin.complaint() for plugin in failed)
                 self.plugin_problems.append(self.source.problem(place, f"{unknown} May be provided by: {may}"))
@@ -260,17 +260,17 @@ class _Resolver:
             self.plugin_problems.append(self.source.problem(place, str(ambiguous)))
         return None
 
-    def _automatic(self, kind: Kind, place: Place) -> Offer | None:
+    def _automatic(self, kind: Kind, place: Place) -> RegisteredComponent | None:
         """Choose the component that provides what the checkpoint asks for, if the checkpoint is at hand."""
         wanted = None
         if self.model is not None:
             wanted = self.model.provision if kind is Kind.WRAPPER else self.model.tokenizer
         if wanted is None:
             return None
-        offers = [offer for offer in self.host.registry.offers(kind) if wanted in offer.component.provides]
+        offers = [offer for offer in self.manager.registry.offers(kind) if wanted in offer.component.provides]
         if len(offers) == 1:
             return offers[0]
-        known = sorted({name for offer in self.host.registry.offers(kind) for name in offer.component.provides})
+        known = sorted({name for offer in self.manager.registry.offers(kind) for name in offer.component.provides})
         text = f"no {kind} runs {wanted} (known: {', '.join(known)})"
         if offers:
             text = f"{wanted} is offered by several: write one of {', '.join(offer.qualified for offer in offers)}"
@@ -294,7 +294,7 @@ class _Resolver:
 
     def _read_headers(self, path: Path, place: Place) -> None:
         broken: list[str] = []
-        for offer in self.host.registry.offers(Kind.CHECKPOINT):
+        for offer in self.manager.registry.offers(Kind.CHECKPOINT):
             try:
                 description = offer.load().describe(path)
             except (SpecError, CheckpointError, TokenizerError):
@@ -313,7 +313,7 @@ class _Resolver:
         if self.model is None and broken:
             self.plugin_problems.append(self.source.problem(place, f"{path} is read by nobody; {'; '.join(broken)}"))
         elif self.model is None:
-            known = ", ".join(offer.name for offer in self.host.registry.offers(Kind.CHECKPOINT))
+            known = ", ".join(offer.name for offer in self.manager.registry.offers(Kind.CHECKPOINT))
             self.problems.append(self.source.problem(place, f"{path} is no checkpoint that a reader knows ({known})"))
 
     def _report(self, model: type[BaseModel], error: ValidationError, values: Any, prefix: Place) -> None:
@@ -360,7 +360,7 @@ def _written_out(spec: Spec, components: list[ResolvedComponent], sampling: dict
     )
 
 
-def _written_name(offer: Offer, spec: Spec) -> str:
+def _written_name(offer: RegisteredComponent, spec: Spec) -> str:
     """Keep "name@distribution" where the spec has written it: it may be the only clear form."""
     written = {ref.name for ref in (spec.engine, spec.controller, spec.tokenizer, spec.model.wrapper, *spec.samplers)}
     return offer.qualified if offer.qualified in written else offer.name

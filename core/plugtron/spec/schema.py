@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from plugtron.plugin.component import Kind
-from plugtron.plugin.registry import Offer, Registry
+from plugtron.plugin.registry import RegisteredComponent, Registry
 from plugtron.request.sampling_params import SamplingParams
 from plugtron.spec.model import Spec
 
@@ -39,7 +39,7 @@ def json_schema(registry: Registry) -> dict[str, Any]:
     return schema
 
 
-def _choice(offers: Sequence[Offer], *words: str) -> dict[str, Any]:
+def _choice(offers: Sequence[RegisteredComponent], *words: str) -> dict[str, Any]:
     # anyOf, not oneOf: two distributions may offer one name with equal options.
     named = {name for offer in offers for name in (offer.name, offer.qualified, *offer.component.aliases)}
     names = [*words, *sorted(named)]

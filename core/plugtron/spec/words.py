@@ -35,8 +35,8 @@ _WORDS = {
     "max_seq_len": "engine.options.max_sequence_length",
     "n_ctx": "engine.options.max_sequence_length",
     "max_num_batched_tokens": "engine.options.max_step_tokens",
-    "gpu_memory_utilization": "engine.options.memory",
-    "enable_prefix_caching": "engine.options.share_prefixes",
+    "gpu_memory_utilization": "engine.options.kv_cache_memory",
+    "enable_prefix_caching": "engine.options.prefix_caching",
     "enforce_eager": "execution: eager",
     # sampling
     "max_new_tokens": "max_tokens",

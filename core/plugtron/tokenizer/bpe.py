@@ -61,7 +61,7 @@ class LibraryTokenizer(Tokenizer):
         return max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
 
     def encode(self, text: str, *, add_special: bool = True) -> list[int]:
-        """Return the ids of `text`; special tokens written out in it are recognised.
+        """Return the ids of `text`; special tokens written out in it are recognized.
 
         Raises:
             TokenizerError: the vocabulary has no token for a part of the text, and none for what is unknown.

@@ -18,7 +18,7 @@ from plugtron.tokenizer.bpe import LibraryTokenizer, byte_level_spelling
 from plugtron.tokenizer.options import PathOptions, tokenizer_path
 from plugtron.tokenizer.pre_tokenizers import ADD_BOS, IGNORE_MERGES, PATTERNS
 from plugtron.tokenizer.sentencepiece import SentencePieceTokenizer
-from plugtron.tokenizer.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, serialise
+from plugtron.tokenizer.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, serialize
 
 __all__ = ["GGUFTokenizer", "gguf_tokenizer"]
 
@@ -150,7 +150,7 @@ def _sentencepiece(metadata: dict[str, Any]) -> Tokenizer:
     # Padding of a vocabulary is marked as unknown in some files, and a model may have one unknown piece only.
     kinds = [UNUSED if kind == UNKNOWN and token != unknown else kind for token, kind in enumerate(_kinds(metadata))]
     tokens = [text or f"[EMPTY_{token}]" for token, text in enumerate(_get(metadata, "tokens"))]
-    model = serialise(
+    model = serialize(
         tokens,
         _get(metadata, "scores") or [0.0] * len(tokens),
         kinds,

@@ -26,10 +26,10 @@ PrefixSpace = Literal["always", "first", "never"]
 
 
 class SentencePieceTokenizer(Tokenizer):
-    """Runs a sentencepiece model. Tokens written out in a text are recognised, as chat templates need.
+    """Runs a sentencepiece model. Tokens written out in a text are recognized, as chat templates need.
 
     Args:
-        model: the serialised model.
+        model: the serialized model.
         whole: tokens that are taken whole wherever their text stands, by id; they may lie beyond the model's own.
         prefix_space: where a space is put before a piece of text, for models that want one: "always" also behind a
             token that was taken whole, "first" at the beginning alone.

@@ -16,7 +16,7 @@ __all__ = [
     "UNKNOWN",
     "UNUSED",
     "USER_DEFINED",
-    "serialise",
+    "serialize",
     "without_prefix_space",
 ]
 
@@ -25,7 +25,7 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 _BPE = 2
 
 
-def serialise(
+def serialize(
     pieces: Sequence[str],
     scores: Sequence[float],
     kinds: Sequence[int],
@@ -34,14 +34,14 @@ def serialise(
     byte_fallback: bool,
     unknown_id: int,
 ) -> bytes:
-    """Return a BPE model: spaces kept and written as ▁, no other normalisation."""
+    """Return a BPE model: spaces kept and written as ▁, no other normalization."""
     model = b"".join(
         _bytes(1, _bytes(1, piece.encode()) + _float(2, score) + _integer(3, kind))
         for piece, score, kind in zip(pieces, scores, kinds, strict=True)
     )
     trainer = _integer(3, _BPE) + _integer(35, int(byte_fallback)) + _integer(40, unknown_id)
-    normaliser = _bytes(1, b"identity") + _integer(3, int(add_dummy_prefix)) + _integer(4, 0) + _integer(5, 1)
-    return model + _bytes(2, trainer) + _bytes(3, normaliser)
+    normalizer = _bytes(1, b"identity") + _integer(3, int(add_dummy_prefix)) + _integer(4, 0) + _integer(5, 1)
+    return model + _bytes(2, trainer) + _bytes(3, normalizer)
 
 
 def without_prefix_space(model: bytes) -> bytes:

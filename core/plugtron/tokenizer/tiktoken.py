@@ -43,7 +43,7 @@ _PATTERNS = {
 
 
 class TiktokenTokenizer(Tokenizer):
-    """Byte-level BPE by ranks. Special tokens written out in a text are recognised.
+    """Byte-level BPE by ranks. Special tokens written out in a text are recognized.
 
     Args:
         ranks: ids by the bytes of ordinary tokens.

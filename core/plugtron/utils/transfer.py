@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["OnItsWay", "transfer"]
+__all__ = ["HostCopy", "transfer"]
 
 
 def transfer(device: torch.device, *arrays: np.ndarray) -> list[Tensor]:
@@ -22,7 +22,7 @@ def transfer(device: torch.device, *arrays: np.ndarray) -> list[Tensor]:
     return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
 
-class OnItsWay:
+class HostCopy:
     """A tensor that is being copied to the host, before anything that the device is given from now on."""
 
     def __init__(self, tensor: Tensor) -> None:

@@ -32,7 +32,7 @@ class Chain:
         return frozenset(
             sampler
             for sampler in self.samplers
-            if sampler.uses(params) and not (params.greedy and sampler.keeps_argmax)
+            if sampler.uses(params) and not (params.greedy and sampler.is_argmax_invariant)
         )
 
     def add(self, slot: int, sequence: InferenceSequence) -> None:
@@ -63,21 +63,21 @@ class Chain:
             function from a slot to the candidates that its draw saw, and its row in them, or None; and why rows
             failed, by slot.
         """
-        if not self._failures.keys().isdisjoint(candidates.rows):
+        if not self._failures.keys().isdisjoint(candidates.slot_ids):
             return self._row_by_row(candidates, draw)
         try:
             tokens, left = self._attempt(candidates, draw)
-            failures = self._accept(candidates.rows, tokens)
+            failures = self._accept(candidates.slot_ids, tokens)
         # A sampler is a plugin's code. Whatever it raises, only the rows that make it raise may fail.
         except Exception:
             return self._row_by_row(candidates, draw)
-        return tokens, lambda slot: (left, candidates.rows.index(slot)), failures
+        return tokens, lambda slot: (left, candidates.slot_ids.index(slot)), failures
 
     def _row_by_row(self, candidates: Candidates, draw: Draw) -> tuple[Tensor, Seen, dict[int, str]]:
-        tokens = torch.full((len(candidates.rows),), -1, dtype=torch.int64, device=candidates.logits.device)
+        tokens = torch.full((len(candidates.slot_ids),), -1, dtype=torch.int64, device=candidates.logits.device)
         seen: dict[int, tuple[Candidates, int]] = {}
         failures: dict[int, str] = {}
-        for row, slot in enumerate(candidates.rows):
+        for row, slot in enumerate(candidates.slot_ids):
             if slot in self._failures:
                 failures[slot] = self._failures[slot]
                 continue
@@ -86,8 +86,8 @@ class Chain:
                 tokens[row], seen[slot] = token[0], (left, 0)
             except Exception as error:
                 failures[slot] = f"a sampler failed: {type(error).__name__}: {error}"
-        drawn = tuple(slot for slot in candidates.rows if slot not in failures)
-        kept = [row for row, slot in enumerate(candidates.rows) if slot not in failures]
+        drawn = tuple(slot for slot in candidates.slot_ids if slot not in failures)
+        kept = [row for row, slot in enumerate(candidates.slot_ids) if slot not in failures]
         accepted = tokens[kept]
         failures |= self._accept(drawn, accepted)
         tokens[kept] = accepted
@@ -96,7 +96,7 @@ class Chain:
     def _attempt(self, candidates: Candidates, draw: Draw) -> tuple[Tensor, Candidates]:
         left = candidates
         for sampler in self.samplers:
-            if not self._users[sampler].isdisjoint(candidates.rows):
+            if not self._users[sampler].isdisjoint(candidates.slot_ids):
                 left = sampler.apply(left)
         return draw(left), left
 
@@ -126,5 +126,5 @@ def _one_row(candidates: Candidates, row: int) -> Candidates:
         ids=None if candidates.ids is None else candidates.ids[only],
         slots=candidates.slots[only],
         positions=candidates.positions[only],
-        rows=candidates.rows[only],
+        slot_ids=candidates.slot_ids[only],
     )

@@ -13,7 +13,7 @@ from plugtron.contracts.context import InferenceContext
 from plugtron.contracts.controller import PendingStep, TextGenerationController
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.sampler import Candidates, Sampler
-from plugtron.contracts.step import Row, StepBatch, StepPlan, StepResult
+from plugtron.contracts.step import ScheduledSequence, StepBatch, StepPlan, StepResult
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.contracts.wrapper import ModelWrapper
 from plugtron.kernels.sampling import SamplingChoice, on_one_thread
@@ -21,13 +21,13 @@ from plugtron.plugin.options import Options
 from plugtron.request.chat_options import ChatOptions
 from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence, Prompt, RequestOutput
 from plugtron.request.sampling_params import SamplingParams
-from plugtron.utils.transfer import OnItsWay, transfer
+from plugtron.utils.transfer import HostCopy, transfer
 from plugtron_controllers.admission import check_request, tokenize
 from plugtron_controllers.chain import Chain
-from plugtron_controllers.drawing import draw, draw_greedily, log_probabilities
-from plugtron_controllers.live import LiveSequence
+from plugtron_controllers.logprobs import exchange_failures, pack_log_probs, unpack_log_probs
 from plugtron_controllers.params import GenerationParams
-from plugtron_controllers.reporting import exchange_failures, pack_log_probs, unpack_log_probs
+from plugtron_controllers.sampling import draw, draw_greedily, log_probabilities
+from plugtron_controllers.sequence_state import LiveSequence
 
 __all__ = ["SimpleTextGenerationController"]
 
@@ -89,7 +89,7 @@ class SimpleTextGenerationController(TextGenerationController):
 
     def _warm_up(self) -> None:
         """Draw once on a GPU, so that nobody's first draw waits for a compiler."""
-        kernels = self._sampling.kernels if self.runtime.draws and self.runtime.device.type != "cpu" else None
+        kernels = self._sampling.kernels if self.runtime.samples and self.runtime.device.type != "cpu" else None
         if kernels is None:
             return
         info = self.models[0]
@@ -124,7 +124,7 @@ class SimpleTextGenerationController(TextGenerationController):
             self._wanted[sequence.slot] = params.logprobs
         if any(sampler.reads_host_tokens and sampler.uses(params) for sampler in self._chain.samplers):
             self._read.add(sequence.slot)
-        if self.runtime.draws:
+        if self.runtime.samples:
             self._chain.add(sequence.slot, sequence)
 
     def end_sequence(self, sequence: InferenceSequence) -> None:
@@ -136,13 +136,15 @@ class SimpleTextGenerationController(TextGenerationController):
             self._wanted.pop(sequence.slot, None)
             self._chain.remove(sequence.slot)
 
-    def next_row(self, sequence: InferenceSequence) -> Row:
+    def next_row(self, sequence: InferenceSequence) -> ScheduledSequence:
         """The whole prompt first, then the token drawn last."""
         assert sequence.slot is not None
         assert self._context is not None
         tokens = () if sequence.computed else tuple(sequence.request.prompt_tokens)
         room = self._context.max_length
-        return Row(slot=sequence.slot, start=sequence.computed, size=len(tokens) or 1, room=room, tokens=tokens)
+        return ScheduledSequence(
+            slot=sequence.slot, num_computed=sequence.computed, num_new=len(tokens) or 1, reserved=room, tokens=tokens
+        )
 
     def start_step(self, plan: StepPlan) -> PendingStep:
         """Run the model, the chain and the draw, as far as they are this rank's."""
@@ -152,28 +154,28 @@ class SimpleTextGenerationController(TextGenerationController):
         gathered = None if logits is None else self.runtime.tensor.gather(logits, axis=1)
         pending = self._choose(plan, batch, gathered)
         results = [pending.tokens, *([] if pending.log_probs is None else [pending.log_probs])]
-        works = [self.runtime.model.broadcast(result, self.runtime.drawer) for result in results]
+        works = [self.runtime.model.broadcast(result, self.runtime.sampling_rank) for result in results]
         pending = replace(pending, arrivals=tuple(work for work in works if work is not None))
         # What comes from a later stage is not waited for here: this one has other steps to start meanwhile.
-        if pending.arrivals and self.runtime.pipeline.size > 1:
+        if pending.broadcasts and self.runtime.pipeline.size > 1:
             return pending
         return self._receive(pending, batch.slots if len(pending.rows) == len(plan.rows) else None)
 
     def _receive(self, pending: PendingStep, slots: torch.Tensor | None = None) -> PendingStep:
         """Wait for the tokens, leave them where the next step finds them, and send them on to the host."""
         assert self._context is not None
-        for arrival in pending.arrivals:
+        for arrival in pending.broadcasts:
             arrival.wait()
         drawn = self._on_device(pending.rows) if slots is None else slots
         self._context.last_tokens[drawn] = pending.tokens.clamp(min=0)
         results = (pending.tokens,) if pending.log_probs is None else (pending.tokens, pending.log_probs)
-        return replace(pending, arrivals=(), coming=tuple(OnItsWay(result) for result in results))
+        return replace(pending, arrivals=(), coming=tuple(HostCopy(result) for result in results))
 
     def finish_step(self, pending: PendingStep) -> StepResult:
         """Wait for the tokens, and add them to their sequences."""
-        if not pending.coming:
+        if not pending.host_copies:
             pending = self._receive(pending)
-        tokens, *log_probs = [result.numbers() for result in pending.coming]
+        tokens, *log_probs = [result.numbers() for result in pending.host_copies]
         result = StepResult(
             step=pending.plan.step,
             tokens={slot: (token,) for slot, token in zip(pending.rows, tokens, strict=True) if token >= 0},
@@ -183,7 +185,7 @@ class SimpleTextGenerationController(TextGenerationController):
         self._now = time.perf_counter()
         columns = pending.plan.columns
         for slot, start, size, draws in zip(
-            columns.slots, columns.starts, columns.sizes, columns.wants_logits, strict=True
+            columns.slots, columns.num_computed, columns.num_new, columns.num_logits, strict=True
         ):
             live = self._live.get(slot)
             if live is None:
@@ -193,9 +195,9 @@ class SimpleTextGenerationController(TextGenerationController):
                 self._apply(live, result)
         return result
 
-    def continuing(self, pending: PendingStep) -> tuple[int, ...] | None:
+    def next_slots(self, pending: PendingStep) -> tuple[int, ...] | None:
         """Those that have not ended and want more than the token under way; None over several stages."""
-        if not pending.coming or not self._read.isdisjoint(pending.rows):
+        if not pending.host_copies or not self._read.isdisjoint(pending.rows):
             return None
         live = [(slot, self._live[slot]) for slot in pending.rows if slot in self._live]
         return tuple(
@@ -211,7 +213,7 @@ class SimpleTextGenerationController(TextGenerationController):
 
     def sample_from_logits(self, candidates: Candidates) -> torch.Tensor:
         """Draw one id per row: the most likely for greedy rows, by Gumbel-max for the others."""
-        if self._drawing.isdisjoint(candidates.rows):
+        if self._drawing.isdisjoint(candidates.slot_ids):
             return draw_greedily(candidates)
         seeds, greedy = self._seeds[candidates.slots], self._greedy[candidates.slots]
         kernels = self._sampling.kernels
@@ -238,15 +240,15 @@ class SimpleTextGenerationController(TextGenerationController):
 
     def _choose(self, plan: StepPlan, batch: StepBatch, logits: torch.Tensor | None) -> PendingStep:
         """Chain and draw, on the rank that draws; elsewhere an empty place for what comes from there."""
-        assert max(plan.columns.wants_logits) <= 1, "this controller draws once per row and step"
-        wanting = [row for row, wants in enumerate(plan.columns.wants_logits) if wants]
+        assert max(plan.columns.num_logits) <= 1, "this controller draws once per row and step"
+        wanting = [row for row, wants in enumerate(plan.columns.num_logits) if wants]
         rows = tuple([plan.columns.slots[row] for row in wanting])
         wanted = {slot: self._wanted[slot] for slot in rows if slot in self._wanted} if self._wanted else {}
         if logits is None:
             tokens = torch.zeros(len(rows), dtype=torch.int64, device=self.runtime.device)
             packed = pack_log_probs({}, wanted, self.runtime.device)
             return PendingStep(plan=plan, rows=rows, tokens=tokens, failures={}, wanted=wanted, log_probs=packed)
-        slots, lengths = batch.slots, batch.memory.lengths
+        slots, lengths = batch.slots, batch.memory.seq_lens
         if len(rows) < len(plan.rows):
             drawing = self._on_device(wanting)
             slots, lengths = slots[drawing], lengths[drawing]
@@ -256,7 +258,7 @@ class SimpleTextGenerationController(TextGenerationController):
             ids=None,
             slots=slots,
             positions=lengths,
-            rows=rows,
+            slot_ids=rows,
         )
         with on_one_thread(logits):
             tokens, seen, failures = self._chain.run(candidates, self.sample_from_logits)

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from plugtron.contracts.controller import TextGenerationController
 from plugtron.contracts.engine import Engine
 from plugtron.contracts.stats import EngineStats
-from plugtron.engine.request_processor import Intake
+from plugtron.engine.request_processor import RequestProcessor
 from plugtron.engine.scheduler import Scheduler
 from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence, RequestOutput
 from plugtron.utils.turn_lock import TurnLock
-from plugtron_engines.account import Account
-from plugtron_engines.reports import Reports
+from plugtron_engines.metrics import EngineMetrics
+from plugtron_engines.output_collector import OutputCollector
 
 __all__ = ["BatchingEngine"]
 
@@ -32,9 +32,9 @@ class BatchingEngine(Engine):
     def __init__(self, controller: TextGenerationController, *, slots: int, limit: int, seed: int | None) -> None:
         self.controller = controller
         self._scheduler = Scheduler(slots)
-        self._intake = Intake(controller, self._scheduler, seed=seed, limit=limit)
-        self._reports = Reports()
-        self._account = Account()
+        self._intake = RequestProcessor(controller, self._scheduler, seed=seed, limit=limit)
+        self._reports = OutputCollector()
+        self._account = EngineMetrics()
         self._turn = TurnLock()
 
     @property

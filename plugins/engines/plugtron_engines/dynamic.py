@@ -7,7 +7,7 @@ from collections import deque
 from plugtron.context.paged import PagedInferenceContext
 from plugtron.contracts.controller import PendingStep, TextGenerationController
 from plugtron.contracts.parts import Parts
-from plugtron.contracts.step import Row, StepPlan
+from plugtron.contracts.step import ScheduledSequence, StepPlan
 from plugtron.errors import SpecError
 from plugtron.plugin.options import Options
 from plugtron.request.request import InferenceSequence
@@ -28,7 +28,7 @@ class DynamicEngine(BatchingEngine):
 
     Raises:
         SpecError: the model cannot go as far as `max_sequence_length`, memory holds no sequence at all, or
-            `asynchronous` is asked for over pipeline stages.
+            `async_scheduling` is asked for over pipeline stages.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class DynamicEngine(BatchingEngine):
     ) -> None:
         options = options or DynamicOptions()
         info, runtime = controller.models[0], controller.runtime
-        if options.asynchronous and runtime.pipeline.size > 1:
+        if options.async_scheduling and runtime.pipeline.size > 1:
             raise SpecError(
-                "engine.options.asynchronous: over pipeline stages as many steps are under way already (accepted: "
+                "engine.options.async_scheduling: over pipeline stages as many steps are under way already (accepted: "
                 "null, false)"
             )
         limit = sequence_limit(options.max_sequence_length, info)
@@ -54,11 +54,11 @@ class DynamicEngine(BatchingEngine):
             max_length=limit,
             blocks=blocks,
             block_size=options.block_size,
-            share_prefixes=options.share_prefixes,
+            prefix_caching=options.prefix_caching,
         )
         controller.prep_for_inference(self.context)
         self._stages = runtime.pipeline.size
-        asynchronous = options.asynchronous
+        asynchronous = options.async_scheduling
         self._runs_ahead = runtime.device.type != "cpu" if asynchronous is None else asynchronous
         self._planner = Planner(self.context, options.max_step_tokens, self._account)
         self._under_way: deque[PendingStep] = deque()
@@ -128,22 +128,22 @@ class DynamicEngine(BatchingEngine):
         admits = scheduler.waiting and (self._may_admit() or self._living() < len(scheduler.active))
         if admits or self._planner.preempted or scheduler.active.keys() != set(pending.rows):
             return
-        slots = self.controller.continuing(pending)
+        slots = self.controller.next_slots(pending)
         rows = self._planner.plan_ahead(pending.plan.rows, frozenset(slots)) if slots else None
         if rows:
             self._launch(rows)
 
-    def _launch(self, rows: list[Row]) -> None:
+    def _launch(self, rows: list[ScheduledSequence]) -> None:
         plan = StepPlan(step=self._steps, rows=tuple(rows))
         self._steps += 1
-        self._account.step(sum(row.size for row in rows))
+        self._account.step(sum(row.num_new for row in rows))
         self._under_way.append(self.controller.start_step(plan))
 
     def _finish(self) -> None:
         pending = self._under_way.popleft()
         self.controller.finish_step(pending)
         columns, block = pending.plan.columns, self.context.block_size
-        for slot, start, size in zip(columns.slots, columns.starts, columns.sizes, strict=True):
+        for slot, start, size in zip(columns.slots, columns.num_computed, columns.num_new, strict=True):
             # Whether a block has been filled: most rows of most steps are quickly done with.
             if start % block + size >= block and slot in self._scheduler.active:
                 self.context.publish(slot, self._scheduler.active[slot].all_tokens[: start + size])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
 from pydantic import ByteSize, Field, model_validator
 
@@ -23,6 +24,10 @@ class StaticOptions(Options):
 class DynamicOptions(Options):
     """How much the dynamic engine takes on at once, and how it holds memory."""
 
+    earlier_names: ClassVar[Mapping[str, str]] = {
+        "memory": "kv_cache_memory", "share_prefixes": "prefix_caching", "asynchronous": "async_scheduling",
+    }  # fmt: skip
+
     max_batch_size: int = Field(default=64, ge=1, le=4096, description="sequences at once")
     max_sequence_length: int | None = Field(
         default=None, ge=2, description="prompt and answer together; by default what the model allows, up to 2048"
@@ -32,16 +37,16 @@ class DynamicOptions(Options):
     blocks: int | None = Field(
         default=None, ge=1, description="blocks in all; by default enough for a full batch, within the free memory"
     )
-    memory: ByteSize | None = Field(
+    kv_cache_memory: ByteSize | None = Field(
         default=None, ge=1, description="bytes for blocks on each rank, such as 4GiB, instead of their number"
     )
-    share_prefixes: bool = Field(default=True, description="compute what prompts have in common once")
-    asynchronous: bool | None = Field(
+    prefix_caching: bool = Field(default=True, description="compute what prompts have in common once")
+    async_scheduling: bool | None = Field(
         default=None, description="start a step before the last one's tokens are known; by default on a GPU"
     )
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
-        if self.blocks is not None and self.memory is not None:
-            raise ValueError("give blocks or memory, not both")
+        if self.blocks is not None and self.kv_cache_memory is not None:
+            raise ValueError("give blocks or kv_cache_memory, not both")
         return self

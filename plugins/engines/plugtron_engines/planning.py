@@ -6,9 +6,9 @@ from collections.abc import Callable, Container, Iterable
 from operator import attrgetter
 
 from plugtron.context.paged import PagedInferenceContext
-from plugtron.contracts.step import Row
+from plugtron.contracts.step import ScheduledSequence
 from plugtron.request.request import InferenceSequence
-from plugtron_engines.account import Account
+from plugtron_engines.metrics import EngineMetrics
 
 __all__ = ["Planner"]
 
@@ -25,7 +25,7 @@ class Planner:
         budget: tokens per step.
     """
 
-    def __init__(self, context: PagedInferenceContext, budget: int, account: Account) -> None:
+    def __init__(self, context: PagedInferenceContext, budget: int, account: EngineMetrics) -> None:
         self._context = context
         self._budget = budget
         self._account = account
@@ -33,14 +33,14 @@ class Planner:
 
     def plan(
         self, active: Iterable[InferenceSequence], admit: Callable[[], InferenceSequence | None], most: int
-    ) -> list[Row]:
+    ) -> list[ScheduledSequence]:
         """Return the rows of a step: at most `most` of them.
 
         Args:
             active: the sequences that have slots and are in no step.
             admit: takes the next waiting sequence up, or returns None when there is none, or no slot.
         """
-        rows: list[Row] = []
+        rows: list[ScheduledSequence] = []
         left = self._budget
         order = sorted(active, key=_RANK)
         at = 0
@@ -48,7 +48,7 @@ class Planner:
             row = self._row(order[at], left)
             if row is not None:
                 rows.append(row)
-                left -= row.size
+                left -= row.num_new
                 at += 1
             # The last in rank gives way to it, as long as that can help; else it does so itself.
             elif self._context.could_hold(self._end(order[at], left), [entry.slot for entry in order[at:]]):
@@ -61,24 +61,24 @@ class Planner:
                 self._give_way(sequence)
                 break
             rows.append(row)
-            left -= row.size
+            left -= row.num_new
         return rows
 
-    def plan_ahead(self, step: Iterable[Row], slots: Container[int]) -> list[Row] | None:
+    def plan_ahead(self, step: Iterable[ScheduledSequence], slots: Container[int]) -> list[ScheduledSequence] | None:
         """Return the rows of the step after one whose tokens are not known yet: those of `slots`, a token further.
 
         Returns:
             None where there is no memory for all of them; then none is reserved.
         """
-        rows = [Row(row.slot, row.end, 1, row.end + 1) for row in step if row.slot in slots]
-        if sum(row.start % self._context.block_size == 0 for row in rows) > self._context.pool.available:
+        rows = [ScheduledSequence(row.slot, row.end, 1, row.end + 1) for row in step if row.slot in slots]
+        if sum(row.num_computed % self._context.block_size == 0 for row in rows) > self._context.pool.available:
             return None
         for row in rows:
             reserved = self._context.allocate(row.slot, row.end)
             assert reserved, "there is a block for each that begins one"
         return rows
 
-    def _row(self, sequence: InferenceSequence, left: int) -> Row | None:
+    def _row(self, sequence: InferenceSequence, left: int) -> ScheduledSequence | None:
         """What a sequence computes next, with memory for it; None when there is none to be had."""
         slot, computed, tokens = sequence.slot, sequence.computed, sequence.tokens
         assert slot is not None
@@ -87,10 +87,10 @@ class Planner:
         if computed + 1 == length and tokens and slot not in self.preempted:
             # Inside a block there is room.
             there = computed % self._context.block_size or self._context.allocate(slot, length)
-            return Row(slot, computed, 1, length) if there else None
+            return ScheduledSequence(slot, computed, 1, length) if there else None
         return self._chunk(sequence, slot, length, left)
 
-    def _chunk(self, sequence: InferenceSequence, slot: int, length: int, left: int) -> Row | None:
+    def _chunk(self, sequence: InferenceSequence, slot: int, length: int, left: int) -> ScheduledSequence | None:
         """The next tokens of a prompt, or of all that a preempted sequence has to compute again."""
         everything = sequence.all_tokens
         if slot in self.preempted:
@@ -104,7 +104,7 @@ class Planner:
             return None
         self.preempted.discard(slot)
         named = tuple(everything[start:end])
-        return Row(slot, start, end - start, end, named, wants_logits=int(end == length))
+        return ScheduledSequence(slot, start, end - start, end, named, num_logits=int(end == length))
 
     def forget(self, slot: int) -> bool:
         """Forget a slot whose sequence has ended; say whether it had given its memory away."""

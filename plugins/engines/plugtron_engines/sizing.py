@@ -31,11 +31,12 @@ def blocks_of_memory(options: DynamicOptions, limit: int, controller: TextGenera
     if options.blocks is not None:
         _check_there_is(options.blocks * block, f"blocks: {options.blocks} of {block} bytes", controller)
         return options.blocks
-    if options.memory is not None:
-        _check_there_is(options.memory, f"memory: {options.memory} bytes", controller)
-        blocks = min(runtime.model.all_gather_json(options.memory // block))
+    if options.kv_cache_memory is not None:
+        _check_there_is(options.kv_cache_memory, f"memory: {options.kv_cache_memory} bytes", controller)
+        blocks = min(runtime.model.all_gather_json(options.kv_cache_memory // block))
         if not blocks:
-            raise SpecError(f"engine.options.memory: {options.memory} bytes hold no block, which takes {block}")
+            memory = options.kv_cache_memory
+            raise SpecError(f"engine.options.kv_cache_memory: {memory} bytes hold no block, which takes {block}")
         return blocks
     wanted = options.max_batch_size * -(-limit // options.block_size)
     there = _left(options, limit, controller)
@@ -60,7 +61,7 @@ def _left(options: DynamicOptions, limit: int, controller: TextGenerationControl
     runtime, working = controller.runtime, None
     if runtime.device.type != "cpu":
         rows, tokens = options.max_batch_size, options.max_step_tokens
-        working = runtime.model.together(lambda: controller.preload(rows, tokens, limit))
+        working = runtime.model.run_on_all_ranks(lambda: controller.preload(rows, tokens, limit))
     # Each rank has its weights by now, and sees what all of them have left.
     free = free_memory(runtime.device) / _ranks_on_device(runtime)
     return free * _UNKNOWN_SHARE if working is None else (free - working) * _KNOWN_SHARE

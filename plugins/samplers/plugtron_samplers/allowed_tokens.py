@@ -50,7 +50,7 @@ class AllowedTokens(Sampler):
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask the others."""
         ids, logits = token_ids(candidates), candidates.logits.clone()
-        for row, slot in enumerate(candidates.rows):
+        for row, slot in enumerate(candidates.slot_ids):
             if slot in self._allowed:
                 forbidden = ~torch.isin(ids[row if len(ids) > 1 else 0], self._allowed[slot])
                 logits[row].masked_fill_(forbidden, float("-inf"))

@@ -52,7 +52,7 @@ class LogitBias(Sampler):
     def apply(self, candidates: Candidates) -> Candidates:
         """Add the biases of the rows that have some."""
         logits = candidates.logits.clone()
-        for row, slot in enumerate(candidates.rows):
+        for row, slot in enumerate(candidates.slot_ids):
             if slot in self._biases:
                 bias = self._biases[slot]
                 logits[row] += bias if candidates.ids is None else bias[candidates.ids[row]]

@@ -22,7 +22,7 @@ class MinP(Sampler):
     """Masks what is less than `min_p` times as likely as the most likely candidate."""
 
     params = MinPParams
-    keeps_argmax = True
+    is_argmax_invariant = True
 
     def __init__(self, device: torch.device) -> None:
         # Kept as logarithms: a ratio of probabilities is a difference of logits.
@@ -48,5 +48,6 @@ class MinP(Sampler):
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what lies too far below the maximum."""
-        threshold = candidates.logits.amax(dim=1, keepdim=True) + self._values.take(candidates.slots, candidates.rows)
+        below = self._values.take(candidates.slots, candidates.slot_ids)
+        threshold = candidates.logits.amax(dim=1, keepdim=True) + below
         return replace(candidates, logits=candidates.logits.masked_fill(candidates.logits < threshold, float("-inf")))

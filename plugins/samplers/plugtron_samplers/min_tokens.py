@@ -62,14 +62,14 @@ class MinTokens(Sampler):
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask the stop tokens of the rows that are still too short."""
         ids, logits = token_ids(candidates), candidates.logits.clone()
-        for row, slot in enumerate(candidates.rows):
+        for row, slot in enumerate(candidates.slot_ids):
             if slot in self._drawn and self._drawn[slot] < self._least[slot]:
                 stops = torch.isin(ids[row if len(ids) > 1 else 0], self._stops[slot])
                 logits[row].masked_fill_(stops, float("-inf"))
         return replace(candidates, logits=logits)
 
-    def accept(self, rows: tuple[int, ...], tokens: Tensor) -> None:
+    def accept(self, slot_ids: tuple[int, ...], tokens: Tensor) -> None:
         """Count what was drawn."""
         del tokens
-        for slot in rows:
+        for slot in slot_ids:
             self._drawn[slot] += 1

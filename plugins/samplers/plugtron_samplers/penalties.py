@@ -71,15 +71,15 @@ class Penalties(Sampler):
     def apply(self, candidates: Candidates) -> Candidates:
         """Penalise the rows that have a history."""
         logits = candidates.logits.clone()
-        for row, slot in enumerate(candidates.rows):
+        for row, slot in enumerate(candidates.slot_ids):
             if slot in self._histories:
                 ids = None if candidates.ids is None else candidates.ids[row]
                 logits[row] = _penalise(logits[row], self._histories[slot], ids)
         return replace(candidates, logits=logits)
 
-    def accept(self, rows: tuple[int, ...], tokens: Tensor) -> None:
+    def accept(self, slot_ids: tuple[int, ...], tokens: Tensor) -> None:
         """Add the drawn tokens to their histories."""
-        for row, slot in enumerate(rows):
+        for row, slot in enumerate(slot_ids):
             history = self._histories[slot]
             token = tokens[row : row + 1]  # as a number torch would ask the device for it, and wait
             history.seen[token] = True

@@ -21,7 +21,7 @@ class Temperature(Sampler):
     """Divides logits by `temperature`. Greedy rows, temperature 0, do not come here."""
 
     params = TemperatureParams
-    keeps_argmax = True
+    is_argmax_invariant = True
 
     def __init__(self, device: torch.device) -> None:
         self._values = SlotValues(1.0, device)
@@ -47,4 +47,4 @@ class Temperature(Sampler):
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Divide; by 1 for rows that do not use it."""
-        return replace(candidates, logits=candidates.logits / self._values.take(candidates.slots, candidates.rows))
+        return replace(candidates, logits=candidates.logits / self._values.take(candidates.slots, candidates.slot_ids))

@@ -29,7 +29,7 @@ class TopK(Sampler):
     """
 
     params = TopKParams
-    keeps_argmax = True
+    is_argmax_invariant = True
 
     def __init__(self, device: torch.device, sampling: SamplingChoice | None = None) -> None:
         self._sampling = sampling
@@ -63,14 +63,14 @@ class TopK(Sampler):
         """
         kernels = None if self._sampling is None else self._sampling.kernels
         if kernels is not None and candidates.ids is None:
-            limits = self._device_values.take(candidates.slots, candidates.rows).float()
+            limits = self._device_values.take(candidates.slots, candidates.slot_ids).float()
             return replace(candidates, logits=kernels.keep_most_likely(candidates.logits, limits, by_probability=False))
-        asked = [self._values[slot] for slot in candidates.rows if slot in self._values]
+        asked = [self._values[slot] for slot in candidates.slot_ids if slot in self._values]
         width = min(max(asked), candidates.logits.shape[1])
         ranked = keys(candidates)
         best, places = ranked.topk(width, dim=1)
-        wanted = self._device_values.take(candidates.slots, candidates.rows)
-        if len(asked) == len(candidates.rows):
+        wanted = self._device_values.take(candidates.slots, candidates.slot_ids)
+        if len(asked) == len(candidates.slot_ids):
             logits = candidates.logits.gather(1, places)
             ranks = torch.arange(width, device=logits.device).unsqueeze(0)
             ids = token_ids(candidates).expand(len(logits), -1).gather(1, places)

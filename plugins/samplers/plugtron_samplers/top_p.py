@@ -28,7 +28,7 @@ class TopP(Sampler):
     """
 
     params = TopPParams
-    keeps_argmax = True
+    is_argmax_invariant = True
 
     def __init__(self, device: torch.device, sampling: SamplingChoice | None = None) -> None:
         self._sampling = sampling
@@ -54,7 +54,7 @@ class TopP(Sampler):
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what lies beyond the nucleus."""
-        wanted = self._values.take(candidates.slots, candidates.rows)
+        wanted = self._values.take(candidates.slots, candidates.slot_ids)
         kernels = None if self._sampling is None else self._sampling.kernels
         if kernels is not None and candidates.ids is None:
             return replace(candidates, logits=kernels.keep_most_likely(candidates.logits, wanted, by_probability=True))

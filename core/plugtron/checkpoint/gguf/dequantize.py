@@ -1,4 +1,4 @@
-"""Reading GGUF tensors: only the blocks that a part needs, dequantised by the `gguf` library."""
+"""Reading GGUF tensors: only the blocks that a part needs, dequantized by the `gguf` library."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_numbers(
     # One copy, of the selected bytes alone; the map behind it is read-only and torch wants to own its memory.
     needed = np.array(blocks[(*outer, *[slice(None)] * (len(rows) - len(outer)), chosen)])
     flat = needed.reshape(*needed.shape[:-2], -1)
-    return _dequantise(flat, info.dtype)[..., rest]
+    return _dequantize(flat, info.dtype)[..., rest]
 
 
 def _whole_blocks(wanted: slice, width: int, elements: int) -> tuple[slice, slice]:
@@ -51,7 +51,7 @@ def _whole_blocks(wanted: slice, width: int, elements: int) -> tuple[slice, slic
     return slice(first, last), slice(start - first * elements, stop - first * elements)
 
 
-def _dequantise(data: np.ndarray, dtype: str) -> torch.Tensor:
+def _dequantize(data: np.ndarray, dtype: str) -> torch.Tensor:
     """Turn rows of block bytes into rows of numbers."""
     if dtype in _PLAIN:
         return torch.from_numpy(data).view(_PLAIN[dtype])

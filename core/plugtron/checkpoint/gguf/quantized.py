@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from plugtron.quantization.weight import QuantisedWeight
+from plugtron.quantization.weight import QuantizedWeight
 
 __all__ = ["BLOCKS"]
 
@@ -32,30 +32,30 @@ def _fifth_bits(blocks: Tensor, at: int) -> Tensor:
     return (bits & 1).flatten(2) << 4
 
 
-def _affine(bits: int, values: Tensor, scales: Tensor, minimums: Tensor | None) -> QuantisedWeight:
-    return QuantisedWeight(bits=bits, values=values.flatten(1), scales=scales, minimums=minimums)
+def _affine(bits: int, values: Tensor, scales: Tensor, minimums: Tensor | None) -> QuantizedWeight:
+    return QuantizedWeight(bits=bits, values=values.flatten(1), scales=scales, minimums=minimums)
 
 
-def _q4_0(blocks: Tensor) -> QuantisedWeight:
+def _q4_0(blocks: Tensor) -> QuantizedWeight:
     scales = _halves(blocks, 0)
     return _affine(4, _nibbles(blocks[:, :, 2:]), scales, scales * -8)
 
 
-def _q4_1(blocks: Tensor) -> QuantisedWeight:
+def _q4_1(blocks: Tensor) -> QuantizedWeight:
     return _affine(4, _nibbles(blocks[:, :, 4:]), _halves(blocks, 0), _halves(blocks, 2))
 
 
-def _q5_0(blocks: Tensor) -> QuantisedWeight:
+def _q5_0(blocks: Tensor) -> QuantizedWeight:
     values = _nibbles(blocks[:, :, 6:]) | _fifth_bits(blocks, 2)
     return _affine(8, values + (128 - 16), _halves(blocks, 0), None)
 
 
-def _q5_1(blocks: Tensor) -> QuantisedWeight:
+def _q5_1(blocks: Tensor) -> QuantizedWeight:
     values = _nibbles(blocks[:, :, 8:]) | _fifth_bits(blocks, 4)
     return _affine(8, values, _halves(blocks, 0).float(), _halves(blocks, 2).float())
 
 
-def _q8_0(blocks: Tensor) -> QuantisedWeight:
+def _q8_0(blocks: Tensor) -> QuantizedWeight:
     return _affine(8, blocks[:, :, 2:] + 128, _halves(blocks, 0), None)
 
 
@@ -67,7 +67,7 @@ def _scales_of_six_bits(packed: Tensor) -> tuple[Tensor, Tensor]:
     return scales, minimums
 
 
-def _eight_groups(bits: int, blocks: Tensor, values: Tensor) -> QuantisedWeight:
+def _eight_groups(bits: int, blocks: Tensor, values: Tensor) -> QuantizedWeight:
     """A K block with scales and minimums of six bits; values [O, B, 4, 64]."""
     scales, minimums = _scales_of_six_bits(blocks[:, :, 4:16])
     wide = _halves(blocks, 0).float().unsqueeze(2) * scales
@@ -75,18 +75,18 @@ def _eight_groups(bits: int, blocks: Tensor, values: Tensor) -> QuantisedWeight:
     return _affine(bits, values, wide.flatten(1), low.flatten(1))
 
 
-def _q4_k(blocks: Tensor) -> QuantisedWeight:
+def _q4_k(blocks: Tensor) -> QuantizedWeight:
     return _eight_groups(4, blocks, _nibbles(blocks[:, :, 16:].unflatten(2, (4, 32))))
 
 
-def _q5_k(blocks: Tensor) -> QuantisedWeight:
+def _q5_k(blocks: Tensor) -> QuantizedWeight:
     low = _nibbles(blocks[:, :, 48:].unflatten(2, (4, 32))).unflatten(3, (2, 32)).flatten(2, 3)
     # Bit g of the n-th of these bytes belongs to number n of group g.
     fifth = blocks[:, :, 16:48].unsqueeze(2) >> torch.arange(8, dtype=torch.uint8).unsqueeze(1) & 1
     return _eight_groups(8, blocks, low | fifth << 4)
 
 
-def _q6_k(blocks: Tensor) -> QuantisedWeight:
+def _q6_k(blocks: Tensor) -> QuantizedWeight:
     low = _nibbles(blocks[:, :, :128].unflatten(2, (2, 64)))  # [O, B, 2, 128]
     pairs = blocks[:, :, 128:192].unflatten(2, (2, 1, 32)) >> (2 * torch.arange(4, dtype=torch.uint8)).unsqueeze(1)
     values = low | (pairs & 3).flatten(3) << 4
@@ -95,7 +95,7 @@ def _q6_k(blocks: Tensor) -> QuantisedWeight:
 
 
 #: From bytes [O, B, bytes of a block] to a weight, by the type's name.
-BLOCKS: Mapping[str, Callable[[Tensor], QuantisedWeight]] = {
+BLOCKS: Mapping[str, Callable[[Tensor], QuantizedWeight]] = {
     "Q4_0": _q4_0,
     "Q4_1": _q4_1,
     "Q5_0": _q5_0,

@@ -1,4 +1,4 @@
-"""GGUF files, the format of llama.cpp: configuration, tokenizer and weights, the latter often in quantised blocks."""
+"""GGUF files, the format of llama.cpp: configuration, tokenizer and weights, the latter often in quantized blocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plugtron.formats.gguf_header import GGUFHeader, GGUFTensor
 if TYPE_CHECKING:
     import torch
 
-    from plugtron.quantization.weight import QuantisedWeight
+    from plugtron.quantization.weight import QuantizedWeight
 
 __all__ = ["GGUFReader"]
 
@@ -53,7 +53,7 @@ _TYPES = {
 class GGUFReader(CheckpointReader):
     """Reads one GGUF file, or all files of one that was split, whichever of them is named.
 
-    `read` gives blocks dequantised, `read_blocks` as they are, as float32.
+    `read` gives blocks dequantized, `read_blocks` as they are, as float32.
     """
 
     @classmethod
@@ -93,7 +93,7 @@ class GGUFReader(CheckpointReader):
         }
 
     def read(self, name: str, part: tuple[slice, ...] = ()) -> torch.Tensor:
-        """Return a tensor, or a part of it, dequantised."""
+        """Return a tensor, or a part of it, dequantized."""
         # Imported here: `describe` must do without numpy and torch.
         from plugtron.checkpoint.gguf.dequantize import read_numbers
 
@@ -101,7 +101,7 @@ class GGUFReader(CheckpointReader):
         _, elements, bytes_per_block = _TYPES[tensor.type]
         return read_numbers(path, data + tensor.offset, info, elements, bytes_per_block, part)
 
-    def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantisedWeight | None:
+    def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantizedWeight | None:
         """Return a matrix's blocks as they are; None for types that are read as numbers alone."""
         from plugtron.checkpoint.gguf.dequantize import map_blocks, own_copy
         from plugtron.checkpoint.gguf.quantized import BLOCKS

@@ -54,7 +54,7 @@ def legacy_tensors(folder: Path, arguments: Mapping[str, Any]) -> dict[str, Bloc
     """All tensors of the model by their one name, merged from the ranks' pieces.
 
     Raises:
-        CheckpointError: a rank's file is missing, truncated, or holds something else than its neighbours.
+        CheckpointError: a rank's file is missing, truncated, or holds something else than its neighbors.
     """
     files = _rank_files(folder, pipelined=int(arguments.get("pipeline_model_parallel_size") or 1) > 1)
     _check_complete(folder, files, arguments)
@@ -122,8 +122,8 @@ def _open(entry: _RankFile, files: Sequence[_RankFile]) -> tuple[TorchArchive, l
         archive = TorchArchive(entry.file)
         return archive, _chunks(archive)
     except CheckpointError as error:
-        neighbours = [other for other in files if other != entry and other.pipeline == entry.pipeline]
-        example = _example(neighbours)
+        neighbors = [other for other in files if other != entry and other.pipeline == entry.pipeline]
+        example = _example(neighbors)
         raise CheckpointError(f"{example} and its like cannot be read: {error}" if example else str(error)) from None
 
 
@@ -180,7 +180,7 @@ def _layer_offsets(
     """Where in the model the layers of each chunk of each stage begin: chunk by chunk, and stage by stage in each."""
     counts = {len(own) for own in chunks.values()}
     if len(counts) != 1:
-        raise CheckpointError(f"{files[0].file} and its neighbours hold different numbers of chunks: {sorted(counts)}")
+        raise CheckpointError(f"{files[0].file} and its neighbors hold different numbers of chunks: {sorted(counts)}")
     stages = sorted({entry.pipeline for entry in files})
     first = {entry.pipeline: entry for entry in reversed(files)}
     offsets, at = {}, 0

@@ -48,7 +48,7 @@ def stacked_axes(name: str) -> tuple[str, ...]:
 
 
 def is_state(name: str) -> bool:
-    """Whether a name is of something beside the model's weights: an optimiser, a random state, fp8 scales."""
+    """Whether a name is of something beside the model's weights: an optimizer, a random state, fp8 scales."""
     return (
         name.startswith(("optimizer.", "chained_", "rng_state", "rerun_state", "opt_param_scheduler"))
         or "_extra_state" in name

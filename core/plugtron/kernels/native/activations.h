@@ -21,7 +21,7 @@ constexpr int kTile = 8;  // rows that lie together
 // that what is used together is side by side. `offsets` are a group's sum times its scale: what the minimum of a group of
 // weights is multiplied with. `shifts` are -128 times the sum, which the 128 that is added to weights without a minimum
 // comes to; `half_shifts` the same of a group's first sixteen numbers.
-struct Quantised {
+struct Quantized {
     int width;
     int8_t* values;
     float* scales;
@@ -34,7 +34,7 @@ struct Quantised {
     // Where a group of a row is, in groups.
     long place(long row, int group) const { return ((row / kTile) * groups() + group) * kTile + row % kTile; }
 
-    // Quantise one group of one row.
+    // Quantize one group of one row.
     void put(long row, int group, Lane low, Lane high) const {
         const float largest = greatest_of(greater(absolute(low), absolute(high)));
         // What is smaller has no inverse in a float, and is nothing beside what else there is.

@@ -1,4 +1,4 @@
-// Attention of a tile of neighbouring tokens, and of the queries that share a key-value head, over their row's memory.
+// Attention of a tile of neighboring tokens, and of the queries that share a key-value head, over their row's memory.
 //
 // A score is added up in the lanes of a word, channel after channel, and the lanes half with half; a channel of a result
 // position after position, in stretches that begin at fixed positions. What a query does not see weighs nothing. So each
@@ -223,21 +223,21 @@ class Attention {
         }
     }
 
-    void soften_query(int own) {
+    void softmax_row(int own) {
         const long position = tokens_.positions[tile_.first + own / heads_.group()];
         const long first = layer_.window ? std::max(0L, position + 1 - layer_.window) : 0;
         factors_[own] = soften(line(own), seen_.base, seen_.length, first, position, heads_.scale);
     }
 
     // What a stretch of positions comes to, the first that is seen being number 0: by itself, as `sums` [queries, dim] ...
-    void weigh_stretch(long number, float* sums) {
+    void weighted_sum_chunk(long number, float* sums) {
         float* targets[kTileTokens * kMostGrouped];
         for (int own = 0; own < queries_; own++) targets[own] = sums + own * dim();
         weigh_all(number, targets, false);
     }
 
     // ... or added to the results, one after the other.
-    void weigh_stretch(long number) { weigh_all(number, result_, number > 0); }
+    void weighted_sum_chunk(long number) { weigh_all(number, result_, number > 0); }
 
     // Add up what stretches came to by themselves, [stretches, queries, dim].
     void gather_stretches(const float* sums) {

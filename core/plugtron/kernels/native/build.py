@@ -21,7 +21,7 @@ __all__ = ["NoCompiler", "library"]
 _HERE = Path(__file__).parent
 _FLAGS = (
     "-std=c++17", "-O3", "-shared", "-fPIC", "-pthread",
-    # What lets loops over floats be vectorised; NaN and infinity keep their meaning, and no sum its order.
+    # What lets loops over floats be vectorized; NaN and infinity keep their meaning, and no sum its order.
     "-fno-math-errno", "-fno-trapping-math",
     # A product is added in one rounding only where the sources say so: a row's bits are not the compiler's choice.
     "-ffp-contract=off",

@@ -9,7 +9,7 @@ template <int FORMAT, class Operand>
 struct Dot;
 
 template <int FORMAT>
-struct Dot<FORMAT, Quantised> {
+struct Dot<FORMAT, Quantized> {
     using Own = Traits<FORMAT>;
     static constexpr int kRows = 4;  // two sums each, of sixteen registers
 
@@ -86,7 +86,7 @@ struct Dot<FORMAT, Quantised> {
 
     // One block of weights with TILE rows of a tile.
     template <int TILE, class Total>
-    static void multiply(const uint8_t* at, const Quantised& x, long row, Total* totals) {
+    static void multiply(const uint8_t* at, const Quantized& x, long row, Total* totals) {
         Lane own[TILE] = {};
         for (int t = 0; t < TILE; t++) totals[t] = Total{};
         long place = x.place(row, 0);

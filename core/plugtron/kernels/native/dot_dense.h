@@ -12,10 +12,10 @@ struct Dot<FORMAT, Dense> {
     static constexpr int kRows = kWord == 16 ? 8 : kWord == 8 ? 6 : 3;
     static constexpr int kSums = kWord == 16 ? 2 : 1;
 
-    static long block_bytes(int inputs) { return Dense::padded(inputs) * kLanes * (FORMAT == kFloat ? 4l : 2l); }
+    static long block_bytes(int inputs) { return Dense::padded(inputs) * kLanes * (FORMAT == kF32 ? 4l : 2l); }
 
     static void read_two_inputs(const uint8_t* at, Lane& even, Lane& odd) {
-        if constexpr (FORMAT == kFloat) {
+        if constexpr (FORMAT == kF32) {
             read(reinterpret_cast<const float*>(at), even);
             read(reinterpret_cast<const float*>(at) + kLanes, odd);
         } else {
@@ -26,9 +26,9 @@ struct Dot<FORMAT, Dense> {
     template <int TILE, class Total>
     static void multiply(const uint8_t* at, const Dense& x, long row, Total* totals) {
 #if PLUGTRON_BF16
-        if constexpr (FORMAT == kBrain) return multiply_halves<TILE>(at, x, row, totals);
+        if constexpr (FORMAT == kBf16) return multiply_halves<TILE>(at, x, row, totals);
 #endif
-        constexpr long two_inputs = 2 * kLanes * (FORMAT == kFloat ? 4 : 2);
+        constexpr long two_inputs = 2 * kLanes * (FORMAT == kF32 ? 4 : 2);
         const float* values = x.values + row * x.stride;
         Lane sums[kSums][TILE] = {};
         for (int input = 0; input < x.stride; input += 2, at += two_inputs) {

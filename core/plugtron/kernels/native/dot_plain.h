@@ -20,7 +20,7 @@ inline float half_to_float(const uint8_t* at) {
 }
 
 template <int FORMAT>
-struct Dot<FORMAT, Quantised> {
+struct Dot<FORMAT, Quantized> {
     using Own = Traits<FORMAT>;
     static constexpr int kRows = 1;
 
@@ -39,7 +39,7 @@ struct Dot<FORMAT, Quantised> {
     }
 
     template <int TILE, class Total>
-    static void multiply(const uint8_t* at, const Quantised& x, long row, Total* totals) {
+    static void multiply(const uint8_t* at, const Quantized& x, long row, Total* totals) {
         constexpr int parts = Own::halves ? 2 : 1, steps = kSteps / parts;
         Lane own{};
         totals[0] = Total{};

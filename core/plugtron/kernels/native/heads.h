@@ -1,4 +1,4 @@
-// Queries, keys and values of one step: normalised, rotated, and the latter two put in memory.
+// Queries, keys and values of one step: normalized, rotated, and the latter two put in memory.
 #pragma once
 
 #include "memory.h"
@@ -16,7 +16,7 @@ struct Heads {
     int group() const { return query / kv; }
 };
 
-inline void normalise_head(float* head, const float* weight, int dim, float epsilon) {
+inline void normalize_head(float* head, const float* weight, int dim, float epsilon) {
     const float factor = 1.0f / std::sqrt(spread_of(head, 0.0f, dim) + epsilon);
     for (int at = 0; at < dim; at++) head[at] *= factor * weight[at];
 }
@@ -40,10 +40,10 @@ inline void rotate_and_write(const Heads& heads, const Layer& layer, const Token
     const float* sines = tokens.sines + tokens.positions[t] * heads.rotary;
     for (int own = 0; own < heads.group(); own++) {
         float* query = token + (head * heads.group() + own) * heads.dim;
-        if (heads.query_norm) normalise_head(query, heads.query_norm, heads.dim, heads.epsilon);
+        if (heads.query_norm) normalize_head(query, heads.query_norm, heads.dim, heads.epsilon);
         if (heads.rotary) rotate_head(query, cosines, sines, heads.rotary);
     }
-    if (heads.key_norm) normalise_head(key, heads.key_norm, heads.dim, heads.epsilon);
+    if (heads.key_norm) normalize_head(key, heads.key_norm, heads.dim, heads.epsilon);
     if (heads.rotary) rotate_head(key, cosines, sines, heads.rotary);
     const long at = place(tokens, tokens.owners[t], tokens.positions[t], head, heads.kv, heads.dim);
     Stored* keys = static_cast<Stored*>(layer.keys) + at;

@@ -3,7 +3,7 @@
 // Weights are packed in blocks of 16 outputs, in the order in which they are used. In groups: 32 inputs at a time, eight
 // steps of 16 outputs × 4 inputs, then a scale per output, then a minimum; two steps of 4 bits share 64 bytes, of which
 // the first has the low halves. A value is q · scale + minimum, or (q - 128) · scale where there is no minimum;
-// plugtron.contracts.quantised says more. Floats: 16 outputs of one input after the other, bfloat16: 16 outputs ×
+// plugtron.contracts.quantized says more. Floats: 16 outputs of one input after the other, bfloat16: 16 outputs ×
 // 2 inputs; inputs are padded with zeros to a multiple of 16. Every row of x is added up in the same order, whatever rows
 // are beside it.
 #pragma once
@@ -20,14 +20,14 @@ constexpr int kSteps = 8;
 constexpr long kChunk = 64;
 
 // Those of packing.Format. Wide ones have float32 scales, halves two of them for 32 inputs.
-enum Format : int32_t { kFour, kFourWide, kEight, kEightWide, kEightHalves, kFloat, kBrain };
+enum Format : int32_t { kInt4, kInt4F32Scales, kInt8, kInt8F32Scales, kInt8G16, kF32, kBf16 };
 
 template <int FORMAT>
 struct Traits {
-    static constexpr bool four = FORMAT == kFour || FORMAT == kFourWide;
-    static constexpr bool wide = FORMAT == kFourWide || FORMAT == kEightWide || FORMAT == kEightHalves;
-    static constexpr bool halves = FORMAT == kEightHalves;
-    static constexpr bool minimum = four || FORMAT == kEightWide;
+    static constexpr bool four = FORMAT == kInt4 || FORMAT == kInt4F32Scales;
+    static constexpr bool wide = FORMAT == kInt4F32Scales || FORMAT == kInt8F32Scales || FORMAT == kInt8G16;
+    static constexpr bool halves = FORMAT == kInt8G16;
+    static constexpr bool minimum = four || FORMAT == kInt8F32Scales;
     static constexpr long values = four ? 4 * 64 : 8 * 64;
     static constexpr long numbers = kLanes * (wide ? 4 : 2);  // bytes of sixteen scales
     static constexpr long bytes = values + numbers * (minimum || halves ? 2 : 1);
@@ -39,7 +39,7 @@ inline void fetch_ahead(const uint8_t* at) {
     for (long ahead = 0; ahead < BYTES; ahead += 64) __builtin_prefetch(at + 2560 + ahead);
 }
 
-inline bool is_dense(int32_t format) { return format >= kFloat; }
+inline bool is_dense(int32_t format) { return format >= kF32; }
 
 }  // namespace plugtron
 
@@ -100,7 +100,7 @@ inline void multiply_some(const uint8_t* at, const Operand& x, long row, int row
 template <int FORMAT, class Total, class Operand>
 inline void multiply_in(const Linear& layer, const Operand& x, long rows, float* y, long begin, long end) {
     using Own = Dot<FORMAT, Operand>;
-    static_assert(!std::is_same<Operand, Quantised>::value || kTile % Own::kRows == 0, "rows of one tile at a time");
+    static_assert(!std::is_same<Operand, Quantized>::value || kTile % Own::kRows == 0, "rows of one tile at a time");
     const long bytes = Own::block_bytes(layer.inputs);
     for (long chunk = 0; chunk < rows; chunk += kChunk) {
         const long stop = std::min(rows, chunk + kChunk);
@@ -123,15 +123,15 @@ inline void multiply_as(const Linear& layer, const Operand& x, long rows, float*
 }
 
 inline void multiply(
-    const Linear& layer, const Quantised& x, const Dense& dense, long rows, float* y, long begin, long end) {
+    const Linear& layer, const Quantized& x, const Dense& dense, long rows, float* y, long begin, long end) {
     switch (layer.format) {
-        case kFour: return multiply_as<kFour>(layer, x, rows, y, begin, end);
-        case kFourWide: return multiply_as<kFourWide>(layer, x, rows, y, begin, end);
-        case kEight: return multiply_as<kEight>(layer, x, rows, y, begin, end);
-        case kEightWide: return multiply_as<kEightWide>(layer, x, rows, y, begin, end);
-        case kEightHalves: return multiply_as<kEightHalves>(layer, x, rows, y, begin, end);
-        case kFloat: return multiply_as<kFloat>(layer, dense, rows, y, begin, end);
-        default: return multiply_as<kBrain>(layer, dense, rows, y, begin, end);
+        case kInt4: return multiply_as<kInt4>(layer, x, rows, y, begin, end);
+        case kInt4F32Scales: return multiply_as<kInt4F32Scales>(layer, x, rows, y, begin, end);
+        case kInt8: return multiply_as<kInt8>(layer, x, rows, y, begin, end);
+        case kInt8F32Scales: return multiply_as<kInt8F32Scales>(layer, x, rows, y, begin, end);
+        case kInt8G16: return multiply_as<kInt8G16>(layer, x, rows, y, begin, end);
+        case kF32: return multiply_as<kF32>(layer, dense, rows, y, begin, end);
+        default: return multiply_as<kBf16>(layer, dense, rows, y, begin, end);
     }
 }
 

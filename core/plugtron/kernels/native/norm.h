@@ -1,4 +1,4 @@
-// Root-mean-square and layer normalisation of one row.
+// Root-mean-square and layer normalization of one row.
 #pragma once
 
 #include <cmath>
@@ -9,7 +9,7 @@ namespace plugtron {
 
 struct Norm {
     const float* weight;
-    const float* bias;  // null: root mean square, else layer normalisation
+    const float* bias;  // null: root mean square, else layer normalization
     float epsilon;
 };
 
@@ -32,7 +32,7 @@ inline float spread_of(const float* source, float mean, int width) {
     return (sum_of(sum) + rest) / static_cast<float>(width);
 }
 
-inline void normalise(const Norm& norm, const float* source, float* target, int width) {
+inline void normalize(const Norm& norm, const float* source, float* target, int width) {
     const float mean = norm.bias ? mean_of(source, width) : 0.0f;
     const float factor = 1.0f / std::sqrt(spread_of(source, mean, width) + norm.epsilon);
     for (int at = 0; at < width; at++)

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plugtron.quantization.weight import GROUP, QuantisedWeight
+from plugtron.quantization.weight import GROUP, QuantizedWeight
 
-__all__ = ["LANES", "Format", "format_of", "pack", "pack_dense"]
+__all__ = ["LANES", "WeightFormat", "format_of", "pack", "pack_dense"]
 
 #: Outputs that are computed side by side.
 LANES = 16
@@ -20,30 +20,30 @@ _ROWS = 256 * LANES
 _STEPS = 8
 
 
-class Format(IntEnum):
+class WeightFormat(IntEnum):
     """The forms of a weight, numbered as in linear.h; those named WIDE have float32 scales."""
 
-    FOUR = 0
-    FOUR_WIDE = 1
-    EIGHT = 2
-    EIGHT_WIDE = 3  # with a minimum
-    EIGHT_HALVES = 4  # groups of 16
-    FLOAT = 5
-    BRAIN = 6  # bfloat16
+    INT4 = 0
+    INT4_F32_SCALES = 1
+    INT8 = 2
+    INT8_F32_SCALES = 3  # with a minimum
+    INT8_G16 = 4  # groups of 16
+    F32 = 5
+    BF16 = 6  # bfloat16
 
 
-def format_of(weight: QuantisedWeight) -> Format:
-    """How the native kernels hold a quantised weight."""
+def format_of(weight: QuantizedWeight) -> WeightFormat:
+    """How the native kernels hold a quantized weight."""
     wide = weight.scales.dtype == torch.float32
     if weight.bits == 4:
-        return Format.FOUR_WIDE if wide else Format.FOUR
+        return WeightFormat.INT4_F32_SCALES if wide else WeightFormat.INT4
     if weight.minimums is not None:
-        return Format.EIGHT_WIDE
-    return Format.EIGHT_HALVES if wide else Format.EIGHT
+        return WeightFormat.INT8_F32_SCALES
+    return WeightFormat.INT8_G16 if wide else WeightFormat.INT8
 
 
-def pack(weight: QuantisedWeight) -> Iterator[Tensor]:
-    """A quantised weight [O, I] as bytes, some rows at a time."""
+def pack(weight: QuantizedWeight) -> Iterator[Tensor]:
+    """A quantized weight [O, I] as bytes, some rows at a time."""
     for start in range(0, len(weight.values), _ROWS):
         yield _pack_rows(weight.rows(slice(start, start + _ROWS)))
 
@@ -58,7 +58,7 @@ def pack_dense(weight: Tensor) -> Iterator[Tensor]:
         yield ordered.contiguous().flatten().view(torch.uint8)
 
 
-def _pack_rows(weight: QuantisedWeight) -> Tensor:
+def _pack_rows(weight: QuantizedWeight) -> Tensor:
     outputs, inputs = weight.values.shape
     missing = -outputs % LANES
     groups = inputs // GROUP

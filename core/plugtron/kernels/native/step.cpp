@@ -22,7 +22,7 @@ using namespace plugtron;
 
 namespace {
 
-enum Kind : int32_t { kNormalise, kPrepare, kLinear, kRotate, kAttend, kActivate };
+enum Kind : int32_t { kNormalize, kPrepare, kLinear, kRotate, kAttend, kActivate };
 
 // Buffers of floats that operations name by number.
 enum Buffer : int32_t { kHidden, kQkv, kAttended, kChannels, kLogits, kBuffers };
@@ -89,7 +89,7 @@ class Program {
         for (int deal = begin * kStages; deal < end * kStages; deal++) deals_[deal].reset();
         team_->run([this, begin, end, ends](int rank) {
             for (int at = begin; at < end; at++) {
-                carry_out(ops_[at], &deals_[at * kStages], rank);
+                execute(ops_[at], &deals_[at * kStages], rank);
                 team_->barrier();
                 if (ends && rank == 0) ends[at] = now();
             }
@@ -138,7 +138,7 @@ class Program {
         for (auto& own : scratch_) own.row.resize(widest);
     }
 
-    // Neighbouring tokens of one row share what is read of its memory.
+    // Neighboring tokens of one row share what is read of its memory.
     void divide_into_tiles() {
         for (long t = 0; t < tokens_->count; t++) {
             const bool same = !tiles_.empty() && tokens_->owners[tiles_.back().first] == tokens_->owners[t];
@@ -170,9 +170,9 @@ class Program {
         buffers_[buffer] = storage_[buffer].data();
     }
 
-    void carry_out(const PlugtronOp& op, Deal* deals, int rank) {
+    void execute(const PlugtronOp& op, Deal* deals, int rank) {
         switch (op.kind) {
-            case kNormalise: return prepare_rows(op, rank, true);
+            case kNormalize: return prepare_rows(op, rank, true);
             case kPrepare: return prepare_rows(op, rank, false);
             case kLinear: return linear(op, deals[0], rank);
             case kRotate: return rotate(op, deals[0]);
@@ -190,7 +190,7 @@ class Program {
             const bool selected = (op.flags & kSelected) && tokens_->logit_index;
             const long from = selected ? tokens_->logit_index[row] : row;
             const float* source = buffers_[op.source] + from * op.inputs;
-            if (norm) normalise(own, source, line, op.inputs);
+            if (norm) normalize(own, source, line, op.inputs);
             put(op, row, 0, norm ? line : source, op.inputs);
         }
     }
@@ -198,7 +198,7 @@ class Program {
     // Make `count` numbers of a row, from `column` on, ready for the next linear; a row's last ones with what pads it.
     void put(const PlugtronOp& op, long row, int column, const float* source, int count) {
         if (op.flags & kGrouped) {
-            const Quantised target = quantised(op);
+            const Quantized target = quantized(op);
             for (int at = 0; at < count; at += kGroup)
                 target.put(row, (column + at) / kGroup, load_lane(source + at), load_lane(source + at + kLanes));
         }
@@ -209,8 +209,8 @@ class Program {
     }
 
     // Where what an operation multiplies is: one place for all, because each is used up by the next.
-    Quantised quantised(const PlugtronOp& op) {
-        return Quantised{
+    Quantized quantized(const PlugtronOp& op) {
+        return Quantized{
             op.inputs, values_.data(), scales_.data(), offsets_.data(), shifts_.data(), half_shifts_.data()};
     }
 
@@ -223,7 +223,7 @@ class Program {
         const bool add = op.flags & kAdd, shared = op.flags & kShared;
         const Linear layer{
             op.packed, op.bias, op.inputs, op.outputs, op.format, op.stride, op.offset, add, shared, partial_};
-        const Quantised grouped = quantised(op);
+        const Quantized grouped = quantized(op);
         const Dense floats = dense(op);
         deal.out_in_shares(layer.blocks(), rank, team_->size(), [&](long begin, long end) {
             multiply(layer, grouped, floats, rows(op), buffers_[op.target], begin, end);
@@ -287,8 +287,8 @@ class Program {
             if (static_cast<long>(scores.size()) < room) scores.resize(room);
             auto whole = attention(tile, head, scores.data());
             whole.score_lanes(0, whole.seen().key_lanes());
-            for (int query = 0; query < whole.queries(); query++) whole.soften_query(query);
-            for (long number = 0; number < whole.seen().stretches(); number++) whole.weigh_stretch(number);
+            for (int query = 0; query < whole.queries(); query++) whole.softmax_row(query);
+            for (long number = 0; number < whole.seen().stretches(); number++) whole.weighted_sum_chunk(number);
             whole.scale_results();
         });
     }
@@ -318,14 +318,14 @@ class Program {
         });
         team_->barrier();
         each_head(op, deals[1], tiles * group, [&](long item, int head) {
-            attention_of(item / group, head).soften_query(static_cast<int>(item % group));
+            attention_of(item / group, head).softmax_row(static_cast<int>(item % group));
         });
         team_->barrier();
         each_head(op, deals[2], tiles * stretches, [&](long item, int head) {
             auto own = attention_of(item / stretches, head);
             const long number = item % stretches;
             if (number < own.seen().stretches())
-                own.weigh_stretch(number, sums_of_tile(item / stretches, head) + number * width);
+                own.weighted_sum_chunk(number, sums_of_tile(item / stretches, head) + number * width);
         });
         team_->barrier();
         each_head(op, deals[3], tiles, [&](long tile, int head) {

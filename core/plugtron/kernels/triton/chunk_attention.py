@@ -1,6 +1,6 @@
 """Attention of rows that compute several tokens each, over paged memory: chunks of prompts.
 
-A program goes through the history of one tile of neighbouring tokens (FlashAttention, arXiv:2205.14135), whose queries
+A program goes through the history of one tile of neighboring tokens (FlashAttention, arXiv:2205.14135), whose queries
 of a group read a key-value head once. Positions are taken in the same steps wherever a chunk begins, so a token's bits
 depend neither on where its chunk begins nor on the other rows.
 """

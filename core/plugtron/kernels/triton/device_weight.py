@@ -12,8 +12,8 @@ from torch import Tensor
 from plugtron.kernels.triton.float8_rows import float8_rows
 from plugtron.kernels.triton.row_linear import row_linear
 from plugtron.kernels.triton.tile_linear import dense, tile_linear
-from plugtron.quantization.float8 import quantise_rows, scaled_product, takes_products
-from plugtron.quantization.weight import GROUP, QuantisedWeight
+from plugtron.quantization.float8 import quantize_rows, scaled_product, takes_products
+from plugtron.quantization.weight import GROUP, QuantizedWeight
 
 __all__ = ["DeviceWeight"]
 
@@ -41,7 +41,7 @@ class DeviceWeight:
     in_order: bool = False
 
     @classmethod
-    def grouped(cls, weight: QuantisedWeight, device: torch.device, *, in_order: bool = False) -> DeviceWeight:
+    def grouped(cls, weight: QuantizedWeight, device: torch.device, *, in_order: bool = False) -> DeviceWeight:
         """Pack a weight with groups of 32, and bring it to a device."""
         assert weight.values.shape[1] == weight.scales.shape[1] * GROUP
         values = weight.values
@@ -58,7 +58,7 @@ class DeviceWeight:
     @classmethod
     def float8(cls, weight: Tensor, *, in_order: bool = False) -> DeviceWeight:
         """Round a weight to e4m3, with a scale for each output."""
-        values, scales = quantise_rows(weight)
+        values, scales = quantize_rows(weight)
         return cls(format="fp8", values=values, scales=scales, in_order=in_order)
 
     @property

@@ -77,7 +77,7 @@ def _draw(
             one = (own & 1) == 1
             words = tl.where((own & 2) == 2, tl.where(one, word_3, word_2), tl.where(one, word_1, word_0))
         else:
-            # Four neighbours share a counter.
+            # Four neighbors share a counter.
             nothing = tl.zeros([PIECE // 4], tl.uint32)
             low, high = nothing + (position & 0xFFFFFFFF).to(tl.uint32), nothing + (position >> 32).to(tl.uint32)
             block = (piece * (PIECE // 4) + tl.arange(0, PIECE // 4)).to(tl.uint32)

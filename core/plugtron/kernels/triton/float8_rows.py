@@ -1,4 +1,4 @@
-"""Rounding rows to e4m3 in one pass, each with its scale: plugtron.quantization.float8.quantise_rows does the same."""
+"""Rounding rows to e4m3 in one pass, each with its scale: plugtron.quantization.float8.quantize_rows does the same."""
 
 # A launch takes more than the kernel's own parameters, and numbers for its constants.
 # pyright: reportCallIssue=false, reportArgumentType=false

@@ -12,21 +12,21 @@ from torch import Tensor
 
 from plugtron.kernels.triton.launch import FUSED, power_of_two
 
-__all__ = ["add_and_normalise"]
+__all__ = ["add_and_normalize"]
 
 
-def add_and_normalise(
+def add_and_normalize(
     hidden: Tensor, added: Tensor | None, weight: Tensor, bias: Tensor | None, epsilon: float
 ) -> Tensor:
-    """Add to hidden states in place, and return them normalised: [T, H] each.
+    """Add to hidden states in place, and return them normalized: [T, H] each.
 
     Args:
         added: what the layer before comes to; None: nothing.
-        bias: None: root mean square (arXiv:1910.07467); else layer normalisation (arXiv:1607.06450).
+        bias: None: root mean square (arXiv:1910.07467); else layer normalization (arXiv:1607.06450).
     """
     rows, width = hidden.shape
     normed = torch.empty_like(hidden)
-    _add_and_normalise[(rows,)](
+    _add_and_normalize[(rows,)](
         hidden,
         hidden if added is None else added,
         weight,
@@ -35,7 +35,7 @@ def add_and_normalise(
         width,
         epsilon,
         ADD=added is not None,
-        CENTRE=bias is not None,
+        CENTER=bias is not None,
         BLOCK=power_of_two(width),
         num_warps=8 if width > 2048 else 4,
         **FUSED,
@@ -44,9 +44,9 @@ def add_and_normalise(
 
 
 @triton.jit
-def _add_and_normalise(
+def _add_and_normalize(
     hidden, added, weight, bias, normed, width, epsilon,
-    ADD: tl.constexpr, CENTRE: tl.constexpr, BLOCK: tl.constexpr,
+    ADD: tl.constexpr, CENTER: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, BLOCK)
@@ -54,15 +54,15 @@ def _add_and_normalise(
     line = tl.load(hidden + row * width + at, mask=inside, other=0.0).to(tl.float32)
     if ADD:
         line += tl.load(added + row * width + at, mask=inside, other=0.0).to(tl.float32)
-        # The sum is what is normalised as it is stored: rounded to the dtype of hidden states.
+        # The sum is what is normalized as it is stored: rounded to the dtype of hidden states.
         stored = line.to(hidden.dtype.element_ty)
         tl.store(hidden + row * width + at, stored, mask=inside)
         line = stored.to(tl.float32)
-    if CENTRE:
+    if CENTER:
         mean = tl.sum(line, axis=0) / width
         line = tl.where(inside, line - mean, 0.0)
     factor = 1.0 / tl.sqrt(tl.sum(line * line, axis=0) / width + epsilon)
     result = line * factor * tl.load(weight + at, mask=inside, other=0.0).to(tl.float32)
-    if CENTRE:
+    if CENTER:
         result += tl.load(bias + at, mask=inside, other=0.0).to(tl.float32)
     tl.store(normed + row * width + at, result.to(normed.dtype.element_ty), mask=inside)

@@ -60,7 +60,7 @@ def tile_linear(
     tile = _MOST_ROWS if in_order else min(max(power_of_two(rows), _LEAST_ROWS), _MOST_ROWS)
     width = tile_outputs(outputs)
     y = torch.empty(rows, outputs, dtype=x.dtype, device=x.device)
-    # Neighbours share a tile of weights, which then is read but once.
+    # Neighbors share a tile of weights, which then is read but once.
     _tile_linear[(triton.cdiv(rows, tile), triton.cdiv(outputs, width))](
         x.contiguous(),
         _words(values, format),

@@ -24,7 +24,7 @@ _QK_NORMS = (("attention.query_norm", "attn_q_norm"), ("attention.key_norm", "at
 
 
 def gguf_weights(config: DecoderConfig, *, permuted: bool) -> WeightMap:
-    """Names as llama.cpp writes them. `permuted`: its rotary pairs are neighbours in queries and keys."""
+    """Names as llama.cpp writes them. `permuted`: its rotary pairs are neighbors in queries and keys."""
     weights = [
         Weight(parameter="embedding.weight", tensors=("token_embd.weight",)),
         Weight(parameter="final_norm.weight", tensors=("output_norm.weight",)),
@@ -60,7 +60,7 @@ def _pairs_to_halves(weight: Weight, head_dim: int) -> Weight:
     def reorder(rows: Tensor, number: int) -> Tensor:
         if number == 2:
             return rows
-        heads = rows.unflatten(0, (-1, head_dim // 2, 2))  # neighbours are a pair
+        heads = rows.unflatten(0, (-1, head_dim // 2, 2))  # neighbors are a pair
         return heads.transpose(1, 2).flatten(0, 2)  # a pair is half a head apart
 
     return replace(weight, transform=reorder)

@@ -24,7 +24,7 @@ _DEFAULT_EPSILON = 1e-5
 class MegatronModel:
     """What a GPTModel computes, and how its weights are to be read.
 
-    `zero_centered`: norms' weights are stored less 1. `interleaved`: rotary pairs are neighbours within a head.
+    `zero_centered`: norms' weights are stored less 1. `interleaved`: rotary pairs are neighbors within a head.
     """
 
     config: DecoderConfig

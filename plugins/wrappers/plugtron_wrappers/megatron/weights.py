@@ -19,7 +19,7 @@ _STACK = "stack.{layer}."
 
 
 def megatron_weights(model: MegatronModel) -> WeightMap:
-    """All weights; queries, keys and values of a group are neighbours in one tensor, as are gate and up."""
+    """All weights; queries, keys and values of a group are neighbors in one tensor, as are gate and up."""
     config = model.config
     weights = [
         Weight(parameter="embedding.weight", tensors=("embedding.word_embeddings.weight",)),
@@ -34,7 +34,7 @@ def megatron_weights(model: MegatronModel) -> WeightMap:
     if model.interleaved:
         weights = [_halves(weight, config) for weight in weights]
     if model.zero_centered:
-        weights = [_centred_at_one(weight) for weight in weights]
+        weights = [_centerd_at_one(weight) for weight in weights]
     # A tied head is saved once more by the last pipeline stage; layers that predict further tokens are for training.
     return WeightMap(
         weights=tuple(weights),
@@ -113,7 +113,7 @@ def _experts(config: DecoderConfig, layers: frozenset[int]) -> Iterator[Weight]:
         yield Weight(parameter=f"{mlp}.shared_gate.weight", tensors=gate, layers=layers)
 
 
-def _centred_at_one(weight: Weight) -> Weight:
+def _centerd_at_one(weight: Weight) -> Weight:
     """Norms that were trained as what is added to 1."""
     if not weight.parameter.endswith("norm.weight"):
         return weight
@@ -127,7 +127,7 @@ def _centred_at_one(weight: Weight) -> Weight:
 
 
 def _halves(weight: Weight, config: DecoderConfig) -> Weight:
-    """Rotary pairs that are neighbours, as the halves of a head that rotate against each other here."""
+    """Rotary pairs that are neighbors, as the halves of a head that rotate against each other here."""
     assert config.rotary is not None
     width = config.rotary.width or config.head_dim
     width += width % 2  # of an odd number of channels Megatron rotates one more

@@ -8,4 +8,4 @@ def plugtron_engines():
 
 @hookimpl
 def plugtron_samplers():
-    raise RuntimeError("the licence server is down")
+    raise RuntimeError("the license server is down")

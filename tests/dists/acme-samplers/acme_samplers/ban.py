@@ -29,7 +29,7 @@ class Ban(Sampler):
 
     def apply(self, candidates):
         logits = candidates.logits.clone()
-        for row, slot in enumerate(candidates.rows):
+        for row, slot in enumerate(candidates.slot_ids):
             if slot in self.banned:
                 ids = slice(None) if candidates.ids is None else candidates.ids[row]
                 logits[row][self.banned[slot][ids]] = float("-inf")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from plugtron.request.request import FinishReason, InferenceRequest, RequestOutput
 
-__all__ = ["Reports"]
+__all__ = ["OutputCollector"]
 
 
-class Reports:
+class OutputCollector:
     """Sees to it that every sequence is reported as ended exactly once."""
 
     def __init__(self) -> None:

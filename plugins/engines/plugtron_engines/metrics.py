@@ -5,10 +5,10 @@ from __future__ import annotations
 from plugtron.contracts.stats import EngineStats
 from plugtron.request.request import InferenceSequence
 
-__all__ = ["Account"]
+__all__ = ["EngineMetrics"]
 
 
-class Account:
+class EngineMetrics:
     """Counts since the engine was made, and the greatest values after any step."""
 
     def __init__(self) -> None:
@@ -36,21 +36,21 @@ class Account:
 
     def note(self, running: int, waiting: int, used: int) -> None:
         """Note how things stand after a step."""
-        most_running, most_waiting, most_used = self._most
-        self._most = max(most_running, running), max(most_waiting, waiting), max(most_used, used)
+        peak_running, peak_waiting, most_used = self._most
+        self._most = max(peak_running, running), max(peak_waiting, waiting), max(most_used, used)
 
     def stats(self, *, running: int, waiting: int, blocks: int, used: int, kept: int) -> EngineStats:
         """Put the account beside how things stand now."""
-        most_running, most_waiting, most_used = self._most
+        peak_running, peak_waiting, most_used = self._most
         return EngineStats(
             running=running,
             waiting=waiting,
             blocks=blocks,
             blocks_used=used,
-            blocks_kept=kept,
-            most_running=most_running,
-            most_waiting=most_waiting,
-            most_blocks_used=most_used,
+            cached_blocks=kept,
+            peak_running=peak_running,
+            peak_waiting=peak_waiting,
+            peak_blocks_used=most_used,
             steps=self._steps,
             tokens=self._tokens,
             prompt_tokens=self._prompt_tokens,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from plugtron.context.memory_size import explains_lack
+from plugtron.context.memory_size import explain_out_of_memory
 from plugtron.parallel.group import Group
 
 __all__ = ["Recorder"]
@@ -33,13 +33,13 @@ class Recorder:
         self.bytes = 0
 
     def record(self, run: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        """Return what does the same again, on the same memory; what it returns is good until any graph is replayed.
+        """Return a function that replays the captured graph; the next replay of any graph overwrites its output.
 
         Raises:
             SpecError: there is not the memory for it.
         """
         begin, free = time.perf_counter(), self._free()
-        with explains_lack("the graph of a step", self._device):
+        with explain_out_of_memory("the graph of a step", self._device):
             graph, output = self._captured(run)
         self.bytes += free - self._free()
         self.seconds += time.perf_counter() - begin
@@ -62,8 +62,8 @@ class Recorder:
         with torch.cuda.stream(self._stream):
             # Once before: what is compiled, and what libraries set up, must not be captured. One rank may find no
             # memory for it, so none waits for another in it, and none begins to capture what another cannot.
-            with self._group.apart():
-                self._group.together(run)
+            with self._group.without_collectives():
+                self._group.run_on_all_ranks(run)
             graph = torch.cuda.CUDAGraph()
             # Other threads may use the device meanwhile.
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from plugtron.contracts.memory import LayerState
 from plugtron.contracts.step import StepBatch
-from plugtron.execution.kernel_step import hidden_states, logits
-from plugtron.execution.recorder import Recorder
+from plugtron.execution.graph_capture import Recorder
 from plugtron.execution.step_inputs import DecodeInputs, TileInputs
+from plugtron.execution.triton_forward import hidden_states, logits
 from plugtron.kernels.triton.chunk_attention import tiles_of
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.utils.transfer import transfer
@@ -30,7 +30,7 @@ Step = Callable[[StepBatch], Tensor]
 
 
 def needed(sizes: Sequence[int], most: int) -> tuple[int, ...]:
-    """Those of some sizes, in ascending order, that things of up to `most` need; all where even the last is less."""
+    """The sizes to capture, ascending, so that batches up to `most` fit; all of them where even the last is smaller."""
     below = [size for size in sizes if size < most]
     return tuple(sizes[: len(below) + 1])
 
@@ -97,8 +97,8 @@ class StepMaker:
 
         def run(batch: StepBatch) -> Tensor:
             memory = batch.memory
-            _fill(inputs.tables, memory.tables, (
-                (inputs.tokens, batch.tokens), (inputs.positions, batch.positions), (inputs.lengths, memory.lengths),
+            _fill(inputs.tables, memory.block_tables, (
+                (inputs.tokens, batch.tokens), (inputs.positions, batch.positions), (inputs.lengths, memory.seq_lens),
                 (inputs.write_blocks, memory.write_blocks), (inputs.write_offsets, memory.write_offsets),
             ))  # fmt: skip
             return replay()
@@ -117,7 +117,7 @@ class StepMaker:
         def run(batch: StepBatch) -> Tensor:
             memory = batch.memory
             (tiles,) = transfer(self._device, tiles_of(memory.spans, self.tile))
-            _fill(inputs.tables, memory.tables, (
+            _fill(inputs.tables, memory.block_tables, (
                 (inputs.tokens, batch.tokens), (inputs.positions, batch.positions), (inputs.tiles, tiles),
                 (inputs.write_blocks, memory.write_blocks), (inputs.write_offsets, memory.write_offsets),
             ))  # fmt: skip

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from plugtron.parallel.layers import Product, ShardedModule
+from plugtron.parallel.layers import LinearMethod, ShardedModule
 
 __all__ = ["layer_weights", "weight_bytes"]
 
 
 def weight_bytes(decoder: nn.Module) -> int:
-    """Bytes of everything but tables that a step reads a few rows of: positions, and an embedding that is no head."""
+    """Weight bytes read per step, lookup tables excluded: positions, and an embedding that is not the head as well."""
     return sum(held.nbytes for name, held in _weights(decoder) if not name.startswith(("embedding.", "positions.")))
 
 
@@ -22,7 +22,7 @@ def layer_weights(decoder: nn.Module) -> int:
     return sum(math.prod(held.shape) for name, held in _weights(decoder) if name.startswith("stack."))
 
 
-def _weights(decoder: nn.Module) -> Iterator[tuple[str, nn.Parameter | Product]]:
+def _weights(decoder: nn.Module) -> Iterator[tuple[str, nn.Parameter | LinearMethod]]:
     """All of them by every name that they have: a tied head has two."""
     for name, module in decoder.named_modules(remove_duplicate=False):
         product = module.product if isinstance(module, ShardedModule) else None

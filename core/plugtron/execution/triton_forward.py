@@ -9,7 +9,7 @@ from torch import Tensor
 from plugtron.contracts.memory import LayerState
 from plugtron.execution.step_inputs import StepInputs
 from plugtron.kernels.triton.activations import activate
-from plugtron.kernels.triton.norms import add_and_normalise
+from plugtron.kernels.triton.norms import add_and_normalize
 from plugtron.kernels.triton.rotary import rotate_and_write
 from plugtron.nn.attention import Attention
 from plugtron.nn.decoder import TransformerDecoder, TransformerLayer
@@ -28,7 +28,7 @@ def hidden_states(decoder: TransformerDecoder, layers: Sequence[LayerState], inp
     added = None
     for layer, state in zip(decoder.layers, layers, strict=True):
         added = _layer(layer, state, hidden, added, rotation, inputs)
-    return _normalise(decoder.final_norm, hidden, added)
+    return _normalize(decoder.final_norm, hidden, added)
 
 
 def logits(decoder: TransformerDecoder, normed: Tensor) -> Tensor:
@@ -46,8 +46,8 @@ def _layer(
     inputs: StepInputs,
 ) -> Tensor:
     """Return what is still to be added to the hidden states, which the next norm does."""
-    attended = _attention(layer.attention, _normalise(layer.attention_norm, hidden, added), rotation, state, inputs)
-    normed = _normalise(layer.mlp_norm, hidden, attended)
+    attended = _attention(layer.attention, _normalize(layer.attention_norm, hidden, added), rotation, state, inputs)
+    normed = _normalize(layer.mlp_norm, hidden, attended)
     mlp = layer.mlp
     assert isinstance(mlp, GatedMLP | MLP), "the decoder has been checked"
     if isinstance(mlp, GatedMLP):
@@ -76,6 +76,6 @@ def _attention(
     return attention.output(attended.flatten(1))
 
 
-def _normalise(norm: RMSNorm | LayerNorm, hidden: Tensor, added: Tensor | None) -> Tensor:
+def _normalize(norm: RMSNorm | LayerNorm, hidden: Tensor, added: Tensor | None) -> Tensor:
     bias = norm.bias if isinstance(norm, LayerNorm) else None
-    return add_and_normalise(hidden, added, norm.weight, bias, norm.epsilon)
+    return add_and_normalize(hidden, added, norm.weight, bias, norm.epsilon)

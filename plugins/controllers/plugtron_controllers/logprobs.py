@@ -74,4 +74,4 @@ def exchange_failures(pending: PendingStep, tokens: Sequence[int], runtime: Runt
         return {}
     own = [[slot, pending.failures[slot]] for slot in pending.rows if slot in pending.failures]
     unsaid = {slot: _WHY[token] for slot, token in zip(pending.rows, tokens, strict=True) if token in _WHY}
-    return {**unsaid, **dict(runtime.model.broadcast_json(own, runtime.drawer))}
+    return {**unsaid, **dict(runtime.model.broadcast_json(own, runtime.sampling_rank))}

@@ -38,7 +38,7 @@ def test_draws_pass_a_chi_square_against_the_softmax():
         ids=None,
         slots=torch.zeros(count, dtype=torch.int64),
         positions=torch.arange(count),
-        rows=(0,) * count,
+        slot_ids=(0,) * count,
     )
     seeds, greedy = torch.full((count,), 12345), torch.zeros(count, dtype=torch.bool)
     drawn = draw(candidates, seeds, greedy)

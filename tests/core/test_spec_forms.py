@@ -188,3 +188,17 @@ def test_a_checkpoints_own_sampling(random_model, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "temperature: 0.6" in done.stdout
     assert "top_k: 5" in done.stdout
+
+
+def test_earlier_names_are_taken(manager, tmp_path):
+    (tmp_path / "run.yaml").write_text(
+        "version: 1\nmodel: {checkpoint: smollm2-135m-instruct, quantization: native}\n"
+        "engine: {name: dynamic, options: {memory: 1GiB, share_prefixes: false, asynchronous: true}}\n"
+    )
+    resolved = resolve(read(tmp_path / "run.yaml"), manager)
+    assert resolved.spec.model.quantization == "as_stored"
+    options = resolved.spec.engine.options
+    assert (options["kv_cache_memory"], options["prefix_caching"], options["async_scheduling"]) == (2**30, False, True)
+    source = apply(read(tmp_path / "run.yaml"), {"engine.options.kv_cache_memory": "2GiB"})
+    with pytest.raises(SpecError, match="kv_cache_memory: is given twice"):
+        resolve(source, manager)

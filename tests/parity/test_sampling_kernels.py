@@ -50,7 +50,7 @@ def candidates(device, rows, width, seed, *, narrowed=False, rounded=False, spre
         ids=None if ids is None else ids.to(device),
         slots=torch.arange(rows, device=device),
         positions=torch.randint(0, 2**40, (rows,), generator=generator).to(device),
-        rows=tuple(range(rows)),
+        slot_ids=tuple(range(rows)),
     )
 
 

@@ -119,7 +119,7 @@ class Raising(Sampler):
         del self.unlucky[slot]
 
     def apply(self, candidates):
-        for slot in candidates.rows:
+        for slot in candidates.slot_ids:
             sequence = self.unlucky[slot]
             if sequence.request.prompt == [13] and len(sequence.tokens) == 2:
                 raise ArithmeticError("out of luck")

@@ -113,9 +113,10 @@ def test_a_common_prefix_is_computed_once(answers):
     with dynamic(block_size=16, max_step_tokens=80) as llm:
         engine, computed = llm.session.engine, []
         start_step = engine.controller.start_step
-        engine.controller.start_step = lambda plan: (computed.extend(row.size for row in plan.rows), start_step(plan))[
-            1
-        ]
+        engine.controller.start_step = lambda plan: (
+            computed.extend(row.num_new for row in plan.rows),
+            start_step(plan),
+        )[1]
         assert llm.generate(prompts[0], GREEDY).tokens == answers(prompts[0], GREEDY)[0]
         before = sum(computed)
         assert [request.tokens for request in llm.generate(prompts[1:], GREEDY)] == [

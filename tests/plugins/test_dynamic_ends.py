@@ -73,7 +73,7 @@ def test_memory_in_bytes():
     token = 3 * 2 * 32 * 4
     with dynamic(block_size=8, memory=f"{token * 8 * 5 + 100}B") as llm:
         assert llm.session.engine.context.pool.total == 5
-    with pytest.raises(SpecError, match=r"engine\.options\.memory: 100 bytes hold no block, which takes 6144"):
+    with pytest.raises(SpecError, match=r"engine\.options\.kv_cache_memory: 100 bytes hold no block, which takes 6144"):
         dynamic(block_size=8, memory=100)
     with pytest.raises(SpecError, match="give blocks or kv_cache_memory, not both"):
         dynamic(blocks=5, kv_cache_memory="1GiB")

@@ -209,7 +209,7 @@ class Failing(Sampler):
         self.fail("remove", slot)
 
     def apply(self, candidates):
-        for slot in candidates.rows:
+        for slot in candidates.slot_ids:
             self.fail("apply", slot)
         return candidates
 

@@ -47,7 +47,7 @@ def candidates(rows, logits=None):
         ids=None,
         slots=torch.tensor(rows),
         positions=torch.zeros(len(rows), dtype=torch.int64),
-        rows=rows,
+        slot_ids=rows,
     )
 
 
@@ -144,7 +144,11 @@ def test_stages_take_narrowed_candidates(name):
     whole = candidates((0,))
     ids = torch.tensor([[4, 1, 3, 2, 0, 5]])
     shuffled = Candidates(
-        logits=whole.logits.gather(1, ids), ids=ids, slots=whole.slots, positions=whole.positions, rows=whole.rows
+        logits=whole.logits.gather(1, ids),
+        ids=ids,
+        slots=whole.slots,
+        positions=whole.positions,
+        slot_ids=whole.slot_ids,,
     )
     assert full(stage.apply(shuffled), 0) == full(stage.apply(whole), 0)
 

@@ -96,6 +96,7 @@ def test_closing_while_others_generate_ends_them_with_a_word(random_model, engin
                 begun.set()
         except Exception as error:
             errors.append(str(error))
+        begun.set()
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -45,7 +45,7 @@ class Unsupported(Exception):
 
 
 class _Kind(IntEnum):
-    NORMALIzE = 0
+    NORMALIZE = 0
     PREPARE = 1
     LINEAR = 2
     ROTATE = 3
@@ -178,7 +178,7 @@ class ProgramBuilder:
     def _normalize(self, norm: RMSNorm | LayerNorm, flags: _Flag = _Flag.NONE) -> None:
         own = {"weight": norm.weight, "bias": norm.bias if isinstance(norm, LayerNorm) else None}
         fields = {"source": _Buffer.HIDDEN, "inputs": len(norm.weight), "epsilon": norm.epsilon, "flags": flags}
-        self._append(_Kind.NORMALIzE, fields, own)
+        self._append(_Kind.NORMALIZE, fields, own)
 
     def _linear(self, layer: nn.Module, target: _Buffer, flags: _Flag = _Flag.NONE, part: WeightPart = "layer") -> None:
         """Append a product with what the operation before makes ready, in as many parts as the weight has forms.

@@ -155,7 +155,7 @@ class SimpleTextGenerationController(TextGenerationController):
         pending = self._choose(plan, batch, gathered)
         results = [pending.tokens, *([] if pending.log_probs is None else [pending.log_probs])]
         works = [self.runtime.model.broadcast(result, self.runtime.sampling_rank) for result in results]
-        pending = replace(pending, arrivals=tuple(work for work in works if work is not None))
+        pending = replace(pending, broadcasts=tuple(work for work in works if work is not None))
         # What comes from a later stage is not waited for here: this one has other steps to start meanwhile.
         if pending.broadcasts and self.runtime.pipeline.size > 1:
             return pending
@@ -169,7 +169,7 @@ class SimpleTextGenerationController(TextGenerationController):
         drawn = self._on_device(pending.rows) if slots is None else slots
         self._context.last_tokens[drawn] = pending.tokens.clamp(min=0)
         results = (pending.tokens,) if pending.log_probs is None else (pending.tokens, pending.log_probs)
-        return replace(pending, arrivals=(), coming=tuple(HostCopy(result) for result in results))
+        return replace(pending, broadcasts=(), host_copies=tuple(HostCopy(result) for result in results))
 
     def finish_step(self, pending: PendingStep) -> StepResult:
         """Wait for the tokens, and add them to their sequences."""

@@ -12,7 +12,7 @@ from plugtron_engines.metrics import EngineMetrics
 
 __all__ = ["Planner"]
 
-_RANK = attrgetter("rank")
+_PRIORITY = attrgetter("priority_key")
 
 
 class Planner:
@@ -42,7 +42,7 @@ class Planner:
         """
         rows: list[ScheduledSequence] = []
         left = self._budget
-        order = sorted(active, key=_RANK)
+        order = sorted(active, key=_PRIORITY)
         at = 0
         while at < len(order) and len(rows) < most and left > 0:
             row = self._row(order[at], left)

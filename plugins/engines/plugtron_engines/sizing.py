@@ -32,7 +32,7 @@ def blocks_of_memory(options: DynamicOptions, limit: int, controller: TextGenera
         _check_there_is(options.blocks * block, f"blocks: {options.blocks} of {block} bytes", controller)
         return options.blocks
     if options.kv_cache_memory is not None:
-        _check_there_is(options.kv_cache_memory, f"memory: {options.kv_cache_memory} bytes", controller)
+        _check_there_is(options.kv_cache_memory, f"kv_cache_memory: {options.kv_cache_memory} bytes", controller)
         blocks = min(runtime.model.all_gather_json(options.kv_cache_memory // block))
         if not blocks:
             memory = options.kv_cache_memory

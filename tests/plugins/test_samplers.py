@@ -148,7 +148,7 @@ def test_stages_take_narrowed_candidates(name):
         ids=ids,
         slots=whole.slots,
         positions=whole.positions,
-        slot_ids=whole.slot_ids,,
+        slot_ids=whole.slot_ids,
     )
     assert full(stage.apply(shuffled), 0) == full(stage.apply(whole), 0)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
+
+from plugtron.contracts.execution import ModelOptions
+from plugtron.quantization.float8 import FLOAT8
+from plugtron.quantization.policy import Float8, Grouped
 
 __all__ = ["SIZES", "VARIANTS", "Sizes", "Variant", "cases"]
 
@@ -44,10 +48,10 @@ SIZES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One way to run a model. `runtime`: arguments of Runtime.create."""
+    """One way to run a model."""
 
     kind: Literal["graph", "eager", "static", "continuous"] = "graph"
-    runtime: Mapping[str, Any] = field(default_factory=dict)
+    options: ModelOptions = field(default_factory=ModelOptions)
 
     @property
     def slow(self) -> bool:
@@ -58,11 +62,11 @@ class Variant:
 #: transformers with a static cache compiles its forward, as gpt-fast does: there is no side for that beside it.
 VARIANTS: dict[str, Variant] = {
     "graph bf16": Variant(),
-    "graph int4": Variant(runtime={"quantization": "int4"}),
-    "graph int8": Variant(runtime={"quantization": "int8"}),
-    "graph fp8": Variant(runtime={"quantization": "fp8"}),
-    "graph fp8 kv": Variant(runtime={"kv_dtype": "fp8"}),
-    "graph deterministic": Variant(runtime={"deterministic": True}),
+    "graph int4": Variant(options=ModelOptions(quantization=Grouped(4))),
+    "graph int8": Variant(options=ModelOptions(quantization=Grouped(8))),
+    "graph fp8": Variant(options=ModelOptions(quantization=Float8())),
+    "graph fp8 kv": Variant(options=ModelOptions(kv_dtype=FLOAT8)),
+    "graph deterministic": Variant(options=ModelOptions(deterministic=True)),
     "transformers": Variant(kind="static"),
     "eager bf16": Variant(kind="eager"),
     "transformers continuous": Variant(kind="continuous"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +15,13 @@ from random_weights import RandomModel
 from torch.profiler import DeviceType, ProfilerActivity, profile
 
 from plugtron import SamplingParams
+from plugtron.context.memory_size import bytes_per_token
 from plugtron.context.static import StaticInferenceContext
 from plugtron.contracts.step import ScheduledSequence, StepPlan
 from plugtron.execution import DecoderWrapper
+from plugtron.execution.eager_backend import EagerBackend
 from plugtron.execution.graph import GraphExecution
+from plugtron.execution.graph_backend import GraphBackend
 from plugtron.parallel.runtime import Runtime
 from plugtron.request.request import InferenceRequest
 from plugtron_controllers.text_generation import SimpleTextGenerationController
@@ -42,11 +45,12 @@ class PlugtronSide:
         self._captures = variant.kind == "graph" and device == "cuda"
         self._compiled_before = _compiled()
         self._model = RandomModel(shape)
-        execution = "graph" if variant.kind == "graph" else "eager"
-        arguments: dict[str, Any] = {"device": device, "dtype": sizes.dtype, "execution": execution, **variant.runtime}
-        runtime = Runtime.create(**arguments)
+        execution = GraphBackend() if variant.kind == "graph" else EagerBackend()
+        runtime = Runtime.create(device=device, dtype=sizes.dtype, in_order=variant.options.deterministic)
         family = LlamaWrapper if self._model.configuration["model_type"] == "llama" else GPTWrapper
-        self._wrapper: DecoderWrapper = family(runtime, self._model)
+        self._wrapper: DecoderWrapper = family(
+            runtime, self._model, model_options=replace(variant.options, execution=execution)
+        )
         self._options = DynamicOptions(
             max_batch_size=max(sizes.rows),
             max_sequence_length=sizes.longest,
@@ -61,13 +65,11 @@ class PlugtronSide:
 
     def facts(self) -> dict[str, object]:
         """What bounds are made of, and what the first token took beside its computation."""
-        kept = sum(2 * state.kv_heads * state.head_dim for state in self._wrapper.info.states)
-        width = 1 if self._variant.runtime.get("kv_dtype") == "fp8" else self._wrapper.runtime.dtype.itemsize
         return {
             "weight_bytes": self._wrapper.execution.weight_bytes,
             "layer_weights": self._model.layer_weights,
             "head_weights": self._model.head_weights,
-            "kv_bytes_per_token": kept * width,
+            "kv_bytes_per_token": bytes_per_token(self._wrapper.info),
             "kernels_compiled": _compiled() - self._compiled_before,
         }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,16 +17,18 @@ from plugtron.assembly.build import build_parts, make_runtime
 from plugtron.checkpoint.loader import expand, targets
 from plugtron.checkpoint.quantized_safetensors import as_stored
 from plugtron.checkpoint.safetensors import METHOD
+from plugtron.contracts.decoder import Decoder
+from plugtron.contracts.execution import ModelOptions
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.weights import Section
-from plugtron.contracts.wrapper import Decoder, Export
+from plugtron.contracts.wrapper import Export
 from plugtron.errors import CheckpointError, SpecError
 from plugtron.execution.wrapper import DecoderWrapper
 from plugtron.parallel.layers import ColumnParallelLinear, Part, RowParallelLinear
-from plugtron.parallel.runtime import Runtime
 from plugtron.parallel.world import World
 from plugtron.plugin.component import Need
-from plugtron.quantization.policy import form_of
+from plugtron.quantization.method import WeightPart, hold_all
+from plugtron.quantization.policy import Grouped
 from plugtron.quantization.weight import GROUP, QuantizedWeight
 from plugtron.spec.resolve import ResolvedSpec
 from plugtron.utils.progress import progress
@@ -71,7 +72,7 @@ def convert(resolved: ResolvedSpec, output: Path) -> bool:
 
 
 def _configuration(export: Export, parts: Parts) -> dict[str, Any]:
-    tokenizer, bits = parts.tokenizer, _bits(parts.runtime)
+    tokenizer, bits = parts.tokenizer, _bits(parts.options)
     assert parts.model is not None
     quantized = {"quant_method": METHOD, "bits": bits, "group_size": GROUP}
     ends = parts.model.eos_ids if tokenizer is None else tokenizer.eos_ids
@@ -84,33 +85,32 @@ def _configuration(export: Export, parts: Parts) -> dict[str, Any]:
     }
 
 
-def _bits(runtime: Runtime) -> int | None:
+def _bits(options: ModelOptions) -> int | None:
     """What linear layers are quantized to, as config.json says it."""
-    form = form_of("layer", runtime.quantization, GROUP)
-    return None if form == "fp8" else form
+    method = options.quantization
+    return method.bits if isinstance(method, Grouped) else None
 
 
 def _write_weights(wrapper: DecoderWrapper, export: Export, folder: Path) -> None:
     """Write the model layer by layer, so that no more of it than a shard is in memory."""
-    layers, bits_of_layers = wrapper.config.num_layers, _bits(wrapper.runtime)
-    exact = copy.copy(wrapper)
-    exact.runtime = replace(wrapper.runtime, dtype=torch.float32)
+    layers, method = wrapper.num_layers, wrapper.options.quantization
+    exact = wrapper.over(replace(wrapper.runtime, dtype=torch.float32))
     shards: list[dict[str, int]] = []
     waiting: dict[str, Tensor] = {}
     done: set[str] = set()
     with progress("converting", total=layers, unit="layers") as bar:
         for layer in range(layers):
             decoder = exact.load(range(layer, layer + 1))
-            widths = _widths(decoder, range(layer, layer + 1), export, wrapper) if bits_of_layers else {}
+            quantized = {} if method is None else _quantized(decoder, range(layer, layer + 1), export, wrapper)
             for name, tensor in _stored(decoder, range(layer, layer + 1), export).items():
                 if name in done:  # a tied embedding is at both ends
                     continue
                 done.add(name)
-                bits = widths.get(name)
-                if bits is None or tensor.dim() != 2 or tensor.shape[1] % GROUP:
-                    waiting[name] = tensor.to(wrapper.runtime.dtype)
+                held = hold_all(method, quantized[name], tensor) if name in quantized and tensor.dim() == 2 else None
+                if isinstance(held, QuantizedWeight):
+                    waiting |= as_stored(name, held)
                 else:
-                    waiting |= as_stored(name, QuantizedWeight.of(tensor, bits))
+                    waiting[name] = tensor.to(wrapper.runtime.dtype)
             if sum(tensor.nbytes for tensor in waiting.values()) >= _SHARD_BYTES:
                 shards.append(_flush(waiting, folder, len(shards)))
                 waiting = {}
@@ -120,28 +120,26 @@ def _write_weights(wrapper: DecoderWrapper, export: Export, folder: Path) -> Non
     _name_shards(shards, folder)
 
 
-def _widths(decoder: Decoder, layers: range, export: Export, wrapper: DecoderWrapper) -> dict[str, int]:
-    """Which tensors of some layers are quantized, and to how many bits: those that belong to one linear layer each."""
+def _quantized(decoder: Decoder, layers: range, export: Export, wrapper: DecoderWrapper) -> dict[str, WeightPart]:
+    """Which tensors of some layers are quantized, and as what: those that belong to one linear layer each."""
     assert isinstance(decoder, nn.Module)
-    found: dict[str, int] = {}
+    method = wrapper.options.quantization
+    found: dict[str, WeightPart] = {}
     for weight in expand(export.weights.weights, layers):
         path, _, name = weight.parameter.rpartition(".")
         if name != "weight" or path not in dict(decoder.named_modules()):
             continue
         module = decoder.get_submodule(path)
-        head = path == "output" or (path == "embedding" and wrapper.config.tied)
+        head = path == "output" or (path == "embedding" and wrapper.tied)
         if head or isinstance(module, ColumnParallelLinear | RowParallelLinear):
             for tensor in weight.tensors:
                 if not isinstance(tensor, str):
                     architecture = export.configuration["architectures"][0]
                     raise SpecError(
-                        f"quantization {wrapper.runtime.quantization}: {architecture} stores several linear layers in "
+                        f"quantization {method and method.name}: {architecture} stores several linear layers in "
                         "one tensor, which is not written quantized; leave it out here, and quantize at a run's start"
                     )
-                form = form_of("head" if head else "layer", wrapper.runtime.quantization, GROUP)
-                assert form is not None
-                assert form != "fp8", "which is not written"
-                found[tensor] = form
+                found[tensor] = "head" if head else "layer"
     return found
 
 

@@ -178,10 +178,9 @@ def test_memory_that_cannot_be_is_refused_at_once(random_model):
                 padded_vocab_size=1,
                 hidden_size=1,
                 max_positions=1,
-                states=(AttentionState(kv_heads=64, head_dim=128),) * 100,
+                states=(AttentionState(kv_heads=64, head_dim=128, dtype=torch.bfloat16),) * 100,
             ),
             tokens=10**9,
-            dtype=torch.float32,
             device=torch.device("cpu"),
             remedy="lower it",
         )

@@ -5,8 +5,7 @@ import torch
 from support import models
 
 from plugtron import LLM, SamplingParams
-from plugtron.errors import PlugtronError
-from plugtron.parallel.runtime import Runtime
+from plugtron.errors import PlugtronError, SpecError
 from plugtron.quantization.float8 import FLOAT8, LARGEST, quantize_rows, scaled_product, takes_products, to_float8
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -59,5 +58,7 @@ def test_it_is_said_that_a_cpu_has_no_kernels_for_it(random_model):
         LLM(folder, device="cpu", overrides={"model.kv_dtype": "fp8"}).close()
     with pytest.raises(PlugtronError, match=r"execution native: weights in fp8 \(accepted here: auto, eager\)"):
         LLM(folder, device="cpu", quantization="fp8", overrides={"execution": "native"})
-    with pytest.raises(ValueError, match="quantization 'fp4': accepted are int8, int4, fp8, native"):
-        Runtime.create(quantization="fp4")
+    with pytest.raises(
+        SpecError, match=r"no quantization 'fp4' \(installed: as_stored, fp8, int4, int8\)"
+    ):
+        LLM(folder, device="cpu", quantization="fp4")

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from plugtron import LLM, SamplingParams
-from plugtron.quantization.policy import form_of
+from plugtron.quantization.float8 import Float8Weight
+from plugtron.quantization.policy import AsStored, Float8, Grouped
+from plugtron.quantization.weight import QuantizedWeight
 
 PROMPT = [3, 5, 7, 11]
 
@@ -33,9 +35,14 @@ def test_eager_native_and_graph_compute_one_model(name, quantization, random_mod
 
 
 def test_the_policy():
-    assert [form_of("layer", name, 64) for name in ("int4", "int8", "fp8", "native", None)] == [4, 8, "fp8", None, None]
-    assert [form_of("head", name, 64) for name in ("int4", "int8", "fp8", "native", None)] == [8, 8, 8, None, None]
-    assert form_of("layer", "int4", 48) is None
+    def form(method, part, inputs=64):
+        held = method.hold(part, torch.randn(3, inputs))
+        return held.bits if isinstance(held, QuantizedWeight) else None if held is None else type(held)
+
+    methods = (Grouped(4), Grouped(8), Float8(), AsStored())
+    assert [form(method, "layer") for method in methods] == [4, 8, Float8Weight, None]
+    assert [form(method, "head") for method in methods] == [8, 8, 8, None]
+    assert [form(method, "layer", 48) for method in methods] == [None] * 4
 
 
 def test_a_tied_embedding_is_looked_up_unrounded(random_model):

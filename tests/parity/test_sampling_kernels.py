@@ -158,6 +158,7 @@ def test_a_model_draws_the_same_with_and_without_them(random_model):
     for execution in ("native", "eager"):
         overrides = {"execution": execution}
         with LLM(random_model("llama_untied")[1], dtype="float32", device="cpu", overrides=overrides) as llm:
-            assert (SamplingChoice(llm.session.parts.runtime).kernels is None) == (execution == "eager")
+            parts = llm.session.parts
+            assert (SamplingChoice(parts.runtime, parts.options).kernels is None) == (execution == "eager")
             found.append([answer.tokens for answer in llm.generate([[1, 2, 3], [9, 8]], params)])
     assert found[0] == found[1]

@@ -92,7 +92,7 @@ def test_memory_is_clean_for_its_next_owner(kind):
         padded_vocab_size=8,
         hidden_size=4,
         max_positions=64,
-        states=(AttentionState(kv_heads=1, head_dim=4),),
+        states=(AttentionState(kv_heads=1, head_dim=4, dtype=torch.float32),),
     )
     runtime = Runtime.create()
     if kind == "static":

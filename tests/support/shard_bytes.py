@@ -8,10 +8,14 @@ from plugtron.checkpoint.megatron import legacy, torch_dist
 from plugtron.checkpoint.megatron.reader import MegatronReader
 from plugtron.checkpoint.safetensors import SafetensorsReader
 from plugtron.context.static import StaticInferenceContext
+from plugtron.contracts.execution import ModelOptions
+from plugtron.execution.eager_backend import EagerBackend
 from plugtron.formats.torch_archive import TorchArchive
 from plugtron.parallel.runtime import Runtime
 from plugtron_wrappers.gpt import GPTWrapper
 from plugtron_wrappers.llama import LlamaWrapper
+
+EAGER = ModelOptions(execution=EagerBackend())
 
 
 class CountingReader(SafetensorsReader):
@@ -40,15 +44,15 @@ def counted(folder, runtime):
     """A wrapper, and how many bytes have been read for it so far."""
     if (folder / "config.json").is_file():
         reader = CountingReader(folder)
-        return LlamaWrapper(runtime, reader), lambda: reader.count
+        return LlamaWrapper(runtime, reader, model_options=EAGER), lambda: reader.count
     CountingArchive.count = 0
     for module in (torch_dist, legacy):
         module.TorchArchive = CountingArchive
-    return GPTWrapper(runtime, MegatronReader(folder)), lambda: CountingArchive.count
+    return GPTWrapper(runtime, MegatronReader(folder), model_options=EAGER), lambda: CountingArchive.count
 
 
 def shares(folder, ranks):
-    runtime = Runtime.create(tensor=ranks, execution="eager")
+    runtime = Runtime.create(tensor=ranks)
     wrapper, count = counted(folder, runtime)
     context = StaticInferenceContext(wrapper.info, runtime, slots=1, max_length=8)
     wrapper.prep_model_for_inference(context)

@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from plugtron.assembly.dtypes import choose_dtype
+from plugtron.contracts.attention import AttentionBackend
 from plugtron.contracts.checkpoint import ModelDescription
 from plugtron.contracts.controller import TextGenerationController
 from plugtron.contracts.engine import Engine
+from plugtron.contracts.execution import ExecutionBackend, ModelOptions
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.sampler import Sampler
 from plugtron.contracts.tokenizer import Tokenizer
@@ -19,6 +21,8 @@ from plugtron.parallel.world import World
 from plugtron.plugin.component import Kind, Need
 from plugtron.plugin.manager import OWN_DISTRIBUTION
 from plugtron.plugin.registry import RegisteredComponent
+from plugtron.quantization.float8 import FLOAT8
+from plugtron.quantization.method import QuantizationMethod
 from plugtron.spec.resolve import ResolvedComponent, ResolvedSpec
 
 __all__ = ["all_needs", "build_component", "build_parts", "make_runtime", "one"]
@@ -29,6 +33,9 @@ _CONTRACTS: dict[Kind, type] = {
     Kind.WRAPPER: ModelWrapper,
     Kind.SAMPLER: Sampler,
     Kind.TOKENIZER: Tokenizer,
+    Kind.EXECUTION: ExecutionBackend,
+    Kind.QUANTIZATION: QuantizationMethod,
+    Kind.ATTENTION: AttentionBackend,
 }
 
 
@@ -43,10 +50,7 @@ def make_runtime(resolved: ResolvedSpec, model: ModelDescription, world: World) 
         pipeline=spec.parallel.pipeline,
         data=spec.parallel.data,
         backend=spec.parallel.backend,
-        quantization=spec.model.quantization,
-        kv_dtype=spec.model.kv_dtype,
-        execution=spec.execution,
-        deterministic=spec.deterministic,
+        in_order=spec.deterministic,
         world=world,
     )
 
@@ -57,6 +61,7 @@ def build_parts(resolved: ResolvedSpec, runtime: Runtime, wanted: frozenset[Need
     assert resolved.reader is not None
     checkpoint = resolved.reader.load()(resolved.model.path) if Need.CHECKPOINT in wanted else None
     built = Parts(runtime=runtime, model=resolved.model, checkpoint=checkpoint, seed=resolved.spec.seed)
+    built = replace(built, options=_model_options(resolved, built))
     if Need.TOKENIZER in wanted and resolved.chosen(Kind.TOKENIZER):
         built = replace(built, tokenizer=build_component(one(resolved, Kind.TOKENIZER), built))
     if Need.WRAPPER in wanted:
@@ -67,6 +72,22 @@ def build_parts(resolved: ResolvedSpec, runtime: Runtime, wanted: frozenset[Need
     if Need.CONTROLLER in wanted:
         built = replace(built, controller=build_component(one(resolved, Kind.CONTROLLER), built))
     return built
+
+
+def _model_options(resolved: ResolvedSpec, parts: Parts) -> ModelOptions:
+    """Make what the spec names; kinds that it leaves to plugtron are left out."""
+
+    def made(kind: Kind) -> Any:
+        chosen = resolved.chosen(kind)
+        return build_component(chosen[0], parts) if chosen else None
+
+    return ModelOptions(
+        quantization=made(Kind.QUANTIZATION),
+        kv_dtype=FLOAT8 if resolved.spec.model.kv_dtype == "fp8" else None,
+        execution=made(Kind.EXECUTION),
+        attention=made(Kind.ATTENTION),
+        deterministic=resolved.spec.deterministic,
+    )
 
 
 def one(resolved: ResolvedSpec, kind: Kind) -> ResolvedComponent:

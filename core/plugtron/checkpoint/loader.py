@@ -11,20 +11,19 @@ from torch import Tensor, nn
 
 from plugtron.checkpoint.renamed import under_expected_names
 from plugtron.contracts.checkpoint import CheckpointReader, TensorInfo
+from plugtron.contracts.decoder import Decoder
+from plugtron.contracts.execution import StoredBlocks
 from plugtron.contracts.weights import Section, Weight, WeightMap
-from plugtron.contracts.wrapper import Decoder
 from plugtron.errors import CheckpointError
 from plugtron.parallel.layers import Part, ShardedModule
 from plugtron.quantization.weight import QuantizedWeight
 
-__all__ = ["Blocks", "check_weights", "expand", "load_weights", "targets"]
+__all__ = ["check_weights", "expand", "load_weights", "targets"]
 
 #: How many names an error lists before it counts the rest.
 _SHOWN = 6
 
 Target = tuple[nn.Parameter, tuple[Part, ...]]
-#: What parameters hold that were read as they are stored: one weight for each of the tensors whose rows are stacked.
-Blocks = dict[nn.Parameter, tuple[QuantizedWeight, ...]]
 
 
 def load_weights(
@@ -33,7 +32,7 @@ def load_weights(
     num_layers: int,
     weight_map: WeightMap,
     reader: CheckpointReader,
-    blocks: Blocks | None = None,
+    blocks: StoredBlocks | None = None,
 ) -> None:
     """Fill a decoder's parameters. `layers` are the decoder's, of the `num_layers` that the model has.
 

@@ -22,7 +22,7 @@ def settled(resolved: ResolvedSpec) -> dict[str, str]:
         found["model.dtype"] = choose_dtype("auto", resolved.model, on_gpu=gpu)
     if spec.model.kv_dtype == "auto":
         found["model.kv_dtype"] = found.get("model.dtype", "model.dtype")
-    if spec.execution == "auto":
+    if spec.execution.name == "auto":
         found["execution"] = "graph, else eager" if gpu else "native, else eager"
     if spec.threads is None:
         found["threads"] = str(max(1, (os.cpu_count() or 1) // spec.parallel.ranks))

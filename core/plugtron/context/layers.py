@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from plugtron.context.memory_size import check_memory
+from plugtron.contracts.decoder import ModelInfo
 from plugtron.contracts.memory import LayerState
-from plugtron.contracts.wrapper import ModelInfo
 from plugtron.parallel.runtime import Runtime
 from plugtron.parallel.zeros import zeros
 
@@ -19,10 +19,12 @@ def allocate_kv_cache(
     Raises:
         SpecError: there is not as much memory; with the numbers and the `remedy`.
     """
-    tokens, dtype, device = blocks * block_size, runtime.kv_dtype, runtime.device
-    check_memory(info, tokens=tokens, dtype=dtype, device=device, remedy=remedy)
+    device = runtime.device
+    check_memory(info, tokens=blocks * block_size, device=device, remedy=remedy)
     return tuple(
-        LayerState(keys=zeros(shape, dtype, device), values=zeros(shape, dtype, device), window=state.window)
+        LayerState(
+            keys=zeros(shape, state.dtype, device), values=zeros(shape, state.dtype, device), window=state.window
+        )
         for state in info.states
         for shape in [(blocks, state.kv_heads, block_size, state.head_dim)]
     )

@@ -8,20 +8,20 @@ from contextlib import contextmanager
 
 import torch
 
-from plugtron.contracts.wrapper import ModelInfo
+from plugtron.contracts.decoder import ModelInfo
 from plugtron.errors import SpecError
 
 __all__ = ["bytes_per_token", "check_memory", "explain_out_of_memory", "free_memory"]
 
 
-def check_memory(info: ModelInfo, *, tokens: int, dtype: torch.dtype, device: torch.device, remedy: str) -> None:
+def check_memory(info: ModelInfo, *, tokens: int, device: torch.device, remedy: str) -> None:
     """Refuse to hold `tokens` tokens when they can never fit.
 
     Raises:
         SpecError: with the numbers and the `remedy`.
     """
     # On a CPU what others use now may be free later; pages are taken when they are first written.
-    wanted = bytes_per_token(info, dtype) * tokens
+    wanted = bytes_per_token(info) * tokens
     there = free_memory(device) if device.type == "cuda" else _memory(device)
     if wanted > there:
         raise SpecError(
@@ -30,9 +30,9 @@ def check_memory(info: ModelInfo, *, tokens: int, dtype: torch.dtype, device: to
         )
 
 
-def bytes_per_token(info: ModelInfo, dtype: torch.dtype) -> int:
+def bytes_per_token(info: ModelInfo) -> int:
     """What a token's keys and values take in this rank's layers."""
-    return sum(2 * state.kv_heads * state.head_dim for state in info.states) * dtype.itemsize
+    return sum(2 * state.kv_heads * state.head_dim * state.dtype.itemsize for state in info.states)
 
 
 @contextmanager

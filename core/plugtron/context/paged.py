@@ -13,9 +13,9 @@ from plugtron.context.layers import allocate_kv_cache
 from plugtron.context.layout import lay_out
 from plugtron.context.prefix import first_key, next_key
 from plugtron.contracts.context import InferenceContext
+from plugtron.contracts.decoder import ModelInfo
 from plugtron.contracts.memory import AttentionMetadata, as_bytes
 from plugtron.contracts.step import StepPlan
-from plugtron.contracts.wrapper import ModelInfo
 from plugtron.parallel.runtime import Runtime
 from plugtron.utils.transfer import transfer
 

@@ -8,9 +8,9 @@ import torch
 from plugtron.context.layers import allocate_kv_cache
 from plugtron.context.layout import lay_out
 from plugtron.contracts.context import InferenceContext
+from plugtron.contracts.decoder import ModelInfo
 from plugtron.contracts.memory import AttentionMetadata, as_bytes
 from plugtron.contracts.step import StepPlan
-from plugtron.contracts.wrapper import ModelInfo
 from plugtron.parallel.runtime import Runtime
 
 __all__ = ["StaticInferenceContext"]

@@ -9,13 +9,14 @@ from plugtron.utils.lazy import loader
 if TYPE_CHECKING:
     from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
     from plugtron.contracts.controller import PendingStep, TextGenerationController
+    from plugtron.contracts.decoder import AttentionState, Decoder, ModelInfo
     from plugtron.contracts.engine import Engine
     from plugtron.contracts.parts import Parts
     from plugtron.contracts.sampler import Candidates, Sampler
     from plugtron.contracts.step import ScheduledSequence, StepBatch, StepPlan, StepResult
     from plugtron.contracts.tokenizer import Detokenizer, Tokenizer
     from plugtron.contracts.weights import Section, Weight, WeightMap
-    from plugtron.contracts.wrapper import AttentionState, Decoder, Export, ModelInfo, ModelWrapper
+    from plugtron.contracts.wrapper import Export, ModelWrapper
     from plugtron.plugin.api_version import API_VERSION
 
 __all__ = [
@@ -48,15 +49,15 @@ __all__ = [
 #: Checking a spec needs a few of these, listing plugins none.
 _HOMES = {
     "API_VERSION": "plugtron.plugin.api_version",
-    "AttentionState": "plugtron.contracts.wrapper",
+    "AttentionState": "plugtron.contracts.decoder",
     "Candidates": "plugtron.contracts.sampler",
     "CheckpointReader": "plugtron.contracts.checkpoint",
-    "Decoder": "plugtron.contracts.wrapper",
+    "Decoder": "plugtron.contracts.decoder",
     "Detokenizer": "plugtron.contracts.tokenizer",
     "Engine": "plugtron.contracts.engine",
     "Export": "plugtron.contracts.wrapper",
     "ModelDescription": "plugtron.contracts.checkpoint",
-    "ModelInfo": "plugtron.contracts.wrapper",
+    "ModelInfo": "plugtron.contracts.decoder",
     "ModelWrapper": "plugtron.contracts.wrapper",
     "Parts": "plugtron.contracts.parts",
     "PendingStep": "plugtron.contracts.controller",

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, ClassVar
 
+from plugtron.contracts.decoder import ModelInfo
 from plugtron.contracts.step import ScheduledSequence, StepPlan, StepResult
 from plugtron.contracts.tokenizer import Tokenizer
-from plugtron.contracts.wrapper import ModelInfo
 from plugtron.plugin.options import Params
 from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence, Prompt, RequestOutput
 from plugtron.request.sampling_params import SamplingParams

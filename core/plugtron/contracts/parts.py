@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from plugtron.contracts.execution import ModelOptions
 
 if TYPE_CHECKING:
     from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
@@ -24,6 +26,7 @@ class Parts:
     """
 
     runtime: Runtime
+    options: ModelOptions = field(default_factory=ModelOptions)
     model: ModelDescription | None = None
     checkpoint: CheckpointReader | None = None
     tokenizer: Tokenizer | None = None

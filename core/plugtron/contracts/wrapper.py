@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from plugtron.contracts.execution import ModelOptions
 from plugtron.contracts.weights import WeightMap
 from plugtron.errors import CheckpointError
 
@@ -15,39 +16,11 @@ if TYPE_CHECKING:
 
     from plugtron.contracts.checkpoint import CheckpointReader
     from plugtron.contracts.context import InferenceContext
-    from plugtron.contracts.memory import AttentionMetadata, LayerState
+    from plugtron.contracts.decoder import Decoder, ModelInfo
     from plugtron.contracts.step import StepBatch, StepPlan
     from plugtron.parallel.runtime import Runtime
 
-__all__ = ["AttentionState", "Decoder", "Export", "Layer", "ModelInfo", "ModelWrapper", "Rotation"]
-
-#: What all layers of a step share of positions, such as cosines and sines [T, 1, D]: the decoder's own choice.
-Rotation: TypeAlias = "tuple[torch.Tensor, ...]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttentionState:
-    """What an attention layer keeps: keys and values of this rank's heads; `window` bounds how far it looks back."""
-
-    kv_heads: int
-    head_dim: int
-    window: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelInfo:
-    """What engines and controllers need to know of a model. `states` has one entry per layer of this rank.
-
-    `padded_vocab_size` is the width of the logits; ids from `vocab_size` on can never be drawn. `eos_ids` end a text
-    where there is no tokenizer to say so.
-    """
-
-    vocab_size: int
-    padded_vocab_size: int
-    hidden_size: int
-    max_positions: int
-    states: tuple[AttentionState, ...]
-    eos_ids: tuple[int, ...] = ()
+__all__ = ["Export", "ModelWrapper"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,37 +35,6 @@ class Export:
     rows: Mapping[str, int]
 
 
-class Layer(Protocol):
-    """One layer of a decoder."""
-
-    def __call__(
-        self, hidden: torch.Tensor, rotation: Rotation | None, state: LayerState, memory: AttentionMetadata
-    ) -> torch.Tensor:
-        """Map hidden states [T, H] to [T, H], reading and writing this layer's `state`."""
-        ...
-
-
-class Decoder(Protocol):
-    """A model in three parts, so that an execution or a pipeline stage can run any range of it."""
-
-    @property
-    def layers(self) -> Sequence[Layer]:
-        """This rank's layers, in order."""
-        ...
-
-    def embed(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Map ids and positions [T] to hidden states [T, H]; only where the range begins with the first layer."""
-        ...
-
-    def rotation(self, positions: torch.Tensor) -> Rotation | None:
-        """Compute what all layers of a step share, from positions [T]; None when they share nothing."""
-        ...
-
-    def head(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Map hidden states [N, H] to this rank's logits [N, V / tp]; only where the range ends with the last layer."""
-        ...
-
-
 class ModelWrapper(ABC):
     """Runs one model of a family.
 
@@ -103,6 +45,7 @@ class ModelWrapper(ABC):
     runtime: Runtime
     checkpoint: CheckpointReader
     info: ModelInfo
+    options: ModelOptions = ModelOptions()
 
     @abstractmethod
     def build(self, layers: range) -> Decoder:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
+from plugtron.contracts.execution import DecoderSource
 from plugtron.execution.packed import FileStore, MemoryStore, Packed, Store, open_packed
 from plugtron.execution.packed_folder import UNFINISHED, packed_directory, tidy
-from plugtron.execution.source import DecoderSource
 from plugtron.utils.private_files import make_private, why_not_private
 
 __all__ = ["packed_weights"]
@@ -67,14 +67,14 @@ def _path(source: DecoderSource, files: list[Path]) -> Path | None:
 
     None where that cannot be told: a class that somebody has typed in has no file.
     """
-    runtime = source.runtime
+    runtime, method = source.runtime, source.options.quantization
     sources = _sources(source)
     if sources is None:
         return None
-    form = [str(runtime.dtype), runtime.quantization, runtime.tensor.size, runtime.tensor.rank, str(source.layers)]
+    form = [str(runtime.dtype), method and method.name, runtime.tensor.size, runtime.tensor.rank, str(source.layers)]
     meaning = _digest(json.dumps([str(source.model.path), type(source).__qualname__, form]).encode())
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    described = [stats, repr(source.config), repr(source.model.configuration), version("gguf"), torch.__version__]
+    described = [stats, source.fingerprint, repr(source.model.configuration), version("gguf"), torch.__version__]
     state = hashlib.sha256(json.dumps(described).encode())
     for file in sources:
         state.update(f"{file.name} ".encode() + file.read_bytes())
@@ -82,10 +82,11 @@ def _path(source: DecoderSource, files: list[Path]) -> Path | None:
 
 
 def _sources(source: DecoderSource) -> list[Path] | None:
-    """The files that say how a weight is read, changed and packed: ours, and those beside the classes of both."""
+    """The files that say how a weight is read, changed and packed: ours, and those beside all classes involved."""
     parts = ("checkpoint", "contracts", "execution", "formats", "kernels/native", "nn", "parallel", "quantization")
     found = {path for part in parts for path in (_ROOT / part).rglob("*.py")}
-    for kind in (*type(source).__mro__, *type(source.checkpoint).__mro__):
+    makers = (source, source.checkpoint, source.options.quantization)
+    for kind in (kind for maker in makers for kind in type(maker).__mro__):
         if kind.__module__ in ("builtins", "abc") or kind.__module__.startswith("plugtron."):
             continue
         file = getattr(sys.modules[kind.__module__], "__file__", None)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from plugtron.contracts.context import InferenceContext
+from plugtron.contracts.decoder import Decoder
+from plugtron.contracts.execution import Execution
 from plugtron.contracts.step import StepBatch
-from plugtron.contracts.wrapper import Decoder
 from plugtron.execution.weight_stats import layer_weights, weight_bytes
 
 __all__ = ["EagerExecution"]
 
 
-class EagerExecution:
+class EagerExecution(Execution):
     """Runs a decoder, or a pipeline stage's share of one, layer by layer.
 
     Args:
@@ -25,13 +25,6 @@ class EagerExecution:
         self._decoder = decoder
         self._last = last
         self.hidden_dtype = dtype
-
-    def peak_activation_bytes(self, rows: int, tokens: int, longest: int) -> int | None:
-        """It is not known: histories are put together anew for every layer."""
-        del rows, tokens, longest
-
-    def prepare(self, context: InferenceContext) -> None:
-        """Any context will do."""
 
     @property
     def weight_bytes(self) -> int:

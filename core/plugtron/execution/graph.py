@@ -7,6 +7,7 @@ from torch import Tensor
 
 from plugtron.context.memory_size import explain_out_of_memory
 from plugtron.contracts.context import InferenceContext
+from plugtron.contracts.execution import Execution
 from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.contracts.step import StepBatch
 from plugtron.execution.cuda_graphs import FixedSteps, StepMaker, needed
@@ -36,7 +37,7 @@ _GRAPH_BYTES = 16 << 20
 _BLOCK = 16
 
 
-class GraphExecution:
+class GraphExecution(Execution):
     """Replays steps; those that there is no graph for have their kernels launched one by one.
 
     Args:

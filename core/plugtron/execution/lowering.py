@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum, IntFlag
-from itertools import groupby
+from itertools import chain, groupby
 
 import torch
 from torch import Tensor, nn
 
-from plugtron.checkpoint.loader import Blocks
+from plugtron.contracts.execution import DecoderSource, StoredBlocks
 from plugtron.execution.packed import Operation, Packed, Store
 from plugtron.kernels.native.packing import WeightFormat, format_of, pack, pack_dense
 from plugtron.nn.attention import Attention
@@ -23,10 +23,11 @@ from plugtron.nn.norms import LayerNorm, RMSNorm
 from plugtron.nn.positions import LearnedPositions
 from plugtron.parallel.group import Group
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, VocabParallelEmbedding
-from plugtron.quantization.policy import WeightPart, form_of
+from plugtron.quantization.float8 import Float8Weight
+from plugtron.quantization.method import QuantizationMethod, WeightPart
 from plugtron.quantization.weight import QuantizedWeight
 
-__all__ = ["LOGITS", "ProgramBuilder", "Unsupported", "check_decoder", "operation_name"]
+__all__ = ["LOGITS", "ProgramBuilder", "Unsupported", "check_outline", "operation_name"]
 
 _ACTIVATIONS: tuple[Activation, ...] = ("silu", "gelu", "gelu_tanh", "gelu_quick", "relu", "relu_squared", "tanh")
 
@@ -84,12 +85,15 @@ def operation_name(operation: Operation) -> str:
     return f"linear {fields['inputs']} x {fields['outputs']}, {WeightFormat(int(fields['format'])).name.lower()}"
 
 
-def check_decoder(decoder: nn.Module) -> None:
-    """Look for what the native step does not know: a block of another class may compute something else.
+def check_outline(source: DecoderSource) -> None:
+    """Look for what the kernels do not know: a block of another class may compute something else.
 
     Raises:
         Unsupported: there is something.
     """
+    decoder = source.outline()
+    if not isinstance(decoder, TransformerDecoder):
+        raise Unsupported(f"the step of a {type(decoder).__name__}")
     for module in decoder.modules():
         if type(module) not in _BLOCKS:
             raise Unsupported(f"the step of a {type(module).__name__}")
@@ -113,13 +117,19 @@ class ProgramBuilder:
     Args:
         store: where packed weights go.
         group: the ranks that share each layer.
-        quantization: what weights are quantized to; see plugtron.quantization.policy.
+        quantization: what weights are held in; None: in `dtype`.
         dtype: what weights are held in that are not quantized, float32 or bfloat16.
         blocks: weights that are stored in quantized blocks, and are used as they are.
     """
 
     def __init__(
-        self, store: Store, group: Group, *, quantization: str | None, dtype: torch.dtype, blocks: Blocks
+        self,
+        store: Store,
+        group: Group,
+        *,
+        quantization: QuantizationMethod | None,
+        dtype: torch.dtype,
+        blocks: StoredBlocks,
     ) -> None:
         self._store = store
         self._group = group
@@ -215,19 +225,31 @@ class ProgramBuilder:
 
     def _pieces(self, weight: nn.Parameter, part: WeightPart) -> Iterator[Piece]:
         """A weight's rows, in order: as many of them together as have one form."""
-        outputs, inputs = weight.shape
-        bits = form_of(part, self._quantization, inputs)
-        assert bits != "fp8", "which is not native"
         if weight in self._blocks:
             for form, same in groupby(self._blocks[weight], key=format_of):
                 piece = QuantizedWeight.stacked(list(same))
                 yield len(piece.values), form, pack(piece)
-        elif bits is None:
-            form = WeightFormat.F32 if self._dtype == torch.float32 else WeightFormat.BF16
-            yield outputs, form, pack_dense(weight.detach().to(self._dtype))
+            return
+        first, *others = weight.detach().split(_ROWS)
+        held = self._hold(part, first)
+        if isinstance(held, QuantizedWeight):
+            quantized = chain([held], (self._hold(part, rows) for rows in others))
+            packed = (piece for rows in quantized if isinstance(rows, QuantizedWeight) for piece in pack(rows))
+            yield len(weight), format_of(held), packed
         else:
-            form = WeightFormat.INT4 if bits == 4 else WeightFormat.INT8
-            yield outputs, form, (part for rows in weight.split(_ROWS) for part in pack(QuantizedWeight.of(rows, bits)))
+            kept = weight.detach() if held is None else torch.cat([held, *(self._dense(part, rows) for rows in others)])
+            form = WeightFormat.F32 if self._dtype == torch.float32 else WeightFormat.BF16
+            yield len(weight), form, pack_dense(kept.to(self._dtype))
+
+    def _hold(self, part: WeightPart, rows: Tensor) -> QuantizedWeight | Tensor | None:
+        held = None if self._quantization is None else self._quantization.hold(part, rows)
+        assert not isinstance(held, Float8Weight), "which has been refused"
+        return held
+
+    def _dense(self, part: WeightPart, rows: Tensor) -> Tensor:
+        held = self._hold(part, rows)
+        assert isinstance(held, Tensor), "all rows of a weight have one form"
+        return held
 
     def _append(
         self,

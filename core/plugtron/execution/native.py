@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from plugtron.contracts.context import InferenceContext
+from plugtron.contracts.execution import Execution
 from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.contracts.step import StepBatch
 from plugtron.execution.lowering import LOGITS, operation_name
@@ -27,7 +28,7 @@ __all__ = ["NativeExecution", "Span"]
 Span = tuple[str, int, int]
 
 
-class NativeExecution:
+class NativeExecution(Execution):
     """Runs a decoder, or a pipeline stage's share of one; hidden states are float32 throughout.
 
     Args:
@@ -67,10 +68,6 @@ class NativeExecution:
         #: Hears what each operation of a step took; None: nobody asks.
         self.observer: Callable[[list[Span]], None] | None = None
         self._layers: tuple[tuple[LayerState, ...], ctypes.Array[NativeLayer]] | None = None
-
-    def peak_activation_bytes(self, rows: int, tokens: int, longest: int) -> int | None:
-        """It is not counted: on a CPU memory is not divided up beforehand."""
-        del rows, tokens, longest
 
     def prepare(self, context: InferenceContext) -> None:
         """Be ready for sequences as long as the context's, too."""

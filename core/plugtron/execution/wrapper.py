@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plugtron.checkpoint.loader import Blocks, check_weights, load_weights
+from plugtron.checkpoint.loader import check_weights, load_weights
 from plugtron.context.memory_size import explain_out_of_memory
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
 from plugtron.contracts.context import InferenceContext
+from plugtron.contracts.decoder import AttentionState, Decoder, ModelInfo
+from plugtron.contracts.execution import Execution, ExecutionBackend, ModelOptions, StoredBlocks
 from plugtron.contracts.step import StepBatch, StepPlan
-from plugtron.contracts.wrapper import AttentionState, Decoder, ModelInfo, ModelWrapper
+from plugtron.contracts.wrapper import ModelWrapper
 from plugtron.errors import ParallelError
-from plugtron.execution.choice import Choice, Execution, choose, make_execution
+from plugtron.execution.choice import choose
 from plugtron.nn.attention import local_kv_heads
 from plugtron.nn.config import DecoderConfig
 from plugtron.parallel.layers import divide
@@ -35,15 +37,22 @@ class DecoderWrapper(ModelWrapper):
     """
 
     def __init__(
-        self, runtime: Runtime, checkpoint: CheckpointReader, model: ModelDescription, config: DecoderConfig
+        self,
+        runtime: Runtime,
+        checkpoint: CheckpointReader,
+        model: ModelDescription,
+        config: DecoderConfig,
+        model_options: ModelOptions | None = None,
     ) -> None:
         self.runtime = runtime
+        self.options = model_options or ModelOptions()
         self.model = model
         self.checkpoint = checkpoint
         self.config = config
         self.layers = stage_layers(config.num_layers, runtime)
         divide("attention heads", config.num_heads, runtime)
         kv_heads, _ = local_kv_heads(config.num_kv_heads, runtime)
+        kv_dtype = self.options.kv_dtype or runtime.dtype
         ranks, rows = runtime.tensor.size, config.padded_vocab_size or config.vocab_size
         self.info = ModelInfo(
             vocab_size=config.vocab_size,
@@ -52,11 +61,13 @@ class DecoderWrapper(ModelWrapper):
             max_positions=config.max_positions,
             eos_ids=model.eos_ids,
             states=tuple(
-                AttentionState(kv_heads=kv_heads, head_dim=config.head_dim, window=config.windows[layer])
+                AttentionState(
+                    kv_heads=kv_heads, head_dim=config.head_dim, dtype=kv_dtype, window=config.windows[layer]
+                )
                 for layer in self.layers
             ),
         )
-        self._choice: Choice | None = None
+        self._backend: ExecutionBackend | None = None
         self._execution: Execution | None = None
 
     def preload(self, rows: int, tokens: int, longest: int) -> int | None:
@@ -67,9 +78,9 @@ class DecoderWrapper(ModelWrapper):
     def _load(self) -> None:
         if self._execution is None:
             self.agree()
-            assert self._choice is not None
+            assert self._backend is not None
             with explain_out_of_memory("the model's weights", self.runtime.device):
-                self._execution = make_execution(self, self._choice)
+                self._execution = self._backend.load(self)
 
     def prep_model_for_inference(self, context: InferenceContext) -> None:
         """Load this rank's weights and make the execution ready."""
@@ -78,10 +89,25 @@ class DecoderWrapper(ModelWrapper):
 
     def agree(self) -> None:
         """Agree with the other ranks on how steps are run: all of them natively, or none."""
-        if self._choice is None:
-            self._choice = choose(self)
+        if self._backend is None:
+            self._backend = choose(self)
             for group in (self.runtime.tensor, self.runtime.model):
                 group.connect(self.runtime.device)
+
+    @property
+    def num_layers(self) -> int:
+        """How many layers the model has."""
+        return self.config.num_layers
+
+    @property
+    def tied(self) -> bool:
+        """Whether the head is the embedding."""
+        return self.config.tied
+
+    @property
+    def fingerprint(self) -> str:
+        """What decoders are built from, as a text."""
+        return repr(self.config)
 
     @property
     def execution(self) -> Execution:
@@ -89,7 +115,7 @@ class DecoderWrapper(ModelWrapper):
         assert self._execution is not None, "prep_model_for_inference comes first"
         return self._execution
 
-    def load(self, layers: range, blocks: Blocks | None = None) -> Decoder:
+    def load(self, layers: range, blocks: StoredBlocks | None = None) -> Decoder:
         """Return the decoder with these layers and this rank's weights in it, but for those that go to `blocks`."""
         decoder = self.build(layers)
         weight_map = self.weight_map(self.model.format)

@@ -11,35 +11,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from plugtron.contracts.attention import AttentionBackend
 from plugtron.contracts.memory import AttentionMetadata, LayerState, Span
 from plugtron.quantization.float8 import FLOAT8, to_float8
 
-__all__ = ["attend", "write"]
+__all__ = ["TorchAttention"]
 
 
-def write(key: Tensor, value: Tensor, state: LayerState, memory: AttentionMetadata) -> None:
-    """Put keys and values [T, K, D] in their places."""
-    place = (memory.write_blocks, memory.write_offsets)
-    keys, values = state.keys, state.values
-    if keys.dtype == FLOAT8:  # which is moved as bytes: not every device has operations for it
-        keys, values = keys.view(torch.uint8), values.view(torch.uint8)
-        key, value = to_float8(key).view(torch.uint8), to_float8(value).view(torch.uint8)
-    keys.transpose(1, 2).index_put_(place, key)
-    values.transpose(1, 2).index_put_(place, value)
+class TorchAttention(AttentionBackend):
+    """Gathers histories, and leaves the rest to torch's scaled_dot_product_attention."""
 
+    def write(self, key: Tensor, value: Tensor, state: LayerState, memory: AttentionMetadata) -> None:
+        """Put keys and values [T, K, D] in their places."""
+        place = (memory.write_blocks, memory.write_offsets)
+        keys, values = state.keys, state.values
+        if keys.dtype == FLOAT8:  # which is moved as bytes: not every device has operations for it
+            keys, values = keys.view(torch.uint8), values.view(torch.uint8)
+            key, value = to_float8(key).view(torch.uint8), to_float8(value).view(torch.uint8)
+        keys.transpose(1, 2).index_put_(place, key)
+        values.transpose(1, 2).index_put_(place, value)
 
-def attend(query: Tensor, state: LayerState, memory: AttentionMetadata, scale: float) -> Tensor:
-    """Let each token's queries [T, H, D] look at what its row has in memory; returns [T, H, D]."""
-    tokens = memory.decode_tokens
-    if tokens is None:
-        return _decode(query, state, memory, scale)
-    output = torch.empty_like(query)
-    if len(memory.decodes):
-        output[tokens] = _decode(query[tokens], state, memory, scale)
-    for span in memory.chunks:
-        inside = slice(span.first, span.first + span.count)
-        output[inside] = _chunk(query[inside], span, state, memory, scale)
-    return output
+    def attend(self, query: Tensor, state: LayerState, memory: AttentionMetadata, scale: float) -> Tensor:
+        """Let each token's queries [T, H, D] look at what its row has in memory; returns [T, H, D]."""
+        tokens = memory.decode_tokens
+        if tokens is None:
+            return _decode(query, state, memory, scale)
+        output = torch.empty_like(query)
+        if len(memory.decodes):
+            output[tokens] = _decode(query[tokens], state, memory, scale)
+        for span in memory.chunks:
+            inside = slice(span.first, span.first + span.count)
+            output[inside] = _chunk(query[inside], span, state, memory, scale)
+        return output
 
 
 def _decode(query: Tensor, state: LayerState, memory: AttentionMetadata, scale: float) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from plugtron.contracts.execution import ModelOptions
 from plugtron.kernels.triton_here import why_no_triton
 from plugtron.parallel.runtime import Runtime
 
@@ -62,17 +63,17 @@ def on_one_thread(tensor: Tensor) -> Iterator[None]:
 
 
 class SamplingChoice:
-    """What is sampled with over a runtime's device: nothing where torch is asked to run the steps, too."""
+    """What is sampled with on a device: nothing where the execution that is asked for leaves it to torch."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, options: ModelOptions) -> None:
         self._device = runtime.device
-        self._execution = runtime.execution
+        self._wanted = options.execution is None or options.execution.samples
         self._threads = runtime.threads
 
     @cached_property
     def kernels(self) -> SamplingKernels | None:
         """None: torch's own operations have to do."""
-        if self._execution == "eager":
+        if not self._wanted:
             return None
         # Imported here: a run on a CPU goes without Triton, and others without a compiler.
         if self._device.type != "cpu":

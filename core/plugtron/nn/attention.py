@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from plugtron.contracts.attention import AttentionBackend
 from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.errors import ParallelError
-from plugtron.kernels.attention import attend, write
+from plugtron.kernels.attention import TorchAttention
 from plugtron.nn.config import DecoderConfig
 from plugtron.nn.norms import make_norm
 from plugtron.nn.rotary import Rotation, rotate
@@ -55,6 +56,7 @@ class Attention(nn.Module):
         self.output = RowParallelLinear(
             config.num_heads * head_dim, config.hidden_size, runtime, what="attention heads", bias=config.output_bias
         )
+        self.backend: AttentionBackend = TorchAttention()
         self.query_norm = make_norm(config, head_dim, runtime) if config.qk_norm else None
         self.key_norm = make_norm(config, head_dim, runtime) if config.qk_norm else None
 
@@ -69,8 +71,8 @@ class Attention(nn.Module):
             query, key = self.query_norm(query), self.key_norm(key)
         if self.shape.rotary and rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
-        write(key, value, state, memory)
-        return self.output(attend(query, state, memory, self.shape.scale).flatten(1))
+        self.backend.write(key, value, state, memory)
+        return self.output(self.backend.attend(query, state, memory, self.shape.scale).flatten(1))
 
 
 def local_kv_heads(total: int, runtime: Runtime) -> tuple[int, int]:

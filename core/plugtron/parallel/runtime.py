@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
 from plugtron.errors import ParallelError
-from plugtron.parallel.choices import ExecutionChoice, KVChoice, Quantization
 from plugtron.parallel.grid import Grid, form_groups
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, join
@@ -24,18 +23,12 @@ class Runtime:
     `tensor` are the ranks that share each layer, `pipeline` those that pass activations on from stage to stage,
     `model` all that share one copy of the model, `data` those of other copies that hold the same.
 
-    `quantization`: how the weights of linear layers are held; None: in `dtype`. `kv_dtype`: what keys and values are
-    held in. `execution`: how steps are run, or "auto". `deterministic`: a request's bits must not depend on what else
-    is in its steps. `threads`: how many this rank computes with on a CPU. `restored_threads`: how many torch used
-    before this runtime said otherwise, which `close` goes back to.
+    `threads`: how many this rank computes with on a CPU. `restored_threads`: how many torch used before this runtime
+    said otherwise, which `close` goes back to.
     """
 
     device: torch.device
     dtype: torch.dtype
-    quantization: Quantization | None = None
-    kv_dtype: torch.dtype
-    execution: ExecutionChoice = "auto"
-    deterministic: bool = False
     world: World
     tensor: Group
     pipeline: Group
@@ -54,38 +47,28 @@ class Runtime:
         pipeline: int = 1,
         data: int = 1,
         backend: str = "auto",
-        quantization: Quantization | None = None,
-        kv_dtype: KVChoice = "auto",
-        execution: ExecutionChoice = "auto",
-        deterministic: bool = False,
+        in_order: bool = False,
         threads: int | None = None,
         world: World | None = None,
     ) -> Runtime:
         """Join or start a job of `tensor` × `pipeline` × `data` ranks, and choose this rank's device.
 
-        `threads`: how many this rank computes with on a CPU, torch's operations included; None leaves them be.
+        `in_order`: sums over ranks are added up in the order of the ranks, whatever their size. `threads`: how many
+        this rank computes with on a CPU, torch's operations included; None leaves them be.
 
         Raises:
             ParallelError: the ranks cannot be formed, or the device is not there.
-            ValueError: `quantization` or `kv_dtype` is none of theirs.
         """
-        for name, value, known in (("quantization", quantization, Quantization), ("kv_dtype", kv_dtype, KVChoice)):
-            if value is not None and value not in get_args(known):
-                raise ValueError(f"{name} {value!r}: accepted are {', '.join(get_args(known))}")
         chosen = choose_device(device)
         grid = Grid(tensor=tensor, pipeline=pipeline, data=data)
         world = world or join(grid.ranks)
-        groups = form_groups(grid, world, chosen, backend, in_order=deterministic)
+        groups = form_groups(grid, world, chosen, backend, in_order=in_order)
         before = torch.get_num_threads()
         if threads is not None:
             torch.set_num_threads(threads)
         return cls(
             device=chosen,
             dtype=getattr(torch, dtype),
-            quantization=quantization,
-            kv_dtype=torch.float8_e4m3fn if kv_dtype == "fp8" else getattr(torch, dtype),
-            execution=execution,
-            deterministic=deterministic,
             world=world,
             tensor=groups.tensor,
             pipeline=groups.pipeline,

@@ -1,11 +1,17 @@
-"""The tokenizers and checkpoint readers that live in the core, offered like any plugin's."""
+"""The components that live in the core, offered like any plugin's."""
 
 from __future__ import annotations
 
 from plugtron.plugin.component import Component
 from plugtron.plugin.hookspecs import hookimpl
 
-__all__ = ["plugtron_checkpoints", "plugtron_tokenizers"]
+__all__ = [
+    "plugtron_attentions",
+    "plugtron_checkpoints",
+    "plugtron_executions",
+    "plugtron_quantizations",
+    "plugtron_tokenizers",
+]
 
 _SENTENCEPIECE = ("SentencePieceTokenizer", "GPTSentencePieceTokenizer", "Llama2Tokenizer")
 
@@ -84,4 +90,58 @@ def plugtron_tokenizers() -> list[Component]:
             provides=frozenset({"megatron/NullTokenizer"}),
             aliases=("NullTokenizer",),
         ),
+    ]
+
+
+@hookimpl
+def plugtron_executions() -> list[Component]:
+    """Native calls, captured graphs, and torch."""
+    return [
+        Component(
+            name="native",
+            target="plugtron.execution.builtin:native",
+            summary="a step as one call of compiled code, on a CPU",
+        ),
+        Component(
+            name="graph",
+            target="plugtron.execution.builtin:graph",
+            summary="steps of Triton kernels, captured as CUDA graphs",
+        ),
+        Component(name="eager", target="plugtron.execution.builtin:eager", summary="the decoder's own code, in torch"),
+    ]
+
+
+@hookimpl
+def plugtron_quantizations() -> list[Component]:
+    """4 and 8 bits in groups of 32, e4m3, and blocks as they are in a file."""
+    return [
+        Component(
+            name="int8", target="plugtron.quantization.builtin:int8", summary="linear layers of 8 bits in groups of 32"
+        ),
+        Component(
+            name="int4", target="plugtron.quantization.builtin:int4", summary="linear layers of 4 bits in groups of 32"
+        ),
+        Component(
+            name="fp8",
+            target="plugtron.quantization.builtin:fp8",
+            summary="linear layers in e4m3, with a scale for each output",
+        ),
+        Component(
+            name="as_stored",
+            target="plugtron.quantization.builtin:as_stored",
+            summary="the blocks of a file as they are",
+            aliases=("native",),
+        ),
+    ]
+
+
+@hookimpl
+def plugtron_attentions() -> list[Component]:
+    """torch's scaled_dot_product_attention over gathered histories."""
+    return [
+        Component(
+            name="torch",
+            target="plugtron.execution.builtin:torch_attention",
+            summary="histories gathered from their blocks, then torch's scaled_dot_product_attention",
+        )
     ]

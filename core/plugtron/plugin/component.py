@@ -27,6 +27,10 @@ class Kind(StrEnum):
     SAMPLER = "sampler"
     TOKENIZER = "tokenizer"
     CHECKPOINT = "checkpoint"
+    EXECUTION = "execution"
+    QUANTIZATION = "quantization"
+    ATTENTION = "attention"
+    COMMAND = "command"
 
 
 class Need(StrEnum):
@@ -44,7 +48,8 @@ class Component:
     """One part on offer.
 
     `target` names what makes the part: a class with a class method `assemble(parts, options)`, or a function of the
-    same two; it is imported only when a spec uses the component. A checkpoint reader's is a class that takes a path.
+    same two; it is imported only when a spec uses the component. A checkpoint reader's is a class that takes a path, a
+    command's a click.Command.
     `options` and `params` are
     pydantic models, or their targets, which keeps pydantic out of listing plugins. `needs` are the parts that must
     exist first, `provides` what `auto` looks for (a wrapper lists "format/Architecture" names). `aliases` are names

@@ -41,6 +41,10 @@ REGISTRATION_HOOKS: dict[Kind, str] = {
     Kind.SAMPLER: "plugtron_samplers",
     Kind.TOKENIZER: "plugtron_tokenizers",
     Kind.CHECKPOINT: "plugtron_checkpoints",
+    Kind.EXECUTION: "plugtron_executions",
+    Kind.QUANTIZATION: "plugtron_quantizations",
+    Kind.ATTENTION: "plugtron_attentions",
+    Kind.COMMAND: "plugtron_commands",
 }
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -106,6 +110,46 @@ def plugtron_checkpoints() -> Iterable[Component]:  # pyright: ignore[reportRetu
     @plugtron.hookimpl
     def plugtron_checkpoints():
         return [Component(name="npz", target="acme.npz:NpzReader")]
+    """
+
+
+@hookspec
+def plugtron_executions() -> Iterable[Component]:  # pyright: ignore[reportReturnType] - a spec has no body
+    """Offer executions: they run a decoder's steps, over weights that they load in their own form.
+
+    @plugtron.hookimpl
+    def plugtron_executions():
+        return [Component(name="acme", target="acme.execution:AcmeBackend")]
+    """
+
+
+@hookspec
+def plugtron_quantizations() -> Iterable[Component]:  # pyright: ignore[reportReturnType] - a spec has no body
+    """Offer quantization methods: they say which weights are held in which form, for every execution.
+
+    @plugtron.hookimpl
+    def plugtron_quantizations():
+        return [Component(name="acme_int3", target="acme.int3:Int3")]
+    """
+
+
+@hookspec
+def plugtron_attentions() -> Iterable[Component]:  # pyright: ignore[reportReturnType] - a spec has no body
+    """Offer attention over KV memory, for steps that torch runs.
+
+    @plugtron.hookimpl
+    def plugtron_attentions():
+        return [Component(name="acme", target="acme.attention:AcmeAttention")]
+    """
+
+
+@hookspec
+def plugtron_commands() -> Iterable[Component]:  # pyright: ignore[reportReturnType] - a spec has no body
+    """Offer verbs of the command line; the target is a click.Command.
+
+    @plugtron.hookimpl
+    def plugtron_commands():
+        return [Component(name="perplexity", target="acme.perplexity:command", summary="measure a text's perplexity")]
     """
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.functional import ScalingType
 
-__all__ = ["FLOAT8", "LARGEST", "quantize_rows", "scaled_product", "takes_products", "to_float8"]
+__all__ = ["FLOAT8", "LARGEST", "Float8Weight", "quantize_rows", "scaled_product", "takes_products", "to_float8"]
 
 FLOAT8 = torch.float8_e4m3fn
 #: The largest number that it has; there are no infinities.
@@ -25,6 +28,30 @@ def quantize_rows(numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Return rows [R, C] in e4m3 and what they are to be multiplied with, [R, 1] float32."""
     scales = numbers.abs().amax(1, keepdim=True).float().clamp(min=1e-12) / LARGEST
     return to_float8(numbers.float() / scales), scales
+
+
+@dataclass(frozen=True, slots=True)
+class Float8Weight:
+    """A weight [O, I] as `values` [O, I] e4m3, and `scales` [O, 1] float32 that they are to be multiplied with."""
+
+    values: Tensor
+    scales: Tensor
+
+    @classmethod
+    def of(cls, weight: Tensor) -> Float8Weight:
+        """Round a weight [O, I]."""
+        return cls(*quantize_rows(weight))
+
+    @classmethod
+    def stacked(cls, weights: Sequence[Float8Weight]) -> Float8Weight:
+        """The rows of several weights, one after the other."""
+        # Not every device has operations for e4m3: it is moved as bytes.
+        values = torch.cat([weight.values.view(torch.uint8) for weight in weights]).view(FLOAT8)
+        return cls(values, torch.cat([weight.scales for weight in weights]))
+
+    def dense(self) -> Tensor:
+        """The weight that this stands for, [O, I] float32."""
+        return self.values.float() * self.scales
 
 
 def takes_products(values: Tensor) -> bool:

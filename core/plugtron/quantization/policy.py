@@ -1,28 +1,60 @@
-"""Which weights are quantized, and how: for every execution and for `convert`, so that all compute the same model."""
+"""plugtron's own quantization methods.
+
+All of them hold the head in 8 bits in groups, because its errors reach every token, and leave what an embedding looks
+up as it is, and weights whose inputs make no whole groups.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar
 
-from plugtron.quantization.weight import GROUP
+from torch import Tensor
 
-__all__ = ["Form", "WeightPart", "form_of"]
+from plugtron.quantization.float8 import Float8Weight
+from plugtron.quantization.method import HeldWeight, QuantizationMethod, WeightPart
+from plugtron.quantization.weight import GROUP, QuantizedWeight
 
-#: 4 or 8 bits in groups of inputs, or e4m3 with a scale for each output.
-Form = Literal[4, 8, "fp8"]
-#: A linear layer's weight, or the head's.
-WeightPart = Literal["layer", "head"]
-_LAYERS: dict[str, Form] = {"int4": 4, "int8": 8, "fp8": "fp8"}
+__all__ = ["AsStored", "Float8", "Grouped"]
+
+_HEAD_BITS = 8
 
 
-def form_of(part: WeightPart, quantization: str | None, inputs: int) -> Form | None:
-    """Return what a weight with so many inputs is held in; None: it stays as it is.
+class Grouped(QuantizationMethod):
+    """Linear layers of 4 or 8 bits, in groups of 32 inputs."""
 
-    The linear layers are quantized as `quantization` says, the head to 8 bits in groups, whose errors reach every
-    token. What an embedding looks up stays as it is, and so do weights whose inputs make no whole groups. "as_stored"
-    weights are quantized already.
-    """
-    form = _LAYERS.get(quantization or "")
-    if form is None or inputs % GROUP:
-        return None
-    return 8 if part == "head" else form
+    forms: ClassVar[tuple[type, ...]] = (QuantizedWeight,)
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+        self.name = f"int{bits}"
+
+    def hold(self, part: WeightPart, weight: Tensor) -> HeldWeight | None:
+        """Quantize rows."""
+        if weight.shape[1] % GROUP:
+            return None
+        return QuantizedWeight.of(weight, _HEAD_BITS if part == "head" else self.bits)
+
+
+class Float8(QuantizationMethod):
+    """Linear layers in e4m3, with a scale for each output."""
+
+    name = "fp8"
+    forms: ClassVar[tuple[type, ...]] = (Float8Weight, QuantizedWeight)
+
+    def hold(self, part: WeightPart, weight: Tensor) -> HeldWeight | None:
+        """Quantize rows."""
+        if weight.shape[1] % GROUP:
+            return None
+        return QuantizedWeight.of(weight, _HEAD_BITS) if part == "head" else Float8Weight.of(weight)
+
+
+class AsStored(QuantizationMethod):
+    """The blocks of a GGUF file, or of what `plugtron convert` wrote, as they are; other weights are not quantized."""
+
+    name = "as_stored"
+    forms: ClassVar[tuple[type, ...]] = (QuantizedWeight,)
+    reads_stored: ClassVar[bool] = True
+
+    def hold(self, part: WeightPart, weight: Tensor) -> HeldWeight | None:
+        """Leave what is not stored in blocks as it is."""
+        del part, weight

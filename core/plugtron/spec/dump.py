@@ -20,7 +20,10 @@ def plain_data(resolved: ResolvedSpec) -> dict[str, Any]:
     data = resolved.spec.model_dump()
     # Of the forms that a prompt may take, only the one it has.
     data["prompts"] = resolved.spec.model_dump(include={"prompts"}, exclude_defaults=True).get("prompts", [])
-    for owner, key in ((data, "engine"), (data, "controller"), (data, "tokenizer"), (data["model"], "wrapper")):
+    for owner, key in (
+        *((data, key) for key in ("engine", "controller", "tokenizer", "execution", "attention")),
+        *((data["model"], key) for key in ("wrapper", "quantization")),
+    ):
         owner[key] = _short(owner[key])
     data["samplers"] = [_short(ref) for ref in data["samplers"]]
     # What a spec begins with comes first, how chats are written out last.
@@ -51,4 +54,4 @@ def _place(chosen: ResolvedComponent, numbers: Iterator[int]) -> str:
 
 
 def _short(ref: dict[str, Any]) -> Any:
-    return ref if ref["options"] else ref["name"]
+    return ref if ref is None or ref["options"] else ref["name"]

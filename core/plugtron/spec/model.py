@@ -17,7 +17,6 @@ from pydantic import (
     model_validator,
 )
 
-from plugtron.parallel.choices import ExecutionChoice, KVChoice, Quantization
 from plugtron.request.chat_options import ChatOptions, message_problem
 from plugtron.request.sampling_params import SamplingParams
 from plugtron.spec.words import hint
@@ -70,23 +69,16 @@ class ComponentRef(_Section):
         return {"name": value} if isinstance(value, str) else value
 
 
-def _stored(value: object) -> object:
-    """`native` is what `as_stored` was called before: it had nothing to do with `execution: native`."""
-    return "as_stored" if value == "native" else value
-
-
 class ModelSpec(_Section):
     """Which weights, and how they are held. `checkpoint` is an alias, a path, or a hub id."""
 
     checkpoint: str = Field(min_length=1)
     wrapper: ComponentRef = ComponentRef(name="auto")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    quantization: Annotated[Quantization | None, BeforeValidator(_stored)] = Field(
-        default=None,
-        description="int8, int4: of linear layers' weights, in groups of 32; fp8: e4m3, a scale for each output; "
-        "as_stored (before: native): the blocks of a file as they are",
+    quantization: ComponentRef | None = Field(
+        default=None, description="how the weights of linear layers are held; null: in dtype"
     )
-    kv_dtype: KVChoice = Field(
+    kv_dtype: Literal["auto", "fp8"] = Field(
         default="auto", description="of keys and values in memory; auto: dtype; fp8: e4m3, not on a native step"
     )
 
@@ -224,9 +216,13 @@ class Spec(_Section, ChatOptions):
     threads: int | None = Field(
         default=None, ge=1, le=1024, description="CPU threads of each rank; null: the cores, shared out over the ranks"
     )
-    execution: ExecutionChoice = Field(
-        default="auto",
-        description="native: one call a step, on CPUs; graph: captured steps, on GPUs; eager: torch; auto: what can be",
+    execution: ComponentRef = Field(
+        default=ComponentRef(name="auto"),
+        description="how steps are run: native, one call a step, on CPUs; graph, captured steps, on GPUs; eager, "
+        "by torch; auto: what can be",
+    )
+    attention: ComponentRef = Field(
+        default=ComponentRef(name="auto"), description="what a torch step attends with; auto: the execution's own"
     )
     deterministic: bool = Field(
         default=False, description="the same bits for a request, whatever else is in its steps; native and graph only"

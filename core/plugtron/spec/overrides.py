@@ -14,7 +14,10 @@ from plugtron.utils.validation import plain
 __all__ = ["apply", "split"]
 
 #: Where a component stands: a bare name there is opened up when an override goes inside.
-_COMPONENT_PLACES = (("engine",), ("controller",), ("tokenizer",), ("model", "wrapper"))
+_COMPONENT_PLACES = (
+    *(("engine",), ("controller",), ("tokenizer",), ("execution",), ("attention",)),
+    *(("model", "wrapper"), ("model", "quantization")),
+)
 
 _LISTS = (("samplers",), ("prompts",), ("plugins", "require"), ("plugins", "disable"), ("sampling", "stop"))
 
@@ -103,10 +106,11 @@ def _inside(owner: Any, part: Any, here: Place) -> dict[str, Any] | list[Any]:
     return inside
 
 
-def _default_name(place: Place) -> str:
+def _default_name(place: Place) -> str | None:
     """The component that stands at `place` when the spec leaves it out."""
     # Imported here: the loader side does without the model.
     from plugtron.spec.model import ModelSpec, Spec
 
     owner = ModelSpec if place[0] == "model" else Spec
-    return owner.model_fields[str(place[-1])].default.name
+    default = owner.model_fields[str(place[-1])].default
+    return None if default is None else default.name

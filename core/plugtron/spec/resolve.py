@@ -33,12 +33,17 @@ from plugtron.utils import validation
 __all__ = ["Resolution", "ResolvedComponent", "ResolvedSpec", "parse", "resolve", "spec_of"]
 
 AUTO = "auto"
-_SITES: tuple[tuple[Kind, Place, str], ...] = (
+_SITES: tuple[tuple[Kind, Place, str | None], ...] = (
     (Kind.WRAPPER, ("model", "wrapper"), AUTO),
     (Kind.TOKENIZER, ("tokenizer",), AUTO),
     (Kind.ENGINE, ("engine",), "static"),
     (Kind.CONTROLLER, ("controller",), "text_generation"),
+    (Kind.EXECUTION, ("execution",), AUTO),
+    (Kind.ATTENTION, ("attention",), AUTO),
+    (Kind.QUANTIZATION, ("model", "quantization"), None),
 )
+#: Kinds whose `auto` is settled when the model is loaded, by the machine.
+_LATE = (Kind.EXECUTION, Kind.ATTENTION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +220,8 @@ class _Resolver:
                 yield place, raw
 
     def _component(self, kind: Kind, place: Place, raw: Any) -> None:
+        if raw is None or (raw == AUTO and kind in _LATE):
+            return
         try:
             ref = ComponentRef.model_validate(raw)
         except ValidationError:
@@ -350,7 +357,14 @@ def _written_out(spec: Spec, components: list[ResolvedComponent], sampling: dict
     samplers = [ref for place in sorted(place for place in refs if place[0] == "samplers") for ref in refs[place]]
     return spec.model_copy(
         update={
-            "model": spec.model.model_copy(update={"wrapper": one(("model", "wrapper"), spec.model.wrapper)}),
+            "model": spec.model.model_copy(
+                update={
+                    "wrapper": one(("model", "wrapper"), spec.model.wrapper),
+                    "quantization": refs.get(("model", "quantization"), [spec.model.quantization])[0],
+                }
+            ),
+            "execution": one(("execution",), spec.execution),
+            "attention": one(("attention",), spec.attention),
             "tokenizer": one(("tokenizer",), spec.tokenizer),
             "engine": one(("engine",), spec.engine),
             "controller": one(("controller",), spec.controller),
@@ -362,5 +376,6 @@ def _written_out(spec: Spec, components: list[ResolvedComponent], sampling: dict
 
 def _written_name(offer: RegisteredComponent, spec: Spec) -> str:
     """Keep "name@distribution" where the spec has written it: it may be the only clear form."""
-    written = {ref.name for ref in (spec.engine, spec.controller, spec.tokenizer, spec.model.wrapper, *spec.samplers)}
+    refs = (spec.engine, spec.controller, spec.tokenizer, spec.execution, spec.attention, *spec.samplers)
+    written = {ref.name for ref in (*refs, spec.model.wrapper, spec.model.quantization) if ref is not None}
     return offer.qualified if offer.qualified in written else offer.name

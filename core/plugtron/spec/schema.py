@@ -23,6 +23,10 @@ def json_schema(registry: Registry) -> dict[str, Any]:
     properties["engine"] = _choice(registry.offers(Kind.ENGINE))
     properties["controller"] = _choice(registry.offers(Kind.CONTROLLER))
     properties["tokenizer"] = _choice(registry.offers(Kind.TOKENIZER), "auto")
+    properties["execution"] = _choice(registry.offers(Kind.EXECUTION), "auto")
+    properties["attention"] = _choice(registry.offers(Kind.ATTENTION), "auto")
+    quantization = _choice(registry.offers(Kind.QUANTIZATION))
+    model["quantization"] = {"anyOf": [{"type": "null"}, *quantization["anyOf"]]}
     model["wrapper"] = _choice(registry.offers(Kind.WRAPPER), "auto")
     properties["samplers"] = {"type": "array", "items": _choice(registry.offers(Kind.SAMPLER), "default")}
     sampling = _sampling(registry)

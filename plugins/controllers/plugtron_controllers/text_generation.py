@@ -53,7 +53,7 @@ class SimpleTextGenerationController(TextGenerationController):
         self._eos_ids = wrapper.info.eos_ids if tokenizer is None else tokenizer.eos_ids
         self._wrapper = wrapper
         self._chain = Chain(samplers)
-        self._sampling = SamplingChoice(wrapper.runtime)
+        self._sampling = SamplingChoice(wrapper.runtime, wrapper.options)
         self._live: dict[int, LiveSequence] = {}
         # Which slots draw at random, and how many of the most likely ids those report that want log probabilities.
         self._drawing: set[int] = set()

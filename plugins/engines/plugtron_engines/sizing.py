@@ -27,7 +27,7 @@ def blocks_of_memory(options: DynamicOptions, limit: int, controller: TextGenera
         SpecError: `memory` is less than a block, or what is left is; more is asked for than there is.
     """
     runtime, info = controller.runtime, controller.models[0]
-    block = bytes_per_token(info, runtime.kv_dtype) * options.block_size
+    block = bytes_per_token(info) * options.block_size
     if options.blocks is not None:
         _check_there_is(options.blocks * block, f"blocks: {options.blocks} of {block} bytes", controller)
         return options.blocks

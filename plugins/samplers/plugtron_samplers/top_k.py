@@ -40,7 +40,7 @@ class TopK(Sampler):
     def assemble(cls, parts: Parts, options: Options) -> TopK:
         """Build from a spec."""
         del options
-        return cls(parts.runtime.device, SamplingChoice(parts.runtime))
+        return cls(parts.runtime.device, SamplingChoice(parts.runtime, parts.options))
 
     def uses(self, params: SamplingParams) -> bool:
         """0 and -1 keep all."""

@@ -38,7 +38,7 @@ class TopP(Sampler):
     def assemble(cls, parts: Parts, options: Options) -> TopP:
         """Build from a spec."""
         del options
-        return cls(parts.runtime.device, SamplingChoice(parts.runtime))
+        return cls(parts.runtime.device, SamplingChoice(parts.runtime, parts.options))
 
     def uses(self, params: SamplingParams) -> bool:
         """1 keeps all."""

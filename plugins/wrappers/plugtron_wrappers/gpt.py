@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
+from plugtron.contracts.execution import ModelOptions
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.weights import WeightMap
 from plugtron.contracts.wrapper import Export
@@ -46,6 +47,7 @@ class GPTWrapper(DecoderWrapper):
         options: GPTOptions | None = None,
         *,
         model: ModelDescription | None = None,
+        model_options: ModelOptions | None = None,
         vocab_size: int | None = None,
     ) -> None:
         model = model or checkpoint.model
@@ -63,7 +65,7 @@ class GPTWrapper(DecoderWrapper):
             config = config_from_plain(model)
         else:
             config = config_from_gpt2(model, ignored)
-        super().__init__(runtime, checkpoint, model, config)
+        super().__init__(runtime, checkpoint, model, config, model_options)
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> GPTWrapper:
@@ -71,7 +73,14 @@ class GPTWrapper(DecoderWrapper):
         assert isinstance(options, GPTOptions)
         assert parts.checkpoint is not None
         known = None if parts.tokenizer is None else parts.tokenizer.vocab_size
-        return cls(parts.runtime, parts.checkpoint, options, model=parts.model, vocab_size=known)
+        return cls(
+            parts.runtime,
+            parts.checkpoint,
+            options,
+            model=parts.model,
+            model_options=parts.options,
+            vocab_size=known,
+        )
 
     def build(self, layers: range) -> TransformerDecoder:
         """Return the decoder with these layers."""

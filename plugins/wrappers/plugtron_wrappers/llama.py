@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
+from plugtron.contracts.execution import ModelOptions
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.weights import WeightMap
 from plugtron.contracts.wrapper import Export
@@ -35,16 +36,18 @@ class LlamaWrapper(DecoderWrapper):
         options: LlamaOptions | None = None,
         *,
         model: ModelDescription | None = None,
+        model_options: ModelOptions | None = None,
     ) -> None:
         model = model or checkpoint.model
-        super().__init__(runtime, checkpoint, model, _configuration(model, checkpoint, options or LlamaOptions()))
+        config = _configuration(model, checkpoint, options or LlamaOptions())
+        super().__init__(runtime, checkpoint, model, config, model_options)
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> LlamaWrapper:
         """Build from a spec."""
         assert isinstance(options, LlamaOptions)
         assert parts.checkpoint is not None
-        return cls(parts.runtime, parts.checkpoint, options, model=parts.model)
+        return cls(parts.runtime, parts.checkpoint, options, model=parts.model, model_options=parts.options)
 
     def build(self, layers: range) -> TransformerDecoder:
         """Return the decoder with these layers."""

@@ -12,7 +12,8 @@ from torch import Tensor
 from plugtron.kernels.triton.float8_rows import float8_rows
 from plugtron.kernels.triton.row_linear import row_linear
 from plugtron.kernels.triton.tile_linear import dense, tile_linear
-from plugtron.quantization.float8 import quantize_rows, scaled_product, takes_products
+from plugtron.quantization.float8 import Float8Weight, scaled_product, takes_products
+from plugtron.quantization.method import HeldWeight
 from plugtron.quantization.weight import GROUP, QuantizedWeight
 
 __all__ = ["DeviceWeight"]
@@ -56,10 +57,13 @@ class DeviceWeight:
         )
 
     @classmethod
-    def float8(cls, weight: Tensor, *, in_order: bool = False) -> DeviceWeight:
-        """Round a weight to e4m3, with a scale for each output."""
-        values, scales = quantize_rows(weight)
-        return cls(format="fp8", values=values, scales=scales, in_order=in_order)
+    def of(cls, held: HeldWeight, weight: Tensor, *, in_order: bool = False) -> DeviceWeight:
+        """Bring what a weight is held in to the weight's device; plain values to its dtype, too."""
+        if isinstance(held, QuantizedWeight):
+            return cls.grouped(held, weight.device, in_order=in_order)
+        if isinstance(held, Float8Weight):
+            return cls(format="fp8", values=held.values, scales=held.scales, in_order=in_order)
+        return cls(format="plain", values=held.to(weight), in_order=in_order)
 
     @property
     def shape(self) -> tuple[int, int]:

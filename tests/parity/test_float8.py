@@ -59,5 +59,5 @@ def test_it_is_said_that_a_cpu_has_no_kernels_for_it(random_model):
         LLM(folder, device="cpu", overrides={"model.kv_dtype": "fp8"}).close()
     with pytest.raises(PlugtronError, match=r"execution native: weights in fp8 \(accepted here: auto, eager\)"):
         LLM(folder, device="cpu", quantization="fp8", overrides={"execution": "native"})
-    with pytest.raises(ValueError, match="quantization 'fp4': accepted are int8, int4, fp8, native"):
+    with pytest.raises(ValueError, match="quantization 'fp4': accepted are int8, int4, fp8, as_stored"):
         Runtime.create(quantization="fp4")

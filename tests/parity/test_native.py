@@ -68,15 +68,15 @@ def magnitude(weight):
 
 def random_weight(form, outputs, inputs, random):
     """A weight of a form, every value of it possible."""
-    bits = 4 if form in (WeightFormat.FOUR, WeightFormat.FOUR_WIDE) else 8
-    group = 16 if form == WeightFormat.EIGHT_HALVES else 32
-    dtype = torch.float16 if form in (WeightFormat.FOUR, WeightFormat.EIGHT) else torch.float32
+    bits = 4 if form in (WeightFormat.INT4, WeightFormat.INT4_F32_SCALES) else 8
+    group = 16 if form == WeightFormat.INT8_G16 else 32
+    dtype = torch.float16 if form in (WeightFormat.INT4, WeightFormat.INT8) else torch.float32
     scales, minimums = (torch.randn(2, outputs, inputs // group, generator=random) / 2**bits).to(dtype)
     return QuantizedWeight(
         bits=bits,
         values=torch.randint(0, 2**bits, (outputs, inputs), generator=random, dtype=torch.uint8),
         scales=scales,
-        minimums=None if form in (WeightFormat.EIGHT, WeightFormat.EIGHT_HALVES) else minimums,
+        minimums=None if form in (WeightFormat.INT8, WeightFormat.INT8_G16) else minimums,
     )
 
 
@@ -145,7 +145,7 @@ def product(kernels, threads, hidden, packed, form, outputs, bias):
     rows, inputs = hidden.shape
     logits = torch.empty(rows, outputs)
     ops = [
-        Op(kind=1, source=0, inputs=inputs, flags=16 if form in (WeightFormat.FLOAT, WeightFormat.BRAIN) else 8),
+        Op(kind=1, source=0, inputs=inputs, flags=16 if form in (WeightFormat.F32, WeightFormat.BF16) else 8),
         Op(
             kind=2,
             target=4,
@@ -198,7 +198,7 @@ def test_dense_linear(kernels, rows, inputs, outputs, dtype, threads, seed):
     # Activations that bfloat16 holds too: processors that multiply it round them to it.
     hidden = torch.randn(rows, inputs, generator=random).bfloat16().float()
     weight, bias = torch.randn(outputs, inputs, generator=random).to(dtype), torch.randn(outputs, generator=random)
-    form = WeightFormat.FLOAT if dtype == torch.float32 else WeightFormat.BRAIN
+    form = WeightFormat.F32 if dtype == torch.float32 else WeightFormat.BF16
     found = product(kernels, threads, hidden, torch.cat(list(pack_dense(weight))), form, outputs, bias)
     expected = hidden.double() @ weight.double().T + bias
     allowed = 5e-7 * (hidden.abs().double() @ weight.abs().double().T + 1)

@@ -8,12 +8,14 @@ from plugtron.utils.lazy import loader
 
 if TYPE_CHECKING:
     from plugtron.assembly.assemble import assemble
+    from plugtron.assembly.session import Session
     from plugtron.engine.async_engine import AsyncEngine
     from plugtron.errors import PlugtronError, Problem
     from plugtron.llm import LLM
     from plugtron.plugin.component import Component, Kind, Need
     from plugtron.plugin.hookspecs import hookimpl
-    from plugtron.plugin.options import Options, Params
+    from plugtron.plugin.manager import PluginManager
+    from plugtron.plugin.options import Options, Params, PathText
     from plugtron.request.request import InferenceRequest
     from plugtron.request.sampling_params import SamplingParams
     from plugtron.spec.model import Spec
@@ -28,9 +30,12 @@ __all__ = [
     "Need",
     "Options",
     "Params",
+    "PathText",
+    "PluginManager",
     "PlugtronError",
     "Problem",
     "SamplingParams",
+    "Session",
     "Spec",
     "assemble",
     "hookimpl",
@@ -47,9 +52,12 @@ _HOMES = {
     "Need": "plugtron.plugin.component",
     "Options": "plugtron.plugin.options",
     "Params": "plugtron.plugin.options",
+    "PathText": "plugtron.plugin.options",
     "PlugtronError": "plugtron.errors",
     "Problem": "plugtron.errors",
     "SamplingParams": "plugtron.request.sampling_params",
+    "PluginManager": "plugtron.plugin.manager",
+    "Session": "plugtron.assembly.session",
     "Spec": "plugtron.spec.model",
     "assemble": "plugtron.assembly.assemble",
     "hookimpl": "plugtron.plugin.hookspecs",

@@ -30,7 +30,7 @@ from plugtron.plugin.component import Need
 from plugtron.quantization.method import WeightPart, hold_all
 from plugtron.quantization.policy import Grouped
 from plugtron.quantization.weight import GROUP, QuantizedWeight
-from plugtron.spec.resolve import ResolvedSpec
+from plugtron.spec.resolved import ResolvedSpec
 from plugtron.utils.progress import progress
 from plugtron.utils.unfinished import unfinished_folder
 

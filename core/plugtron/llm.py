@@ -16,16 +16,13 @@ from plugtron.plugin.manager import PluginManager
 from plugtron.request.chat_options import ChatOptions, template_text
 from plugtron.request.prompts import as_conversations, as_prompts
 from plugtron.request.request import InferenceRequest, Message, Prompt, RequestOutput
-from plugtron.request.sampling_params import SamplingParams
+from plugtron.request.sampling_params import ParamsLike, SamplingParams
 from plugtron.spec.load import Source
 from plugtron.spec.overrides import apply
 from plugtron.spec.resolve import resolve
 from plugtron.utils.progress import progress as progress_bar
 
 __all__ = ["LLM"]
-
-#: One set of parameters for all prompts, or one for each; a mapping has their names.
-Params = SamplingParams | Mapping[str, Any]
 
 
 class LLM:
@@ -96,20 +93,20 @@ class LLM:
 
     @overload
     def generate(  # pyright: ignore[reportOverlappingOverload] - to a type checker one text is many texts, too
-        self, prompts: str | Sequence[int], params: Params | None = None, *, progress: bool = False
+        self, prompts: str | Sequence[int], params: ParamsLike | None = None, *, progress: bool = False
     ) -> InferenceRequest: ...
 
     @overload
     def generate(
         self,
         prompts: Iterable[str] | Iterable[Sequence[int]],
-        params: Params | Sequence[Params] | None = None,
+        params: ParamsLike | Sequence[ParamsLike] | None = None,
         *,
         progress: bool = False,
     ) -> list[InferenceRequest]: ...
 
     def generate(
-        self, prompts: Any, params: Params | Sequence[Params] | None = None, *, progress: bool = False
+        self, prompts: Any, params: ParamsLike | Sequence[ParamsLike] | None = None, *, progress: bool = False
     ) -> InferenceRequest | list[InferenceRequest]:
         """Generate from a text, from ids, or from several of either: a list, or anything else to iterate over.
 
@@ -128,7 +125,7 @@ class LLM:
     def chat(
         self,
         messages: Sequence[Message],
-        params: Params | None = None,
+        params: ParamsLike | None = None,
         *,
         chat_template: str | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
@@ -143,7 +140,7 @@ class LLM:
     def chat(
         self,
         messages: Iterable[Sequence[Message]],
-        params: Params | Sequence[Params] | None = None,
+        params: ParamsLike | Sequence[ParamsLike] | None = None,
         *,
         chat_template: str | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
@@ -157,7 +154,7 @@ class LLM:
     def chat(
         self,
         messages: Any,
-        params: Params | Sequence[Params] | None = None,
+        params: ParamsLike | Sequence[ParamsLike] | None = None,
         *,
         chat_template: str | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
@@ -197,7 +194,7 @@ class LLM:
         requests = self._run(listed, _each(params, len(listed)), chat, progress)
         return requests if several else requests[0]
 
-    def stream(self, prompt: Prompt, params: Params | None = None) -> Iterator[RequestOutput]:
+    def stream(self, prompt: Prompt, params: ParamsLike | None = None) -> Iterator[RequestOutput]:
         """Generate from one prompt, yielding what each step adds."""
         several, prompts = as_prompts(prompt)
         if several:
@@ -245,7 +242,7 @@ class LLM:
         return requests
 
 
-def _each(params: Params | Sequence[Params] | None, count: int) -> list[SamplingParams]:
+def _each(params: ParamsLike | Sequence[ParamsLike] | None, count: int) -> list[SamplingParams]:
     """One set of parameters per prompt.
 
     Raises:

@@ -79,12 +79,18 @@ def test_records_that_are_none(offered, text):
     assert text in given.failure.error
 
 
-def test_nobody_shadows_a_built_in_part_silently():
-    shadow = plugin(plugtron_engines=lambda: [Component(name="static", target="acme.engine:Engine")])
-    with pytest.raises(PluginError, match="write 'static@given' or 'static@plugtron'"):
-        resolve(Source(values=dict(VALUES)), PluginManager(plugins=[shadow]))
-    chosen = resolve(Source(values={**VALUES, "engine": "static@plugtron"}), PluginManager(plugins=[shadow]))
-    assert chosen.spec.engine.name == "static@plugtron"
+def test_nobody_shadows_a_built_in_part():
+    """A bare name is plugtron's own, and so is what `auto` finds."""
+    shadow = plugin(
+        plugtron_engines=lambda: [Component(name="static", target="acme.engine:Engine")],
+        plugtron_tokenizers=lambda: [Component(name="acme", target="acme:T", provides=frozenset({"gguf"}))],
+    )
+    manager = PluginManager(plugins=[shadow])
+    bare = resolve(Source(values=dict(VALUES)), manager)
+    assert [chosen.offer.distribution for chosen in bare.components if chosen.offer.kind is Kind.ENGINE] == ["plugtron"]
+    assert bare.spec.tokenizer.name in ("auto", "gguf")
+    foreign = resolve(Source(values={**VALUES, "engine": "static@given"}), manager)
+    assert foreign.spec.engine.name == "static@given"
 
 
 def test_a_target_that_does_not_import_is_named_with_its_hint():
@@ -188,3 +194,36 @@ def test_a_plugin_that_hangs_at_import_is_named(capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr", Told())
     PluginManager(strict=False)
     assert said.is_set()
+
+
+def test_observers_get_options_statistics_and_steps(random_model):
+    class Wanted(plugtron.Options):
+        every: int = 1
+
+    seen = []
+    observer = plugin(
+        plugtron_run_started=lambda run, options: seen.append(("started", options.every)),
+        plugtron_step_finished=lambda stats: seen.append(("step", stats["steps"], stats["running"])),
+        plugtron_run_finished=lambda run, outcome, options: seen.append(("finished", outcome.stats["tokens"])),
+    )
+    observer.PLUGTRON_OPTIONS = Wanted
+    manager = PluginManager(plugins=[observer])
+    values = {"model": {"checkpoint": str(random_model("llama_untied")[1]), "dtype": "float32"}}
+    name = manager.plugins[-1].name
+    given = spec_of({**values, "engine": "dynamic", "plugins": {"options": {name: {"every": 5}}}})
+    with assemble(given, manager=manager) as session:
+        requests = [InferenceRequest(prompt=[1, 2], params=SamplingParams(temperature=0, max_tokens=3))]
+        list(session.run(requests))
+    steps = [entry for entry in seen if entry[0] == "step"]
+    assert seen[0] == ("started", 5)
+    assert steps[:2] == [("step", 1, 1), ("step", 2, 1)]
+    assert seen[-1] == ("finished", 4)
+    for wrong, message in (
+        (
+            {name: {"evry": 5}},
+            rf"plugins.options.{name}.evry: no such option \(accepted: every\)",
+        ),
+        ({"core": {}}, rf"plugins.options.core: no plugin of this name takes options \(those that do: {name}\)"),
+    ):
+        with pytest.raises(SpecError, match=message):
+            resolve(Source(values={**values, "plugins": {"options": wrong}}), manager)

@@ -7,6 +7,8 @@ import dataclasses
 import inspect
 from pathlib import Path
 
+from support.public_types import public_names, types_of
+
 import plugtron
 from plugtron import contracts
 from plugtron.plugin import hookspecs
@@ -74,6 +76,19 @@ def surface():
             yield from describe(thing)
     for model in (*(getattr(spec_model, name) for name in SECTIONS), SamplingParams):
         yield f"{model.__name__} {', '.join(model.model_fields)}"
+
+
+def test_signatures_name_public_types_only():
+    """Whatever a public signature or a hook names can be imported from a public module."""
+    public = public_names()
+    hooks = {("plugtron.plugin.hookspecs", name) for name in vars(hookspecs) if name.startswith("plugtron_")}
+    missing = {
+        f"{module}.{name} names {'.'.join(used)}"
+        for module, name in {*public, *hooks}
+        for used in types_of(module, name)
+        if used not in public
+    }
+    assert not missing
 
 
 def test_public_surface():

@@ -196,7 +196,7 @@ def test_earlier_names_are_taken(manager, tmp_path):
         "engine: {name: dynamic, options: {memory: 1GiB, share_prefixes: false, asynchronous: true}}\n"
     )
     resolved = resolve(read(tmp_path / "run.yaml"), manager)
-    assert resolved.spec.model.quantization == "as_stored"
+    assert resolved.spec.model.quantization.name == "as_stored"
     options = resolved.spec.engine.options
     assert (options["kv_cache_memory"], options["prefix_caching"], options["async_scheduling"]) == (2**30, False, True)
     source = apply(read(tmp_path / "run.yaml"), {"engine.options.kv_cache_memory": "2GiB"})

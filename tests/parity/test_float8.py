@@ -58,7 +58,5 @@ def test_it_is_said_that_a_cpu_has_no_kernels_for_it(random_model):
         LLM(folder, device="cpu", overrides={"model.kv_dtype": "fp8"}).close()
     with pytest.raises(PlugtronError, match=r"execution native: weights in fp8 \(accepted here: auto, eager\)"):
         LLM(folder, device="cpu", quantization="fp8", overrides={"execution": "native"})
-    with pytest.raises(
-        SpecError, match=r"no quantization 'fp4' \(installed: as_stored, fp8, int4, int8\)"
-    ):
+    with pytest.raises(SpecError, match=r"no quantization 'fp4' \(installed: as_stored, fp8, int4, int8\)"):
         LLM(folder, device="cpu", quantization="fp4")

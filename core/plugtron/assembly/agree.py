@@ -8,7 +8,7 @@ from plugtron.errors import ParallelError
 from plugtron.parallel.group import Group
 
 if TYPE_CHECKING:
-    from plugtron.spec.resolve import ResolvedSpec
+    from plugtron.spec.resolved import ResolvedSpec
 
 __all__ = ["agree_on_components"]
 

@@ -20,7 +20,8 @@ from plugtron.plugin.manager import PluginManager
 from plugtron.spec.dump import plain_data
 from plugtron.spec.load import Source
 from plugtron.spec.model import Spec
-from plugtron.spec.resolve import ResolvedSpec, resolve
+from plugtron.spec.resolve import resolve
+from plugtron.spec.resolved import ResolvedSpec
 
 __all__ = ["assemble", "follow_leader"]
 

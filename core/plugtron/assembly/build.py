@@ -19,11 +19,10 @@ from plugtron.errors import PluginError, PlugtronError
 from plugtron.parallel.runtime import Runtime
 from plugtron.parallel.world import World
 from plugtron.plugin.component import Kind, Need
-from plugtron.plugin.manager import OWN_DISTRIBUTION
-from plugtron.plugin.registry import RegisteredComponent
+from plugtron.plugin.registry import OWN_DISTRIBUTION, RegisteredComponent
 from plugtron.quantization.float8 import FLOAT8
 from plugtron.quantization.method import QuantizationMethod
-from plugtron.spec.resolve import ResolvedComponent, ResolvedSpec
+from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
 
 __all__ = ["all_needs", "build_component", "build_parts", "make_runtime", "one"]
 

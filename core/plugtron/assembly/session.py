@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from plugtron.assembly.closing import ClosedEngine, release_memory
 from plugtron.assembly.data_parallel import exchange, share
@@ -16,7 +16,7 @@ from plugtron.errors import ParallelError
 from plugtron.plugin.manager import PluginManager
 from plugtron.plugin.run_info import Outcome, RunInfo
 from plugtron.request.request import FinishReason, InferenceRequest, Outstanding, RequestOutput
-from plugtron.spec.resolve import ResolvedSpec
+from plugtron.spec.resolved import ResolvedSpec
 from plugtron.utils.turn_lock import TurnLock
 
 __all__ = ["Session", "is_loss"]
@@ -49,6 +49,7 @@ class Session:
         self._turn = TurnLock()
         self._thread = threading.get_ident()
         self._requests_before = 0
+        self._watched = self._observes and manager.watches_steps
         self._closed = False
 
     def run(self, requests: Sequence[InferenceRequest]) -> Iterator[RequestOutput]:
@@ -65,7 +66,7 @@ class Session:
             world_size=self.parts.runtime.world.size,
         )
         if self._observes:
-            self.manager.run_started(info)
+            self.manager.run_started(info, self.resolved.plugin_options)
         open_requests: dict[int, Outstanding] = {}
         interrupted = True
         try:
@@ -79,7 +80,8 @@ class Session:
             if self._observes:
                 failed = sum(request.error is not None for request in requests)
                 finished = sum(request.is_finished for request in requests) - failed
-                self.manager.run_finished(info, Outcome(finished=finished, failed=failed, interrupted=interrupted))
+                outcome = Outcome(finished=finished, failed=failed, interrupted=interrupted, stats=self._stats())
+                self.manager.run_finished(info, outcome, self.resolved.plugin_options)
 
     def _all_outputs(
         self, requests: Sequence[InferenceRequest], open_requests: dict[int, Outstanding]
@@ -102,7 +104,7 @@ class Session:
                 raise
             for request in foreign:
                 if self._observes:
-                    self.manager.request_finished(request)
+                    self.manager.request_finished(request, self.resolved.plugin_options)
                 yield from _in_one_piece(request)
 
     def _seed_by_number(self, requests: Sequence[InferenceRequest]) -> None:
@@ -201,6 +203,8 @@ class Session:
             if is_loss(error):
                 raise ParallelError(_LOST) from error
             raise
+        if self._watched:
+            self.manager.step_finished(self._stats(), self.resolved.plugin_options)
         for output in outputs:
             request_id = output.request.id
             if request_id in self._queues:
@@ -208,7 +212,7 @@ class Session:
             if request_id in self._open and output.request.is_finished:
                 self._open.discard(request_id)
                 if self._observes:
-                    self.manager.request_finished(output.request)
+                    self.manager.request_finished(output.request, self.resolved.plugin_options)
         for output in outputs:
             request_id = output.request.id
             if request_id is not None and output.request.is_finished and self._queues.get(request_id) is self._direct:
@@ -236,6 +240,9 @@ class Session:
             raise ParallelError("the ranks of torchrun plan their steps in one order: use the model from one thread")
         if self._closed or self.parts.runtime.world.abandoned:
             raise ParallelError("this model is closed, or has lost its ranks: make a new one")
+
+    def _stats(self) -> dict[str, float]:
+        return {} if self.engine.stats is None else asdict(self.engine.stats)
 
     @property
     def _observes(self) -> bool:

@@ -8,11 +8,14 @@ import os
 import sys
 import warnings
 from importlib import import_module
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from plugtron.errors import PlugtronError, suggestion
+from plugtron.errors import PluginError, PlugtronError, suggestion
+
+if TYPE_CHECKING:
+    from plugtron.plugin.registry import RegisteredComponent
 
 __all__ = ["main"]
 
@@ -40,19 +43,40 @@ class _Verbs(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
-        return list(_VERBS)
+        return [*_VERBS, *_foreign_verbs()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _VERBS:
-            hint = suggestion(cmd_name, list(_VERBS))
-            raise click.UsageError(f"no such command {cmd_name!r} (accepted: {', '.join(_VERBS)}).{hint}", ctx)
-        module, _, function = _VERBS[cmd_name][0].partition(":")
-        return getattr(import_module(module), function)
+        if cmd_name in _VERBS:
+            module, _, function = _VERBS[cmd_name][0].partition(":")
+            return getattr(import_module(module), function)
+        foreign = _foreign_verbs()
+        if cmd_name not in foreign:
+            known = [*_VERBS, *foreign]
+            hint = suggestion(cmd_name, known)
+            raise click.UsageError(f"no such command {cmd_name!r} (accepted: {', '.join(known)}).{hint}", ctx)
+        command = foreign[cmd_name].load()
+        if not isinstance(command, click.Command):
+            raise PluginError(f"{foreign[cmd_name].title}: {foreign[cmd_name].component.target} is no click.Command")
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(verb, summary) for verb, (_, summary) in _VERBS.items()])
+        foreign = _foreign_verbs()
+        if foreign:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(name, verb.component.summary) for name, verb in foreign.items()])
+
+
+def _foreign_verbs() -> dict[str, RegisteredComponent]:
+    """The verbs that plugins offer, under names that plugtron does not use itself; a broken plugin offers none."""
+    # Imported here: plugtron's own verbs are listed and run without a look at the plugins.
+    from plugtron.plugin.component import Kind
+    from plugtron.plugin.manager import PluginManager
+
+    offers = PluginManager().registry.offers(Kind.COMMAND)
+    return {offer.name: offer for offer in offers if offer.name not in _VERBS}
 
 
 def _print_version(context: click.Context, option: click.Parameter, asked: bool) -> None:

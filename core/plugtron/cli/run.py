@@ -20,7 +20,7 @@ from plugtron.spec.preflight import check_ranks
 if TYPE_CHECKING:
     from plugtron.parallel.world import World
     from plugtron.plugin.manager import PluginManager
-    from plugtron.spec.resolve import ResolvedSpec
+    from plugtron.spec.resolved import ResolvedSpec
 
 __all__ = ["run"]
 

@@ -23,7 +23,7 @@ from plugtron.parallel.world import World, launched
 from plugtron.plugin.manager import PluginManager
 from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence
 from plugtron.spec.model import PromptFile
-from plugtron.spec.resolve import ResolvedSpec
+from plugtron.spec.resolved import ResolvedSpec
 from plugtron.utils.progress import progress, spinner
 
 __all__ = ["SEPARATOR", "run_spec", "to_json", "to_text"]

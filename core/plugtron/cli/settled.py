@@ -6,7 +6,7 @@ import os
 
 from plugtron.assembly.stored_dtype import choose_dtype
 from plugtron.spec.preflight import has_cuda
-from plugtron.spec.resolve import ResolvedSpec
+from plugtron.spec.resolved import ResolvedSpec
 
 __all__ = ["settled"]
 

@@ -1,1 +1,28 @@
-"""KV memory: who holds which blocks, and what attention needs to know of a step."""
+"""KV memory: how it is laid out, given out and counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plugtron.utils.lazy import loader
+
+if TYPE_CHECKING:
+    from plugtron.context.memory_size import bytes_per_token, free_memory
+    from plugtron.context.paged import PagedInferenceContext
+    from plugtron.context.static import StaticInferenceContext
+
+__all__ = [
+    "PagedInferenceContext",
+    "StaticInferenceContext",
+    "bytes_per_token",
+    "free_memory",
+]
+
+#: Where each public name lives; loaded when first asked for.
+_HOMES = {
+    "PagedInferenceContext": "plugtron.context.paged",
+    "StaticInferenceContext": "plugtron.context.static",
+    "bytes_per_token": "plugtron.context.memory_size",
+    "free_memory": "plugtron.context.memory_size",
+}
+__getattr__ = loader(__name__, _HOMES)

@@ -7,7 +7,7 @@ import torch
 
 from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.contracts.step import StepPlan
-from plugtron.utils.transfer import transfer
+from plugtron.utils.transfers import transfer
 
 __all__ = ["lay_out"]
 

@@ -17,7 +17,7 @@ from plugtron.contracts.decoder import ModelInfo
 from plugtron.contracts.memory import AttentionMetadata, as_bytes
 from plugtron.contracts.step import StepPlan
 from plugtron.parallel.runtime import Runtime
-from plugtron.utils.transfer import transfer
+from plugtron.utils.transfers import transfer
 
 __all__ = ["PagedInferenceContext"]
 

@@ -7,70 +7,124 @@ from typing import TYPE_CHECKING
 from plugtron.utils.lazy import loader
 
 if TYPE_CHECKING:
+    from plugtron.contracts.attention import AttentionBackend
     from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
+    from plugtron.contracts.context import InferenceContext
     from plugtron.contracts.controller import PendingStep, TextGenerationController
-    from plugtron.contracts.decoder import AttentionState, Decoder, ModelInfo
-    from plugtron.contracts.engine import Engine
+    from plugtron.contracts.decoder import AttentionState, Decoder, Layer, ModelInfo, Rotation
+    from plugtron.contracts.engine import Engine, Steps
+    from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend, ModelOptions, StoredBlocks
+    from plugtron.contracts.memory import AttentionMetadata, LayerState, Span
     from plugtron.contracts.parts import Parts
     from plugtron.contracts.sampler import Candidates, Sampler
-    from plugtron.contracts.step import ScheduledSequence, StepBatch, StepPlan, StepResult
+    from plugtron.contracts.stats import EngineStats
+    from plugtron.contracts.step import Columns, ScheduledSequence, StepBatch, StepPlan, StepResult
     from plugtron.contracts.tokenizer import Detokenizer, Tokenizer
     from plugtron.contracts.weights import Section, Weight, WeightMap
     from plugtron.contracts.wrapper import Export, ModelWrapper
+    from plugtron.parallel.runtime import Runtime
     from plugtron.plugin.api_version import API_VERSION
+    from plugtron.quantization.float8 import Float8Weight
+    from plugtron.quantization.method import HeldWeight, QuantizationMethod, WeightPart
+    from plugtron.quantization.weight import QuantizedWeight
+    from plugtron.utils.transfers import HostCopy
 
 __all__ = [
     "API_VERSION",
+    "AttentionBackend",
+    "AttentionMetadata",
     "AttentionState",
     "Candidates",
     "CheckpointReader",
+    "Columns",
     "Decoder",
+    "DecoderSource",
     "Detokenizer",
     "Engine",
+    "EngineStats",
+    "Execution",
+    "ExecutionBackend",
     "Export",
+    "Float8Weight",
+    "HeldWeight",
+    "HostCopy",
+    "InferenceContext",
+    "Layer",
+    "LayerState",
     "ModelDescription",
     "ModelInfo",
+    "ModelOptions",
     "ModelWrapper",
     "Parts",
     "PendingStep",
+    "QuantizationMethod",
+    "QuantizedWeight",
+    "Rotation",
+    "Runtime",
     "Sampler",
     "ScheduledSequence",
     "Section",
+    "Span",
     "StepBatch",
     "StepPlan",
     "StepResult",
+    "Steps",
+    "StoredBlocks",
     "TensorInfo",
     "TextGenerationController",
     "Tokenizer",
     "Weight",
     "WeightMap",
+    "WeightPart",
 ]
 
-#: Checking a spec needs a few of these, listing plugins none.
+#: Where each public name lives; loaded when first asked for.
 _HOMES = {
     "API_VERSION": "plugtron.plugin.api_version",
+    "AttentionBackend": "plugtron.contracts.attention",
+    "AttentionMetadata": "plugtron.contracts.memory",
     "AttentionState": "plugtron.contracts.decoder",
     "Candidates": "plugtron.contracts.sampler",
     "CheckpointReader": "plugtron.contracts.checkpoint",
+    "Columns": "plugtron.contracts.step",
     "Decoder": "plugtron.contracts.decoder",
+    "DecoderSource": "plugtron.contracts.execution",
     "Detokenizer": "plugtron.contracts.tokenizer",
     "Engine": "plugtron.contracts.engine",
+    "EngineStats": "plugtron.contracts.stats",
+    "Execution": "plugtron.contracts.execution",
+    "ExecutionBackend": "plugtron.contracts.execution",
     "Export": "plugtron.contracts.wrapper",
+    "Float8Weight": "plugtron.quantization.float8",
+    "HeldWeight": "plugtron.quantization.method",
+    "HostCopy": "plugtron.utils.transfers",
+    "InferenceContext": "plugtron.contracts.context",
+    "Layer": "plugtron.contracts.decoder",
+    "LayerState": "plugtron.contracts.memory",
     "ModelDescription": "plugtron.contracts.checkpoint",
     "ModelInfo": "plugtron.contracts.decoder",
+    "ModelOptions": "plugtron.contracts.execution",
     "ModelWrapper": "plugtron.contracts.wrapper",
     "Parts": "plugtron.contracts.parts",
     "PendingStep": "plugtron.contracts.controller",
-    "ScheduledSequence": "plugtron.contracts.step",
+    "QuantizationMethod": "plugtron.quantization.method",
+    "QuantizedWeight": "plugtron.quantization.weight",
+    "Rotation": "plugtron.contracts.decoder",
+    "Runtime": "plugtron.parallel.runtime",
     "Sampler": "plugtron.contracts.sampler",
+    "ScheduledSequence": "plugtron.contracts.step",
     "Section": "plugtron.contracts.weights",
+    "Span": "plugtron.contracts.memory",
     "StepBatch": "plugtron.contracts.step",
     "StepPlan": "plugtron.contracts.step",
     "StepResult": "plugtron.contracts.step",
+    "Steps": "plugtron.contracts.engine",
+    "StoredBlocks": "plugtron.contracts.execution",
     "TensorInfo": "plugtron.contracts.checkpoint",
     "TextGenerationController": "plugtron.contracts.controller",
     "Tokenizer": "plugtron.contracts.tokenizer",
     "Weight": "plugtron.contracts.weights",
     "WeightMap": "plugtron.contracts.weights",
+    "WeightPart": "plugtron.quantization.method",
 }
 __getattr__ = loader(__name__, _HOMES)

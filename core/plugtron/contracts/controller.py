@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from plugtron.contracts.sampler import Candidates
     from plugtron.parallel.runtime import Runtime
     from plugtron.request.chat_options import ChatOptions
-    from plugtron.utils.transfer import HostCopy
+    from plugtron.utils.transfers import HostCopy
 
 __all__ = ["PendingStep", "TextGenerationController"]
 

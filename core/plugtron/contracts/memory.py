@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plugtron.utils.transfer import transfer
+from plugtron.utils.transfers import transfer
 
 __all__ = ["AttentionMetadata", "LayerState", "Span", "as_bytes"]
 

@@ -21,7 +21,7 @@ from plugtron.execution.step_inputs import DecodeInputs, TileInputs
 from plugtron.execution.triton_forward import hidden_states, logits
 from plugtron.kernels.triton.chunk_attention import tiles_of
 from plugtron.nn.decoder import TransformerDecoder
-from plugtron.utils.transfer import transfer
+from plugtron.utils.transfers import transfer
 
 __all__ = ["FixedSteps", "StepMaker", "needed"]
 

@@ -12,7 +12,7 @@ from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.contracts.step import StepBatch
 from plugtron.kernels.triton.chunk_attention import chunk_attention, tiles_of
 from plugtron.kernels.triton.decode_attention import decode_attention
-from plugtron.utils.transfer import transfer
+from plugtron.utils.transfers import transfer
 
 __all__ = ["ChunkInputs", "DecodeInputs", "StepInputs", "TileInputs"]
 

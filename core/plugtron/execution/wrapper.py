@@ -24,7 +24,7 @@ from plugtron.nn.attention import local_kv_heads
 from plugtron.nn.config import DecoderConfig
 from plugtron.parallel.layers import divide
 from plugtron.parallel.runtime import Runtime
-from plugtron.utils.transfer import transfer
+from plugtron.utils.transfers import transfer
 
 __all__ = ["DecoderWrapper"]
 

@@ -1,1 +1,30 @@
-"""The operations that a step is made of: the torch reference of each, which runs on any device."""
+"""Kernels for CPUs and GPUs, and the torch reference beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plugtron.utils.lazy import loader
+
+if TYPE_CHECKING:
+    from plugtron.kernels.attention import TorchAttention
+    from plugtron.kernels.philox import gumbel
+    from plugtron.kernels.sampling import SamplingChoice, SamplingKernels, on_one_thread
+
+__all__ = [
+    "SamplingChoice",
+    "SamplingKernels",
+    "TorchAttention",
+    "gumbel",
+    "on_one_thread",
+]
+
+#: Where each public name lives; loaded when first asked for.
+_HOMES = {
+    "SamplingChoice": "plugtron.kernels.sampling",
+    "SamplingKernels": "plugtron.kernels.sampling",
+    "TorchAttention": "plugtron.kernels.attention",
+    "gumbel": "plugtron.kernels.philox",
+    "on_one_thread": "plugtron.kernels.sampling",
+}
+__getattr__ = loader(__name__, _HOMES)

@@ -1,8 +1,8 @@
 """The blocks that wrapper authors build decoders from. Provisional until 1.0."""
 
 from plugtron.nn.attention import Attention
-from plugtron.nn.config import DecoderConfig, ExpertsConfig, RotaryConfig
-from plugtron.nn.decoder import TransformerDecoder
+from plugtron.nn.config import Activation, DecoderConfig, ExpertsConfig, RotaryConfig
+from plugtron.nn.decoder import TransformerDecoder, TransformerLayer
 from plugtron.nn.experts import MixtureOfExperts
 from plugtron.nn.mlp import MLP, GatedMLP
 from plugtron.nn.norms import LayerNorm, RMSNorm
@@ -10,6 +10,7 @@ from plugtron.nn.rotary import Rotary, Rotation
 
 __all__ = [
     "MLP",
+    "Activation",
     "Attention",
     "DecoderConfig",
     "ExpertsConfig",
@@ -21,4 +22,5 @@ __all__ = [
     "RotaryConfig",
     "Rotation",
     "TransformerDecoder",
+    "TransformerLayer",
 ]

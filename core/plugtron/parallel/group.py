@@ -15,7 +15,7 @@ from plugtron.errors import ParallelError, PlugtronError
 
 __all__ = ["Group"]
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 #: What a rank may have sent that nobody has taken yet: a few steps' worth.
 _MOST_UNDER_WAY = 16
 
@@ -138,7 +138,7 @@ class Group:
         dist.all_gather(parts, padded, group=self._control)
         return [_decode(part[: int(length)]) for part, length in zip(parts, lengths, strict=True)]
 
-    def run_on_all_ranks(self, work: Callable[[], Result]) -> Result:
+    def run_on_all_ranks(self, work: Callable[[], _Result]) -> _Result:
         """Do rank-local work and, if it fails anywhere, raise the first failing rank's error everywhere.
 
         Without this, the ranks on which it went well would wait for the others in the next collective.

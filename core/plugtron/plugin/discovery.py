@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -19,6 +20,10 @@ from plugtron.plugin import hookspecs
 from plugtron.plugin.api_version import API_VERSION
 from plugtron.plugin.component import Component, Kind
 from plugtron.plugin.registry import RegisteredComponent
+from plugtron.utils.lazy import load_target
+
+if TYPE_CHECKING:
+    from plugtron.plugin.options import Options
 
 __all__ = ["Candidate", "Failure", "Plugin", "find", "load_plugin", "strip_frames"]
 
@@ -34,7 +39,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """A plugin that was found: `state` is "active", "failed" or "disabled"."""
+    """A plugin that was found: `state` is "active", "failed" or "disabled".
+
+    `options`: what its observers may be given in a spec, as its module's PLUGTRON_OPTIONS says.
+    """
 
     name: str
     distribution: str
@@ -43,6 +51,7 @@ class Plugin:
     file: str | None = None
     hooks: tuple[str, ...] = ()
     offers: tuple[RegisteredComponent, ...] = ()
+    options: type[Options] | None = None
     failure: Failure | None = None
 
     @property
@@ -99,7 +108,7 @@ def load_plugin(manager: pluggy.PluginManager, candidate: Candidate, *, strict: 
         stage = "its hooks"
         offers = tuple(_collect(manager, plugin, record))
         implemented = tuple(sorted(caller.name for caller in manager.get_hookcallers(plugin) or ()))
-        return replace(record, hooks=implemented, offers=offers)
+        return replace(record, hooks=implemented, offers=offers, options=_options(plugin))
     except KeyboardInterrupt:
         raise
     # A plugin may raise anything while it is imported, sys.exit() included, and must not take the rest along.
@@ -126,6 +135,14 @@ def strip_frames(error: BaseException, own_file: str) -> str:
 def _file(plugin: object) -> str | None:
     # A namespace package, or a module made in memory, is in no file.
     return getattr(plugin, "__file__", None) if isinstance(plugin, ModuleType) else None
+
+
+def _options(plugin: object) -> type[Options] | None:
+    named = getattr(plugin, "PLUGTRON_OPTIONS", None)
+    model = load_target(named) if isinstance(named, str) else named
+    if model is not None and not hasattr(model, "model_validate"):
+        raise TypeError(f"PLUGTRON_OPTIONS is {model!r}, which is no subclass of plugtron.Options")
+    return model
 
 
 def _check_api(plugin: object) -> None:

@@ -6,13 +6,13 @@ A plugin is a module (or object) named by an entry point of the group "plugtron"
     acme = "acme_samplers"
 
 Its functions marked with `plugtron.hookimpl` are the hooks it implements. It may say `PLUGTRON_API = 1`, the
-API it was written for. Hooks run at registration, once a run or once a request, never per token or layer. What they
-print goes to standard error: standard output is for results.
+API it was written for. Hooks run at registration, once a run, once a request, or, for observers that ask for it, once a
+step; never per token or layer. What they print goes to standard error: standard output is for results.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -22,6 +22,7 @@ from plugtron.plugin.component import Component, Kind
 
 if TYPE_CHECKING:
     from plugtron.plugin.checked_spec import CheckedSpec
+    from plugtron.plugin.options import Options
     from plugtron.plugin.run_info import Outcome, RunInfo
     from plugtron.request.request import InferenceRequest
 
@@ -171,8 +172,11 @@ def plugtron_check_spec(spec: CheckedSpec) -> Iterable[Problem]:  # pyright: ign
 
 
 @hookspec
-def plugtron_run_started(run: RunInfo) -> None:
+def plugtron_run_started(run: RunInfo, options: Options) -> None:
     """Observe, on rank 0, that all parts are built and generation begins.
+
+    `options`, here and below, are what the spec says under plugins.options for this plugin, as its PLUGTRON_OPTIONS
+    (a subclass of plugtron.Options) has them; None where it declares none.
 
     @plugtron.hookimpl
     def plugtron_run_started(run):
@@ -181,7 +185,7 @@ def plugtron_run_started(run: RunInfo) -> None:
 
 
 @hookspec
-def plugtron_request_finished(request: InferenceRequest) -> None:
+def plugtron_request_finished(request: InferenceRequest, options: Options) -> None:
     """Observe, on rank 0, a request that has finished, well or not. It is a copy of the request as it is then.
 
     @plugtron.hookimpl
@@ -191,10 +195,20 @@ def plugtron_request_finished(request: InferenceRequest) -> None:
 
 
 @hookspec
-def plugtron_run_finished(run: RunInfo, outcome: Outcome) -> None:
+def plugtron_step_finished(stats: Mapping[str, float], options: Options) -> None:
+    """Observe, on rank 0, that the engine has done a step; `stats` are the fields of its EngineStats, if it has any.
+
+    @plugtron.hookimpl
+    def plugtron_step_finished(stats):
+        print(f"{stats['running']} running, {stats['waiting']} waiting")
+    """
+
+
+@hookspec
+def plugtron_run_finished(run: RunInfo, outcome: Outcome, options: Options) -> None:
     """Observe, on rank 0, the end of a run.
 
     @plugtron.hookimpl
     def plugtron_run_finished(run, outcome):
-        print(f"{outcome.finished} finished, {outcome.failed} failed")
+        print(f"{outcome.finished} finished, {outcome.failed} failed, {outcome.stats.get('steps')} steps")
     """

@@ -8,25 +8,27 @@ import threading
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
 
 import pluggy
 
 from plugtron.errors import Problem
 from plugtron.plugin import hookspecs
 from plugtron.plugin.discovery import Candidate, Plugin, find, load_plugin
-from plugtron.plugin.registry import Registry
+from plugtron.plugin.registry import OWN_DISTRIBUTION, Registry
 
 if TYPE_CHECKING:
     from plugtron.plugin.checked_spec import CheckedSpec
+    from plugtron.plugin.options import Options
     from plugtron.plugin.run_info import Outcome, RunInfo
     from plugtron.request.request import InferenceRequest
     from plugtron.request.sampling_params import SamplingParams
 
-__all__ = ["PluginManager"]
+__all__ = ["PluginManager", "PluginOptions"]
 
-#: What `--no-plugins` keeps: the entry points of plugtron's own distribution.
-OWN_DISTRIBUTION = "plugtron"
+#: What a spec gives the observers of each plugin, by the plugin's name.
+PluginOptions: TypeAlias = "Mapping[str, Options]"
 #: After how long a plugin's import is said to take long.
 _SLOW_S = 5.0
 
@@ -91,17 +93,26 @@ class PluginManager:
             for problem in found or ()
         ]
 
-    def run_started(self, run: RunInfo) -> None:
+    def run_started(self, run: RunInfo, options: PluginOptions) -> None:
         """Tell observers that generation begins."""
-        self._each("plugtron_run_started", lambda function: function(run=run))
+        self._each("plugtron_run_started", lambda function: function(run=run), options)
 
-    def request_finished(self, request: InferenceRequest) -> None:
+    def request_finished(self, request: InferenceRequest, options: PluginOptions) -> None:
         """Tell observers that a request has finished. Each gets a copy: what it does to it is its own affair."""
-        self._each("plugtron_request_finished", lambda function: function(request=request.snapshot()))
+        self._each("plugtron_request_finished", lambda function: function(request=request.snapshot()), options)
 
-    def run_finished(self, run: RunInfo, outcome: Outcome) -> None:
+    @property
+    def watches_steps(self) -> bool:
+        """Whether any plugin wants to hear of steps."""
+        return bool(self._manager.hook.plugtron_step_finished.get_hookimpls())
+
+    def step_finished(self, stats: Mapping[str, float], options: PluginOptions) -> None:
+        """Tell observers that a step is done."""
+        self._each("plugtron_step_finished", lambda function: function(stats=dict(stats)), options)
+
+    def run_finished(self, run: RunInfo, outcome: Outcome, options: PluginOptions) -> None:
         """Tell observers that the run is over."""
-        self._each("plugtron_run_finished", lambda function: function(run=run, outcome=outcome))
+        self._each("plugtron_run_finished", lambda function: function(run=run, outcome=outcome), options)
 
     def _admit(self, candidate: Candidate, disable: Collection[str], builtins_only: bool) -> Plugin:
         foreign = candidate.distribution not in (OWN_DISTRIBUTION, "given")
@@ -115,7 +126,9 @@ class PluginManager:
         with redirect_stdout(sys.stderr), _named_when_slow(candidate):
             return load_plugin(self._manager, candidate, strict=self._strict)
 
-    def _each(self, hook: str, call: Callable[[Callable[..., object]], object]) -> list[Iterable[Problem]]:
+    def _each(
+        self, hook: str, call: Callable[[Callable[..., object]], object], options: PluginOptions = MappingProxyType({})
+    ) -> list[Iterable[Problem]]:
         """Call the implementations of `hook` one by one, sorted by plugin; one that raises costs a warning."""
         implementations = sorted(getattr(self._manager.hook, hook).get_hookimpls(), key=lambda impl: impl.plugin_name)
         results = []
@@ -124,7 +137,8 @@ class PluginManager:
             try:
                 # Standard output is for results.
                 with redirect_stdout(sys.stderr):
-                    results.append(call(_only(implementation.function, named)))
+                    own = options.get(implementation.plugin_name.partition(":")[2])
+                    results.append(call(_only(implementation.function, named, own)))
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # sys.exit() in a hook fails that plugin only
@@ -154,10 +168,11 @@ def _named_when_slow(candidate: Candidate) -> Iterator[None]:
         timer.cancel()
 
 
-def _only(function: Callable[..., object], named: set[str]) -> Callable[..., object]:
-    """As pluggy does, pass an implementation only the arguments it names."""
+def _only(function: Callable[..., object], named: set[str], options: object) -> Callable[..., object]:
+    """As pluggy does, pass an implementation only the arguments it names; `options` are its plugin's own."""
 
     def call(**arguments: object) -> object:
-        return function(**{name: value for name, value in arguments.items() if name in named})
+        given = {**arguments, "options": options}
+        return function(**{name: value for name, value in given.items() if name in named})
 
     return call

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 Loaded = TypeVar("Loaded")
 
-__all__ = ["RegisteredComponent", "Registry", "UnknownName"]
+__all__ = ["OWN_DISTRIBUTION", "RegisteredComponent", "Registry", "UnknownName", "own"]
+
+#: Whose components bare names mean, and `--no-plugins` keeps.
+OWN_DISTRIBUTION = "plugtron"
 
 _WITH_PARAMS = (Kind.CONTROLLER, Kind.SAMPLER)
 
@@ -106,6 +109,11 @@ class UnknownName(LookupError):
         self.close = close
 
 
+def own(offers: Sequence[RegisteredComponent]) -> list[RegisteredComponent]:
+    """Those of several that are plugtron's own."""
+    return [offer for offer in offers if offer.distribution == OWN_DISTRIBUTION]
+
+
 class Registry:
     """All offers, read-only. Two distributions may offer one name; that is an error only for who uses the name."""
 
@@ -119,6 +127,9 @@ class Registry:
     def find(self, kind: Kind, name: str) -> RegisteredComponent:
         """Return the offer of `name`, which may be "name", "name@distribution", or an alias.
 
+        A name that plugtron itself offers is plugtron's, whoever else offers it: what is installed beside it never
+        changes a run that does not name it.
+
         Raises:
             UnknownName: nobody offers it.
             PluginError: several distributions offer it, and `name` does not say which.
@@ -126,6 +137,7 @@ class Registry:
         offers = self.offers(kind)
         matches = [offer for offer in offers if name in (offer.name, offer.qualified)]
         matches = matches or [offer for offer in offers if name in offer.component.aliases]
+        matches = own(matches) or matches
         if len(matches) == 1:
             return matches[0]
         if matches:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["Outcome", "RunInfo"]
 
@@ -18,8 +19,12 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a run ended: the requests that finished and failed, and whether somebody stopped it early."""
+    """How a run ended: the requests that finished and failed, and whether somebody stopped it early.
+
+    `stats` are the fields of the engine's EngineStats by name; empty where it counts nothing.
+    """
 
     finished: int
     failed: int
     interrupted: bool
+    stats: Mapping[str, float] = field(default_factory=dict)

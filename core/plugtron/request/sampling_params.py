@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import index
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from plugtron.errors import RequestError
 from plugtron.utils.validation import describe
 
-__all__ = ["DEFAULTS", "DEFAULT_MAX_TOKENS", "SamplingParams"]
+__all__ = ["DEFAULTS", "DEFAULT_MAX_TOKENS", "Bias", "ParamsLike", "SamplingParams"]
 
 #: The default of max_tokens.
 DEFAULT_MAX_TOKENS = 256
@@ -174,6 +174,10 @@ class SamplingParams(BaseModel):
     def over(self, defaults: SamplingParams) -> SamplingParams:
         """These parameters, with `defaults` where they say nothing."""
         return SamplingParams.from_flat({**defaults.to_flat(), **self.asked()})
+
+
+#: Parameters, or a mapping with their names.
+ParamsLike: TypeAlias = SamplingParams | Mapping[str, Any]
 
 
 def _id(value: Any) -> Any:

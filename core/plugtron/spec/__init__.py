@@ -1,1 +1,67 @@
-"""The spec file: its model, reading it, checking it, writing it out. No torch anywhere in here."""
+"""Spec files: read, checked against the plugins, written out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plugtron.utils.lazy import loader
+
+if TYPE_CHECKING:
+    from plugtron.plugin.registry import RegisteredComponent
+    from plugtron.spec.load import Place, Source
+    from plugtron.spec.model import (
+        ChatMessage,
+        ComponentRef,
+        ModelSpec,
+        OutputSpec,
+        ParallelSpec,
+        PluginsSpec,
+        PromptFile,
+        Prompts,
+        PromptSpec,
+        Spec,
+    )
+    from plugtron.spec.resolve import resolve, spec_of
+    from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
+
+__all__ = [
+    "ChatMessage",
+    "ComponentRef",
+    "ModelSpec",
+    "OutputSpec",
+    "ParallelSpec",
+    "Place",
+    "PluginsSpec",
+    "PromptFile",
+    "PromptSpec",
+    "Prompts",
+    "RegisteredComponent",
+    "ResolvedComponent",
+    "ResolvedSpec",
+    "Source",
+    "Spec",
+    "resolve",
+    "spec_of",
+]
+
+#: Where each public name lives; loaded when first asked for.
+_HOMES = {
+    "ChatMessage": "plugtron.spec.model",
+    "ComponentRef": "plugtron.spec.model",
+    "ModelSpec": "plugtron.spec.model",
+    "OutputSpec": "plugtron.spec.model",
+    "ParallelSpec": "plugtron.spec.model",
+    "Place": "plugtron.spec.load",
+    "PluginsSpec": "plugtron.spec.model",
+    "PromptFile": "plugtron.spec.model",
+    "PromptSpec": "plugtron.spec.model",
+    "Prompts": "plugtron.spec.model",
+    "RegisteredComponent": "plugtron.plugin.registry",
+    "ResolvedComponent": "plugtron.spec.resolved",
+    "ResolvedSpec": "plugtron.spec.resolved",
+    "Source": "plugtron.spec.load",
+    "Spec": "plugtron.spec.model",
+    "resolve": "plugtron.spec.resolve",
+    "spec_of": "plugtron.spec.resolve",
+}
+__getattr__ = loader(__name__, _HOMES)

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from plugtron.request.chat_options import ChatOptions
-from plugtron.spec.resolve import ResolvedComponent, ResolvedSpec
+from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
 
 __all__ = ["dump", "plain_data"]
 

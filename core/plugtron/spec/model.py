@@ -24,6 +24,7 @@ from plugtron.utils.validation import Form, plain
 
 __all__ = [
     "DEFAULT_CHAIN",
+    "ChatMessage",
     "ComponentRef",
     "ModelSpec",
     "OutputSpec",
@@ -31,6 +32,7 @@ __all__ = [
     "PluginsSpec",
     "PromptFile",
     "PromptSpec",
+    "Prompts",
     "Spec",
 ]
 
@@ -197,10 +199,11 @@ class OutputSpec(_Section):
 
 
 class PluginsSpec(_Section):
-    """Distributions that must be there ("acme-samplers>=1.2"), and plugins that must not be imported."""
+    """Distributions that must be there ("acme-samplers>=1.2"), plugins not to import, and what observers get."""
 
     require: list[str] = Field(default_factory=list)
     disable: list[str] = Field(default_factory=list)
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="of observers, by plugin")
 
 
 class Spec(_Section, ChatOptions):

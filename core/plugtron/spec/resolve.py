@@ -7,20 +7,27 @@ run, so that all mistakes of a file are reported at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from plugtron.contracts.checkpoint import ModelDescription
-from plugtron.errors import CheckpointError, PluginError, PlugtronError, Problem, SpecError, TokenizerError
+from plugtron.errors import (
+    CheckpointError,
+    PluginError,
+    PlugtronError,
+    Problem,
+    SpecError,
+    TokenizerError,
+    suggestion,
+)
 from plugtron.hub.locate import locate
 from plugtron.plugin.component import Kind
 from plugtron.plugin.manager import PluginManager
 from plugtron.plugin.options import Options, is_path
 from plugtron.plugin.parameters import declared_parameters
-from plugtron.plugin.registry import RegisteredComponent, UnknownName
+from plugtron.plugin.registry import RegisteredComponent, UnknownName, own
 from plugtron.request.sampling_params import DEFAULTS
 from plugtron.spec.checkpoint_defaults import checkpoint_defaults
 from plugtron.spec.load import Place, Source
@@ -28,9 +35,10 @@ from plugtron.spec.model import DEFAULT_CHAIN, ComponentRef, Spec
 from plugtron.spec.parameters import check_parameters
 from plugtron.spec.paths import place_option, place_paths
 from plugtron.spec.requirements import check_requirements
+from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
 from plugtron.utils import validation
 
-__all__ = ["Resolution", "ResolvedComponent", "ResolvedSpec", "parse", "resolve", "spec_of"]
+__all__ = ["Resolution", "parse", "resolve", "spec_of"]
 
 AUTO = "auto"
 _SITES: tuple[tuple[Kind, Place, str | None], ...] = (
@@ -44,41 +52,6 @@ _SITES: tuple[tuple[Kind, Place, str | None], ...] = (
 )
 #: Kinds whose `auto` is settled when the model is loaded, by the machine.
 _LATE = (Kind.EXECUTION, Kind.ATTENTION)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedComponent:
-    """A chosen component: where the spec names it, who offers it, and its validated options."""
-
-    place: Place
-    offer: RegisteredComponent
-    options: Options
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedSpec:
-    """A spec that can run. `spec` is the same in plain data, with every default written out.
-
-    `model`, `reader` and a component that was `auto` are missing as long as the checkpoint is not at hand.
-    """
-
-    spec: Spec
-    components: tuple[ResolvedComponent, ...]
-    model: ModelDescription | None
-    reader: RegisteredComponent | None
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The spec as plain data."""
-        return self.spec.model_dump()
-
-    def chosen(self, kind: Kind) -> list[ResolvedComponent]:
-        """The components of a kind, in the order of the spec."""
-        return [component for component in self.components if component.offer.kind == kind]
-
-    def uses(self, kind: str, name: str) -> bool:
-        """Whether the spec has chosen this component."""
-        return any(component.offer.name == name for component in self.chosen(Kind(kind)))
 
 
 def parse(source: Source) -> Spec:
@@ -156,6 +129,7 @@ class Resolution:
             components=tuple(resolver.components),
             model=resolver.model,
             reader=resolver.reader,
+            plugin_options=resolver.plugin_options,
         )
         if complaints := self._manager.check_spec(resolved):
             raise SpecError(complaints)
@@ -183,6 +157,7 @@ class _Resolver:
         self.components: list[ResolvedComponent] = []
         self.model: ModelDescription | None = None
         self.reader: RegisteredComponent | None = None
+        self.plugin_options: dict[str, Options] = {}
         # The parameters of a request that the chosen parts use.
         self.consumed: frozenset[str] = frozenset()
 
@@ -192,11 +167,30 @@ class _Resolver:
             self._component(kind, place, _at(self.source.values, place, default))
         for place, raw in self._samplers():
             self._component(Kind.SAMPLER, place, raw)
+        self._plugin_options()
         models = [model for chosen in self.components if (model := self._params_model(chosen)) is not None]
         self.consumed = frozenset(name for model in models for name in model.model_fields)
         complete = not self.problems and not self.plugin_problems
         self.problems += check_parameters(self.source, models, complete=complete, supplier=self._supplier)
         self.plugin_problems += check_requirements(self.source, self.manager)
+
+    def _plugin_options(self) -> None:
+        """Check what the spec gives observers; a plugin without a word about it gets its defaults."""
+        written = _at(self.source.values, ("plugins", "options"), {})
+        written = written if isinstance(written, Mapping) else {}
+        models = {plugin.name: plugin.options for plugin in self.manager.plugins if plugin.options is not None}
+        for name in written:
+            if name not in models:
+                known = ", ".join(sorted(models)) or "none"
+                hint = suggestion(str(name), list(models))
+                text = f"no plugin of this name takes options (those that do: {known}).{hint}"
+                self.problems.append(self.source.problem(("plugins", "options", name), text))
+        for name, model in models.items():
+            place = ("plugins", "options", name)
+            try:
+                self.plugin_options[name] = model.model_validate(written.get(name) or {})
+            except ValidationError as error:
+                self._report(model, error, written.get(name), place)
 
     def _supplier(self, name: str) -> str:
         """Which part that was not chosen would consume a parameter, and how to choose it."""
@@ -220,12 +214,16 @@ class _Resolver:
                 yield place, raw
 
     def _component(self, kind: Kind, place: Place, raw: Any) -> None:
-        if raw is None or (raw == AUTO and kind in _LATE):
+        if raw is None:
             return
         try:
             ref = ComponentRef.model_validate(raw)
         except ValidationError:
             return  # the first phase has reported it
+        if ref.name == AUTO and kind in _LATE:
+            if ref.options:
+                self.problems.append(self.source.problem(place, f"auto takes no options: name the {kind}"))
+            return
         automatic = ref.name == AUTO and kind in (Kind.WRAPPER, Kind.TOKENIZER)
         offer = self._automatic(kind, place) if automatic else self._named(kind, place, ref.name)
         if offer is None:
@@ -275,6 +273,7 @@ class _Resolver:
         if wanted is None:
             return None
         offers = [offer for offer in self.manager.registry.offers(kind) if wanted in offer.component.provides]
+        offers = own(offers) or offers
         if len(offers) == 1:
             return offers[0]
         known = sorted({name for offer in self.manager.registry.offers(kind) for name in offer.component.provides})

@@ -1,1 +1,20 @@
-"""Tokenizers that live in the core, and chat templates. No torch."""
+"""Text to token ids and back; conversations to text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plugtron.utils.lazy import loader
+
+if TYPE_CHECKING:
+    from plugtron.tokenizer.chat import render_chat
+
+__all__ = [
+    "render_chat",
+]
+
+#: Where each public name lives; loaded when first asked for.
+_HOMES = {
+    "render_chat": "plugtron.tokenizer.chat",
+}
+__getattr__ = loader(__name__, _HOMES)

@@ -6,15 +6,11 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from plugtron.contracts.controller import TextGenerationController
-from plugtron.contracts.sampler import Sampler
-from plugtron.contracts.tokenizer import Tokenizer
+from plugtron.contracts import Sampler, TextGenerationController, Tokenizer
 from plugtron.errors import RequestError, suggestion
-from plugtron.request.chat_options import ChatOptions
-from plugtron.request.request import InferenceRequest, Prompt
-from plugtron.request.sampling_params import SamplingParams
-from plugtron.tokenizer.chat import render_chat
-from plugtron.utils import validation
+from plugtron.request import ChatOptions, InferenceRequest, Prompt, SamplingParams
+from plugtron.tokenizer import render_chat
+from plugtron.utils import describe
 from plugtron_controllers.special_text import special_stops
 
 __all__ = ["check_request", "tokenize"]
@@ -123,4 +119,4 @@ def _check_fields(sampler: Sampler, params: SamplingParams) -> None:
     try:
         sampler.asked(params)
     except ValidationError as error:
-        raise RequestError(found=validation.describe(error, sampler.params, params.asked())) from None
+        raise RequestError(found=describe(error, sampler.params, params.asked())) from None

@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from plugtron.contracts.sampler import Candidates, Sampler
-from plugtron.request.request import InferenceSequence
-from plugtron.request.sampling_params import SamplingParams
+from plugtron.contracts import Candidates, Sampler
+from plugtron.request import InferenceSequence, SamplingParams
 
 __all__ = ["Chain"]
 

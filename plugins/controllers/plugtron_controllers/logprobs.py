@@ -8,10 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from plugtron.contracts.controller import PendingStep
-from plugtron.contracts.tokenizer import Tokenizer
-from plugtron.parallel.runtime import Runtime
-from plugtron.request.request import LogProbs
+from plugtron.contracts import PendingStep, Runtime, Tokenizer
+from plugtron.request import LogProbs
 
 __all__ = ["exchange_failures", "pack_log_probs", "unpack_log_probs"]
 

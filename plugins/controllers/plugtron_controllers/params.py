@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plugtron.plugin.options import Params
+from plugtron import Params
 
 __all__ = ["GenerationParams"]
 

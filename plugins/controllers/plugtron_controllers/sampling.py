@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plugtron.contracts.sampler import Candidates
-from plugtron.kernels.philox import gumbel
+from plugtron.contracts import Candidates
+from plugtron.kernels import gumbel
 
 __all__ = ["draw", "draw_greedily", "log_probabilities"]
 

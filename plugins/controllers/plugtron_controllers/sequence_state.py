@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from plugtron.contracts.tokenizer import Detokenizer, Tokenizer
-from plugtron.request.request import FinishReason, InferenceSequence
+from plugtron.contracts import Detokenizer, Tokenizer
+from plugtron.request import FinishReason, InferenceSequence
 from plugtron_controllers.special_text import detokenizer_for, special_stops
 from plugtron_controllers.stopping import StopMatcher
 

@@ -9,19 +9,33 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from plugtron.contracts.context import InferenceContext
-from plugtron.contracts.controller import PendingStep, TextGenerationController
-from plugtron.contracts.parts import Parts
-from plugtron.contracts.sampler import Candidates, Sampler
-from plugtron.contracts.step import ScheduledSequence, StepBatch, StepPlan, StepResult
-from plugtron.contracts.tokenizer import Tokenizer
-from plugtron.contracts.wrapper import ModelWrapper
-from plugtron.kernels.sampling import SamplingChoice, on_one_thread
-from plugtron.plugin.options import Options
-from plugtron.request.chat_options import ChatOptions
-from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence, Prompt, RequestOutput
-from plugtron.request.sampling_params import SamplingParams
-from plugtron.utils.transfer import HostCopy, transfer
+from plugtron import Options
+from plugtron.contracts import (
+    Candidates,
+    HostCopy,
+    InferenceContext,
+    ModelWrapper,
+    Parts,
+    PendingStep,
+    Sampler,
+    ScheduledSequence,
+    StepBatch,
+    StepPlan,
+    StepResult,
+    TextGenerationController,
+    Tokenizer,
+)
+from plugtron.kernels import SamplingChoice, on_one_thread
+from plugtron.request import (
+    ChatOptions,
+    FinishReason,
+    InferenceRequest,
+    InferenceSequence,
+    Prompt,
+    RequestOutput,
+    SamplingParams,
+)
+from plugtron.utils import transfer
 from plugtron_controllers.admission import check_request, tokenize
 from plugtron_controllers.chain import Chain
 from plugtron_controllers.logprobs import exchange_failures, pack_log_probs, unpack_log_probs

@@ -5,13 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from plugtron.contracts.controller import TextGenerationController
-from plugtron.contracts.engine import Engine
-from plugtron.contracts.stats import EngineStats
-from plugtron.engine.request_processor import RequestProcessor
-from plugtron.engine.scheduler import Scheduler
-from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence, RequestOutput
-from plugtron.utils.turn_lock import TurnLock
+from plugtron.contracts import Engine, EngineStats, TextGenerationController
+from plugtron.engine import RequestProcessor, Scheduler
+from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, RequestOutput
+from plugtron.utils import TurnLock
 from plugtron_engines.metrics import EngineMetrics
 from plugtron_engines.output_collector import OutputCollector
 

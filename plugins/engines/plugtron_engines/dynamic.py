@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 
-from plugtron.context.paged import PagedInferenceContext
-from plugtron.contracts.controller import PendingStep, TextGenerationController
-from plugtron.contracts.parts import Parts
-from plugtron.contracts.step import ScheduledSequence, StepPlan
+from plugtron import Options
+from plugtron.context import PagedInferenceContext
+from plugtron.contracts import Parts, PendingStep, ScheduledSequence, StepPlan, TextGenerationController
 from plugtron.errors import SpecError
-from plugtron.plugin.options import Options
-from plugtron.request.request import InferenceSequence
+from plugtron.request import InferenceSequence
 from plugtron_engines.batching import BatchingEngine
 from plugtron_engines.limits import sequence_limit
 from plugtron_engines.options import DynamicOptions

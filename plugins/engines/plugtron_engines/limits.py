@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plugtron.contracts.decoder import ModelInfo
+from plugtron.contracts import ModelInfo
 from plugtron.errors import SpecError
 
 __all__ = ["sequence_limit"]

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import ByteSize, Field, model_validator
 
-from plugtron.plugin.options import Options
+from plugtron import Options
 
 __all__ = ["DynamicOptions", "StaticOptions"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 from operator import attrgetter
 
-from plugtron.context.paged import PagedInferenceContext
-from plugtron.contracts.step import ScheduledSequence
-from plugtron.request.request import InferenceSequence
+from plugtron.context import PagedInferenceContext
+from plugtron.contracts import ScheduledSequence
+from plugtron.request import InferenceSequence
 from plugtron_engines.metrics import EngineMetrics
 
 __all__ = ["Planner"]

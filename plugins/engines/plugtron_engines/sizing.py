@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import socket
 
-from plugtron.context.memory_size import bytes_per_token, free_memory
-from plugtron.contracts.controller import TextGenerationController
+from plugtron.context import bytes_per_token, free_memory
+from plugtron.contracts import Runtime, TextGenerationController
 from plugtron.errors import SpecError
-from plugtron.parallel.runtime import Runtime
 from plugtron_engines.options import DynamicOptions
 
 __all__ = ["blocks_of_memory"]

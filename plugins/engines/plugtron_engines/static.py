@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from plugtron.context.static import StaticInferenceContext
-from plugtron.contracts.controller import TextGenerationController
-from plugtron.contracts.parts import Parts
-from plugtron.contracts.step import StepResult
-from plugtron.plugin.options import Options
-from plugtron.request.request import InferenceSequence
+from plugtron import Options
+from plugtron.context import StaticInferenceContext
+from plugtron.contracts import Parts, StepResult, TextGenerationController
+from plugtron.request import InferenceSequence
 from plugtron_engines.batching import BatchingEngine
 from plugtron_engines.limits import sequence_limit
 from plugtron_engines.options import StaticOptions

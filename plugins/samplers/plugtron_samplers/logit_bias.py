@@ -7,10 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from plugtron.contracts.parts import Parts
-from plugtron.contracts.sampler import Candidates, Sampler
-from plugtron.plugin.options import Options
-from plugtron.request.request import InferenceRequest, InferenceSequence
+from plugtron import Options
+from plugtron.contracts import Candidates, Parts, Sampler
+from plugtron.request import InferenceRequest, InferenceSequence
 from plugtron_samplers.params import LogitBiasParams
 from plugtron_samplers.vocabulary import check_ids
 

@@ -7,11 +7,9 @@ from dataclasses import replace
 
 import torch
 
-from plugtron.contracts.parts import Parts
-from plugtron.contracts.sampler import Candidates, Sampler
-from plugtron.plugin.options import Options
-from plugtron.request.request import InferenceSequence
-from plugtron.request.sampling_params import SamplingParams
+from plugtron import Options
+from plugtron.contracts import Candidates, Parts, Sampler
+from plugtron.request import InferenceSequence, SamplingParams
 from plugtron_samplers.params import MinPParams
 from plugtron_samplers.slot_values import SlotValues
 

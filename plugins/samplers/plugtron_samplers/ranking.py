@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from plugtron.contracts.sampler import Candidates
+from plugtron.contracts import Candidates
 
 __all__ = ["keys", "token_ids"]
 

@@ -6,12 +6,10 @@ from dataclasses import replace
 
 import torch
 
-from plugtron.contracts.parts import Parts
-from plugtron.contracts.sampler import Candidates, Sampler
-from plugtron.kernels.sampling import SamplingChoice
-from plugtron.plugin.options import Options
-from plugtron.request.request import InferenceSequence
-from plugtron.request.sampling_params import SamplingParams
+from plugtron import Options
+from plugtron.contracts import Candidates, Parts, Sampler
+from plugtron.kernels import SamplingChoice
+from plugtron.request import InferenceSequence, SamplingParams
 from plugtron_samplers.params import TopKParams
 from plugtron_samplers.ranking import keys, token_ids
 from plugtron_samplers.slot_values import SlotValues

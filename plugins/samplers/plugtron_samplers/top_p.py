@@ -7,12 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from plugtron.contracts.parts import Parts
-from plugtron.contracts.sampler import Candidates, Sampler
-from plugtron.kernels.sampling import SamplingChoice
-from plugtron.plugin.options import Options
-from plugtron.request.request import InferenceSequence
-from plugtron.request.sampling_params import SamplingParams
+from plugtron import Options
+from plugtron.contracts import Candidates, Parts, Sampler
+from plugtron.kernels import SamplingChoice
+from plugtron.request import InferenceSequence, SamplingParams
 from plugtron_samplers.params import TopPParams
 from plugtron_samplers.ranking import keys
 from plugtron_samplers.slot_values import SlotValues

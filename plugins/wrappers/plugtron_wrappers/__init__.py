@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from plugtron.plugin.component import Component, Need
-from plugtron.plugin.hookspecs import hookimpl
+from plugtron import Component, Need, hookimpl
 
 __all__ = ["plugtron_wrappers"]
 

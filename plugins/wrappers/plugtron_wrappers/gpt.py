@@ -6,17 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
-from plugtron.contracts.execution import ModelOptions
-from plugtron.contracts.parts import Parts
-from plugtron.contracts.weights import WeightMap
-from plugtron.contracts.wrapper import Export
+from plugtron import Options
+from plugtron.contracts import CheckpointReader, Export, ModelDescription, ModelOptions, Parts, Runtime, WeightMap
 from plugtron.errors import CheckpointError
 from plugtron.execution import DecoderWrapper
 from plugtron.nn import TransformerDecoder
-from plugtron.parallel.runtime import Runtime
-from plugtron.plugin.options import Options
-from plugtron.utils.json_file import read_mapping
+from plugtron.utils import read_mapping
 from plugtron_wrappers.huggingface.export import export
 from plugtron_wrappers.huggingface.gpt2 import config_from_gpt2, gpt2_weights
 from plugtron_wrappers.huggingface.plugtron_config import PLAIN_ARCHITECTURE, config_from_plain

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
-from plugtron.contracts.execution import ModelOptions
-from plugtron.contracts.parts import Parts
-from plugtron.contracts.weights import WeightMap
-from plugtron.contracts.wrapper import Export
+from plugtron import Options
+from plugtron.contracts import CheckpointReader, Export, ModelDescription, ModelOptions, Parts, Runtime, WeightMap
 from plugtron.execution import DecoderWrapper
 from plugtron.nn import DecoderConfig, TransformerDecoder
-from plugtron.parallel.runtime import Runtime
-from plugtron.plugin.options import Options
 from plugtron_wrappers.gguf.config import config_from_gguf
 from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.config import config_from_huggingface

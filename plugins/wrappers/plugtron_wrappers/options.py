@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from plugtron.plugin.options import Options, PathText
+from plugtron import Options, PathText
 
 __all__ = ["GPTOptions", "LlamaOptions"]
 

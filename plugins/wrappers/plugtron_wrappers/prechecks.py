@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plugtron.contracts.checkpoint import ModelDescription
+from plugtron.contracts import ModelDescription
 from plugtron_wrappers.huggingface.fields import LlamaFields, validated
 from plugtron_wrappers.huggingface.ignored_fields import refuse_unknown
 from plugtron_wrappers.options import LlamaOptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from plugtron.contracts.weights import Section, Weight
+from plugtron.contracts import Section, Weight
 from plugtron.nn import DecoderConfig
 
 __all__ = ["dense_layers", "linear", "norm", "sparse_layers"]

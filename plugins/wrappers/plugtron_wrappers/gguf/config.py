@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
+from plugtron.contracts import CheckpointReader, ModelDescription
 from plugtron.errors import CheckpointError
 from plugtron.nn import DecoderConfig, RotaryConfig
 from plugtron_wrappers.huggingface.rope import yarn_attention_factor

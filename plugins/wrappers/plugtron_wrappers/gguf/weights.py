@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from plugtron.contracts.weights import Weight, WeightMap
+from plugtron.contracts import Weight, WeightMap
 from plugtron.nn import DecoderConfig
 
 __all__ = ["gguf_weights"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from plugtron.contracts.checkpoint import ModelDescription
+from plugtron.contracts import ModelDescription
 from plugtron.errors import CheckpointError
 from plugtron.nn import DecoderConfig, ExpertsConfig
 from plugtron_wrappers.huggingface.fields import LlamaFields, validated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from plugtron.contracts.wrapper import Export
+from plugtron.contracts import Export
 from plugtron.nn import DecoderConfig, ExpertsConfig, RotaryConfig
 from plugtron_wrappers.huggingface.gpt2 import gpt2_activation, gpt2_weights
 from plugtron_wrappers.huggingface.plugtron_config import PLAIN_ARCHITECTURE, plain_config

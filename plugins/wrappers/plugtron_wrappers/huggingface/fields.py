@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plugtron.errors import CheckpointError
-from plugtron.utils import validation
+from plugtron.utils import describe
 
 __all__ = ["LlamaFields", "RopeFields", "validated"]
 
@@ -77,6 +77,6 @@ def validated(model: type[Fields], values: dict[str, Any], place: str) -> Fields
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        found = validation.describe(error, model, values)
+        found = describe(error, model, values)
         texts = [f"{'.'.join(map(str, location))} {text}" for location, text in found]
         raise CheckpointError(f"{place}: {'; '.join(texts)}") from None

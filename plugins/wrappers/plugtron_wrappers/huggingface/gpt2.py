@@ -6,11 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from plugtron.contracts.checkpoint import ModelDescription, TensorInfo
-from plugtron.contracts.weights import Section, Weight, WeightMap
+from plugtron.contracts import ModelDescription, Section, TensorInfo, Weight, WeightMap
 from plugtron.errors import CheckpointError
-from plugtron.nn import DecoderConfig
-from plugtron.nn.config import Activation
+from plugtron.nn import Activation, DecoderConfig
 from plugtron_wrappers.huggingface.fields import validated
 from plugtron_wrappers.huggingface.ignored_fields import refuse_unknown
 from plugtron_wrappers.weight_rules import norm

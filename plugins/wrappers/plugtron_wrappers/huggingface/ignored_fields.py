@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from plugtron.contracts.checkpoint import ModelDescription
+from plugtron.contracts import ModelDescription
 from plugtron.errors import CheckpointError
 
 __all__ = ["refuse_unknown", "unknown_fields"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from plugtron.contracts.checkpoint import ModelDescription
+from plugtron.contracts import ModelDescription
 from plugtron.errors import CheckpointError
 from plugtron.nn import DecoderConfig
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from plugtron.contracts.weights import Weight, WeightMap
+from plugtron.contracts import Weight, WeightMap
 from plugtron.nn import DecoderConfig
 from plugtron_wrappers.weight_rules import dense_layers, linear, norm, sparse_layers
 

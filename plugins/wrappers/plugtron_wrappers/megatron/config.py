@@ -6,10 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from plugtron.contracts.checkpoint import TensorInfo
+from plugtron.contracts import TensorInfo
 from plugtron.errors import CheckpointError, suggestion
-from plugtron.nn import DecoderConfig, ExpertsConfig, RotaryConfig
-from plugtron.nn.config import Activation
+from plugtron.nn import Activation, DecoderConfig, ExpertsConfig, RotaryConfig
 from plugtron_wrappers.huggingface.fields import validated
 from plugtron_wrappers.megatron.fields import NOT_IMPLEMENTED, REQUIRED, MegatronFields
 

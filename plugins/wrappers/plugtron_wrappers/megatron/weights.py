@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from plugtron.contracts.weights import Section, Weight, WeightMap
+from plugtron.contracts import Section, Weight, WeightMap
 from plugtron.nn import DecoderConfig
 from plugtron_wrappers.megatron.config import MegatronModel
 from plugtron_wrappers.weight_rules import dense_layers, linear, norm, sparse_layers

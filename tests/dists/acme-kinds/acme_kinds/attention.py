@@ -1,0 +1,32 @@
+import torch
+
+from plugtron.contracts import AttentionBackend
+
+
+class LoopAttention(AttentionBackend):
+    """A row at a time, and a query at a time."""
+
+    @classmethod
+    def assemble(cls, parts, options):
+        return cls()
+
+    def write(self, key, value, state, memory):
+        place = (memory.write_blocks, memory.write_offsets)
+        state.keys.transpose(1, 2).index_put_(place, key)
+        state.values.transpose(1, 2).index_put_(place, value)
+
+    def attend(self, query, state, memory, scale):
+        output = torch.empty_like(query)
+        for span in memory.spans:
+            blocks = memory.block_tables[span.row]
+            keys, values = (
+                cache[blocks].transpose(0, 1).flatten(1, 2) for cache in (state.keys, state.values)
+            )  # [K, length, D]
+            group = query.shape[1] // len(keys)
+            for index in range(span.count):
+                end = span.start + index + 1
+                first = 0 if state.window is None else max(0, end - state.window)
+                own = query[span.first + index].unflatten(0, (-1, group))  # [K, group, D]
+                scores = own @ keys[:, first:end].transpose(1, 2) * scale
+                output[span.first + index] = (scores.softmax(-1) @ values[:, first:end]).flatten(0, 1)
+        return output

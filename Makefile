@@ -6,7 +6,7 @@ MODEL := smollm2-135m-instruct
 FUZZ_SECONDS := 300
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all fuzz test-gpu lint bench-eager bench-dynamic bench-cpu bench-gpu clean
+.PHONY: help setup demo test test-all fuzz map test-gpu lint bench-eager bench-dynamic bench-cpu bench-gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -32,6 +32,9 @@ test-all: $(INSTALLED)  ## what random inputs find in half a minute each
 
 fuzz: $(INSTALLED)  ## the same for longer: FUZZ_SECONDS=300 for each target; what fails is kept in fuzz-findings/
 	PLUGTRON_FUZZ_SECONDS=$(FUZZ_SECONDS) PLUGTRON_FUZZ_KEEP=fuzz-findings $(BIN)/python -m pytest -m fuzz -n 2
+
+map: $(INSTALLED)  ## draw which room imports which: docs/rooms.svg
+	PYTHONPATH=tests $(BIN)/python -m support.draw_map > docs/rooms.svg
 
 test-gpu: $(INSTALLED)  ## the parity and kernel tests on a CUDA device, or why there is nothing to do
 	@$(BIN)/python -c "import torch, sys; sys.exit(not torch.cuda.is_available())" \

@@ -1,18 +1,23 @@
 """Checkpoints that are not what they should be: one message that names the tensor or field and the file."""
 
 import json
+import re
 import shutil
 import struct
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from plugtron import LLM, SamplingParams
+from plugtron.checkpoint.safetensors import SafetensorsReader
 from plugtron.context.memory_size import check_memory
 from plugtron.contracts import AttentionState, ModelInfo
-from plugtron.errors import CheckpointError, SpecError, TokenizerError
+from plugtron.errors import CheckpointError, PluginError, SpecError, TokenizerError
 from plugtron.formats.gguf_header import read_header
+from plugtron.parallel import Runtime
+from plugtron_wrappers.llama import LlamaWrapper
 
 
 @pytest.fixture
@@ -192,3 +197,47 @@ def test_end_of_sequence_is_known_without_a_tokenizer(copy):
     (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [free.tokens[2]]}))
     with LLM(copy, dtype="float32") as llm:
         assert llm.generate([5, 6], SamplingParams(temperature=0, max_tokens=8)).tokens == free.tokens[:3]
+
+
+def map_with(change):
+    def weight_map(wrapper, stored_format):
+        whole = LlamaWrapper.weight_map(wrapper, stored_format)
+        return replace(whole, weights=change(list(whole.weights)))
+
+    return {"weight_map": weight_map}
+
+
+def build_with(change):
+    def build(wrapper, layers):
+        decoder = LlamaWrapper.build(wrapper, layers)
+        change(decoder)
+        return decoder
+
+    return {"build": build}
+
+
+@pytest.mark.parametrize(
+    ("overridden", "message"),
+    [
+        (map_with(lambda weights: weights[1:]), "no weight fills embedding.weight"),
+        (map_with(lambda weights: [*weights, weights[0]]), "2 weights fill embedding.weight"),
+        (
+            map_with(lambda weights: [*weights, replace(weights[0], parameter="extra.weight")]),
+            "the decoder has no extra.weight",
+        ),
+        (
+            map_with(lambda weights: [replace(weights[0], tensors=weights[0].tensors * 2), *weights[1:]]),
+            "embedding.weight has 1 parts, and its weight 2 tensors",
+        ),
+        (
+            build_with(lambda decoder: decoder.add_module("scale", torch.nn.Linear(2, 2))),
+            "scale.weight is a parameter of a Linear, which is no plugtron.parallel.ShardedModule and is not loaded",
+        ),
+    ],
+)
+def test_a_decoder_and_its_weight_map_fit_each_other(overridden, message, random_model):
+    """A mistake in a family's code is named; nothing stays zero, and nothing is an assertion."""
+    family = type("Family", (LlamaWrapper,), overridden)
+    wrapper = family(Runtime.create(), SafetensorsReader(random_model("llama_untied")[1]))
+    with pytest.raises(PluginError, match=re.escape(message)):
+        wrapper.check()

@@ -1,30 +1,9 @@
 """The import direction is one way, and plugins use public names only. Imports of every kind count."""
 
-from support.imports import FAMILIES, ROOT, circles, imported, modules, room
+from support.draw_map import draw
+from support.imports import FLOOR, ROOT, circles, imported, modules, room
 from support.public_types import PUBLIC
 
-#: From the bottom up. A room imports from lower floors only, whatever kind of import it is.
-FLOORS = [
-    {"errors"},
-    {"utils"},
-    {"quantization"},
-    {"parallel"},
-    {"request"},
-    {"hub"},
-    {"formats"},
-    {"plugin"},
-    {"contracts"},
-    {"spec"},
-    {"kernels", "checkpoint", "context", "tokenizer", "engine"},
-    {"nn"},
-    {"execution"},
-    {"assembly"},
-    {"llm"},
-    {*FAMILIES, "convert", "bench"},
-    {"cli"},
-    {"__main__"},
-]
-FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 MODULES = modules()
 #: `import plugtron` hands out names from everywhere, and loads nothing by itself.
 FACADE = "plugtron"
@@ -67,3 +46,8 @@ def test_files_are_short():
     sizes = [len(path.read_text().splitlines()) for path in MODULES.values()]
     assert max(sizes) <= 400, ROOT
     assert sorted(sizes)[len(sizes) // 2] <= 120
+
+
+def test_the_map_is_drawn_anew_when_imports_change():
+    """`make map` draws it."""
+    assert (ROOT / "docs" / "rooms.svg").read_text().splitlines() == list(draw())

@@ -19,7 +19,7 @@ from plugtron.kernels.triton.norms import add_and_normalize
 from plugtron.kernels.triton.rotary import rotate_and_write
 from plugtron.nn.activations import activation
 from plugtron.nn.rotary import rotate
-from plugtron.quantization.float8 import FLOAT8, LARGEST, quantize_rows, to_float8
+from plugtron.quantization.float8 import FLOAT8, LARGEST, Float8Weight, quantize_rows, to_float8
 from plugtron.quantization.weight import QuantizedWeight
 
 assert os.environ.get("TRITON_INTERPRET") == "1" or torch.cuda.is_available(), "tests/conftest.py says so"
@@ -241,7 +241,7 @@ def hold(weight, form, dtype, *, in_order):
         dense = weight.to(dtype).to(DEVICE)
         return DeviceWeight(format="plain", values=dense, in_order=in_order), dense
     if form == "fp8":
-        held = DeviceWeight.float8(weight.to(DEVICE), in_order=in_order)
+        held = DeviceWeight.of(Float8Weight.of(weight.to(DEVICE), weight.to(DEVICE), in_order=in_order)
         return held, held.values.float() * held.scales
     quantized = QuantizedWeight.of(weight, int(form.removeprefix("int")))
     return DeviceWeight.grouped(quantized, torch.device(DEVICE), in_order=in_order), quantized.dense().to(DEVICE)

@@ -6,6 +6,29 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FAMILIES = {path.name: path for path in sorted((ROOT / "plugins").glob("*/plugtron_*"))}
 
+#: From the bottom up. A room imports from lower floors only, whatever kind of import it is.
+FLOORS = [
+    {"errors"},
+    {"utils"},
+    {"quantization"},
+    {"parallel"},
+    {"request"},
+    {"hub"},
+    {"formats"},
+    {"plugin"},
+    {"contracts"},
+    {"spec"},
+    {"kernels", "checkpoint", "context", "tokenizer", "engine"},
+    {"nn"},
+    {"execution"},
+    {"assembly"},
+    {"llm"},
+    {*FAMILIES, "convert", "bench"},
+    {"cli"},
+    {"__main__"},
+]
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+
 
 def modules():
     """All modules of plugtron and its plugins, by dotted name."""

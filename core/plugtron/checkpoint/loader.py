@@ -9,12 +9,13 @@ from fnmatch import fnmatch
 import torch
 from torch import Tensor, nn
 
+from plugtron.checkpoint.map_check import check_map
 from plugtron.checkpoint.renamed import under_expected_names
 from plugtron.contracts.checkpoint import CheckpointReader, TensorInfo
 from plugtron.contracts.decoder import Decoder
 from plugtron.contracts.execution import StoredBlocks
 from plugtron.contracts.weights import Section, Weight, WeightMap
-from plugtron.errors import CheckpointError
+from plugtron.errors import CheckpointError, PluginError
 from plugtron.parallel.layers import Part, ShardedModule
 from plugtron.quantization.weight import QuantizedWeight
 
@@ -23,6 +24,7 @@ __all__ = ["check_weights", "expand", "load_weights", "targets"]
 #: How many names an error lists before it counts the rest.
 _SHOWN = 6
 
+#: A parameter, and what of each of its tensors this rank holds.
 Target = tuple[nn.Parameter, tuple[Part, ...]]
 
 
@@ -61,15 +63,13 @@ def check_weights(
 
     Raises:
         CheckpointError: tensors are missing, superfluous, or of another shape; all of them in one message.
+        PluginError: decoder and weight map do not fit each other.
     """
     own = targets(decoder)
     reader = under_expected_names(reader, _expected(weight_map, num_layers))
     weights = expand(weight_map.weights, layers)
-    mapped = {weight.parameter for weight in weights}
     # A pipeline stage has neither embedding nor head, or one of them; the whole model has all there is.
-    whole = len(layers) == num_layers
-    assert own.keys() <= mapped, f"the weight map lacks {sorted(own.keys() - mapped)}"
-    assert not whole or mapped == own.keys(), f"the decoder lacks {sorted(mapped - own.keys())}"
+    check_map(decoder, own, weights, whole=len(layers) == num_layers)
     weights = [weight for weight in weights if weight.parameter in own]
 
     stored = reader.tensors
@@ -96,8 +96,13 @@ def expand(weights: Iterable[Weight], layers: range) -> list[Weight]:
 
 
 def targets(decoder: Decoder) -> dict[str, Target]:
-    """All parameters by name with their parts; a module used in two places (a tied head) counts once."""
-    assert isinstance(decoder, nn.Module)
+    """All parameters by name with their parts; a module used in two places (a tied head) counts once.
+
+    Raises:
+        PluginError: it is no module.
+    """
+    if not isinstance(decoder, nn.Module):
+        raise PluginError(f"the decoder is a {type(decoder).__name__}, which is no torch.nn.Module")
     return {
         f"{path}.{name}": (module.get_parameter(name), parts)
         for path, module in decoder.named_modules()

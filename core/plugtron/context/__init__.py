@@ -25,4 +25,5 @@ _HOMES = {
     "bytes_per_token": "plugtron.context.memory_size",
     "free_memory": "plugtron.context.memory_size",
 }
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, _HOMES)

@@ -127,4 +127,5 @@ _HOMES = {
     "WeightMap": "plugtron.contracts.weights",
     "WeightPart": "plugtron.quantization.method",
 }
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, _HOMES)

@@ -13,44 +13,27 @@ from plugtron.contracts.decoder import ModelInfo
 from plugtron.contracts.step import ScheduledSequence, StepPlan, StepResult
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.plugin.options import Params
-from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence, Prompt, RequestOutput
+from plugtron.request.request import InferenceRequest, InferenceSequence, Prompt, RequestOutput
 from plugtron.request.sampling_params import SamplingParams
 
 if TYPE_CHECKING:
-    import torch
-    from torch.distributed import Work
-
     from plugtron.contracts.context import InferenceContext
-    from plugtron.contracts.sampler import Candidates
     from plugtron.parallel.runtime import Runtime
     from plugtron.request.chat_options import ChatOptions
-    from plugtron.utils.transfers import HostCopy
 
 __all__ = ["PendingStep", "TextGenerationController"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingStep:
-    """A step that is under way.
+    """A step that is under way; a controller's own is a subclass with what it needs to finish it.
 
     Args:
-        rows: the slots that draw, in order.
-        tokens: [N] int64 on the device; -1 where the draw failed.
-        failures: why, by slot; known on the drawing rank.
-        wanted: how many of the most likely ids are to be reported, for the slots whose requests want log probabilities.
-        log_probs: those, in the controller's own layout on the device; None when nobody wants any.
-        broadcasts: what to wait for until `tokens` and `log_probs` are on this rank.
-        host_copies: pending copies of `tokens` and `log_probs` to the host; empty before the broadcast completes.
+        slot_ids: the slots that draw, in order.
     """
 
     plan: StepPlan
-    rows: tuple[int, ...]
-    tokens: torch.Tensor
-    failures: dict[int, str]
-    wanted: dict[int, int]
-    log_probs: torch.Tensor | None = None
-    broadcasts: tuple[Work, ...] = ()
-    host_copies: tuple[HostCopy, ...] = ()
+    slot_ids: tuple[int, ...]
 
 
 class TextGenerationController(ABC):
@@ -59,15 +42,13 @@ class TextGenerationController(ABC):
     Attributes:
         params: the fields of a request that the controller itself consumes.
         runtime, tokenizer: what it was built with; a checkpoint without a tokenizer runs on ids.
-        models: what the engine must reserve memory for; the target model first.
-        lookahead: extra tokens that a row may gain in a step.
+        model: what the engine must reserve memory for.
     """
 
     params: ClassVar[type[Params]] = Params
-    lookahead: int = 0
     runtime: Runtime
     tokenizer: Tokenizer | None
-    models: tuple[ModelInfo, ...]
+    model: ModelInfo
 
     def preload(self, rows: int, tokens: int, longest: int) -> int | None:
         """Have the model's weights loaded, for an engine that wants to know what memory they leave.
@@ -132,18 +113,6 @@ class TextGenerationController(ABC):
     @abstractmethod
     def take_outputs(self) -> list[RequestOutput]:
         """Return what the finished steps added to their sequences since the last call."""
-
-    @abstractmethod
-    def sample_from_logits(self, candidates: Candidates) -> torch.Tensor:
-        """Draw one token id [N] per row."""
-
-    @abstractmethod
-    def update_generation_status(self, sequence: InferenceSequence, tokens: Sequence[int]) -> FinishReason | None:
-        """Add tokens to a sequence and say whether it has ended."""
-
-    @abstractmethod
-    def detokenize_generations(self, sequence: InferenceSequence) -> str:
-        """Return the text of all that a sequence has generated, computed afresh from its ids."""
 
     def generate_all_output_tokens_static_batch(self, sequences: Sequence[InferenceSequence]) -> Iterator[StepResult]:
         """Run a fixed batch to its end, a step at a time; a sequence that has ended drops out of the steps.

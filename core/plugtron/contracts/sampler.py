@@ -79,4 +79,7 @@ class Sampler(ABC):
         """
 
     def accept(self, slot_ids: tuple[int, ...], tokens: torch.Tensor) -> None:
-        """Learn the tokens [N] that were drawn for these slots; 0 where none could be, whose request ends. No wait."""
+        """Learn the tokens [N] that were drawn for these slots; 0 where none could be, whose request ends. No wait.
+
+        When it raises it must have learnt nothing: it is then told of each slot alone, and fails those it raises for.
+        """

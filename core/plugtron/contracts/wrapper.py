@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from plugtron.contracts.execution import ModelOptions
 from plugtron.contracts.weights import WeightMap
-from plugtron.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
 
     from plugtron.contracts.checkpoint import CheckpointReader
     from plugtron.contracts.context import InferenceContext
-    from plugtron.contracts.decoder import Decoder, ModelInfo
+    from plugtron.contracts.decoder import ModelInfo
     from plugtron.contracts.step import StepBatch, StepPlan
     from plugtron.parallel.runtime import Runtime
 
@@ -38,33 +37,13 @@ class Export:
 class ModelWrapper(ABC):
     """Runs one model of a family.
 
-    An author writes `info`, `build` and `weight_map`; the rest is the same for every family and comes
-    from `plugtron.execution.wrapper.DecoderWrapper`.
+    For a decoder all of it comes from `plugtron.execution.DecoderWrapper`; a family says what the decoder looks like.
     """
 
     runtime: Runtime
     checkpoint: CheckpointReader
     info: ModelInfo
     options: ModelOptions = ModelOptions()
-
-    @abstractmethod
-    def build(self, layers: range) -> Decoder:
-        """Return the decoder with these layers, its parameters allocated on the runtime's device and not yet read.
-
-        The embedding belongs to the first layer and the head to the last: pipeline stages have some of the layers.
-        """
-
-    @abstractmethod
-    def weight_map(self, format: str) -> WeightMap:  # noqa: A002 - the field's word for it
-        """Say where the parameters stand in a checkpoint of `format`."""
-
-    def export(self) -> Export:
-        """Say how the model is written as a Hugging Face folder. Only for wrappers that `plugtron convert` can use.
-
-        Raises:
-            CheckpointError: this wrapper has no such form.
-        """
-        raise CheckpointError(f"{type(self).__name__} cannot be converted")
 
     def agree(self) -> None:
         """Agree with the wrappers of the other ranks on what must be the same. All ranks call it together, once.

@@ -26,4 +26,5 @@ _HOMES = {
     "Scheduler": "plugtron.engine.scheduler",
     "WaitingQueue": "plugtron.engine.waiting_queue",
 }
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, _HOMES)

@@ -11,4 +11,5 @@ if TYPE_CHECKING:
 
 __all__ = ["DecoderWrapper"]
 
-__getattr__ = loader(__name__, {"DecoderWrapper": "plugtron.execution.wrapper"})
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, {"DecoderWrapper": "plugtron.execution.wrapper"})

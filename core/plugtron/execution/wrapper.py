@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Self
 
@@ -17,8 +18,9 @@ from plugtron.contracts.context import InferenceContext
 from plugtron.contracts.decoder import AttentionState, Decoder, ModelInfo
 from plugtron.contracts.execution import Execution, ExecutionBackend, ModelOptions, StoredBlocks
 from plugtron.contracts.step import StepBatch, StepPlan
-from plugtron.contracts.wrapper import ModelWrapper
-from plugtron.errors import ParallelError
+from plugtron.contracts.weights import WeightMap
+from plugtron.contracts.wrapper import Export, ModelWrapper
+from plugtron.errors import CheckpointError, ParallelError
 from plugtron.execution.choice import choose
 from plugtron.nn.attention import local_kv_heads
 from plugtron.nn.config import DecoderConfig
@@ -69,6 +71,25 @@ class DecoderWrapper(ModelWrapper):
         )
         self._backend: ExecutionBackend | None = None
         self._execution: Execution | None = None
+
+    @abstractmethod
+    def build(self, layers: range) -> Decoder:
+        """Return the decoder with these layers, its parameters allocated on the runtime's device and not yet read.
+
+        The embedding belongs to the first layer and the head to the last: pipeline stages have some of the layers.
+        """
+
+    @abstractmethod
+    def weight_map(self, format: str) -> WeightMap:  # noqa: A002 - the field's word for it
+        """Say where the parameters stand in a checkpoint of `format`."""
+
+    def export(self) -> Export:
+        """Say how the model is written as a Hugging Face folder. Only for wrappers that `plugtron convert` can use.
+
+        Raises:
+            CheckpointError: this wrapper has no such form.
+        """
+        raise CheckpointError(f"{type(self).__name__} cannot be converted")
 
     def preload(self, rows: int, tokens: int, longest: int) -> int | None:
         """Load this rank's weights, and try out what steps work in. What is loaded already stays."""

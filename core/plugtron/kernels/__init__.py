@@ -27,4 +27,5 @@ _HOMES = {
     "gumbel": "plugtron.kernels.philox",
     "on_one_thread": "plugtron.kernels.sampling",
 }
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, _HOMES)

@@ -52,4 +52,5 @@ _HOMES = {
     "World": "plugtron.parallel.world",
     "divide": "plugtron.parallel.layers",
 }
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, _HOMES)

@@ -51,4 +51,5 @@ _HOMES = {
     "Registry": "plugtron.plugin.registry",
     "RunInfo": "plugtron.plugin.run_info",
 }
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, _HOMES)

@@ -53,4 +53,5 @@ _HOMES = {
     "SamplingParams": "plugtron.request.sampling_params",
     "Timings": "plugtron.request.request",
 }
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, _HOMES)

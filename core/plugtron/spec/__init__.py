@@ -64,4 +64,5 @@ _HOMES = {
     "resolve": "plugtron.spec.resolve",
     "spec_of": "plugtron.spec.resolve",
 }
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, _HOMES)

@@ -17,4 +17,5 @@ __all__ = [
 _HOMES = {
     "render_chat": "plugtron.tokenizer.chat",
 }
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, _HOMES)

@@ -32,4 +32,5 @@ _HOMES = {
     "read_mapping": "plugtron.utils.json_file",
     "transfer": "plugtron.utils.transfers",
 }
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, _HOMES)

@@ -80,7 +80,7 @@ def check_request(request: InferenceRequest, controller: TextGenerationControlle
         ends = (*(params.stop_token_ids or ()), *special_stops(controller.tokenizer, params))
         if ends:  # so that whatever goes by stop_token_ids knows of them
             request.params = params = params.model_copy(update={"stop_token_ids": list(dict.fromkeys(ends))})
-    vocab_size = controller.models[0].vocab_size
+    vocab_size = controller.model.vocab_size
     if params.logprobs is not None and params.logprobs > vocab_size:
         raise RequestError(f"logprobs: {params.logprobs} is more than the {vocab_size} tokens of this model")
     for token in params.stop_token_ids or ():

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from plugtron.contracts import Candidates, Sampler
 from plugtron.request import InferenceSequence, SamplingParams
+from plugtron_controllers.checked import checked
 
 __all__ = ["Chain"]
 
@@ -20,7 +21,8 @@ Seen = Callable[[int], tuple[Candidates, int] | None]
 class Chain:
     """The stages in order, and which slots use each. A stage that no row of a step uses is not run."""
 
-    def __init__(self, samplers: Sequence[Sampler]) -> None:
+    def __init__(self, samplers: Sequence[Sampler], vocab_size: int) -> None:
+        self._vocab_size = vocab_size
         self.samplers = tuple(samplers)
         self._users: dict[Sampler, set[int]] = {sampler: set() for sampler in self.samplers}
         # Why slots cannot be drawn for: what a stage raised when it was told of their sequence.
@@ -96,11 +98,13 @@ class Chain:
         left = candidates
         for sampler in self.samplers:
             if not self._users[sampler].isdisjoint(candidates.slot_ids):
-                left = sampler.apply(left)
-        return draw(left), left
+                left = checked(sampler, left, sampler.apply(left), self._vocab_size)
+        tokens = draw(left)
+        # Where ids lie on a device they have not been looked at; what is no token must not be embedded.
+        return (tokens if left.ids is None else torch.where(tokens < self._vocab_size, tokens, -3)), left
 
-    def _accept(self, rows: tuple[int, ...], tokens: Tensor) -> dict[int, str]:
-        """Tell the stages what was drawn, each row once and on its own; mark the rows for which one raises."""
+    def _accept(self, slot_ids: tuple[int, ...], tokens: Tensor) -> dict[int, str]:
+        """Tell the stages what was drawn, all rows at once; where one raises, row by row, marking those that fail."""
         failures: dict[int, str] = {}
         learning = [each for each in self.samplers if type(each).accept is not Sampler.accept and self._users[each]]
         if not learning:
@@ -108,8 +112,14 @@ class Chain:
         # Which draws failed only the device knows, and it is not waited for: those requests end, whatever is learnt.
         learnt = tokens.clamp(min=0)
         for sampler in learning:
-            for row, slot in enumerate(rows):
-                if slot in self._users[sampler] and slot not in failures:
+            users = [row for row, slot in enumerate(slot_ids) if slot in self._users[sampler] and slot not in failures]
+            slots = tuple(slot_ids[row] for row in users)
+            if not slots:
+                continue
+            try:
+                sampler.accept(slots, learnt if len(users) == len(slot_ids) else learnt[users])
+            except Exception:
+                for row, slot in zip(users, slots, strict=True):
                     try:
                         sampler.accept((slot,), learnt[row : row + 1])
                     except Exception as error:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from plugtron.contracts import PendingStep, Runtime, Tokenizer
+from plugtron.contracts import Runtime, Tokenizer
 from plugtron.request import LogProbs
+from plugtron_controllers.drawn_step import DrawnStep
 
 __all__ = ["exchange_failures", "pack_log_probs", "unpack_log_probs"]
 
@@ -19,6 +20,7 @@ _NONE = -1
 _WHY = {
     -1: "no token is left that could be drawn",
     -2: "the logits are not finite: NaN or infinity came from the model, or from a sampler",
+    -3: "a sampler returned an id that is no token",
 }
 
 
@@ -45,10 +47,10 @@ def pack_log_probs(
 
 
 def unpack_log_probs(
-    pending: PendingStep, tokens: Sequence[int], packed: Sequence[Sequence[float]], tokenizer: Tokenizer | None
+    pending: DrawnStep, tokens: Sequence[int], packed: Sequence[Sequence[float]], tokenizer: Tokenizer | None
 ) -> dict[int, tuple[LogProbs]]:
     """The inverse, for the slots whose draw did not fail: one position each."""
-    drawn = dict(zip(pending.rows, tokens, strict=True))
+    drawn = dict(zip(pending.slot_ids, tokens, strict=True))
     found = {}
     for slot, (value, *numbers) in zip(pending.wanted, packed, strict=True):
         if drawn[slot] >= 0:
@@ -66,10 +68,10 @@ def _texts(tokenizer: Tokenizer, tokens: Iterable[int]) -> dict[int, str]:
     return {token: tokenizer.token_bytes(token).decode("utf-8", errors="replace") for token in tokens}
 
 
-def exchange_failures(pending: PendingStep, tokens: Sequence[int], runtime: Runtime) -> dict[int, str]:
+def exchange_failures(pending: DrawnStep, tokens: Sequence[int], runtime: Runtime) -> dict[int, str]:
     """Return why draws failed, by slot, on every rank of the model. That one has is told from the tokens."""
     if all(token >= 0 for token in tokens):
         return {}
-    own = [[slot, pending.failures[slot]] for slot in pending.rows if slot in pending.failures]
-    unsaid = {slot: _WHY[token] for slot, token in zip(pending.rows, tokens, strict=True) if token in _WHY}
+    own = [[slot, pending.failures[slot]] for slot in pending.slot_ids if slot in pending.failures]
+    unsaid = {slot: _WHY[token] for slot, token in zip(pending.slot_ids, tokens, strict=True) if token in _WHY}
     return {**unsaid, **dict(runtime.model.broadcast_json(own, runtime.sampling_rank))}

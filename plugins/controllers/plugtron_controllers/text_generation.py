@@ -38,6 +38,7 @@ from plugtron.request import (
 from plugtron.utils import transfer
 from plugtron_controllers.admission import check_request, tokenize
 from plugtron_controllers.chain import Chain
+from plugtron_controllers.drawn_step import DrawnStep
 from plugtron_controllers.logprobs import exchange_failures, pack_log_probs, unpack_log_probs
 from plugtron_controllers.params import GenerationParams
 from plugtron_controllers.sampling import draw, draw_greedily, log_probabilities
@@ -63,10 +64,10 @@ class SimpleTextGenerationController(TextGenerationController):
     ) -> None:
         self.runtime = wrapper.runtime
         self.tokenizer = tokenizer
-        self.models = (wrapper.info,)
+        self.model = wrapper.info
         self._eos_ids = wrapper.info.eos_ids if tokenizer is None else tokenizer.eos_ids
         self._wrapper = wrapper
-        self._chain = Chain(samplers)
+        self._chain = Chain(samplers, wrapper.info.vocab_size)
         self._sampling = SamplingChoice(wrapper.runtime, wrapper.options)
         self._live: dict[int, LiveSequence] = {}
         # Which slots draw at random, and how many of the most likely ids those report that want log probabilities.
@@ -91,7 +92,7 @@ class SimpleTextGenerationController(TextGenerationController):
     def preload(self, rows: int, tokens: int, longest: int) -> int | None:
         """Have the model's weights loaded, and say what steps work in: the model, the chain and the draw."""
         own = self._wrapper.preload(rows, tokens, longest)
-        return None if own is None else own + rows * self.models[0].padded_vocab_size * _BYTES_A_CANDIDATE
+        return None if own is None else own + rows * self.model.padded_vocab_size * _BYTES_A_CANDIDATE
 
     def prep_for_inference(self, context: InferenceContext) -> None:
         """Get the model ready to run over `context`."""
@@ -106,7 +107,7 @@ class SimpleTextGenerationController(TextGenerationController):
         kernels = self._sampling.kernels if self.runtime.samples and self.runtime.device.type != "cpu" else None
         if kernels is None:
             return
-        info = self.models[0]
+        info = self.model
         nothing = torch.zeros(1, info.padded_vocab_size, device=self.runtime.device)[:, : info.vocab_size]
         for ids in (None, torch.zeros_like(nothing, dtype=torch.int64)):
             kernels.draw(nothing, ids, self._seeds[:1], self._seeds[:1], self._greedy[:1])
@@ -117,7 +118,7 @@ class SimpleTextGenerationController(TextGenerationController):
         """Return the ids of a text, of ids (checked), or of the messages of a chat."""
         del params
         limit = None if self._context is None else self._context.max_length
-        return tokenize(prompt, self.tokenizer, self.models[0].vocab_size, chat, limit)
+        return tokenize(prompt, self.tokenizer, self.model.vocab_size, chat, limit)
 
     def check(self, request: InferenceRequest) -> None:
         """Refuse what no stage consumes, and what the stages themselves refuse."""
@@ -160,7 +161,7 @@ class SimpleTextGenerationController(TextGenerationController):
             slot=sequence.slot, num_computed=sequence.computed, num_new=len(tokens) or 1, reserved=room, tokens=tokens
         )
 
-    def start_step(self, plan: StepPlan) -> PendingStep:
+    def start_step(self, plan: StepPlan) -> DrawnStep:
         """Run the model, the chain and the draw, as far as they are this rank's."""
         assert self._context is not None
         batch = self._wrapper.prep_inference_input(plan, self._context)
@@ -173,26 +174,27 @@ class SimpleTextGenerationController(TextGenerationController):
         # What comes from a later stage is not waited for here: this one has other steps to start meanwhile.
         if pending.broadcasts and self.runtime.pipeline.size > 1:
             return pending
-        return self._receive(pending, batch.slots if len(pending.rows) == len(plan.rows) else None)
+        return self._receive(pending, batch.slots if len(pending.slot_ids) == len(plan.rows) else None)
 
-    def _receive(self, pending: PendingStep, slots: torch.Tensor | None = None) -> PendingStep:
+    def _receive(self, pending: DrawnStep, slots: torch.Tensor | None = None) -> DrawnStep:
         """Wait for the tokens, leave them where the next step finds them, and send them on to the host."""
         assert self._context is not None
         for arrival in pending.broadcasts:
             arrival.wait()
-        drawn = self._on_device(pending.rows) if slots is None else slots
+        drawn = self._on_device(pending.slot_ids) if slots is None else slots
         self._context.last_tokens[drawn] = pending.tokens.clamp(min=0)
         results = (pending.tokens,) if pending.log_probs is None else (pending.tokens, pending.log_probs)
         return replace(pending, broadcasts=(), host_copies=tuple(HostCopy(result) for result in results))
 
     def finish_step(self, pending: PendingStep) -> StepResult:
         """Wait for the tokens, and add them to their sequences."""
+        assert isinstance(pending, DrawnStep), "it is this controller's own"
         if not pending.host_copies:
             pending = self._receive(pending)
         tokens, *log_probs = [result.numbers() for result in pending.host_copies]
         result = StepResult(
             step=pending.plan.step,
-            tokens={slot: (token,) for slot, token in zip(pending.rows, tokens, strict=True) if token >= 0},
+            tokens={slot: (token,) for slot, token in zip(pending.slot_ids, tokens, strict=True) if token >= 0},
             log_probs=unpack_log_probs(pending, tokens, log_probs[0], self.tokenizer) if log_probs else {},
             failures=exchange_failures(pending, tokens, self.runtime),
         )
@@ -211,9 +213,10 @@ class SimpleTextGenerationController(TextGenerationController):
 
     def next_slots(self, pending: PendingStep) -> tuple[int, ...] | None:
         """Those that have not ended and want more than the token under way; None over several stages."""
-        if not pending.host_copies or not self._read.isdisjoint(pending.rows):
+        assert isinstance(pending, DrawnStep), "it is this controller's own"
+        if not pending.host_copies or not self._read.isdisjoint(pending.slot_ids):
             return None
-        live = [(slot, self._live[slot]) for slot in pending.rows if slot in self._live]
+        live = [(slot, self._live[slot]) for slot in pending.slot_ids if slot in self._live]
         return tuple(
             slot
             for slot, each in live
@@ -252,7 +255,7 @@ class SimpleTextGenerationController(TextGenerationController):
     def _on_device(self, numbers: Sequence[int]) -> torch.Tensor:
         return transfer(self.runtime.device, np.array(numbers, dtype=np.int64))[0]
 
-    def _choose(self, plan: StepPlan, batch: StepBatch, logits: torch.Tensor | None) -> PendingStep:
+    def _choose(self, plan: StepPlan, batch: StepBatch, logits: torch.Tensor | None) -> DrawnStep:
         """Chain and draw, on the rank that draws; elsewhere an empty place for what comes from there."""
         assert max(plan.columns.num_logits) <= 1, "this controller draws once per row and step"
         wanting = [row for row, wants in enumerate(plan.columns.num_logits) if wants]
@@ -261,14 +264,14 @@ class SimpleTextGenerationController(TextGenerationController):
         if logits is None:
             tokens = torch.zeros(len(rows), dtype=torch.int64, device=self.runtime.device)
             packed = pack_log_probs({}, wanted, self.runtime.device)
-            return PendingStep(plan=plan, rows=rows, tokens=tokens, failures={}, wanted=wanted, log_probs=packed)
+            return DrawnStep(plan=plan, slot_ids=rows, tokens=tokens, failures={}, wanted=wanted, log_probs=packed)
         slots, lengths = batch.slots, batch.memory.seq_lens
         if len(rows) < len(plan.rows):
             drawing = self._on_device(wanting)
             slots, lengths = slots[drawing], lengths[drawing]
         candidates = Candidates(
             # Padding of the vocabulary lies at the end, and is never a candidate.
-            logits=logits[:, : self.models[0].vocab_size],
+            logits=logits[:, : self.model.vocab_size],
             ids=None,
             slots=slots,
             positions=lengths,
@@ -285,7 +288,7 @@ class SimpleTextGenerationController(TextGenerationController):
                 source, place = (candidates, index) if raw else processed
                 log_probs[slot] = log_probabilities(source, place, tokens[index], top)
         packed = pack_log_probs(log_probs, wanted, self.runtime.device)
-        return PendingStep(plan=plan, rows=rows, tokens=tokens, failures=failures, wanted=wanted, log_probs=packed)
+        return DrawnStep(plan=plan, slot_ids=rows, tokens=tokens, failures=failures, wanted=wanted, log_probs=packed)
 
     def _apply(self, live: LiveSequence, result: StepResult) -> None:
         """Add what a step gave to a sequence. What a tokenizer or a stop condition raises fails that request."""

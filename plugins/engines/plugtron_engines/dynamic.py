@@ -33,7 +33,7 @@ class DynamicEngine(BatchingEngine):
         self, controller: TextGenerationController, options: DynamicOptions | None = None, *, seed: int | None = None
     ) -> None:
         options = options or DynamicOptions()
-        info, runtime = controller.models[0], controller.runtime
+        info, runtime = controller.model, controller.runtime
         if options.async_scheduling and runtime.pipeline.size > 1:
             raise SpecError(
                 "engine.options.async_scheduling: over pipeline stages as many steps are under way already (accepted: "
@@ -124,7 +124,7 @@ class DynamicEngine(BatchingEngine):
         pending, scheduler = self._under_way[0], self._scheduler
         # Who waits gets the room there is, and that of who has ended, first.
         admits = scheduler.waiting and (self._may_admit() or self._living() < len(scheduler.active))
-        if admits or self._planner.preempted or scheduler.active.keys() != set(pending.rows):
+        if admits or self._planner.preempted or scheduler.active.keys() != set(pending.slot_ids):
             return
         slots = self.controller.next_slots(pending)
         rows = self._planner.plan_ahead(pending.plan.rows, frozenset(slots)) if slots else None

@@ -25,7 +25,7 @@ def blocks_of_memory(options: DynamicOptions, limit: int, controller: TextGenera
     Raises:
         SpecError: `memory` is less than a block, or what is left is; more is asked for than there is.
     """
-    runtime, info = controller.runtime, controller.models[0]
+    runtime, info = controller.runtime, controller.model
     block = bytes_per_token(info) * options.block_size
     if options.blocks is not None:
         _check_there_is(options.blocks * block, f"blocks: {options.blocks} of {block} bytes", controller)

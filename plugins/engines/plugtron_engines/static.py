@@ -29,7 +29,7 @@ class StaticEngine(BatchingEngine):
         self, controller: TextGenerationController, options: StaticOptions | None = None, *, seed: int | None = None
     ) -> None:
         options = options or StaticOptions()
-        info, slots = controller.models[0], options.max_batch_size
+        info, slots = controller.model, options.max_batch_size
         limit = sequence_limit(options.max_sequence_length, info)
         super().__init__(controller, slots=slots, limit=limit, seed=seed)
         self.context = StaticInferenceContext(info, controller.runtime, slots=slots, max_length=limit)

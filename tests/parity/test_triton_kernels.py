@@ -241,7 +241,7 @@ def hold(weight, form, dtype, *, in_order):
         dense = weight.to(dtype).to(DEVICE)
         return DeviceWeight(format="plain", values=dense, in_order=in_order), dense
     if form == "fp8":
-        held = DeviceWeight.of(Float8Weight.of(weight.to(DEVICE), weight.to(DEVICE), in_order=in_order)
+        held = DeviceWeight.of(Float8Weight.of(weight.to(DEVICE)), weight.to(DEVICE), in_order=in_order)
         return held, held.values.float() * held.scales
     quantized = QuantizedWeight.of(weight, int(form.removeprefix("int")))
     return DeviceWeight.grouped(quantized, torch.device(DEVICE), in_order=in_order), quantized.dense().to(DEVICE)

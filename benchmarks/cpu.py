@@ -31,7 +31,7 @@ from cpu_sides import DENSE, HERE, MODEL, STATIC, Side, commands
 from cpu_tasks import TASKS, Task
 from peers.environments import environment
 
-from plugtron.hub.locate import locate
+from plugtron.hub import locate
 
 #: Rounds are discarded in which memory is slower than this share of its best.
 QUIET = 0.75

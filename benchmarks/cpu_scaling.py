@@ -22,7 +22,7 @@ from cpu_tasks import prompt
 from peers.environments import environment
 
 from plugtron import LLM, InferenceRequest, SamplingParams
-from plugtron.execution.wrapper import DecoderWrapper
+from plugtron.execution import DecoderWrapper
 
 HERE = Path(__file__).parent
 ROWS = (1, 2, 4, 8, 16, 32, 64)

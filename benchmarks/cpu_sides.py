@@ -11,7 +11,7 @@ from typing import Any
 
 from peers.environments import environment
 
-from plugtron.hub.locate import locate
+from plugtron.hub import locate
 
 __all__ = ["DENSE", "HERE", "MODEL", "STATIC", "Side", "commands"]
 

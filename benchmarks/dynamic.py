@@ -26,11 +26,10 @@ import torch
 from dynamic_peers import Peer, transformers_peer
 from dynamic_steps import Steps, bookkeeping, ideal_seconds
 
-from plugtron import LLM
+from plugtron import LLM, InferenceRequest
 from plugtron.bench.replay import replay
 from plugtron.bench.summary import Summary
 from plugtron.bench.workload import Workload, poisson
-from plugtron.request.request import InferenceRequest
 
 MODEL = "smollm2-135m-instruct"
 RAGGED = Workload(requests=64, prompt_tokens=(16, 512), output_tokens=(8, 256))

@@ -10,7 +10,7 @@ from dense import transformers_model
 from transformers import GenerationConfig
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-from plugtron.request.request import InferenceRequest
+from plugtron import InferenceRequest
 
 __all__ = ["Peer", "transformers_peer"]
 

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from plugtron import LLM, SamplingParams
+from plugtron import LLM, InferenceRequest, SamplingParams
 from plugtron.bench.replay import replay
-from plugtron.contracts.step import StepPlan
-from plugtron.request.request import InferenceRequest
+from plugtron.contracts import StepPlan
 
 __all__ = ["Steps", "bookkeeping", "ideal_seconds"]
 

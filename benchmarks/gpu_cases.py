@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from plugtron.contracts.execution import ModelOptions
+from plugtron.contracts import ModelOptions
+from plugtron.quantization import Float8, Grouped
 from plugtron.quantization.float8 import FLOAT8
-from plugtron.quantization.policy import Float8, Grouped
 
 __all__ = ["SIZES", "VARIANTS", "Sizes", "Variant", "cases"]
 

@@ -14,16 +14,11 @@ from gpu_measures import Measure, Timer, measures
 from random_weights import RandomModel
 from torch.profiler import DeviceType, ProfilerActivity, profile
 
-from plugtron import SamplingParams
-from plugtron.context.memory_size import bytes_per_token
-from plugtron.context.static import StaticInferenceContext
-from plugtron.contracts.step import ScheduledSequence, StepPlan
-from plugtron.execution import DecoderWrapper
-from plugtron.execution.eager_backend import EagerBackend
+from plugtron import InferenceRequest, SamplingParams
+from plugtron.context import StaticInferenceContext, bytes_per_token
+from plugtron.contracts import Runtime, ScheduledSequence, StepPlan
+from plugtron.execution import DecoderWrapper, EagerBackend, GraphBackend
 from plugtron.execution.graph import GraphExecution
-from plugtron.execution.graph_backend import GraphBackend
-from plugtron.parallel.runtime import Runtime
-from plugtron.request.request import InferenceRequest
 from plugtron_controllers.text_generation import SimpleTextGenerationController
 from plugtron_engines.dynamic import DynamicEngine
 from plugtron_engines.options import DynamicOptions

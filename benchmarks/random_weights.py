@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from plugtron.contracts import CheckpointReader, ModelDescription
-from plugtron.contracts.checkpoint import TensorInfo
+from plugtron.contracts import CheckpointReader, ModelDescription, TensorInfo
 
 __all__ = ["SHAPES", "RandomModel"]
 

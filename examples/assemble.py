@@ -1,9 +1,9 @@
 """The parts put together in Python: four lines, no spec file. Any of them may be a class of your own."""
 
 from plugtron import SamplingParams
-from plugtron.checkpoint.gguf.reader import GGUFReader
-from plugtron.hub.locate import fetch
-from plugtron.parallel.runtime import Runtime
+from plugtron.checkpoint import GGUFReader
+from plugtron.parallel import Runtime
+from plugtron.hub import fetch
 from plugtron.tokenizer.gguf import gguf_tokenizer
 from plugtron_controllers.text_generation import SimpleTextGenerationController
 from plugtron_engines.options import StaticOptions

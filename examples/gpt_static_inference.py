@@ -13,13 +13,10 @@ from pathlib import Path
 
 from megatron_arguments import parse
 
-from plugtron import Kind, Options, PlugtronError, SamplingParams
-from plugtron.assembly.dtypes import choose_dtype
-from plugtron.checkpoint.megatron.reader import MegatronReader
-from plugtron.contracts import Parts
-from plugtron.parallel.runtime import Runtime
-from plugtron.plugin.manager import PluginManager
-from plugtron.request.request import InferenceRequest
+from plugtron import InferenceRequest, Kind, Options, PluginManager, PlugtronError, SamplingParams
+from plugtron.assembly import choose_dtype
+from plugtron.checkpoint import MegatronReader
+from plugtron.contracts import Parts, Runtime
 from plugtron.spec.model import DEFAULT_CHAIN
 from plugtron_controllers.text_generation import SimpleTextGenerationController
 from plugtron_engines.options import StaticOptions

@@ -10,8 +10,8 @@ import torch
 from serve import serve
 
 from plugtron import LLM, SamplingParams
-from plugtron.contracts.step import ScheduledSequence, StepPlan
-from plugtron.execution.wrapper import DecoderWrapper
+from plugtron.contracts import ScheduledSequence, StepPlan
+from plugtron.execution import DecoderWrapper
 from plugtron_engines.static import StaticEngine
 
 

@@ -1,1 +1,27 @@
 """From a resolved spec to something that runs: ranks, model, parts, and the session that runs requests over them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plugtron.utils.lazy import loader
+
+if TYPE_CHECKING:
+    from plugtron.assembly.assemble import assemble
+    from plugtron.assembly.dtypes import choose_dtype
+    from plugtron.assembly.session import Session
+
+__all__ = [
+    "Session",
+    "assemble",
+    "choose_dtype",
+]
+
+#: Where each public name lives; loaded when first asked for.
+_HOMES = {
+    "Session": "plugtron.assembly.session",
+    "assemble": "plugtron.assembly.assemble",
+    "choose_dtype": "plugtron.assembly.dtypes",
+}
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, _HOMES)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from plugtron.contracts.attention import AttentionBackend
 from plugtron.contracts.decoder import Decoder
-from plugtron.contracts.execution import DecoderSource, ExecutionBackend
+from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend
 from plugtron.execution.eager import EagerExecution
 from plugtron.nn.attention import Attention
 from plugtron.nn.decoder import TransformerDecoder
@@ -30,7 +30,7 @@ class EagerBackend(ExecutionBackend):
         del source
         return ""
 
-    def load(self, source: DecoderSource) -> EagerExecution:
+    def load(self, source: DecoderSource) -> Execution:
         """Load the weights, and round them."""
         decoder = source.load(source.layers)
         if source.options.quantization is not None:

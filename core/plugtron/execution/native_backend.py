@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from plugtron.contracts.decoder import Decoder
-from plugtron.contracts.execution import DecoderSource, ExecutionBackend, StoredBlocks
+from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend, StoredBlocks
 from plugtron.errors import CheckpointError
 from plugtron.execution.cache import packed_weights
 from plugtron.execution.lowering import ProgramBuilder, Unsupported, check_outline
@@ -36,7 +36,7 @@ class NativeBackend(ExecutionBackend):
             return str(reason)
         return ""
 
-    def load(self, source: DecoderSource) -> NativeExecution:
+    def load(self, source: DecoderSource) -> Execution:
         """Map the packed weights, or pack them."""
         runtime, layers = source.runtime, source.layers
         exact = source.over(replace(runtime, dtype=torch.float32))

@@ -2,8 +2,8 @@
 
 from plugtron import SamplingParams
 from plugtron.checkpoint import GGUFReader
-from plugtron.parallel import Runtime
 from plugtron.hub import fetch
+from plugtron.parallel import Runtime
 from plugtron.tokenizer.gguf import gguf_tokenizer
 from plugtron_controllers.text_generation import SimpleTextGenerationController
 from plugtron_engines.options import StaticOptions

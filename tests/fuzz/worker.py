@@ -201,7 +201,7 @@ def folders(folder, chance):
 
     from plugtron.checkpoint.safetensors import SafetensorsReader
     from plugtron.tokenizer.huggingface import HuggingFaceTokenizer
-    from plugtron_wrappers.huggingface.config import config_from_huggingface
+    from plugtron_wrappers.llama.huggingface import config_from_huggingface
 
     backend = Tokenizer(models.BPE(vocab={character: number for number, character in enumerate("abcdefg")}, merges=[]))
     backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(), decoders.ByteLevel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plugtron.utils.lazy import loader
+from plugtron.utils.lazy import load_target, loader
 
 if TYPE_CHECKING:
     from plugtron.utils.json_file import read_mapping
@@ -17,6 +17,8 @@ __all__ = [
     "Location",
     "TurnLock",
     "describe",
+    "load_target",
+    "loader",
     "plain",
     "read_mapping",
     "transfer",

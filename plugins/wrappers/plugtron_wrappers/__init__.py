@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from plugtron import Component, Need, hookimpl
+from plugtron_wrappers.llama.names import RELATIVES
 
 __all__ = ["plugtron_wrappers"]
-
-_HUGGINGFACE = (
-    "LlamaForCausalLM",
-    "MistralForCausalLM",
-    "MixtralForCausalLM",
-    "Qwen2ForCausalLM",
-    "Qwen3ForCausalLM",
-    "SmolLM3ForCausalLM",
-)
-_GGUF = ("llama", "qwen2", "qwen3", "smollm3")
 
 
 @hookimpl
@@ -36,6 +27,9 @@ def plugtron_wrappers() -> list[Component]:
             precheck="plugtron_wrappers.prechecks:precheck_llama",
             summary="Llama, and what is Llama in all but name: Mistral, Mixtral, Qwen2, Qwen3, SmolLM, Yi, TinyLlama",
             needs=frozenset({Need.CHECKPOINT}),
-            provides=frozenset({f"huggingface/{name}" for name in _HUGGINGFACE} | {f"gguf/{name}" for name in _GGUF}),
+            provides=frozenset(
+                {f"huggingface/{name}" for name in RELATIVES}
+                | {f"gguf/{name}" for _, names in RELATIVES.values() for name in names}
+            ),
         ),
     ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from plugtron.contracts import ModelDescription
-from plugtron_wrappers.huggingface.fields import LlamaFields, validated
 from plugtron_wrappers.huggingface.ignored_fields import refuse_unknown
+from plugtron_wrappers.llama.fields import LlamaFields, validated
 from plugtron_wrappers.options import LlamaOptions
 
 __all__ = ["precheck_llama"]

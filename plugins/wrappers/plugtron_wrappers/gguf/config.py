@@ -41,8 +41,6 @@ _UNDERSTOOD = frozenset(
         "vocab_size",
     }
 )
-#: SmolLM3's files do not say which layers leave positions out: it is every fourth.
-_NO_ROPE_INTERVAL = {"smollm3": 4}
 
 
 def config_from_gguf(model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
@@ -70,7 +68,6 @@ def config_from_gguf(model: ModelDescription, checkpoint: CheckpointReader) -> D
         raise CheckpointError(f"{model.path}: rotary over part of a head is not implemented")
     if "token_embd.weight" not in shapes:
         raise CheckpointError(f"{model.path}: tensor token_embd.weight is missing")
-    interval = _NO_ROPE_INTERVAL.get(model.architecture) or layers + 1
     return DecoderConfig(
         vocab_size=shapes["token_embd.weight"][0],
         hidden_size=hidden,
@@ -83,7 +80,7 @@ def config_from_gguf(model: ModelDescription, checkpoint: CheckpointReader) -> D
         norm_epsilon=_need(model, values, "attention.layer_norm_rms_epsilon"),
         rotary=_rotary(model, values, checkpoint),
         windows=_windows(model, values, layers),
-        rotates=tuple((layer + 1) % interval != 0 for layer in range(layers)),
+        rotates=(True,) * layers,
         qkv_bias="blk.0.attn_q.bias" in shapes,
         output_bias="blk.0.attn_output.bias" in shapes,
         mlp_bias="blk.0.ffn_down.bias" in shapes,

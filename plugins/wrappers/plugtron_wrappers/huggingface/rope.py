@@ -9,7 +9,7 @@ from typing import Any
 
 from plugtron.errors import CheckpointError
 from plugtron.nn import RotaryConfig
-from plugtron_wrappers.huggingface.fields import LlamaFields, RopeFields, validated
+from plugtron_wrappers.llama.fields import LlamaFields, RopeFields, validated
 
 __all__ = ["max_positions", "rotary_from_huggingface", "yarn_attention_factor"]
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from plugtron.contracts import TensorInfo
 from plugtron.errors import CheckpointError, suggestion
 from plugtron.nn import Activation, DecoderConfig, ExpertsConfig, RotaryConfig
-from plugtron_wrappers.huggingface.fields import validated
+from plugtron_wrappers.llama.fields import validated
 from plugtron_wrappers.megatron.fields import NOT_IMPLEMENTED, REQUIRED, MegatronFields
 
 __all__ = ["MegatronModel", "check_overrides", "model_from_megatron"]

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from plugtron.contracts import Export
-from plugtron.nn import DecoderConfig, ExpertsConfig, RotaryConfig
-from plugtron_wrappers.huggingface.gpt2 import gpt2_activation, gpt2_weights
-from plugtron_wrappers.huggingface.plugtron_config import PLAIN_ARCHITECTURE, plain_config
+from plugtron.nn import DecoderConfig, RotaryConfig
+from plugtron_wrappers.gpt.gpt2 import gpt2_activation, gpt2_weights
+from plugtron_wrappers.gpt.plugtron_config import PLAIN_ARCHITECTURE, plain_config
 from plugtron_wrappers.huggingface.weights import huggingface_weights
+from plugtron_wrappers.llama.relative import Relative, relatives
 
 __all__ = ["export"]
 
@@ -22,9 +23,9 @@ def export(config: DecoderConfig) -> Export:
     rows = dict.fromkeys(_WORDS, config.vocab_size)
     if _is_gpt2(config):
         return Export(configuration=_gpt2(config), weights=gpt2_weights(config, {}), rows=rows)
-    architecture = _llama_like(config)
-    described = plain_config(bare) if architecture is None else _llama(bare, architecture)
-    name = architecture or PLAIN_ARCHITECTURE
+    found = _llama_like(config)
+    described = plain_config(bare) if found is None else _llama(bare, *found)
+    name = PLAIN_ARCHITECTURE if found is None else found[0]
     return Export(configuration={"architectures": [name], **described}, weights=huggingface_weights(config), rows=rows)
 
 
@@ -63,8 +64,8 @@ def _gpt2(config: DecoderConfig) -> dict[str, Any]:
     }
 
 
-def _llama_like(config: DecoderConfig) -> str | None:
-    """The class that computes a decoder of the Llama family; None for any other."""
+def _llama_like(config: DecoderConfig) -> tuple[str, type[Relative]] | None:
+    """The class that computes a decoder of the Llama family, and what is peculiar to it; None for any other."""
     rotary = config.rotary
     family = (
         config.norm == "rms"
@@ -78,31 +79,12 @@ def _llama_like(config: DecoderConfig) -> str | None:
         and not config.attention_scales
         and len(set(config.windows)) == 1
     )
-    if not family:
-        return None
-    bare = not (config.qkv_bias or config.output_bias or config.mlp_bias or config.qk_norm)
-    windowed = config.windows[0] is not None
-    if any(config.sparse):
-        return "MixtralForCausalLM" if bare and _is_mixtrals(config) else None
-    if windowed:
-        return "MistralForCausalLM" if bare else None
-    if config.qk_norm:
-        return None if config.mlp_bias or config.qkv_bias != config.output_bias else "Qwen3ForCausalLM"
-    if config.qkv_bias and not config.output_bias and not config.mlp_bias:
-        return "Qwen2ForCausalLM" if config.head_dim * config.num_heads == config.hidden_size else None
-    return "LlamaForCausalLM" if config.qkv_bias == config.output_bias else None
+    return next((found for found in relatives() if family and found[1].computes(config)), None)
 
 
-def _is_mixtrals(config: DecoderConfig) -> bool:
-    experts = config.experts
-    assert experts is not None
-    plain = ExpertsConfig(count=experts.count, top_k=experts.top_k, size=experts.size, score="softmax_chosen")
-    return experts == plain and all(config.sparse)
-
-
-def _llama(config: DecoderConfig, architecture: str) -> dict[str, Any]:
+def _llama(config: DecoderConfig, architecture: str, relative: type[Relative]) -> dict[str, Any]:
     assert config.rotary is not None
-    values: dict[str, Any] = {
+    return {
         "model_type": architecture.removesuffix("ForCausalLM").lower(),
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
@@ -117,18 +99,8 @@ def _llama(config: DecoderConfig, architecture: str) -> dict[str, Any]:
         "rope_theta": config.rotary.base,
         "rope_scaling": _rope_scaling(config.rotary),
         "tie_word_embeddings": config.tied,
+        **relative.written(config),
     }
-    if architecture in ("LlamaForCausalLM", "Qwen3ForCausalLM"):
-        values["attention_bias"] = config.qkv_bias
-    if architecture == "LlamaForCausalLM":
-        values["mlp_bias"] = config.mlp_bias
-    if architecture in ("MistralForCausalLM", "MixtralForCausalLM"):
-        values["sliding_window"] = config.windows[0]
-    if architecture == "MixtralForCausalLM" and config.experts is not None:
-        values["intermediate_size"] = config.experts.size
-        values["num_local_experts"] = config.experts.count
-        values["num_experts_per_tok"] = config.experts.top_k
-    return values
 
 
 def _rope_scaling(rotary: RotaryConfig) -> dict[str, Any] | None:

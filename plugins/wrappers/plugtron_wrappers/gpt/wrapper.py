@@ -12,9 +12,9 @@ from plugtron.errors import CheckpointError
 from plugtron.execution import DecoderWrapper
 from plugtron.nn import TransformerDecoder
 from plugtron.utils import read_mapping
-from plugtron_wrappers.huggingface.export import export
-from plugtron_wrappers.huggingface.gpt2 import config_from_gpt2, gpt2_weights
-from plugtron_wrappers.huggingface.plugtron_config import PLAIN_ARCHITECTURE, config_from_plain
+from plugtron_wrappers.export import export
+from plugtron_wrappers.gpt.gpt2 import config_from_gpt2, gpt2_weights
+from plugtron_wrappers.gpt.plugtron_config import PLAIN_ARCHITECTURE, config_from_plain
 from plugtron_wrappers.huggingface.weights import huggingface_weights
 from plugtron_wrappers.megatron.config import MegatronModel, check_overrides, model_from_megatron
 from plugtron_wrappers.megatron.weights import megatron_weights

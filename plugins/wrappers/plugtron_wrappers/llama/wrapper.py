@@ -6,11 +6,12 @@ from plugtron import Options
 from plugtron.contracts import CheckpointReader, Export, ModelDescription, ModelOptions, Parts, Runtime, WeightMap
 from plugtron.execution import DecoderWrapper
 from plugtron.nn import DecoderConfig, TransformerDecoder
+from plugtron_wrappers.export import export
 from plugtron_wrappers.gguf.config import config_from_gguf
 from plugtron_wrappers.gguf.weights import gguf_weights
-from plugtron_wrappers.huggingface.config import config_from_huggingface
-from plugtron_wrappers.huggingface.export import export
 from plugtron_wrappers.huggingface.weights import huggingface_weights
+from plugtron_wrappers.llama.huggingface import config_from_huggingface
+from plugtron_wrappers.llama.relative import relative_of
 from plugtron_wrappers.options import LlamaOptions
 
 __all__ = ["LlamaWrapper"]
@@ -55,11 +56,11 @@ class LlamaWrapper(DecoderWrapper):
     def weight_map(self, format: str) -> WeightMap:  # noqa: A002 - the contract's word for it
         """Say where the parameters stand."""
         if format == "gguf":
-            return gguf_weights(self.config, permuted=self.model.architecture in ("llama", "smollm3"))
+            return gguf_weights(self.config, permuted=relative_of(self.model.architecture).permuted)
         return huggingface_weights(self.config)
 
 
 def _configuration(model: ModelDescription, checkpoint: CheckpointReader, options: LlamaOptions) -> DecoderConfig:
     if model.format == "gguf":
-        return config_from_gguf(model, checkpoint)
+        return relative_of(model.architecture).from_gguf(config_from_gguf(model, checkpoint))
     return config_from_huggingface(model, frozenset(options.ignore_fields))

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from plugtron.contracts import ModelDescription, Section, TensorInfo, Weight, WeightMap
 from plugtron.errors import CheckpointError
 from plugtron.nn import Activation, DecoderConfig
-from plugtron_wrappers.huggingface.fields import validated
 from plugtron_wrappers.huggingface.ignored_fields import refuse_unknown
+from plugtron_wrappers.llama.fields import validated
 from plugtron_wrappers.weight_rules import norm
 
 __all__ = ["config_from_gpt2", "gpt2_activation", "gpt2_weights"]

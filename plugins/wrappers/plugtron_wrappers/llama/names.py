@@ -1,0 +1,15 @@
+"""The relatives of Llama: a line each. Read without torch, for what the wrapper provides."""
+
+from __future__ import annotations
+
+__all__ = ["RELATIVES"]
+
+#: Class of transformers: where its peculiarities are, and llama.cpp's names for its architecture.
+RELATIVES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "LlamaForCausalLM": ("plugtron_wrappers.llama.llama:Llama", ("llama",)),
+    "MistralForCausalLM": ("plugtron_wrappers.llama.mistral:Mistral", ()),
+    "MixtralForCausalLM": ("plugtron_wrappers.llama.mixtral:Mixtral", ()),
+    "Qwen2ForCausalLM": ("plugtron_wrappers.llama.qwen2:Qwen2", ("qwen2",)),
+    "Qwen3ForCausalLM": ("plugtron_wrappers.llama.qwen3:Qwen3", ("qwen3",)),
+    "SmolLM3ForCausalLM": ("plugtron_wrappers.llama.smollm3:SmolLM3", ("smollm3",)),
+}

@@ -110,10 +110,11 @@ def test_commands_of_the_walkthrough_run():
 
 
 def test_methods_named_in_the_walkthrough_exist():
-    from plugtron.contracts import ModelWrapper, Sampler, TextGenerationController
+    from plugtron.contracts import ModelWrapper, Sampler
+    from plugtron_controllers.text_generation import SimpleTextGenerationController
 
     (flow,) = re.findall(r"```\n( engine\.generate.*?)```", WALKTHROUGH, flags=re.DOTALL)
-    owners = (TextGenerationController, ModelWrapper, Sampler)
+    owners = (SimpleTextGenerationController, ModelWrapper, Sampler)
     for name in re.findall(r"\b(?:controller|wrapper|sampler)\.(\w+)|\b(\w+_(?:step|row|status|logits))\b", flow):
         assert any(hasattr(owner, "".join(name)) for owner in owners), name
 

@@ -16,9 +16,9 @@ PROGRAM = """
 import json
 import sys
 from plugtron import LLM, SamplingParams
-from plugtron.execution import choice
-pack, packed = choice._pack, []
-choice._pack = lambda *arguments: packed.append(1) or pack(*arguments)
+from plugtron.execution import native_backend
+pack, packed = native_backend._pack, []
+native_backend._pack = lambda *arguments: packed.append(1) or pack(*arguments)
 with LLM(sys.argv[1], quantization="as_stored") as llm:
     tokens = llm.generate("Once upon a time", SamplingParams(temperature=0, max_tokens=8)).tokens
 print(json.dumps({"packed": len(packed), "tokens": tokens}))

@@ -31,6 +31,8 @@ __all__ = ["TIMEOUT", "World", "check_size", "follow", "join", "launched"]
 #: wait at once, so the limit only has to be longer than any session.
 TIMEOUT = timedelta(days=20)
 _START_LIMIT_S = 300
+#: How long ranks wait for the one that reports a rank's silence.
+_REPORT_LIMIT_S = 60
 _LOOPBACK = "127.0.0.1"
 #: The variable that says through which network device gloo connects.
 _GLOO_DEVICE = "GLOO_SOCKET_IFNAME"
@@ -73,6 +75,9 @@ class World:
         if self.rank == (1 if rank == 0 else 0):
             sys.stderr.write(f"{text} (parallel.timeout)\n")
             sys.stderr.flush()
+        else:
+            # The first rank that ends takes the others along: it should be the one that says why.
+            time.sleep(_REPORT_LIMIT_S)
         os._exit(1)
 
     def group(self) -> Group:

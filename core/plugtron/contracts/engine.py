@@ -99,17 +99,8 @@ class Engine(ABC):
             InferenceRequest(prompt=prompt, params=own, index=index)
             for index, (prompt, own) in enumerate(zip(prompts, each, strict=True))
         ]
-        for request in requests:
-            self.add_request(request)
-        try:
-            while self.has_unfinished_requests:
-                self.step()
-        except BaseException:
-            # Whoever interrupts this call must not find its requests running in the next one.
-            for request in requests:
-                if request.id is not None:
-                    self.abort_request(request.id)
-            raise
+        for _ in self.run(requests):
+            pass
         return requests
 
     def stream(self, request: InferenceRequest) -> Iterator[RequestOutput]:
@@ -118,12 +109,18 @@ class Engine(ABC):
         The last output of each sequence has its finish reason. A request that is refused yields one output, whose
         `request.error` says why.
         """
-        request_id = self.add_request(request)
+        yield from self.run([request])
+
+    def run(self, requests: Sequence[InferenceRequest]) -> Iterator[RequestOutput]:
+        """Run requests to their end and yield what each step adds to them; leaving the loop early aborts the rest."""
+        open_requests = {self.add_request(request): request for request in requests}
         try:
-            while self.has_unfinished_requests:
-                yield from (output for output in self.step() if output.request is request)
-                if request.is_finished:
-                    break
+            while open_requests and self.has_unfinished_requests:
+                outputs = [output for output in self.step() if output.request.id in open_requests]
+                yield from outputs
+                ended = {output.request.id for output in outputs if output.request.is_finished}
+                open_requests = {number: request for number, request in open_requests.items() if number not in ended}
         finally:
-            if not request.is_finished:
+            # Whoever leaves early must not find these requests running in the next loop.
+            for request_id in open_requests:
                 self.abort_request(request_id)

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from support import reference
+from support.public_types import PUBLIC
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 
 from plugtron.plugin import hookspecs
@@ -345,3 +346,14 @@ def test_slurm_script_runs_a_rank_on_each_node(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["tokens"][0] for line in done.stdout.splitlines()] == [122, 294]
+
+
+def test_public_modules_and_examples_of_the_extension_page_exist():
+    page = (ROOT / "docs" / "extension.md").read_text()
+    named = set(re.findall(r"`(plugtron(?:\.\w+)?)`", page))
+    assert set(PUBLIC) <= named
+    for path in re.findall(r"`((?:tests|plugins|core)/[\w./-]+)`", page):
+        assert (ROOT / path).exists(), path
+    hooks = {name for name in vars(hookspecs) if name.startswith("plugtron_")}
+    shown = set(re.findall(r"`(plugtron_\w+)`", page)) | {f"plugtron{name}" for name in re.findall(r"`(_\w+)`", page)}
+    assert hooks == shown

@@ -71,7 +71,9 @@ def test_a_plugin_may_object_to_a_spec():
     ("offered", "text"),
     [
         (["static"], "plugtron_engines returned 'static', which is no plugtron.Component"),
-        (5, "'int' object is not iterable"),
+        (5, "plugtron_engines returned 5: return a list of plugtron.Component, [] for nothing"),
+        (None, "plugtron_engines returned None: return a list of plugtron.Component, [] for nothing"),
+        (Component(name="one", target="a:B"), "plugtron_engines returned one Component: return a list of"),
     ],
 )
 def test_records_that_are_none(offered, text):

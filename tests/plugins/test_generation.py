@@ -234,7 +234,7 @@ def test_a_sampler_that_raises_fails_its_own_request(where, small):
         requests = engine.generate([[1], [2], [3]], params)
         assert [request.error for request in requests] == [
             None,
-            f"a sampler failed: OSError: failed in {where}",
+            f"sampler {__name__}.Failing failed: OSError: failed in {where}",
             None,
         ]
         assert len(requests[0].tokens) == len(requests[2].tokens) == 5
@@ -277,7 +277,7 @@ def test_what_a_sampler_returns_is_checked(change, message, small):
     params = SamplingParams(temperature=0.5, seed=1, max_tokens=2, ignore_eos=True)
     right, wrong, other = engine.generate([[1], [2], [3]], params)
     assert right.error is other.error is None
-    assert re.search(rf"sampler \S*test_generation.Wrong {message}", wrong.error)
+    assert re.search(rf"sampler \S*test_generation.Wrong failed: \w+: it {message}", wrong.error)
 
 
 def test_no_token_left_fails_the_request(llm):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Self
 
@@ -20,7 +22,7 @@ from plugtron.contracts.execution import Execution, ExecutionBackend, ModelOptio
 from plugtron.contracts.step import StepBatch, StepPlan
 from plugtron.contracts.weights import WeightMap
 from plugtron.contracts.wrapper import Export, ModelWrapper
-from plugtron.errors import CheckpointError, ParallelError
+from plugtron.errors import CheckpointError, ParallelError, PluginError
 from plugtron.execution.choice import choose
 from plugtron.nn.attention import local_kv_heads
 from plugtron.nn.config import DecoderConfig
@@ -140,7 +142,8 @@ class DecoderWrapper(ModelWrapper):
         """Return the decoder with these layers and this rank's weights in it, but for those that go to `blocks`."""
         decoder = self.build(layers)
         weight_map = self.weight_map(self.model.format)
-        load_weights(decoder, layers, self.config.num_layers, weight_map, self.checkpoint, blocks)
+        with self._named():
+            load_weights(decoder, layers, self.config.num_layers, weight_map, self.checkpoint, blocks)
         return decoder
 
     def check(self) -> None:
@@ -148,9 +151,19 @@ class DecoderWrapper(ModelWrapper):
 
         Raises:
             CheckpointError: they differ; everything that does is in one message.
+            PluginError: decoder and weight map do not fit each other.
         """
         weight_map = self.weight_map(self.model.format)
-        check_weights(self.outline(), self.layers, self.config.num_layers, weight_map, self.checkpoint)
+        with self._named():
+            check_weights(self.outline(), self.layers, self.config.num_layers, weight_map, self.checkpoint)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say whose code it is that is wrong."""
+        try:
+            yield
+        except PluginError as error:
+            raise PluginError(f"wrapper {type(self).__module__}.{type(self).__qualname__}: {error}") from None
 
     def outline(self) -> Decoder:
         """Return this rank's decoder without its weights, and without the memory that they take."""

@@ -168,7 +168,11 @@ def _collect(manager: pluggy.PluginManager, plugin: object, record: Plugin) -> I
         for implementation in getattr(manager.hook, hook).get_hookimpls():
             if implementation.plugin is not plugin:
                 continue
-            for component in implementation.function():
+            offered = implementation.function()
+            if isinstance(offered, Component) or not isinstance(offered, Iterable):
+                kind_of = f"one {type(offered).__name__}" if isinstance(offered, Component) else repr(offered)
+                raise TypeError(f"{hook} returned {kind_of}: return a list of plugtron.Component, [] for nothing")
+            for component in offered:
                 yield _offer(kind, hook, component, record)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from plugtron.errors import suggestion
+
 __all__ = ["load_target", "loader"]
 
 
@@ -21,6 +23,13 @@ def loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
 
 def load_target(target: str) -> Any:
-    """Import what "package.module:Name" names."""
-    module, _, name = target.partition(":")
-    return getattr(import_module(module), name)
+    """Import what "package.module:Name" names.
+
+    Raises:
+        AttributeError: the module has no such name; with one that is like it.
+    """
+    path, _, name = target.partition(":")
+    module = import_module(path)
+    if not hasattr(module, name):
+        raise AttributeError(f"module {path!r} has no {name!r}.{suggestion(name, dir(module))}")
+    return getattr(module, name)

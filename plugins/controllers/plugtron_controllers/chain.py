@@ -10,7 +10,7 @@ from torch import Tensor
 
 from plugtron.contracts import Candidates, Sampler
 from plugtron.request import InferenceSequence, SamplingParams
-from plugtron_controllers.checked import checked
+from plugtron_controllers.checked import SamplerFailed, checked
 
 __all__ = ["Chain"]
 
@@ -40,10 +40,13 @@ class Chain:
         """Tell the stages of a sequence. A stage is a plugin's code: what it raises fails this sequence alone."""
         try:
             for sampler in self.stages_of(sequence.request.params):
-                sampler.add(slot, sequence)
+                try:
+                    sampler.add(slot, sequence)
+                except Exception as error:
+                    raise SamplerFailed(sampler, error) from error
                 self._users[sampler].add(slot)
         except Exception as error:
-            self._failures[slot] = f"a sampler failed: {type(error).__name__}: {error}"
+            self._failures[slot] = _said(error)
 
     def remove(self, slot: int) -> None:
         """Have the stages forget a sequence; whatever they raise, its slot is given back."""
@@ -86,7 +89,7 @@ class Chain:
                 token, left = self._attempt(_one_row(candidates, row), draw)
                 tokens[row], seen[slot] = token[0], (left, 0)
             except Exception as error:
-                failures[slot] = f"a sampler failed: {type(error).__name__}: {error}"
+                failures[slot] = _said(error)
         drawn = tuple(slot for slot in candidates.slot_ids if slot not in failures)
         kept = [row for row, slot in enumerate(candidates.slot_ids) if slot not in failures]
         accepted = tokens[kept]
@@ -98,7 +101,10 @@ class Chain:
         left = candidates
         for sampler in self.samplers:
             if not self._users[sampler].isdisjoint(candidates.slot_ids):
-                left = checked(sampler, left, sampler.apply(left), self._vocab_size)
+                try:
+                    left = checked(left, sampler.apply(left), self._vocab_size)
+                except Exception as error:
+                    raise SamplerFailed(sampler, error) from error
         tokens = draw(left)
         # Where ids lie on a device they have not been looked at; what is no token must not be embedded.
         return (tokens if left.ids is None else torch.where(tokens < self._vocab_size, tokens, -3)), left
@@ -123,9 +129,13 @@ class Chain:
                     try:
                         sampler.accept((slot,), learnt[row : row + 1])
                     except Exception as error:
-                        failures[slot] = f"a sampler failed: {type(error).__name__}: {error}"
+                        failures[slot] = str(SamplerFailed(sampler, error))
                         tokens[row] = -1
         return failures
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, SamplerFailed) else f"the chain failed: {type(error).__name__}: {error}"
 
 
 def _one_row(candidates: Candidates, row: int) -> Candidates:

@@ -91,7 +91,7 @@ class OutputError(PlugtronError):
 
 
 class EngineError(PlugtronError):
-    """An engine, or its driver, has been closed or is broken."""
+    """An engine, or the AsyncEngine over it, has been closed or is broken."""
 
 
 class ParallelError(PlugtronError, ValueError):

@@ -1,4 +1,4 @@
-"""The driver: an engine in a thread of its own, for callers that await what it generates."""
+"""An engine in a thread of its own, for callers that await what it generates."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["AsyncEngine"]
 
 #: After how many failing steps in a row an engine is taken for broken.
 _PATIENCE = 100
-_CLOSED = "this driver is closed, or its engine is broken"
+_CLOSED = "this AsyncEngine is closed, or its engine is broken"
 
 
 class AsyncEngine:
     """Steps an engine for as long as it has something to do, and hands what comes of it to whoever waits for it.
 
-        with LLM("smollm2-135m-instruct", engine="dynamic") as llm, AsyncEngine(llm.session) as driver:
-            async for output in driver.stream(InferenceRequest(prompt="Hello")):
+        with LLM("smollm2-135m-instruct", engine="dynamic") as llm, AsyncEngine(llm.session) as engine:
+            async for output in engine.stream(InferenceRequest(prompt="Hello")):
                 print(output.text, end="")
 
     Other threads may go on using the engine, or the LLM it belongs to. A slow reader holds nothing up: outputs that it
@@ -39,9 +39,9 @@ class AsyncEngine:
         self._incoming: list[Callable[[], None]] = []
         self._closing = False
         # Of the thread alone.
-        self._mailboxes: dict[int, OutputQueue] = {}
+        self._queues: dict[int, OutputQueue] = {}
         self._fruitless = 0
-        self._thread = threading.Thread(target=self._run, name="plugtron-driver", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="plugtron-async-engine", daemon=True)
         self._thread.start()
 
     async def stream(self, request: InferenceRequest) -> AsyncIterator[RequestOutput]:
@@ -51,21 +51,21 @@ class AsyncEngine:
 
         Raises:
             RequestError: the request has been added before.
-            EngineError: the driver is closed, or its engine is broken.
+            EngineError: it is closed, or its engine is broken.
         """
-        mailbox = OutputQueue(asyncio.get_running_loop())
+        queue = OutputQueue(asyncio.get_running_loop())
         if self._closing:
             raise EngineError(_CLOSED)
         # Templates and tokenizers are strangers' code: they have a thread of their own, not the engine's.
         await asyncio.to_thread(self._engine.prepare_request, request)
-        self._send(lambda: self._add(request, mailbox))
+        self._send(lambda: self._add(request, queue))
         try:
-            while not mailbox.over:
-                for output in await mailbox.take():
+            while not queue.over:
+                for output in await queue.take():
                     yield output
         finally:
-            if not mailbox.over:
-                self._send_if_open(lambda: self._abort(request, mailbox))
+            if not queue.over:
+                self._send_if_open(lambda: self._abort(request, queue))
 
     async def generate(self, request: InferenceRequest) -> InferenceRequest:
         """Run a request to its end.
@@ -104,7 +104,7 @@ class AsyncEngine:
         return True
 
     def _run(self) -> None:
-        error: Exception = EngineError("the driver was closed")
+        error: Exception = EngineError("the AsyncEngine was closed")
         try:
             while self._take_commands():
                 self._step()
@@ -118,13 +118,13 @@ class AsyncEngine:
             late, self._incoming = self._incoming, []
         for command in late:
             command()
-        for mailbox in self._mailboxes.values():
-            mailbox.fail(error)
-        for request_id in self._mailboxes:
+        for queue in self._queues.values():
+            queue.fail(error)
+        for request_id in self._queues:
             self._engine.abort_request(request_id)
 
     def _take_commands(self) -> bool:
-        """Do what callers want done, having waited for it when there is nothing else; False: the driver is closing."""
+        """Do what callers want done, having waited for it when there is nothing else; False: it is closing."""
         with self._changed:
             while not (self._closing or self._incoming or self._engine.has_unfinished_requests):
                 self._changed.wait()
@@ -150,17 +150,17 @@ class AsyncEngine:
         self._fruitless = 0
         for output in outputs:
             request_id = output.request.id
-            if request_id in self._mailboxes and self._mailboxes[request_id].put(output):
-                del self._mailboxes[request_id]
+            if request_id in self._queues and self._queues[request_id].put(output):
+                del self._queues[request_id]
 
-    def _add(self, request: InferenceRequest, mailbox: OutputQueue) -> None:
+    def _add(self, request: InferenceRequest, queue: OutputQueue) -> None:
         try:
-            self._mailboxes[self._engine.add_request(request)] = mailbox
+            self._queues[self._engine.add_request(request)] = queue
         except Exception as error:  # the caller's, where it waits
-            mailbox.fail(error)
+            queue.fail(error)
 
-    def _abort(self, request: InferenceRequest, mailbox: OutputQueue) -> None:
+    def _abort(self, request: InferenceRequest, queue: OutputQueue) -> None:
         # Not when it was refused, or has ended in the meantime.
-        if request.id is not None and self._mailboxes.get(request.id) is mailbox:
-            del self._mailboxes[request.id]
+        if request.id is not None and self._queues.get(request.id) is queue:
+            del self._queues[request.id]
             self._engine.abort_request(request.id)

@@ -1,4 +1,4 @@
-"""A mailbox: what one thread puts in, an asyncio task takes out, merged while it does not look."""
+"""What one thread puts in, an asyncio task takes out, merged while it does not look."""
 
 from __future__ import annotations
 

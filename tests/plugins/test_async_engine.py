@@ -191,7 +191,7 @@ def test_an_engine_that_only_raises_ends_the_driver(llm):
     async def main(driver):
         with pytest.raises(ZeroDivisionError, match="broken"):
             await driver.generate(request([1]))
-        with pytest.raises(EngineError, match="this driver is closed, or its engine is broken"):
+        with pytest.raises(EngineError, match="this AsyncEngine is closed, or its engine is broken"):
             await driver.generate(request([1]))
 
     broken = Broken()
@@ -211,7 +211,7 @@ def test_closing_tells_those_who_wait(llm, monkeypatch):
         stream = driver.stream(request([1, 2]))
         await anext(stream)
         driver.close()
-        with pytest.raises(EngineError, match="the driver was closed"):
+        with pytest.raises(EngineError, match="the AsyncEngine was closed"):
             async for _ in stream:
                 pass
 
@@ -269,7 +269,7 @@ def test_readers_hear_of_whatever_ends_the_thread(llm):
     async def main(driver):
         with pytest.raises(EngineError, match="the engine's thread has ended: SystemExit: 3"):
             await driver.generate(request([1]))
-        with pytest.raises(EngineError, match="this driver is closed"):
+        with pytest.raises(EngineError, match="this AsyncEngine is closed"):
             await driver.generate(request([1]))
 
     controller.start_step = leave

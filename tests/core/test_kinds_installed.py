@@ -41,9 +41,9 @@ def test_an_execution_of_a_package_runs_the_steps(run, plain):
 def test_an_attention_of_a_package_attends(run, plain):
     tokens, said = run("attention=acme_loop")
     assert tokens == plain
-    assert "the step runs through torch, and slowly: another attention than plugtron's own" in said
+    assert "the step runs through torch, and slowly: an attention that is named" in said
     _, said = run("attention=acme_loop", "execution=native", check=1)
-    assert "execution native: another attention than plugtron's own (accepted here: auto, eager)" in said
+    assert "execution native: an attention that is named, which torch steps alone use (accepted here: auto, eager)" in said
 
 
 @pytest.mark.parametrize("execution", ["native", "eager"])

@@ -30,7 +30,7 @@ def assemble(spec: Spec | ResolvedSpec, *, manager: PluginManager | None = None,
     """Build a run from a spec: fetch the model if it is not at hand, start the ranks, build the parts.
 
     Args:
-        host: the plugins to use; by default all that are installed.
+        manager: the plugins to use; by default all that are installed.
         world: the job that this process has joined; by default torchrun's, or a new one.
 
     Raises:

@@ -242,7 +242,8 @@ class Session:
             raise ParallelError("this model is closed, or has lost its ranks: make a new one")
 
     def _stats(self) -> dict[str, float]:
-        return {} if self.engine.stats is None else asdict(self.engine.stats)
+        stats = self.engine.stats
+        return {} if stats is None else asdict(stats)
 
     @property
     def _observes(self) -> bool:

@@ -121,6 +121,6 @@ class Engine(ABC):
                 ended = {output.request.id for output in outputs if output.request.is_finished}
                 open_requests = {number: request for number, request in open_requests.items() if number not in ended}
         finally:
-            # Whoever leaves early must not find these requests running in the next loop.
+            # A caller that stops iterating early must not leave its requests running.
             for request_id in open_requests:
                 self.abort_request(request_id)

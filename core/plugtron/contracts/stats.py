@@ -15,7 +15,7 @@ class EngineStats:
         running, waiting: sequences now.
         blocks: blocks of KV memory in all.
         blocks_used: those that sequences hold now, shared ones counted once.
-        cached_blocks: those that nobody holds, kept for the prefix that they contain.
+        cached_blocks: free blocks that keep a prefix for later prompts.
         peak_running, peak_waiting, peak_blocks_used: the greatest these have been after any step.
         steps: steps run.
         tokens: tokens computed in them, of prompts and of answers.

@@ -64,7 +64,7 @@ def _check(source: DecoderSource) -> None:
     if options.quantization is not None and options.quantization.reads_stored:
         raise Unsupported("quantized blocks as they are in a file")
     if options.attention is not None:
-        raise Unsupported("another attention than plugtron's own")
+        raise Unsupported("an attention that is named, which torch steps alone use")
     float8 = options.kv_dtype == FLOAT8 or (
         options.quantization is not None and Float8Weight in options.quantization.forms
     )

@@ -58,7 +58,7 @@ def _check(source: DecoderSource) -> None:
     if options.quantization is not None and Float8Weight in options.quantization.forms:
         raise Unsupported(f"weights in {options.quantization.name}")
     if options.attention is not None:
-        raise Unsupported("another attention than plugtron's own")
+        raise Unsupported("an attention that is named, which torch steps alone use")
     kv_dtype = options.kv_dtype or runtime.dtype
     if kv_dtype not in (torch.float32, torch.bfloat16):
         raise Unsupported(f"keys and values in {str(kv_dtype).removeprefix('torch.')}")

@@ -43,7 +43,7 @@ def test_an_attention_of_a_package_attends(run, plain):
     assert tokens == plain
     assert "the step runs through torch, and slowly: an attention that is named" in said
     _, said = run("attention=acme_loop", "execution=native", check=1)
-    assert "execution native: an attention that is named, which torch steps alone use (accepted here: auto, eager)" in said
+    assert "execution native: an attention that is named, which torch steps alone use (accepted" in said
 
 
 @pytest.mark.parametrize("execution", ["native", "eager"])

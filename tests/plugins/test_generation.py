@@ -2,8 +2,6 @@
 
 import json
 import math
-import re
-from dataclasses import replace
 
 import pytest
 import torch
@@ -239,45 +237,6 @@ def test_a_sampler_that_raises_fails_its_own_request(where, small):
         ]
         assert len(requests[0].tokens) == len(requests[2].tokens) == 5
     assert not engine.has_unfinished_requests
-
-
-class Wrong(Failing):
-    """Returns what is no answer, for one row or for all."""
-
-    def __init__(self, change):
-        self.change = change
-
-    def apply(self, candidates):
-        return self.change(candidates) if 1 in candidates.slot_ids else candidates
-
-    def fail(self, where, slot):
-        """It does not."""
-
-
-def with_ids(candidates, number):
-    ids = torch.arange(candidates.logits.shape[1]).expand(candidates.logits.shape).clone()
-    ids[:, 3] = number
-    return replace(candidates, ids=ids)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda given: given.logits, "returned a Tensor, not Candidates"),
-        (lambda given: replace(given, logits=given.logits.double()), "returned logits in torch.float64, not in"),
-        (lambda given: replace(given, logits=given.logits[0]), r"returned logits of shape \(320,\) for 1 rows"),
-        (lambda given: replace(given, logits=given.logits[:, :9]), "returned 9 of 320 candidates, and no ids"),
-        (lambda given: with_ids(given, 320), "returned id 320, which is no token"),
-        (lambda given: with_ids(given, -1), "returned id -1, which is no token"),
-    ],
-)
-def test_what_a_sampler_returns_is_checked(change, message, small):
-    controller = SimpleTextGenerationController(small.session.parts.wrapper, None, [Wrong(change)])
-    engine = StaticEngine(controller, StaticOptions(max_batch_size=3, max_sequence_length=32))
-    params = SamplingParams(temperature=0.5, seed=1, max_tokens=2, ignore_eos=True)
-    right, wrong, other = engine.generate([[1], [2], [3]], params)
-    assert right.error is other.error is None
-    assert re.search(rf"sampler \S*test_generation.Wrong failed: \w+: it {message}", wrong.error)
 
 
 def test_no_token_left_fails_the_request(llm):

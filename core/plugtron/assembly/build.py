@@ -36,6 +36,8 @@ _CONTRACTS: dict[Kind, type] = {
     Kind.QUANTIZATION: QuantizationMethod,
     Kind.ATTENTION: AttentionBackend,
 }
+#: What a contract has besides its methods, without a default.
+_ATTRIBUTES = {Kind.EXECUTION: ("name",), Kind.QUANTIZATION: ("name", "forms")}
 
 
 def make_runtime(resolved: ResolvedSpec, model: ModelDescription, world: World) -> Runtime:
@@ -145,7 +147,15 @@ def _check_kind(offer: RegisteredComponent, made: object) -> None:
     if not isinstance(made, contract):
         name = f"{contract.__module__.rpartition('.')[0]}.{contract.__name__}"
         raise PluginError(f"{offer.title}: {offer.component.target} makes a {type(made).__name__}, which is no {name}")
+    missing = [name for name in _ATTRIBUTES.get(offer.kind, ()) if not hasattr(made, name)]
+    if missing:
+        raise PluginError(f"{offer.title}: {type(made).__name__} sets no {', '.join(missing)}")
     announced, declared = offer.params_model(), getattr(made, "params", None)
+    if announced is None and getattr(declared, "model_fields", None):
+        raise PluginError(
+            f"{offer.title}: {type(made).__name__} takes parameters, which its component must announce (params=...), "
+            "because its target is no class"
+        )
     if announced is not None and declared is not announced:
         raise PluginError(
             f"{offer.title}: its component announces "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from plugtron.cli.common import make_manager, plugin_options, verbose_option
+from plugtron.errors import PluginError
 from plugtron.plugin.component import Kind
 
 __all__ = ["components"]
@@ -22,6 +23,11 @@ def components(kind: str | None, no_plugins: bool, no_plugin: tuple[str, ...]) -
         title = f"{offer.kind} {offer.name}"
         also = f" (also {', '.join(offer.component.aliases)})" if offer.component.aliases else ""
         click.echo(f"{title:{width}}  {offer.component.summary}{also}  [{offer.distribution} {offer.version}]")
-        for word, model in (("option", offer.options_model()), ("parameter", offer.params_model())):
+        try:
+            models = (("option", offer.options_model()), ("parameter", offer.params_model()))
+        except PluginError as error:  # of one that cannot be imported, which must not hide the others
+            click.echo(f"warning: {error}", err=True)
+            continue
+        for word, model in models:
             for name, field in model.model_fields.items() if model else ():
                 click.echo(f"{'':{width}}    {word} {name}{': ' + field.description if field.description else ''}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 from plugtron.contracts.execution import DecoderSource, ExecutionBackend
-from plugtron.errors import PlugtronError
+from plugtron.errors import PluginError, PlugtronError
 from plugtron.execution.eager_backend import EagerBackend
 from plugtron.execution.graph_backend import GraphBackend
 from plugtron.execution.native_backend import NativeBackend
@@ -24,7 +24,7 @@ def choose(source: DecoderSource) -> ExecutionBackend:
     """
     options, runtime = source.options, source.runtime
     backend = options.execution or (GraphBackend() if runtime.device.type == "cuda" else NativeBackend())
-    own = runtime.model.run_on_all_ranks(lambda: backend.why_not(source))
+    own = runtime.model.run_on_all_ranks(lambda: _why_not(backend, source))
     reason = next(filter(None, runtime.model.all_gather_json(own)), "")
     if reason and options.execution is not None:
         raise PlugtronError(f"execution {backend.name}: {reason} (accepted here: auto, eager)")
@@ -38,3 +38,13 @@ def choose(source: DecoderSource) -> ExecutionBackend:
     what = "the step" if options.quantization is None else f"quantization {options.quantization.name}"
     warnings.warn(f"{what} runs through torch, and slowly: {reason}", stacklevel=2)
     return EagerBackend()
+
+
+def _why_not(backend: ExecutionBackend, source: DecoderSource) -> str:
+    """Ask a backend, which may be a plugin's code."""
+    try:
+        return backend.why_not(source)
+    except PlugtronError:
+        raise
+    except Exception as error:
+        raise PluginError(f"execution {backend.name}: why_not failed: {type(error).__name__}: {error}") from error

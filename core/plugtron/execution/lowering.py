@@ -24,7 +24,7 @@ from plugtron.nn.positions import LearnedPositions
 from plugtron.parallel.group import Group
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, VocabParallelEmbedding
 from plugtron.quantization.float8 import Float8Weight
-from plugtron.quantization.method import QuantizationMethod, WeightPart
+from plugtron.quantization.method import QuantizationMethod, WeightPart, hold_rows
 from plugtron.quantization.weight import QuantizedWeight
 
 __all__ = ["LOGITS", "ProgramBuilder", "Unsupported", "check_outline", "operation_name"]
@@ -242,7 +242,7 @@ class ProgramBuilder:
             yield len(weight), form, pack_dense(kept.to(self._dtype))
 
     def _hold(self, part: WeightPart, rows: Tensor) -> QuantizedWeight | Tensor | None:
-        held = None if self._quantization is None else self._quantization.hold(part, rows)
+        held = None if self._quantization is None else hold_rows(self._quantization, part, rows)
         assert not isinstance(held, Float8Weight), "which has been refused"
         return held
 

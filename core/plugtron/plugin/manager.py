@@ -1,4 +1,4 @@
-"""The host: the plugins of this process, and one typed method per hook so that nothing else touches pluggy."""
+"""The plugins of this process, and one typed method per hook so that nothing else touches pluggy."""
 
 from __future__ import annotations
 

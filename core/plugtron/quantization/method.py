@@ -8,10 +8,11 @@ from typing import ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from plugtron.errors import PluginError
 from plugtron.quantization.float8 import Float8Weight
 from plugtron.quantization.weight import QuantizedWeight
 
-__all__ = ["HeldWeight", "QuantizationMethod", "WeightPart", "dense", "hold_all"]
+__all__ = ["HeldWeight", "QuantizationMethod", "WeightPart", "dense", "hold_all", "hold_rows"]
 
 #: What a weight is held in. A plain tensor holds the values that quantizing leaves, in any dtype.
 HeldWeight: TypeAlias = QuantizedWeight | Float8Weight | Tensor
@@ -40,17 +41,39 @@ class QuantizationMethod(ABC):
         """
 
 
+def hold_rows(method: QuantizationMethod, part: WeightPart, rows: Tensor) -> HeldWeight | None:
+    """Quantize some rows [R, I], and see whether the method keeps its word.
+
+    Raises:
+        PluginError: it returns a form that it does not declare, or another shape.
+    """
+    held = method.hold(part, rows)
+    if held is None:
+        return None
+    if not isinstance(held, method.forms):
+        declared = ", ".join(form.__name__ for form in method.forms)
+        raise PluginError(f"quantization {method.name}: it holds weights in {type(held).__name__}, not in {declared}")
+    shape = held.shape if isinstance(held, Tensor) else held.values.shape
+    if shape != rows.shape:
+        raise PluginError(f"quantization {method.name}: it made {tuple(shape)} of a weight {tuple(rows.shape)}")
+    return held
+
+
 def hold_all(
     method: QuantizationMethod | None, part: WeightPart, weight: Tensor, rows: int = 8192
 ) -> HeldWeight | None:
-    """Quantize a weight [O, I], `rows` at a time: what that takes in between is in float32."""
+    """Quantize a weight [O, I], `rows` at a time: what that takes in between is in float32.
+
+    Raises:
+        PluginError: as `hold_rows`, or its rows are held in different forms.
+    """
     if method is None:
         return None
-    first, *others = weight.split(rows)
-    held = method.hold(part, first)
-    if held is None or not others:
-        return held
-    pieces = [held, *(method.hold(part, piece) for piece in others)]
+    pieces = [hold_rows(method, part, piece) for piece in weight.split(rows)]
+    if len({type(piece) for piece in pieces}) > 1:
+        raise PluginError(f"quantization {method.name}: it holds the rows of one weight in different forms")
+    if pieces[0] is None or len(pieces) == 1:
+        return pieces[0]
     quantized = [piece for piece in pieces if isinstance(piece, QuantizedWeight)]
     if quantized:
         return QuantizedWeight.stacked(quantized)

@@ -76,7 +76,7 @@ def spec_of(values: Mapping[str, Any]) -> Spec:
 
 
 def resolve(source: Source, manager: PluginManager) -> ResolvedSpec:
-    """Check a spec against the plugins of `host`. Imports no torch and downloads nothing.
+    """Check a spec against the plugins of `manager`. Imports no torch and downloads nothing.
 
     Raises:
         SpecError: with all problems, in file order.

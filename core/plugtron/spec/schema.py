@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from plugtron.errors import PluginError
 from plugtron.plugin.component import Kind
 from plugtron.plugin.registry import RegisteredComponent, Registry
 from plugtron.request.sampling_params import SamplingParams
@@ -71,7 +72,10 @@ def _sampling(registry: Registry) -> dict[str, Any]:
     schema["properties"].pop("extra")
     schema["properties"]["stop"]["anyOf"].append({"type": "string"})
     for offer in registry.offers():
-        params = offer.params_model()
+        try:
+            params = offer.params_model()
+        except PluginError:
+            continue  # reported when a spec uses it
         if params is not None:
             own = params.model_json_schema().get("properties", {})
             schema["properties"] = {**own, **schema["properties"]}

@@ -47,6 +47,7 @@ def check(tmp_path, monkeypatch):
         b"\xef\xbb\xbf" + f"version: 1\n{MODEL}prompts: [a]\n".encode(),
         f"version: 1\nx-cold: &cold {{temperature: 0}}\n{MODEL}sampling: *cold\nprompts: [a]\n",
         f"version: 1\n{MODEL}sampling: {{ignore_eos: yes}}\nprompts: [a]\n",
+        f"version: 1\nx-cold: &cold {{temperature: 0}}\n{MODEL}sampling: {{<<: *cold, max_tokens: 3}}\nprompts: [a]\n",
     ],
 )
 def test_a_byte_order_mark_own_keys_and_yes(text, check):

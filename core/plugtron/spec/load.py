@@ -21,6 +21,8 @@ __all__ = ["Place", "Source", "read"]
 
 #: Keys of the user's own, which plugtron ignores: a place for YAML's anchors.
 _OWN_KEYS = "x-"
+#: What `<<` is to YAML: the loader unfolds it, and has no value for it.
+_MERGE = "tag:yaml.org,2002:merge"
 #: The values that a file may hold, aliases unfolded.
 _MOST_VALUES = 1_000_000
 #: From how many characters on libyaml reads, which is ten times as fast and tells less of a mistake.
@@ -182,7 +184,7 @@ class _Lines:
 
     def _value(self, node: yaml.ScalarNode) -> Any:
         """What a single value is; the loader keeps it for when it builds the whole."""
-        if self._loader is None:
+        if self._loader is None or node.tag == _MERGE:
             return node.value
         try:
             return self._loader.construct_object(node)

@@ -172,7 +172,7 @@ def plugtron_check_spec(spec: CheckedSpec) -> Iterable[Problem]:  # pyright: ign
 
 
 @hookspec
-def plugtron_run_started(run: RunInfo, options: Options) -> None:
+def plugtron_run_started(run: RunInfo, options: Options | None) -> None:
     """Observe, on rank 0, that all parts are built and generation begins.
 
     `options`, here and below, are what the spec says under plugins.options for this plugin, as its PLUGTRON_OPTIONS
@@ -185,7 +185,7 @@ def plugtron_run_started(run: RunInfo, options: Options) -> None:
 
 
 @hookspec
-def plugtron_request_finished(request: InferenceRequest, options: Options) -> None:
+def plugtron_request_finished(request: InferenceRequest, options: Options | None) -> None:
     """Observe, on rank 0, a request that has finished, well or not. It is a copy of the request as it is then.
 
     @plugtron.hookimpl
@@ -195,7 +195,7 @@ def plugtron_request_finished(request: InferenceRequest, options: Options) -> No
 
 
 @hookspec
-def plugtron_step_finished(stats: Mapping[str, float], options: Options) -> None:
+def plugtron_step_finished(stats: Mapping[str, float], options: Options | None) -> None:
     """Observe, on rank 0, that the engine has done a step; `stats` are the fields of its EngineStats, if it has any.
 
     @plugtron.hookimpl
@@ -205,7 +205,7 @@ def plugtron_step_finished(stats: Mapping[str, float], options: Options) -> None
 
 
 @hookspec
-def plugtron_run_finished(run: RunInfo, outcome: Outcome, options: Options) -> None:
+def plugtron_run_finished(run: RunInfo, outcome: Outcome, options: Options | None) -> None:
     """Observe, on rank 0, the end of a run.
 
     @plugtron.hookimpl

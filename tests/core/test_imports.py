@@ -29,6 +29,16 @@ def test_imports_go_down():
     assert not up
 
 
+def test_the_core_knows_no_plugin():
+    assert not [
+        f"{module} imports {other}"
+        for module in MODULES
+        if module.startswith("plugtron.")
+        for other in imports(module)
+        if other.startswith("plugtron_")
+    ]
+
+
 def test_no_modules_import_each_other():
     assert not circles({module: imports(module) for module in MODULES if module != FACADE})
 

@@ -138,7 +138,7 @@ def test_a_sampler_that_raises_fails_its_request_alone(llm, expected):
 
     with AsyncEngine(engine) as driver:
         unlucky, others = asyncio.run(main(driver))
-    assert unlucky.error.endswith(" failed: ArithmeticError: out of luck")
+    assert unlucky.error == f"sampler {__name__}.Raising failed: ArithmeticError: out of luck"
     assert len(unlucky.tokens) == 2
     assert others == expected
     assert engine.stats.blocks_used == 0

@@ -203,3 +203,23 @@ def test_earlier_names_are_taken(manager, tmp_path):
     source = apply(read(tmp_path / "run.yaml"), {"engine.options.kv_cache_memory": "2GiB"})
     with pytest.raises(SpecError, match="kv_cache_memory: is given twice"):
         resolve(source, manager)
+
+
+def test_aliases_that_unfold_without_end_are_counted(tmp_path):
+    """A billion laughs, which took for ever; an alias for each of many values is no laugh."""
+    levels = "".join(f"l{level + 1}: &l{level + 1} [{', '.join([f'*l{level}'] * 10)}]\n" for level in range(8))
+    (tmp_path / "run.yaml").write_text(f"l0: &l0 x\n{levels}")
+    with pytest.raises(SpecError, match=r"run\.yaml: it unfolds to more than 1,000,000 values"):
+        read(tmp_path / "run.yaml")
+    aliases = "".join("- *cold\n" for _ in range(1000))
+    (tmp_path / "run.yaml").write_text(f"x-cold: &cold {{a: 1}}\nprompts:\n{aliases}")
+    assert len(read(tmp_path / "run.yaml").values["prompts"]) == 1000
+
+
+@pytest.mark.parametrize("name", ["run.yaml", "run.json"])
+def test_a_second_key_is_found_among_very_many(name, tmp_path):
+    """In time that grows with the file's size: comparing each with each would take hours."""
+    keys = [f'"key{number}": {number}' for number in range(200_000)]
+    (tmp_path / name).write_text("{" + ",\n".join([*keys, '"key7": 0']) + "}")
+    with pytest.raises(SpecError, match=r"key7: stands (here a second time|twice in one mapping)"):
+        read(tmp_path / name)

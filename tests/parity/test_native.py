@@ -1,5 +1,6 @@
 """The native step: what torch computes with the same quantized weights and activations, whatever the batch."""
 
+import ctypes
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from plugtron import LLM, SamplingParams
 from plugtron.checkpoint.gguf.reader import GGUFReader
 from plugtron.checkpoint.safetensors import SafetensorsReader
 from plugtron.errors import PlugtronError
-from plugtron.kernels.native.binding import NativeTokens, Op, Program
+from plugtron.execution.lowering.calls import RowCode
+from plugtron.execution.lowering.program import Flag, Kind, RowFlag
+from plugtron.kernels.native.binding import NativeTokens, Op, Program, RowStep
 from plugtron.kernels.native.build import library
 from plugtron.kernels.native.packing import WeightFormat, format_of, pack, pack_dense
 from plugtron.nn.decoder import TransformerDecoder
@@ -25,7 +28,7 @@ from plugtron_engines.options import StaticOptions
 from plugtron_engines.static import StaticEngine
 from plugtron_wrappers.llama import LlamaWrapper
 
-NATIVE = [name for name in models.MODELS if "mixtral" not in name]
+NATIVE = list(models.MODELS)
 #: What a step can be compiled for here: this processor, one without AVX-512, one without AVX, and those with AVX-512
 #: VNNI and with its bfloat16, in an emulation that runs anywhere (-O0: optimized, it compiles for minutes). What is
 #: compiled for the tests alone is hardly optimized, which takes half the time.
@@ -144,23 +147,37 @@ def product(kernels, threads, hidden, packed, form, outputs, bias):
     """What a native linear layer makes of rows, twice over, the second time on what the first has left behind."""
     rows, inputs = hidden.shape
     logits = torch.empty(rows, outputs)
+    form_of_rows = RowFlag.PUT_DENSE if form in (WeightFormat.F32, WeightFormat.BF16) else RowFlag.PUT_GROUPED
+    steps = [
+        RowStep(code=RowCode.LOAD, first=0, stride=inputs),
+        RowStep(code=RowCode.PUT, width=inputs, flags=form_of_rows),
+    ]
     ops = [
-        Op(kind=1, source=0, inputs=inputs, flags=16 if form in (WeightFormat.F32, WeightFormat.BF16) else 8),
+        Op(kind=Kind.ROWS, inputs=32, outputs=inputs, count=2, flags=Flag.BY_COLUMNS),
         Op(
-            kind=2,
-            target=4,
+            kind=Kind.LINEAR,
+            target_buffer=1,
+            target_stride=outputs,
             inputs=inputs,
             outputs=outputs,
-            stride=outputs,
             format=form,
             packed=packed.data_ptr(),
             bias=bias.data_ptr(),
         ),
     ]
-    tokens = NativeTokens(count=rows, logit_count=rows, block_size=1, table_width=1)
-    program = Program(kernels, ops, threads)
+    positions, owners = torch.zeros(rows, dtype=torch.int64), torch.arange(rows)
+    tokens = NativeTokens(
+        count=rows,
+        logit_count=rows,
+        block_size=1,
+        table_width=1,
+        positions=positions.data_ptr(),
+        owners=owners.data_ptr(),
+    )
+    program = Program(kernels, ops, steps, threads)
+    buffers = (ctypes.c_void_p * 2)(hidden.data_ptr(), logits.data_ptr())
     for _ in range(2):
-        program.run(range(2), None, tokens, hidden.data_ptr(), logits.data_ptr())
+        program.run(range(2), None, tokens, buffers)
     return logits
 
 
@@ -218,7 +235,6 @@ def test_blocks_of_a_file_are_quantized_without_a_loss(name, default_model):
     ("name", "options", "reason"),
     [
         ("llama_untied", {"dtype": "float16"}, "keys and values in float16"),
-        ("mixtral", {}, "the step of a MixtureOfExperts"),
     ],
 )
 def test_what_is_not_native_runs_through_torch_and_says_so(name, options, reason, random_model):
@@ -263,9 +279,9 @@ def test_an_execution_that_is_asked_for(random_model):
             found.append(llm.generate(prompt, params).tokens)
     assert found[0] == found[1]
     with pytest.raises(
-        PlugtronError, match=r"execution native: the step of a MixtureOfExperts \(accepted here: auto, eager\)"
+        PlugtronError, match=r"execution native: keys and values in float16 \(accepted here: auto, eager\)"
     ):
-        LLM(random_model("mixtral")[1], overrides={"execution": "native"})
+        LLM(folder, dtype="float16", overrides={"execution": "native"})
 
 
 @pytest.mark.parametrize("processor", ["skylake-avx512", "sapphirerapids", "x86-64-v2"])
@@ -287,7 +303,7 @@ def test_a_second_engine_may_have_longer_sequences(random_model):
 
 
 class LouderDecoder(TransformerDecoder):
-    """An author's own: a block that the native step knows, overridden."""
+    """An author's own: a block of plugtron's, overridden."""
 
     def head(self, hidden):
         return 2 * super().head(hidden)
@@ -298,7 +314,7 @@ class LouderWrapper(LlamaWrapper):
         return LouderDecoder(self.config, layers, self.runtime)
 
 
-def test_what_is_derived_from_a_known_block_is_not_taken_for_it(random_model):
+def test_what_is_derived_from_a_known_block_is_read_anew(random_model):
     _, folder = random_model("llama_untied")
     params = SamplingParams(temperature=0, max_tokens=4, ignore_eos=True, logprobs=0)
     found = []
@@ -307,7 +323,7 @@ def test_what_is_derived_from_a_known_block_is_not_taken_for_it(random_model):
         engine = StaticEngine(SimpleTextGenerationController(wrapper, None))
         (request,) = engine.generate([[1, 2, 3]], params)
         found.append((type(wrapper.execution).__name__, request.log_probs[0].value))
-    assert [name for name, _ in found] == ["NativeExecution", "EagerExecution"]
+    assert [name for name, _ in found] == ["NativeExecution", "NativeExecution"]
     assert found[0][1] < found[1][1]
 
 

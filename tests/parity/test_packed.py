@@ -9,9 +9,23 @@ import time
 
 import torch
 
+from plugtron.execution.lowering.program import NativeProgram
 from plugtron.execution.packed import FileStore, open_packed
 from plugtron.kernels.native.build import library
 
+#: A program that does nothing.
+EMPTY = NativeProgram(
+    operations=[],
+    row_steps=[],
+    buffers=[],
+    breaks=[],
+    result=0,
+    result_width=1,
+    result_selected=False,
+    pairs_per_token=0,
+    experts=0,
+    sources={},
+)
 PROGRAM = """
 import json
 import sys
@@ -72,7 +86,7 @@ def test_a_file_has_its_name_only_when_it_is_whole(tmp_path):
         store = FileStore(target, file, unfinished)
         number = store.add(torch.float32, (2, 3), [torch.arange(6.0)])
         assert not target.exists()
-        store.finish([], [], {"some": number})
+        store.finish(EMPTY, {"some": number})
     assert not unfinished.exists()
     packed = open_packed(target)
     assert packed.tensors[packed.parameters["some"]].tolist() == [[0, 1, 2], [3, 4, 5]]

@@ -7,9 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
-from hypothesis.strategies import booleans, integers, sampled_from
+from hypothesis.strategies import booleans, integers, sampled_from, tuples
 
+from plugtron.contracts.attention import Scores
 from plugtron.contracts.memory import Span
+from plugtron.kernels.attention import attend_plainly
 from plugtron.kernels.triton.activations import ACTIVATIONS, activate
 from plugtron.kernels.triton.chunk_attention import chunk_attention, tile_tokens, tiles_of
 from plugtron.kernels.triton.decode_attention import decode_attention
@@ -17,7 +19,8 @@ from plugtron.kernels.triton.device_weight import DeviceWeight
 from plugtron.kernels.triton.float8_rows import float8_rows
 from plugtron.kernels.triton.norms import add_and_normalize
 from plugtron.kernels.triton.rotary import rotate_and_write
-from plugtron.nn.activations import activation
+from plugtron.nn.activations import Activation
+from plugtron.nn.attention import alibi_slopes
 from plugtron.nn.rotary import rotate
 from plugtron.quantization.float8 import FLOAT8, LARGEST, Float8Weight, quantize_rows, to_float8
 from plugtron.quantization.weight import QuantizedWeight
@@ -48,18 +51,24 @@ def close(found, expected, dtype, tolerance=None):
     width=integers(1, 300),
     dtype=DTYPES,
     added=booleans(),
-    centerd=booleans(),
+    centered=booleans(),
+    biased=booleans(),
+    offset=sampled_from([None, 0.0, 1.0]),
     seed=integers(0, 99),
 )
-def test_norms(rows, width, dtype, added, centerd, seed):
+def test_norms(rows, width, dtype, added, centered, biased, offset, seed):
+    """`offset`: of the weight; None: there is none."""
     hidden, more = numbers(2, rows, width, seed=seed, dtype=dtype)
     weight, bias = numbers(2, width, seed=seed + 1, dtype=dtype)
     total = hidden + more if added else hidden.clone()
-    if centerd:
-        expected = F.layer_norm(total.float(), (width,), weight.float(), bias.float(), 1e-5)
-    else:
-        expected = F.rms_norm(total.float(), (width,), weight.float(), 1e-5)
-    found = add_and_normalize(hidden, more if added else None, weight, bias if centerd else None, 1e-5)
+    normalize = F.layer_norm if centered else F.rms_norm
+    expected = normalize(total.float(), (width,), eps=1e-5)
+    expected = expected if offset is None else expected * (weight.float() + offset)
+    expected = expected + bias.float() if biased else expected
+    found = add_and_normalize(
+        hidden, more if added else None, None if offset is None else weight, bias if biased else None, 1e-5,
+        center=centered, offset=offset or 0.0,
+    )  # fmt: skip
     torch.testing.assert_close(hidden, total)
     close(found, expected, dtype)
 
@@ -69,7 +78,7 @@ def test_norms(rows, width, dtype, added, centerd, seed):
 def test_activations(rows, width, name, gated, dtype):
     channels = numbers(rows, width * (2 if gated else 1), seed=width, dtype=dtype)
     gate = channels[:, :width]
-    expected = activation(name)(gate) * channels[:, width:] if gated else activation(name)(gate)
+    expected = Activation(name)(gate) * channels[:, width:] if gated else Activation(name)(gate)
     close(activate(channels, name, gated=gated), expected, dtype)
 
 
@@ -81,15 +90,19 @@ def test_activations(rows, width, name, gated, dtype):
     head_dim=sampled_from([2, 8, 24, 64]),
     share=sampled_from([0, 0.5, 1]),
     normed=booleans(),
+    interleaved=booleans(),
     seed=integers(0, 99),
 )
-def test_rotation_and_writing(tokens, kv_heads, group, head_dim, share, normed, seed):
+def test_rotation_and_writing(tokens, kv_heads, group, head_dim, share, normed, interleaved, seed):
     heads, block = kv_heads * group, 4
     qkv = numbers(tokens, (heads + 2 * kv_heads) * head_dim, seed=seed)
     width = int(head_dim * share) // 2 * 2
     angles = numbers(tokens, width // 2, seed=seed + 1)
-    cosines = torch.cat((angles.cos(), angles.cos()), dim=1)
-    sines = torch.cat((-angles.sin(), angles.sin()), dim=1)
+    if interleaved:
+        cosines, sines = angles.cos().repeat_interleave(2, 1), torch.stack((-angles.sin(), angles.sin()), 2).flatten(1)
+    else:
+        cosines = torch.cat((angles.cos(), angles.cos()), dim=1)
+        sines = torch.cat((-angles.sin(), angles.sin()), dim=1)
     norms = tuple(numbers(2, head_dim, seed=seed + 2)) if normed else None
     keys, values = torch.zeros(2, 6, kv_heads, block, head_dim, device=DEVICE)
     blocks = (torch.randperm(5) + 1)[:tokens].to(DEVICE)
@@ -103,14 +116,35 @@ def test_rotation_and_writing(tokens, kv_heads, group, head_dim, share, normed, 
         key = F.rms_norm(key, (head_dim,), norms[1], 1e-6)
     if width:
         rotation = cosines.unsqueeze(1), sines.unsqueeze(1)
-        query, key = rotate(query, rotation), rotate(key, rotation)
+        query, key = (rotate(part, rotation, interleaved=interleaved) for part in (query, key))
     found = rotate_and_write(
-        qkv, cosines if width else None, sines if width else None, norms, 1e-6, keys, values, blocks, offsets
-    )
+        qkv, cosines if width else None, sines if width else None, norms, 1e-6, keys, values, blocks, offsets,
+        interleaved=interleaved,
+    )  # fmt: skip
     close(found, query, torch.float32)
     close(keys[blocks, :, offsets], key, torch.float32)
     close(values[blocks, :, offsets], value, torch.float32)
     assert keys.count_nonzero() <= key.numel()
+
+
+def some_scores(heads, head_dim, shaped, seed):
+    """Scores that are, as `shaped` says, capped, sloped, and beside sinks."""
+    capped, sloped, with_sinks = shaped
+    return Scores(
+        scale=head_dim**-0.5,
+        soft_cap=2.0 if capped else None,
+        slopes=alibi_slopes(heads).to(DEVICE) if sloped else None,
+        sinks=numbers(heads, seed=seed + 7) if with_sinks else None,
+    )
+
+
+def seen_by(positions, length, window, chunk):
+    """Which of `length` positions queries at `positions` [T, 1] see."""
+    at = torch.arange(length, device=DEVICE)
+    first = torch.zeros_like(positions)
+    first = torch.maximum(first, positions - window + 1) if window else first
+    first = torch.maximum(first, positions // chunk * chunk) if chunk else first
+    return (at <= positions) & (at >= first)
 
 
 @FEW
@@ -120,11 +154,14 @@ def test_rotation_and_writing(tokens, kv_heads, group, head_dim, share, normed, 
     group=integers(1, 5),
     head_dim=sampled_from([8, 24, 64]),
     window=sampled_from([None, 3, 40, 300]),
+    chunk=sampled_from([None, None, 30]),
     dtype=PRODUCTS,
+    shaped=tuples(*[booleans()] * 3),
     seed=integers(0, 99),
 )
-def test_decode_attention(lengths, kv_heads, group, head_dim, window, dtype, seed):
+def test_decode_attention(lengths, kv_heads, group, head_dim, window, chunk, dtype, shaped, seed):
     block, most = 16, 20
+    scores = some_scores(kv_heads * group, head_dim, shaped, seed)
     rows = len(lengths)
     queries = numbers(rows, kv_heads * group, head_dim, seed=seed, dtype=dtype)
     keys, values = numbers(2, rows * most + 1, kv_heads, block, head_dim, seed=seed + 1, dtype=dtype)
@@ -133,21 +170,22 @@ def test_decode_attention(lengths, kv_heads, group, head_dim, window, dtype, see
     )
     found = decode_attention(
         queries, keys, values, tables, torch.tensor(lengths, device=DEVICE),
-        longest=block * most, window=window, scale=head_dim**-0.5,
+        longest=block * most, window=window, chunk=chunk, scores=scores,
     )  # fmt: skip
     for row, length in enumerate(lengths):
         if length == 0:
             assert not found[row].any()
             continue
-        first = max(0, length - window) if window else 0
-        held = [memory[tables[row]].transpose(0, 1).flatten(1, 2)[:, first:length] for memory in (keys, values)]
-        expected = F.scaled_dot_product_attention(
-            queries[row].view(kv_heads, group, head_dim).float(), held[0].float(), held[1].float(), scale=head_dim**-0.5
-        )
-        close(found[row], expected.flatten(0, 1), dtype)
+        position = torch.tensor([[length - 1]], device=DEVICE)
+        held = [memory[tables[row]].transpose(0, 1).flatten(1, 2)[:, :length] for memory in (keys, values)]
+        expected = attend_plainly(
+            queries[row].view(1, kv_heads, group, 1, head_dim).float(), held[0].float()[None], held[1].float()[None],
+            seen_by(position, length, window, chunk), position, scores,
+        )  # fmt: skip
+        close(found[row], expected.view(-1, head_dim), dtype)
         alone = decode_attention(
             queries[row : row + 1], keys, values, tables[row : row + 1],
-            torch.tensor([length], device=DEVICE), longest=block * most, window=window, scale=head_dim**-0.5,
+            torch.tensor([length], device=DEVICE), longest=block * most, window=window, chunk=chunk, scores=scores,
         )  # fmt: skip
         assert torch.equal(alone[0], found[row]), "a row's bits depend on the others"
 
@@ -159,10 +197,12 @@ def test_decode_attention(lengths, kv_heads, group, head_dim, window, dtype, see
     group=integers(1, 5),
     head_dim=sampled_from([8, 24, 64]),
     window=sampled_from([None, 3, 40]),
+    chunk=sampled_from([None, None, 30]),
     dtype=PRODUCTS,
+    shaped=tuples(*[booleans()] * 3),
     seed=integers(0, 99),
 )
-def test_chunk_attention(chunks, kv_heads, group, head_dim, window, dtype, seed):
+def test_chunk_attention(chunks, kv_heads, group, head_dim, window, chunk, dtype, shaped, seed):
     """Chunks as (start, count), a row each; the first token of the step belongs to none of them."""
     block, most, rows = 16, 6, len(chunks)
     starts, counts = zip(*chunks, strict=True)
@@ -176,12 +216,14 @@ def test_chunk_attention(chunks, kv_heads, group, head_dim, window, dtype, seed)
         [0, *(start + at for start, count in chunks for at in range(count))], dtype=torch.int64, device=DEVICE
     )
     spans = [Span(row=row, first=firsts[row], start=starts[row], count=counts[row]) for row in range(rows)]
-    scale, nothing = head_dim**-0.5, torch.full_like(queries, 7)
+    scores, nothing = some_scores(kv_heads * group, head_dim, shaped, seed), torch.full_like(queries, 7)
 
     def attended(some):
         tiles = torch.from_numpy(tiles_of(some, tile_tokens(group, head_dim * keys.itemsize))).to(DEVICE)
         result = nothing.clone()
-        chunk_attention(queries, keys, values, tables, positions, tiles, result, window=window, scale=scale)
+        chunk_attention(
+            queries, keys, values, tables, positions, tiles, result, window=window, chunk=chunk, scores=scores
+        )
         return result
 
     found = attended(spans)
@@ -189,15 +231,12 @@ def test_chunk_attention(chunks, kv_heads, group, head_dim, window, dtype, seed)
     for span in spans:
         inside = slice(span.first, span.first + span.count)
         held = [memory[tables[span.row]].transpose(0, 1).flatten(1, 2)[:, : span.end] for memory in (keys, values)]
-        own, at = positions[inside, None], torch.arange(span.end, device=DEVICE)
-        seen = (at <= own) & (at > own - window if window else at >= 0)
-        expected = F.scaled_dot_product_attention(
-            queries[inside].transpose(0, 1).float(),
-            *(memory.float().repeat_interleave(group, dim=0) for memory in held),
-            attn_mask=seen,
-            scale=scale,
-        )
-        close(found[inside], expected.transpose(0, 1), dtype)
+        own = positions[inside, None]
+        expected = attend_plainly(
+            queries[inside].transpose(0, 1).unflatten(0, (kv_heads, group)).float()[None],
+            *(memory.float()[None] for memory in held), seen_by(own, span.end, window, chunk), own, scores,
+        )[0]  # fmt: skip
+        close(found[inside], expected.flatten(0, 1).transpose(0, 1), dtype)
         halves = [
             replace(span, count=(span.count + 1) // 2),
             replace(span, first=span.first + (span.count + 1) // 2, start=span.start + (span.count + 1) // 2,
@@ -282,9 +321,10 @@ def test_attention_over_memory_in_fp8(group):
     ).transpose(0, 1)  # fmt: skip
     found = torch.empty_like(queries)
     tiles = torch.from_numpy(tiles_of([Span(row=0, first=0, start=0, count=tokens)], 2)).to(DEVICE)
-    chunk_attention(queries, keys, values, tables, at, tiles, found, window=None, scale=1e-3)
+    chunk_attention(queries, keys, values, tables, at, tiles, found, window=None, scores=Scores(scale=1e-3))
     close(found / LARGEST, expected / LARGEST, torch.float32)
     last = decode_attention(
-        queries[-1:], keys, values, tables, torch.tensor([tokens], device=DEVICE), longest=8, window=None, scale=1e-3
-    )
+        queries[-1:], keys, values, tables, torch.tensor([tokens], device=DEVICE), longest=8, window=None,
+        scores=Scores(scale=1e-3),
+    )  # fmt: skip
     close(last[0] / LARGEST, expected[-1] / LARGEST, torch.float32)

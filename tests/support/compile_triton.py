@@ -27,7 +27,8 @@ from plugtron.kernels.triton.launch import FUSED
 
 #: What is no pointer to the dtype under test, by name; everything else that is no constant is one.
 TYPES = {
-    "width": "i32", "epsilon": "fp32", "block_size": "i32", "scale": "fp32", "table_width": "i32", "stretches": "i32",
+    "width": "i32", "epsilon": "fp32", "offset": "fp32", "cap": "fp32", "slopes": "*fp32",
+    "block_size": "i32", "scale": "fp32", "table_width": "i32", "stretches": "i32",
     "rows": "i32", "inputs": "i32", "outputs": "i32", "tables": "*i64", "lengths": "*i64", "blocks": "*i64",
     "positions": "*i64", "tiles": "*i64",
     "offsets": "*i64", "count": "i32", "score_stride": "i32", "id_stride": "i32",
@@ -52,16 +53,17 @@ def compiled(kernel, dtype, types=None, options=None, **constants):
 def main():
     """Compile all of them, in the forms that models ask for."""
     found = {
-        "norm": compiled(norms._add_and_normalize, "bf16", ADD=True, CENTER=True, BLOCK=4096),
+        "norm": compiled(norms._add_and_normalize, "bf16", ADD=True, CENTER=True, WEIGHT=True, BIAS=True, BLOCK=4096),
         "rotary fp8": compiled(
             rotary._rotate_and_write, "bf16", {"keys": "*fp8e4nv", "values": "*fp8e4nv"},
-            HEADS=32, KV_HEADS=8, DIM=128, WIDTH=128, NORM=False, BLOCK=128,
+            HEADS=32, KV_HEADS=8, DIM=128, WIDTH=128, NORM=False, INTERLEAVED=True, BLOCK=128,
         ),
         "rotary": compiled(
-            rotary._rotate_and_write, "bf16", HEADS=32, KV_HEADS=8, DIM=80, WIDTH=40, NORM=True, BLOCK=128
+            rotary._rotate_and_write, "bf16", HEADS=32, KV_HEADS=8, DIM=80, WIDTH=40, NORM=True, INTERLEAVED=False,
+            BLOCK=128,
         ),
         "together": compiled(
-            decode_attention._together, "bf16", WINDOW=1000, DIM=80, CHANNELS=128, STRETCH=256
+            decode_attention._together, "bf16", WINDOW=1000, CHUNK=500, SINKS=True, DIM=80, CHANNELS=128, STRETCH=256
         ),
     }  # fmt: skip
     for function in (0, 1, 5):
@@ -76,12 +78,14 @@ def main():
             dtype, types = "bf16", {"keys": "*fp8e4nv", "values": "*fp8e4nv"}
         found[f"attention {dim} {form}"] = compiled(
             decode_attention._stretches, dtype, types, {"num_warps": 4, "num_stages": 2},
-            WINDOW=window, KV_HEADS=8, GROUP=4, DIM=dim, QUERIES=16, CHANNELS=dim, STRETCH=256,
+            WINDOW=window, CHUNK=0, CAPPED=window > 0, SLOPED=window > 0, KV_HEADS=8, GROUP=4,
+            DIM=dim, QUERIES=16, CHANNELS=dim, STRETCH=256,
             AT_ONCE=decode_attention.at_once(dim * size),
         )  # fmt: skip
         found[f"chunk {dim} {form}"] = compiled(
             chunk_attention._tiles, dtype, types, {"num_warps": 4, "num_stages": 2},
-            WINDOW=window, KV_HEADS=8, GROUP=3, TOGETHER=4, DIM=dim, CHANNELS=dim,
+            WINDOW=window, CHUNK=window, CAPPED=window > 0, SLOPED=window > 0, SINKS=window > 0, KV_HEADS=8, GROUP=3,
+            TOGETHER=4, DIM=dim, CHANNELS=dim,
             QUERIES=4 * chunk_attention.tile_tokens(3, dim * size), AT_ONCE=decode_attention.at_once(dim * size),
         )  # fmt: skip
     for form, held in HELD.items():

@@ -6,8 +6,12 @@ parity tests assert both.
 
 import torch
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -62,7 +66,7 @@ LLAMA3 = {
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64}
 LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
 
-#: name: (model class, configuration class, differences from COMMON, seed)
+#: name: (model class, configuration class, differences from COMMON, seed, perhaps by what parameters are multiplied)
 MODELS = {
     "llama_untied": (LlamaForCausalLM, LlamaConfig, {"tie_word_embeddings": False}, 14),
     "llama_tied": (LlamaForCausalLM, LlamaConfig, {"tie_word_embeddings": True}, 2),
@@ -89,6 +93,20 @@ MODELS = {
         {"num_local_experts": 6, "num_experts_per_tok": 3, "sliding_window": 16},
         56,
     ),
+    "gemma2": (
+        Gemma2ForCausalLM,
+        Gemma2Config,
+        {"head_dim": 24, "sliding_window": 16, "query_pre_attn_scalar": 20, "attn_logit_softcapping": 10.0},
+        36,
+        {"embed_tokens": 0.15, "post_": 2.0, "model.norm": 6.0},
+    ),
+    "gpt_neox": (GPTNeoXForCausalLM, GPTNeoXConfig, {"rotary_pct": 0.5}, 5),
+    "gpt_neox_sequential": (
+        GPTNeoXForCausalLM,
+        GPTNeoXConfig,
+        {"use_parallel_residual": False, "attention_bias": False},
+        4,
+    ),
     "gpt2": (GPT2LMHeadModel, GPT2Config, {}, 56),
     "gpt2_odd": (GPT2LMHeadModel, GPT2Config, GPT2_ODD, 57),
     "gpt2_relu": (GPT2LMHeadModel, GPT2Config, {"activation_function": "relu", "n_head": 4}, 97),
@@ -97,23 +115,28 @@ MODELS = {
 
 def make(name):
     """Build a model with random weights, float32, every bias and norm away from its neutral value."""
-    model_class, config_class, differences, seed = MODELS[name]
+    model_class, config_class, differences, seed, *factors = MODELS[name]
     torch.manual_seed(seed)
     common = GPT2 if config_class is GPT2Config else COMMON
     model = model_class._from_config(config_class(**{**common, **differences}), attn_implementation="eager")
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
-            if "norm" in parameter_name or (".ln_" in parameter_name and parameter_name.endswith("weight")):
-                parameter.normal_(1.0, 0.2)
-            elif parameter_name.endswith("bias"):
+            owner = model.get_submodule(parameter_name.rpartition(".")[0])
+            factor = next((value for part, value in dict(*factors).items() if part in parameter_name), 1.0)
+            if "Norm" in type(owner).__name__ and parameter_name.endswith("weight"):
+                neutral = parameter.mean().item()  # 0 for those that hold the difference from 1
+                parameter.normal_(factor - 1 + neutral, 0.2)
+                continue
+            if parameter_name.endswith(("bias", "sinks")) or parameter.dim() == 1:
                 parameter.normal_(0.0, 0.2)
-            elif "embed_tokens" in parameter_name or ".wte." in parameter_name or ".wpe." in parameter_name:
+            elif isinstance(owner, torch.nn.Embedding):
                 parameter.normal_(0.0, 1.0)
-            elif "lm_head" in parameter_name:
+            elif owner is model.get_output_embeddings():
                 parameter.normal_(0.0, 0.5)
             else:
                 inputs = parameter.shape[0 if ".c_" in parameter_name else -1]  # GPT-2 stores inputs first
                 parameter.normal_(0.0, 2.0 * inputs**-0.5)
+            parameter.mul_(factor)
     return model.eval()
 
 

@@ -23,7 +23,10 @@ def allocate_kv_cache(
     check_memory(info, tokens=blocks * block_size, device=device, remedy=remedy)
     return tuple(
         LayerState(
-            keys=zeros(shape, state.dtype, device), values=zeros(shape, state.dtype, device), window=state.window
+            keys=zeros(shape, state.dtype, device),
+            values=zeros(shape, state.dtype, device),
+            window=state.window,
+            chunk=state.chunk,
         )
         for state in info.states
         for shape in [(blocks, state.kv_heads, block_size, state.head_dim)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from plugtron.utils.lazy import loader
 
 if TYPE_CHECKING:
-    from plugtron.contracts.attention import AttentionBackend
+    from plugtron.contracts.attention import AttentionBackend, Scores
     from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
     from plugtron.contracts.context import InferenceContext
     from plugtron.contracts.controller import PendingStep, TextGenerationController
@@ -63,6 +63,7 @@ __all__ = [
     "Runtime",
     "Sampler",
     "ScheduledSequence",
+    "Scores",
     "Section",
     "Span",
     "StepBatch",
@@ -113,6 +114,7 @@ _HOMES = {
     "Runtime": "plugtron.parallel.runtime",
     "Sampler": "plugtron.contracts.sampler",
     "ScheduledSequence": "plugtron.contracts.step",
+    "Scores": "plugtron.contracts.attention",
     "Section": "plugtron.contracts.weights",
     "Span": "plugtron.contracts.memory",
     "StepBatch": "plugtron.contracts.step",

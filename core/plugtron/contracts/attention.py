@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from plugtron.contracts.memory import AttentionMetadata, LayerState
 
-__all__ = ["AttentionBackend"]
+__all__ = ["AttentionBackend", "Scores"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What a product of query and key becomes before the softmax, in this order. h: query heads of this rank.
+
+    Args:
+        scale: what it is multiplied with.
+        soft_cap: capped softly, cap · tanh(score / cap) (arXiv:2408.00118); None: not.
+        slopes: [h] float32, what each head's scores gain with every position (ALiBi, arXiv:2108.12409); None: nothing.
+        sinks: [h], a score for each head that takes its share of the weight, and has no value (arXiv:2309.17453);
+            None: the weights of what is seen sum to 1.
+    """
+
+    scale: float
+    soft_cap: float | None = None
+    slopes: Tensor | None = None
+    sinks: Tensor | None = None
 
 
 class AttentionBackend(ABC):
@@ -23,8 +42,8 @@ class AttentionBackend(ABC):
         """Put keys and values [T, K, D] in their places, `memory.write_blocks` and `memory.write_offsets`."""
 
     @abstractmethod
-    def attend(self, query: Tensor, state: LayerState, memory: AttentionMetadata, scale: float) -> Tensor:
-        """Let each token's queries [T, H, D] look at its row's history, causally and within `state.window`.
+    def attend(self, query: Tensor, state: LayerState, memory: AttentionMetadata, scores: Scores) -> Tensor:
+        """Let each token's queries [T, H, D] look at its row's history, causally and as far as `state` says.
 
         Returns:
             [T, H, D]. A row's values may depend on that row alone.

@@ -19,12 +19,13 @@ Rotation: TypeAlias = "tuple[torch.Tensor, ...]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionState:
-    """What an attention layer keeps: keys and values of this rank's heads; `window` bounds how far it looks back."""
+    """What an attention layer keeps: keys and values of this rank's heads; how far it looks back, see `LayerState`."""
 
     kv_heads: int
     head_dim: int
     dtype: torch.dtype
     window: int | None = None
+    chunk: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

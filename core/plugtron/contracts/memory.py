@@ -21,11 +21,16 @@ __all__ = ["AttentionMetadata", "LayerState", "Span", "as_bytes"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerState:
-    """Keys and values of one layer, [blocks, kv_heads, block, head_dim], and how far back its queries look."""
+    """Keys and values of one layer, [blocks, kv_heads, block, head_dim], and how far back its queries look.
+
+    `window`: a query sees as many positions, its own included (None: all before it). `chunk`: of those, the ones that
+    lie in the same stretch of so many positions as its own (None: all).
+    """
 
     keys: Tensor
     values: Tensor
     window: int | None
+    chunk: int | None = None
 
 
 def as_bytes(cache: Tensor) -> Tensor:

@@ -18,9 +18,8 @@ from plugtron.contracts.memory import LayerState
 from plugtron.contracts.step import StepBatch
 from plugtron.execution.graph_capture import Recorder
 from plugtron.execution.step_inputs import DecodeInputs, TileInputs
-from plugtron.execution.triton_forward import hidden_states, logits
+from plugtron.execution.triton_forward import TritonForward
 from plugtron.kernels.triton.chunk_attention import tiles_of
-from plugtron.nn.decoder import TransformerDecoder
 from plugtron.utils.transfers import transfer
 
 __all__ = ["FixedSteps", "StepMaker", "needed"]
@@ -73,7 +72,7 @@ class StepMaker:
         recorder: captures; None: kernels are launched one by one.
     """
 
-    decoder: TransformerDecoder
+    decoder: TritonForward
     layers: tuple[LayerState, ...]
     slots: int
     longest: int
@@ -88,7 +87,7 @@ class StepMaker:
         inputs = DecodeInputs.zeros(rows, longest=self.longest, block_size=self.block_size, device=self._device)
 
         def compute() -> Tensor:
-            found = logits(self.decoder, hidden_states(self.decoder, self.layers, inputs))
+            found = self.decoder.logits(self.decoder.hidden_states(self.layers, inputs))
             if not self._results or len(self._results[-1]) < rows:
                 self._results.append(torch.empty(found.shape, dtype=torch.float32, device=found.device))
             return self._results[-1][:rows].copy_(found)
@@ -112,7 +111,7 @@ class StepMaker:
             tokens, rows=rows, tiles=min(tokens, rows + tokens // self.tile), longest=self.longest,
             block_size=self.block_size, device=self._device,
         )  # fmt: skip
-        replay = self._recorded(lambda: hidden_states(self.decoder, self.layers, inputs))
+        replay = self._recorded(lambda: self.decoder.hidden_states(self.layers, inputs))
 
         def run(batch: StepBatch) -> Tensor:
             memory = batch.memory

@@ -30,13 +30,15 @@ class EagerExecution(Execution):
     def weight_bytes(self) -> int:
         """Of everything but an embedding that is no head."""
         assert isinstance(self._decoder, nn.Module)
-        return weight_bytes(self._decoder)
+        return weight_bytes(self._modules(), self._decoder)
 
     @property
     def layer_weights(self) -> int:
         """Those of the layers' matrices."""
-        assert isinstance(self._decoder, nn.Module)
-        return layer_weights(self._decoder)
+        return layer_weights(self._modules())
+
+    def _modules(self) -> list[nn.Module]:
+        return [layer for layer in self._decoder.layers if isinstance(layer, nn.Module)]
 
     @torch.inference_mode()
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
-from torch import Tensor
 
 from plugtron.contracts.attention import AttentionBackend
 from plugtron.contracts.decoder import Decoder
 from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend
 from plugtron.execution.eager import EagerExecution
-from plugtron.nn.attention import Attention
-from plugtron.nn.decoder import TransformerDecoder
-from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear
-from plugtron.quantization.method import HeldWeight, QuantizationMethod, dense, hold_all
+from plugtron.execution.rounding import quantized_part, rounded
+from plugtron.nn.attention import CoreAttention
+from plugtron.nn.experts import Experts
+from plugtron.quantization.method import QuantizationMethod
 
 __all__ = ["EagerBackend"]
 
@@ -43,26 +40,22 @@ class EagerBackend(ExecutionBackend):
 def _attend_with(decoder: Decoder, backend: AttentionBackend) -> None:
     assert isinstance(decoder, torch.nn.Module)
     for module in decoder.modules():
-        if isinstance(module, Attention):
+        if isinstance(module, CoreAttention):
             module.backend = backend
 
 
 def _quantize_in_place(decoder: Decoder, method: QuantizationMethod) -> None:
     """Replace the weights of linear layers and head by what they are after quantizing."""
     assert isinstance(decoder, torch.nn.Module)
-    if isinstance(decoder, TransformerDecoder) and decoder.output is not None:
-        held = hold_all(method, "head", decoder.output.weight.data)
-        if held is not None:
-            # A tied head is the embedding, and what that looks up stays as it is.
-            head = copy.deepcopy(decoder.output)
-            head.weight.data = _rounded(held, head.weight)
-            decoder.output = head
     for module in decoder.modules():
-        if isinstance(module, ColumnParallelLinear | RowParallelLinear):
-            held = hold_all(method, "layer", module.weight.data)
-            if held is not None:
-                module.weight.data = _rounded(held, module.weight)
-
-
-def _rounded(held: HeldWeight, weight: Tensor) -> Tensor:
-    return dense(held).to(weight.dtype)
+        if isinstance(module, Experts):
+            for weight in (module.into, module.down):
+                for number, one in enumerate(weight.data):
+                    held = rounded(method, "layer", one)
+                    weight.data[number] = one if held is None else held
+            continue
+        part = quantized_part(module)
+        held = None if part is None else rounded(method, part, module.get_parameter("weight").data)
+        if held is not None:
+            # In a new parameter: a tied head is the embedding, and what that looks up stays as it is.
+            module.register_parameter("weight", torch.nn.Parameter(held, requires_grad=False))

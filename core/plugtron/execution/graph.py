@@ -13,11 +13,10 @@ from plugtron.contracts.step import StepBatch
 from plugtron.execution.cuda_graphs import FixedSteps, StepMaker, needed
 from plugtron.execution.graph_capture import Recorder
 from plugtron.execution.step_inputs import ChunkInputs, DecodeInputs, StepInputs, TileInputs
-from plugtron.execution.triton_forward import hidden_states, logits
+from plugtron.execution.triton_forward import TritonForward
 from plugtron.execution.weight_stats import layer_weights, weight_bytes
 from plugtron.kernels.triton.chunk_attention import tile_tokens
 from plugtron.nn.attention import AttentionShape
-from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.group import Group
 from plugtron.parallel.zeros import zeros
 
@@ -41,7 +40,7 @@ class GraphExecution(Execution):
     """Replays steps; those that there is no graph for have their kernels launched one by one.
 
     Args:
-        decoder: all of it, made of blocks of plugtron.nn alone.
+        decoder: all of it.
         dtype: what hidden states are in.
         kv_dtype: what keys and values are in.
         captures: steps are captured; else their kernels are launched one by one, which any device can do.
@@ -51,7 +50,7 @@ class GraphExecution(Execution):
 
     def __init__(
         self,
-        decoder: TransformerDecoder,
+        decoder: TritonForward,
         *,
         dtype: torch.dtype,
         kv_dtype: torch.dtype,
@@ -60,14 +59,14 @@ class GraphExecution(Execution):
         group: Group,
     ) -> None:
         self._decoder = decoder
-        self._device = next(decoder.parameters()).device
+        self._device = decoder.device
         self._group = group
         self._kv_dtype = kv_dtype
         self._captures = captures
         self._in_order = in_order
-        shape = decoder.layers[0].attention.shape
+        shape = decoder.shape
         self._tile = tile_tokens(shape.heads // shape.kv_heads, shape.head_dim * dtype.itemsize)
-        weights = layer_weights(decoder)
+        weights = layer_weights(decoder.layers)
         self._sizes = [size for size in TOKENS if size <= _ALWAYS or size * weights <= _SHORT]
         self._longest = self._slots = 0
         self._most_tokens: int | None = None
@@ -77,12 +76,12 @@ class GraphExecution(Execution):
     @property
     def weight_bytes(self) -> int:
         """Of everything but an embedding that is no head."""
-        return weight_bytes(self._decoder)
+        return weight_bytes(self._decoder.layers, self._decoder.last)
 
     @property
     def layer_weights(self) -> int:
         """Those of the layers."""
-        return layer_weights(self._decoder)
+        return layer_weights(self._decoder.layers)
 
     @property
     def capture_seconds(self) -> float:
@@ -120,13 +119,13 @@ class GraphExecution(Execution):
     @torch.inference_mode()
     def _try_out(self, tokens: int, rows: int, longest: int) -> None:
         """Run steps over memory with nothing but the block that nobody reads."""
-        states = [_scratch(layer.attention.shape, self._kv_dtype, self._device) for layer in self._decoder.layers]
+        states = [_scratch(shape, self._kv_dtype, self._device) for shape in self._decoder.shapes]
         tiles = TileInputs.zeros(tokens, rows=1, tiles=1, longest=_BLOCK, block_size=_BLOCK, device=self._device)
-        normed = hidden_states(self._decoder, states, tiles)
-        logits(self._decoder, normed[: min(rows, tokens)]).float()
+        normed = self._decoder.hidden_states(states, tiles)
+        self._decoder.logits(normed[: min(rows, tokens)])
         del normed, tiles
         decodes = DecodeInputs.zeros(rows, longest=longest, block_size=_BLOCK, device=self._device)
-        logits(self._decoder, hidden_states(self._decoder, states, decodes)).float()
+        self._decoder.logits(self._decoder.hidden_states(states, decodes))
 
     @torch.inference_mode()
     def prepare(self, context: InferenceContext) -> None:
@@ -178,9 +177,9 @@ class GraphExecution(Execution):
             if tokens <= self._tiled.most and self._stays_whole(memory):
                 normed = self._tiled.run(batch, tokens)
             else:
-                normed = hidden_states(self._decoder, memory.layers, self._inputs(batch))
+                normed = self._decoder.hidden_states(memory.layers, self._inputs(batch))
             chosen = batch.logit_index
-            return logits(self._decoder, normed if chosen is None else normed[chosen]).float()
+            return self._decoder.logits(normed if chosen is None else normed[chosen])
 
     def _stays_whole(self, memory: AttentionMetadata) -> bool:
         """Whether no row of one token has so long a history that it should be split."""

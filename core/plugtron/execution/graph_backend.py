@@ -7,7 +7,9 @@ from typing import ClassVar
 import torch
 
 from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend
-from plugtron.execution.lowering import Unsupported, check_outline
+from plugtron.execution.capturable import check_traces
+from plugtron.execution.tracing import trace
+from plugtron.execution.unsupported import Unsupported
 from plugtron.kernels.triton_here import why_no_triton
 from plugtron.quantization.float8 import FLOAT8, Float8Weight
 
@@ -72,4 +74,5 @@ def _check(source: DecoderSource) -> None:
         capability = torch.cuda.get_device_capability(runtime.device)
         if capability < _FLOAT8_CAPABILITY:
             raise Unsupported("fp8 on a GPU of compute capability {}.{}".format(*capability))
-    check_outline(source)
+    decoder = source.outline()
+    check_traces(trace(decoder.layers, decoder))

@@ -1,4 +1,4 @@
-"""The native execution: a step as one foreign call, on a CPU; several where ranks share the layers."""
+"""The native execution: a step as one foreign call, on a CPU; several where ranks or torch have a part in it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from plugtron.contracts.context import InferenceContext
+from plugtron.contracts.decoder import Decoder
 from plugtron.contracts.execution import Execution
 from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.contracts.step import StepBatch
-from plugtron.execution.lowering import LOGITS, operation_name
-from plugtron.execution.packed import Operation, Packed
-from plugtron.kernels.native.binding import NativeLayer, NativeTokens, Op, Program
-from plugtron.nn.decoder import TransformerDecoder
+from plugtron.execution.lowering.program import Break, Record, operation_name
+from plugtron.execution.native_buffers import NativeBuffers
+from plugtron.execution.native_cuts import Cuts
+from plugtron.execution.packed import Packed
+from plugtron.kernels.native.binding import NativeLayer, NativeTokens, Op, Program, RowStep
 from plugtron.parallel.group import Group
 
 __all__ = ["NativeExecution", "Span"]
@@ -33,10 +36,11 @@ class NativeExecution(Execution):
 
     Args:
         decoder: for the embedding and the rotation; its layers are in `packed`.
-        packed: the operations.
+        packed: the program.
+        cuts: what of it runs through torch.
         group: the ranks that share each layer.
-        vocabulary: the width of this rank's logits; None before the last stage.
         kernels: the compiled library.
+        functions: of operations from outside, by the operation's number.
         threads: how many run it.
     """
 
@@ -44,51 +48,67 @@ class NativeExecution(Execution):
 
     def __init__(
         self,
-        decoder: TransformerDecoder,
+        decoder: Decoder,
         packed: Packed,
+        cuts: Cuts,
         group: Group,
         *,
-        vocabulary: int | None,
         kernels: Path,
+        functions: dict[int, int],
         threads: int,
     ) -> None:
         self._decoder = decoder
         self._packed = packed
+        self._cuts = cuts
         self._group = group
-        self._vocabulary = vocabulary
         self._max_length = 0
-        # Cosines and sines [max_length, D] float32 of all positions; None: nothing rotates, or nothing is to come.
-        self._rotation: tuple[Tensor, Tensor] | None = None
+        # Cosines and sines [max_length, D] float32 of all positions; and their addresses.
+        self._rotation: list[Tensor] = []
+        self._addresses = (ctypes.c_void_p * 0)()
+        program = packed.program
         ops = [
-            Op(**operation.fields, **{name: packed.tensors[at].data_ptr() for name, at in operation.tensors.items()})
-            for operation in packed.operations
+            Op(**each.fields, **packed.addresses(each), function=functions.get(number))
+            for number, each in enumerate(program.operations)
         ]
-        self._program = Program(kernels, ops, threads)
-        self._parts = [range(*ends) for ends in pairwise(sorted({0, *packed.all_reduce_points, len(ops)}))]
+        steps = [RowStep(**each.fields, **packed.addresses(each)) for each in program.row_steps]
+        self._program = Program(kernels, ops, steps, threads)
+        self._buffers = NativeBuffers(program)
+        self._stretches = _stretches(program.breaks, len(ops))
         #: Hears what each operation of a step took; None: nobody asks.
         self.observer: Callable[[list[Span]], None] | None = None
         self._layers: tuple[tuple[LayerState, ...], ctypes.Array[NativeLayer]] | None = None
 
     def prepare(self, context: InferenceContext) -> None:
         """Be ready for sequences as long as the context's, too."""
-        context.clears = False  # its attention ends with a row's own tokens
+        context.clears = self._cuts.clears  # native attention ends with a row's own tokens
         if context.max_length > self._max_length:
             self._max_length = context.max_length
             self._rotation = _tables(self._decoder, context.max_length)
+            self._addresses = (ctypes.c_void_p * len(self._rotation))(*(part.data_ptr() for part in self._rotation))
 
     @property
     def weight_bytes(self) -> int:
-        """Of all linear layers."""
-        return sum(self._packed.tensors[linear.tensors["packed"]].nbytes for linear in self._linears())
+        """Of all linear layers; of experts, as many as a token goes to."""
+        return int(sum(self._bytes(each) for each in self._linears()))
+
+    def _bytes(self, linear: Record) -> float:
+        size = self._packed.tensors[linear.tensors["packed"]].nbytes
+        program = self._packed.program
+        return size * program.pairs_per_token / program.experts if _is_of_experts(linear) else size
 
     @property
     def layer_weights(self) -> int:
         """Those of the layers' matrices."""
-        fields = [linear.fields for linear in self._linears() if linear.fields["target"] != LOGITS]
-        return int(sum(each["inputs"] * each["outputs"] for each in fields))
+        program = self._packed.program
+        sizes = [
+            each.fields["inputs"] * each.fields["outputs"] * (program.pairs_per_token if _is_of_experts(each) else 1)
+            for each in self._linears()
+            if each.fields["target_buffer"] != program.result or not program.result_selected
+        ]
+        return int(sum(sizes))
 
-    def _linears(self) -> list[Operation]:
-        return [operation for operation in self._packed.operations if "packed" in operation.tensors]
+    def _linears(self) -> list[Record]:
+        return [operation for operation in self._packed.program.operations if "packed" in operation.tensors]
 
     @torch.inference_mode()
     def run(self, batch: StepBatch, hidden: Tensor | None = None) -> Tensor:
@@ -101,38 +121,50 @@ class NativeExecution(Execution):
             hidden = self._decoder.embed(batch.tokens, batch.positions).float()
         memory, chosen = batch.memory, batch.logit_index
         owners = np.repeat(np.arange(len(memory.counts)), memory.counts)
-        count = len(hidden) if chosen is None else len(chosen)
-        logits = torch.empty(count, self._vocabulary or 0)
-        cosines, sines = (None, None) if self._rotation is None else self._rotation
         tokens = NativeTokens(
             count=len(hidden),
-            logit_count=count,
+            logit_count=len(hidden) if chosen is None else len(chosen),
             block_size=memory.block_size,
             table_width=memory.block_tables.shape[1],
             positions=memory.positions.data_ptr(),
             owners=owners.ctypes.data,
-            tables=memory.block_tables.data_ptr(),
+            block_tables=memory.block_tables.data_ptr(),
             logit_index=None if chosen is None else chosen.data_ptr(),
-            cosines=None if cosines is None else cosines.data_ptr(),
-            sines=None if sines is None else sines.data_ptr(),
+            tables=ctypes.addressof(self._addresses),
         )
-        layers = self._states(memory)
-        partial = torch.empty(hidden.shape, dtype=torch.float64) if self._packed.all_reduce_points else None
+        result = self._buffers.begin(hidden.contiguous(), tokens.logit_count)
+        partial = self._buffers.partial(len(hidden)) if self._group.size > 1 else None
         address = None if partial is None else partial.data_ptr()
-        ends = None if self.observer is None else (ctypes.c_int64 * len(self._packed.operations))()
-        for part in self._parts:
+        layers, known = self._states(memory), dict[Any, Any]()
+        ends = None if self.observer is None else (ctypes.c_int64 * len(self._packed.program.operations))()
+        for some, after in self._stretches:
             begin = time.monotonic_ns()
-            self._program.run(part, layers, tokens, hidden.data_ptr(), logits.data_ptr(), address, ends)
+            if some:
+                self._program.run(some, layers, tokens, self._buffers.addresses, address, ends)
             if self.observer is not None and ends is not None:
-                self.observer(self._spans(part, begin, list(ends)))
-            if partial is not None and part.stop in self._packed.all_reduce_points:
-                hidden.copy_(self._group.all_reduce(partial))
-        return hidden if self._vocabulary is None else logits
+                self.observer(self._spans(some, begin, list(ends)))
+            if after is not None:
+                self._between(after, batch, known, partial)
+        return result
 
-    def _spans(self, part: range, begin: int, ends: Sequence[int]) -> list[Span]:
+    def _between(self, after: Break, batch: StepBatch, known: dict[Any, Any], partial: Tensor | None) -> None:
+        """Do what is not the kernels' to do."""
+        begin = time.monotonic_ns()
+        if after.cut is not None:
+            self._cuts.run(after.cut, batch, self._buffers, known)
+            name = self._cuts.name(after.cut)
+        else:
+            assert partial is not None
+            name, rows = "all-reduce", self._buffers.rows(after.buffer, after.width)
+            own = partial[: rows.numel()].view(rows.shape)
+            rows.copy_(self._group.all_reduce(own))
+        if self.observer is not None:
+            self.observer([(name, begin, time.monotonic_ns())])
+
+    def _spans(self, some: range, begin: int, ends: Sequence[int]) -> list[Span]:
         spans: list[Span] = []
-        for at in part:
-            spans.append((operation_name(self._packed.operations[at]), begin, ends[at]))
+        for at in some:
+            spans.append((operation_name(self._packed.program.operations[at]), begin, ends[at]))
             begin = ends[at]
         return spans
 
@@ -143,6 +175,7 @@ class NativeExecution(Execution):
                     keys=state.keys.data_ptr(),
                     values=state.values.data_ptr(),
                     window=state.window or 0,
+                    chunk=state.chunk or 0,
                     bf16=state.keys.dtype == torch.bfloat16,
                 )
                 for state in memory.layers
@@ -151,9 +184,16 @@ class NativeExecution(Execution):
         return self._layers[1]
 
 
-def _tables(decoder: TransformerDecoder, max_length: int) -> tuple[Tensor, Tensor] | None:
+def _is_of_experts(linear: Record) -> bool:
+    return linear.fields.get("experts", 0) > 0
+
+
+def _stretches(breaks: Sequence[Break], count: int) -> list[tuple[range, Break | None]]:
+    """The operations between breaks, and what comes after each of them."""
+    ends = [0, *(each.before for each in breaks), count]
+    return [(range(*pair), after) for pair, after in zip(pairwise(ends), [*breaks, None], strict=True)]
+
+
+def _tables(decoder: Decoder, max_length: int) -> list[Tensor]:
     rotation = decoder.rotation(torch.arange(max_length))
-    if rotation is None:
-        return None
-    cosines, sines = (part.squeeze(1).float().contiguous() for part in rotation)
-    return cosines, sines
+    return [] if rotation is None else [part.flatten(1).float().contiguous() for part in rotation]

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+from torch import nn
 
-from plugtron.contracts.decoder import Decoder
 from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend, StoredBlocks
 from plugtron.errors import CheckpointError
 from plugtron.execution.cache import packed_weights
-from plugtron.execution.lowering import ProgramBuilder, Unsupported, check_outline
+from plugtron.execution.lowering.plan import Plan, make_plan
+from plugtron.execution.lowering.read import read
+from plugtron.execution.lowering.weights import WeightPacker
+from plugtron.execution.lowering.write import ProgramWriter
 from plugtron.execution.native import NativeExecution
+from plugtron.execution.native_cuts import Cuts
 from plugtron.execution.packed import Packed, Store
+from plugtron.execution.tracing import HEAD, trace
+from plugtron.execution.unsupported import Unsupported
 from plugtron.kernels.native.build import NoCompiler, library
-from plugtron.nn.decoder import TransformerDecoder
+from plugtron.kernels.native.sources import functions_of
 from plugtron.quantization.float8 import Float8Weight
 
 __all__ = ["NativeBackend"]
 
 
 class NativeBackend(ExecutionBackend):
-    """Runs decoders that are made of plugtron.nn's blocks alone, on a CPU with a C++ compiler."""
+    """Runs decoders on a CPU with a C++ compiler; what the kernels do not know of one runs through torch."""
 
     name = "native"
     deterministic: ClassVar[bool] = True
@@ -40,14 +46,29 @@ class NativeBackend(ExecutionBackend):
         """Map the packed weights, or pack them."""
         runtime, layers = source.runtime, source.layers
         exact = source.over(replace(runtime, dtype=torch.float32))
-        packed = packed_weights(source, lambda store: _pack(exact, runtime.dtype, store))
-        rest = _known(exact.build(range(layers.start, layers.start)))
+        plans: list[Plan] = []  # what it was packed with, if it has just been packed
+
+        def pack(store: Store) -> Packed:
+            plans.append(_plan(exact))
+            return _pack(exact, plans[-1], runtime.dtype, store)
+
+        packed = packed_weights(source, pack)
+        plan = None
+        if packed.program.cuts:
+            plan = plans[-1] if plans else _plan(exact)
+            _fill(plan, packed)
+        rest = _module(exact.build(range(layers.start, layers.start)))
         for name, parameter in rest.named_parameters():
             parameter.data = packed.tensors[packed.parameters[name]]
-        last = layers.stop == source.num_layers
-        vocabulary = source.info.padded_vocab_size // runtime.tensor.size if last else None
+        sources = {int(number): source for number, source in packed.program.sources.items()}
         return NativeExecution(
-            rest, packed, runtime.tensor, vocabulary=vocabulary, kernels=library(), threads=runtime.threads
+            rest,
+            packed,
+            Cuts(plan, rest),
+            runtime.tensor,
+            kernels=library(),
+            functions=functions_of(sources),
+            threads=runtime.threads,
         )
 
 
@@ -62,11 +83,17 @@ def _check(source: DecoderSource) -> None:
     kv_dtype = options.kv_dtype or runtime.dtype
     if kv_dtype not in (torch.float32, torch.bfloat16):
         raise Unsupported(f"keys and values in {str(kv_dtype).removeprefix('torch.')}")
-    check_outline(source)
 
 
-def _pack(exact: DecoderSource, dtype: torch.dtype, store: Store) -> Packed:
-    """Lower a decoder layer by layer, so that no more than one is ever there in float32.
+def _plan(exact: DecoderSource) -> Plan:
+    """How this rank's share of a decoder is computed, from its code."""
+    decoder = exact.build(exact.layers)
+    traces = trace(decoder.layers, decoder if exact.layers.stop == exact.num_layers else None)
+    return make_plan(read(traces, exact.info.hidden_size))
+
+
+def _pack(exact: DecoderSource, plan: Plan, dtype: torch.dtype, store: Store) -> Packed:
+    """Write a decoder's program layer by layer, so that no more than one is ever there in float32.
 
     Raises:
         CheckpointError: the checkpoint holds something else than this decoder, or no blocks where they are wanted.
@@ -76,13 +103,16 @@ def _pack(exact: DecoderSource, dtype: torch.dtype, store: Store) -> Packed:
     reads_stored = method is not None and method.reads_stored
     blocks: StoredBlocks = {}
     found = False
-    program = ProgramBuilder(store, exact.runtime.tensor, quantization=method, dtype=dtype, blocks=blocks)
+    packer = WeightPacker(store, quantization=method, dtype=dtype, blocks=blocks)
+    writer = ProgramWriter(plan, packer, exact.runtime.tensor)
     for number, layer in enumerate(exact.layers):
-        decoder = _known(exact.load(range(layer, layer + 1), blocks if reads_stored else None))
+        decoder = _module(exact.load(range(layer, layer + 1), blocks if reads_stored else None))
         found = found or bool(blocks)
-        program.add_layer(decoder.layers[0], number)
+        parts = [(number, _module(decoder.layers[0]))]
         if layer + 1 == exact.num_layers:
-            program.add_head(decoder)
+            parts.append((HEAD, decoder))
+        for part, root in parts:
+            writer.take(part, root)
         blocks.clear()
     if method is not None and reads_stored and not found:
         raise CheckpointError(
@@ -90,10 +120,22 @@ def _pack(exact: DecoderSource, dtype: torch.dtype, store: Store) -> Packed:
             "they are (accepted here: int8, int4, null)"
         )
     first = exact.layers.start
-    embedding = _known(exact.load(range(first, first)))
-    return program.finish({name: value.data.to(dtype) for name, value in embedding.named_parameters()})
+    embedding = _module(exact.load(range(first, first)))
+    parameters = {name: value.data.to(dtype) for name, value in embedding.named_parameters()} | writer.parameters
+    kept = {name: store.add(tensor.dtype, tuple(tensor.shape), [tensor]) for name, tensor in parameters.items()}
+    return store.finish(writer.finish(), kept)
 
 
-def _known(decoder: Decoder) -> TransformerDecoder:
-    assert isinstance(decoder, TransformerDecoder), "the whole of it has been checked"
+def _fill(plan: Plan, packed: Packed) -> None:
+    """Give what runs through torch its parameters."""
+    for call in plan.cuts:
+        prefix = f"cut.{call.part}."
+        for name, parameter in call.root.named_parameters():
+            if prefix + name in packed.parameters:
+                parameter.data = packed.tensors[packed.parameters[prefix + name]]
+
+
+def _module(decoder: object) -> Any:
+    """A decoder, which is a module too."""
+    assert isinstance(decoder, nn.Module), "the checkpoint's loader has seen that"
     return decoder

@@ -1,4 +1,4 @@
-"""What a native step needs of a model, ready to be used: operations, packed weights, and the parameters beside them.
+"""What a native step needs of a model, ready to be used: its program, packed weights, and the parameters beside them.
 
 It is made layer by layer, into a file where the model is large enough, and mapped from there at the next start. In the
 file: the tensors, each at a multiple of 64 bytes, then an index in JSON, its SHA-256, and its length in 8 bytes.
@@ -13,7 +13,7 @@ import mmap
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,33 +21,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from plugtron.execution.lowering.program import NativeProgram, Record
 from plugtron.utils.private_files import open_regular, why_not_private
 
-__all__ = ["FileStore", "MemoryStore", "Operation", "Packed", "Store", "open_packed", "source_of"]
+__all__ = ["FileStore", "MemoryStore", "Packed", "Store", "open_packed", "source_of"]
 
 _ALIGNMENT, _DIGEST = 64, 32
 _DTYPES = {str(dtype): dtype for dtype in (torch.uint8, torch.float32, torch.bfloat16, torch.float16)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Operation:
-    """One operation of the native step: `fields` are numbers, `tensors` the numbers of tensors in their store."""
-
-    fields: dict[str, float]
-    tensors: dict[str, int]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Packed:
-    """The operations; their tensors by number; `cuts`: after how many of them the ranks' hidden states are summed.
+    """A program, and its tensors by number.
 
-    `parameters` are the numbers of the embedding's tensors, by name.
+    `parameters` are the numbers of the embedding's tensors, and of those that pieces in torch read, by name.
     """
 
-    operations: list[Operation]
-    all_reduce_points: list[int]
+    program: NativeProgram
     parameters: dict[str, int]
     tensors: list[Tensor]
+
+    def addresses(self, record: Record) -> dict[str, int]:
+        """Where the tensors of an operation or a row step are."""
+        return {name: self.tensors[number].data_ptr() for name, number in record.tensors.items()}
 
 
 class Store(ABC):
@@ -58,7 +54,7 @@ class Store(ABC):
         """Keep a tensor that comes in pieces, and return its number. Without a shape it is flat."""
 
     @abstractmethod
-    def finish(self, operations: list[Operation], cuts: list[int], parameters: dict[str, int]) -> Packed:
+    def finish(self, program: NativeProgram, parameters: dict[str, int]) -> Packed:
         """Give back what has been kept, with what is to be known of it."""
 
 
@@ -75,9 +71,9 @@ class MemoryStore(Store):
         self.tensors.append(whole if shape is None else whole.view(shape))
         return len(self.tensors) - 1
 
-    def finish(self, operations: list[Operation], cuts: list[int], parameters: dict[str, int]) -> Packed:
+    def finish(self, program: NativeProgram, parameters: dict[str, int]) -> Packed:
         """Give back what has been kept."""
-        return Packed(operations=operations, all_reduce_points=cuts, parameters=parameters, tensors=self.tensors)
+        return Packed(program=program, parameters=parameters, tensors=self.tensors)
 
 
 class FileStore(Store):
@@ -98,11 +94,10 @@ class FileStore(Store):
         self._entries.append({"at": begin, "dtype": str(dtype), "shape": [count] if shape is None else list(shape)})
         return len(self._entries) - 1
 
-    def finish(self, operations: list[Operation], cuts: list[int], parameters: dict[str, int]) -> Packed:
+    def finish(self, program: NativeProgram, parameters: dict[str, int]) -> Packed:
         """Write the index, give the file its name, and map it."""
         index = {
-            "operations": [asdict(operation) for operation in operations],
-            "cuts": cuts,
+            "program": program.to_dict(),
             "parameters": parameters,
             "tensors": self._entries,
             "source": self._source,
@@ -132,8 +127,7 @@ def open_packed(path: Path) -> Packed:
     index, end = _index(mapped, path)
     try:
         return Packed(
-            operations=[Operation(**operation) for operation in index["operations"]],
-            all_reduce_points=index["cuts"],
+            program=NativeProgram.from_dict(index["program"]),
             parameters=index["parameters"],
             tensors=[_tensor(mapped, entry, end) for entry in index["tensors"]],
         )

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from plugtron.contracts.attention import Scores
 from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.contracts.step import StepBatch
 from plugtron.kernels.triton.chunk_attention import chunk_attention, tiles_of
@@ -40,7 +41,7 @@ class StepInputs(Protocol):
         """And where in it."""
         ...
 
-    def attend(self, queries: Tensor, state: LayerState, scale: float) -> Tensor:
+    def attend(self, queries: Tensor, state: LayerState, scores: Scores) -> Tensor:
         """Let queries [T, h, D] look at what their rows have in memory."""
         ...
 
@@ -75,11 +76,11 @@ class DecodeInputs:
             longest=longest,
         )
 
-    def attend(self, queries: Tensor, state: LayerState, scale: float) -> Tensor:
+    def attend(self, queries: Tensor, state: LayerState, scores: Scores) -> Tensor:
         """Let queries [R, h, D] look at what their rows have in memory."""
         return decode_attention(
             queries, state.keys, state.values, self.tables, self.lengths,
-            longest=self.longest, window=state.window, scale=scale,
+            longest=self.longest, window=state.window, chunk=state.chunk, scores=scores,
         )  # fmt: skip
 
 
@@ -129,14 +130,14 @@ class TileInputs:
             tiles=transfer(batch.tokens.device, tiles_of(memory.spans, size))[0],
         )
 
-    def attend(self, queries: Tensor, state: LayerState, scale: float) -> Tensor:
+    def attend(self, queries: Tensor, state: LayerState, scores: Scores) -> Tensor:
         """Let queries [T, h, D] look at what their rows have in memory."""
         if queries.shape not in self._results:
             self._results[queries.shape] = torch.zeros_like(queries)
         result = self._results[queries.shape]
         chunk_attention(
             queries, state.keys, state.values, self.tables, self.positions, self.tiles, result,
-            window=state.window, scale=scale,
+            window=state.window, chunk=state.chunk, scores=scores,
         )  # fmt: skip
         return result
 
@@ -167,7 +168,7 @@ class ChunkInputs:
             longest=longest,
         )
 
-    def attend(self, queries: Tensor, state: LayerState, scale: float) -> Tensor:
+    def attend(self, queries: Tensor, state: LayerState, scores: Scores) -> Tensor:
         """Let queries [T, h, D] look at what their rows have in memory."""
         memory, keys, values = self.memory, state.keys, state.values
         result = torch.empty_like(queries)
@@ -176,11 +177,11 @@ class ChunkInputs:
             rows = memory.decode_rows
             result[tokens] = decode_attention(
                 queries[tokens], keys, values, memory.block_tables[rows], memory.seq_lens[rows],
-                longest=self.longest, window=state.window, scale=scale,
+                longest=self.longest, window=state.window, chunk=state.chunk, scores=scores,
             )  # fmt: skip
         if memory.chunks:
             chunk_attention(
                 queries, keys, values, memory.block_tables, self.positions, self.tiles, result,
-                window=state.window, scale=scale,
+                window=state.window, chunk=state.chunk, scores=scores,
             )  # fmt: skip
         return result

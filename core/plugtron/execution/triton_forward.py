@@ -1,81 +1,83 @@
-"""A step of a decoder over Triton kernels."""
+"""A decoder's step over Triton kernels: the graph of what it computes, with kernels in the places of its parts."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
-from torch import Tensor
+import torch
+from torch import Tensor, fx, nn
 
+from plugtron.contracts.decoder import Decoder
 from plugtron.contracts.memory import LayerState
 from plugtron.execution.step_inputs import StepInputs
-from plugtron.kernels.triton.activations import activate
-from plugtron.kernels.triton.norms import add_and_normalize
-from plugtron.kernels.triton.rotary import rotate_and_write
-from plugtron.nn.attention import Attention
-from plugtron.nn.decoder import TransformerDecoder, TransformerLayer
-from plugtron.nn.mlp import MLP, GatedMLP
-from plugtron.nn.norms import LayerNorm, RMSNorm
-from plugtron.nn.rotary import Rotation
+from plugtron.execution.tracing import HEAD, Trace, trace
+from plugtron.execution.triton_rewrites import with_kernels
+from plugtron.nn.attention import AttentionShape, CoreAttention
 
-__all__ = ["hidden_states", "logits"]
+__all__ = ["TritonForward"]
 
 
-def hidden_states(decoder: TransformerDecoder, layers: Sequence[LayerState], inputs: StepInputs) -> Tensor:
-    """Return what the head looks at, [T, H], and write the tokens' keys and values."""
-    assert decoder.final_norm is not None
-    hidden = decoder.embed(inputs.tokens, inputs.positions)
-    rotation = decoder.rotation(inputs.positions)
-    added = None
-    for layer, state in zip(decoder.layers, layers, strict=True):
-        added = _layer(layer, state, hidden, added, rotation, inputs)
-    return _normalize(decoder.final_norm, hidden, added)
+class TritonForward:
+    """Runs the layers of a decoder, and its head, in steps of kernels that can be captured.
+
+    Args:
+        first: for the embedding and the rotation.
+        layers: in order.
+        last: for the head.
+    """
+
+    def __init__(self, first: Decoder, layers: Sequence[nn.Module], last: Decoder) -> None:
+        assert isinstance(last, nn.Module)
+        self.first, self.last = first, last
+        self.layers = nn.ModuleList(layers)
+        traces = trace(list(layers), last)
+        self._layers = with_kernels(_chained(traces[:-1]), self.layers)
+        self._head = with_kernels(traces[-1].graph, traces[-1].root)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.last.parameters()).device
+
+    @property
+    def shapes(self) -> list[AttentionShape]:
+        """Those of all layers' attention."""
+        modules = [module for layer in self.layers for module in layer.modules()]
+        return [module.shape for module in modules if isinstance(module, CoreAttention)]
+
+    @property
+    def shape(self) -> AttentionShape:
+        """That of the first."""
+        return self.shapes[0]
+
+    def hidden_states(self, states: Sequence[LayerState], inputs: StepInputs) -> Tensor:
+        """Return what the head looks at, [T, H], and write the tokens' keys and values."""
+        hidden = self.first.embed(inputs.tokens, inputs.positions)
+        return self._layers(hidden, self.first.rotation(inputs.positions), states, inputs)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Map what `hidden_states` gives, [N, H], to this rank's logits [N, V / tp] in float32."""
+        return self._head(hidden).float()
 
 
-def logits(decoder: TransformerDecoder, normed: Tensor) -> Tensor:
-    """Map what `hidden_states` gives, [N, H], to this rank's logits [N, V / tp]."""
-    assert decoder.output is not None
-    return decoder.output.logits(normed)
-
-
-def _layer(
-    layer: TransformerLayer,
-    state: LayerState,
-    hidden: Tensor,
-    added: Tensor | None,
-    rotation: Rotation | None,
-    inputs: StepInputs,
-) -> Tensor:
-    """Return what is still to be added to the hidden states, which the next norm does."""
-    attended = _attention(layer.attention, _normalize(layer.attention_norm, hidden, added), rotation, state, inputs)
-    normed = _normalize(layer.mlp_norm, hidden, attended)
-    mlp = layer.mlp
-    assert isinstance(mlp, GatedMLP | MLP), "the decoder has been checked"
-    if isinstance(mlp, GatedMLP):
-        return mlp.down(activate(mlp.gate_up(normed), mlp.activation_name, gated=True))
-    return mlp.down(activate(mlp.up(normed), mlp.activation_name, gated=False))
-
-
-def _attention(
-    attention: Attention, hidden: Tensor, rotation: Rotation | None, state: LayerState, inputs: StepInputs
-) -> Tensor:
-    query_norm, key_norm = attention.query_norm, attention.key_norm
-    turn = rotation if attention.shape.rotary > 0 else None
-    cosines, sines = (None, None) if turn is None else (turn[0].squeeze(1), turn[1].squeeze(1))
-    queries = rotate_and_write(
-        attention.qkv(hidden),
-        cosines,
-        sines,
-        None if query_norm is None or key_norm is None else (query_norm.weight, key_norm.weight),
-        0.0 if query_norm is None else query_norm.epsilon,
-        state.keys,
-        state.values,
-        inputs.write_blocks,
-        inputs.write_offsets,
-    )
-    attended = inputs.attend(queries, state, attention.shape.scale)
-    return attention.output(attended.flatten(1))
-
-
-def _normalize(norm: RMSNorm | LayerNorm, hidden: Tensor, added: Tensor | None) -> Tensor:
-    bias = norm.bias if isinstance(norm, LayerNorm) else None
-    return add_and_normalize(hidden, added, norm.weight, bias, norm.epsilon)
+def _chained(traces: Sequence[Trace]) -> fx.Graph:
+    """The layers' graphs as one; modules are named from their list on."""
+    graph = fx.Graph()
+    hidden, rotation, states, inputs = (graph.placeholder(name) for name in ("hidden", "rotation", "states", "inputs"))
+    for each in traces:
+        assert each.number != HEAD
+        state = graph.call_function(operator.getitem, (states, each.number))
+        given = iter((hidden, rotation, state, inputs))
+        copies: dict[fx.Node, fx.Node] = {}
+        for node in each.graph.nodes:
+            if node.op == "placeholder":
+                copies[node] = next(given)
+            elif node.op == "output":
+                hidden = copies[node.args[0]]
+            else:
+                copy = copies[node] = graph.node_copy(node, copies.__getitem__)
+                if copy.op in ("call_module", "get_attr"):
+                    copy.target = f"{each.number}.{copy.target}"
+    graph.output(hidden)
+    return graph

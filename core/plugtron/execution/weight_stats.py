@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from torch import nn
 
-from plugtron.parallel.layers import LinearMethod, ShardedModule
+from plugtron.nn.positions import LearnedPositions
+from plugtron.parallel.layers import LinearMethod, ShardedModule, VocabParallelEmbedding
 
 __all__ = ["layer_weights", "weight_bytes"]
 
 
-def weight_bytes(decoder: nn.Module) -> int:
-    """Weight bytes read per step, lookup tables excluded: positions, and an embedding that is not the head as well."""
-    return sum(held.nbytes for name, held in _weights(decoder) if not name.startswith(("embedding.", "positions.")))
+def weight_bytes(layers: Iterable[nn.Module], decoder: nn.Module) -> int:
+    """Weight bytes read per step: those of layers and head, not of tables that are looked up."""
+    own = {module for layer in layers for module in layer.modules()}
+    rest = (module for module in decoder.modules() if module not in own and not _is_of_layers(module, decoder))
+    tables = (VocabParallelEmbedding, LearnedPositions)
+    read = [*own, *(module for module in rest if not isinstance(module, tables))]
+    return sum(held.nbytes for held in _weights(read))
 
 
-def layer_weights(decoder: nn.Module) -> int:
+def layer_weights(layers: Iterable[nn.Module]) -> int:
     """How many weights the layers have, next to all of them in matrices."""
-    return sum(math.prod(held.shape) for name, held in _weights(decoder) if name.startswith("stack."))
+    return sum(math.prod(held.shape) for held in _weights(module for layer in layers for module in layer.modules()))
 
 
-def _weights(decoder: nn.Module) -> Iterator[tuple[str, nn.Parameter | LinearMethod]]:
-    """All of them by every name that they have: a tied head has two."""
-    for name, module in decoder.named_modules(remove_duplicate=False):
+def _is_of_layers(module: nn.Module, decoder: nn.Module) -> bool:
+    """Whether a module is in a layer of a decoder that has been loaded with a layer of its own."""
+    return any(module is other for layer in getattr(decoder, "layers", ()) for other in layer.modules())
+
+
+def _weights(modules: Iterable[nn.Module]) -> Iterator[nn.Parameter | LinearMethod]:
+    for module in modules:
         product = module.product if isinstance(module, ShardedModule) else None
-        for own, parameter in module.named_parameters(recurse=False):
-            yield f"{name}.{own}", product if product is not None and own == "weight" else parameter
+        for name, parameter in module.named_parameters(recurse=False):
+            yield product if product is not None and name == "weight" else parameter

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -19,26 +19,34 @@ from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
 from plugtron.contracts.context import InferenceContext
 from plugtron.contracts.decoder import AttentionState, Decoder, ModelInfo
 from plugtron.contracts.execution import Execution, ExecutionBackend, ModelOptions, StoredBlocks
+from plugtron.contracts.parts import Parts
 from plugtron.contracts.step import StepBatch, StepPlan
 from plugtron.contracts.weights import WeightMap
 from plugtron.contracts.wrapper import Export, ModelWrapper
 from plugtron.errors import CheckpointError, ParallelError, PluginError
 from plugtron.execution.choice import choose
-from plugtron.nn.attention import local_kv_heads
 from plugtron.nn.config import DecoderConfig
-from plugtron.parallel.layers import divide
+from plugtron.nn.decoder import TransformerDecoder
+from plugtron.nn.heads import Heads
 from plugtron.parallel.runtime import Runtime
+from plugtron.plugin.options import Options
 from plugtron.utils.transfers import transfer
 
 __all__ = ["DecoderWrapper"]
 
 
 class DecoderWrapper(ModelWrapper):
-    """A family says what its decoder looks like (`build`) and where its weights are (`weight_map`).
+    """A family says what its decoder looks like (`describe`), what it computes (`decoder_class`), and where its weights
+    are (`weight_map`).
+
+    Attributes:
+        decoder_class: what `build` makes of a configuration, a range of layers and a runtime.
 
     Raises:
         ParallelError: the heads cannot be shared out over the ranks.
     """
+
+    decoder_class: ClassVar[type[TransformerDecoder]] = TransformerDecoder
 
     def __init__(
         self,
@@ -54,8 +62,7 @@ class DecoderWrapper(ModelWrapper):
         self.checkpoint = checkpoint
         self.config = config
         self.layers = stage_layers(config.num_layers, runtime)
-        divide("attention heads", config.num_heads, runtime)
-        kv_heads, _ = local_kv_heads(config.num_kv_heads, runtime)
+        kv_heads = Heads.of(config, runtime).kv_heads
         kv_dtype = self.options.kv_dtype or runtime.dtype
         ranks, rows = runtime.tensor.size, config.padded_vocab_size or config.vocab_size
         self.info = ModelInfo(
@@ -66,7 +73,11 @@ class DecoderWrapper(ModelWrapper):
             eos_ids=model.eos_ids,
             states=tuple(
                 AttentionState(
-                    kv_heads=kv_heads, head_dim=config.head_dim, dtype=kv_dtype, window=config.windows[layer]
+                    kv_heads=kv_heads,
+                    head_dim=config.head_dim,
+                    dtype=kv_dtype,
+                    window=config.windows[layer],
+                    chunk=config.chunks[layer] if config.chunks else None,
                 )
                 for layer in self.layers
             ),
@@ -74,12 +85,29 @@ class DecoderWrapper(ModelWrapper):
         self._backend: ExecutionBackend | None = None
         self._execution: Execution | None = None
 
-    @abstractmethod
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> Self:
+        """Build from a spec."""
+        assert parts.checkpoint is not None, "a component that needs a checkpoint gets one"
+        model = parts.model or parts.checkpoint.model
+        config = cls.describe(model, parts.checkpoint, options)
+        return cls(parts.runtime, parts.checkpoint, model, config, parts.options)
+
+    @classmethod
+    def describe(cls, model: ModelDescription, checkpoint: CheckpointReader, options: Options) -> DecoderConfig:
+        """Translate a model's own configuration. For `assemble`, which a family may write for itself instead.
+
+        Raises:
+            CheckpointError: it is wrong, or asks for what the family does not compute.
+        """
+        raise NotImplementedError(f"{cls.__name__}.describe")
+
     def build(self, layers: range) -> Decoder:
         """Return the decoder with these layers, its parameters allocated on the runtime's device and not yet read.
 
         The embedding belongs to the first layer and the head to the last: pipeline stages have some of the layers.
         """
+        return self.decoder_class(self.config, layers, self.runtime)
 
     @abstractmethod
     def weight_map(self, format: str) -> WeightMap:  # noqa: A002 - the field's word for it

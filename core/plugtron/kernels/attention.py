@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plugtron.contracts.attention import AttentionBackend
+from plugtron.contracts.attention import AttentionBackend, Scores
 from plugtron.contracts.memory import AttentionMetadata, LayerState, Span
 from plugtron.quantization.float8 import FLOAT8, to_float8
 
@@ -19,7 +19,7 @@ __all__ = ["TorchAttention"]
 
 
 class TorchAttention(AttentionBackend):
-    """Gathers histories, and leaves the rest to torch's scaled_dot_product_attention."""
+    """Gathers histories, and leaves the rest to torch's scaled_dot_product_attention, where that knows the scores."""
 
     def write(self, key: Tensor, value: Tensor, state: LayerState, memory: AttentionMetadata) -> None:
         """Put keys and values [T, K, D] in their places."""
@@ -31,21 +31,21 @@ class TorchAttention(AttentionBackend):
         keys.transpose(1, 2).index_put_(place, key)
         values.transpose(1, 2).index_put_(place, value)
 
-    def attend(self, query: Tensor, state: LayerState, memory: AttentionMetadata, scale: float) -> Tensor:
+    def attend(self, query: Tensor, state: LayerState, memory: AttentionMetadata, scores: Scores) -> Tensor:
         """Let each token's queries [T, H, D] look at what its row has in memory; returns [T, H, D]."""
         tokens = memory.decode_tokens
         if tokens is None:
-            return _decode(query, state, memory, scale)
+            return _decode(query, state, memory, scores)
         output = torch.empty_like(query)
         if len(memory.decodes):
-            output[tokens] = _decode(query[tokens], state, memory, scale)
+            output[tokens] = _decode(query[tokens], state, memory, scores)
         for span in memory.chunks:
             inside = slice(span.first, span.first + span.count)
-            output[inside] = _chunk(query[inside], span, state, memory, scale)
+            output[inside] = _chunk(query[inside], span, state, memory, scores)
         return output
 
 
-def _decode(query: Tensor, state: LayerState, memory: AttentionMetadata, scale: float) -> Tensor:
+def _decode(query: Tensor, state: LayerState, memory: AttentionMetadata, scores: Scores) -> Tensor:
     """All rows with one token at once; the queries of a group take the place of query positions. [D, H, D]."""
     kv_heads, head_dim = state.keys.shape[1], state.keys.shape[3]
     length = memory.decode_length
@@ -53,23 +53,69 @@ def _decode(query: Tensor, state: LayerState, memory: AttentionMetadata, scale: 
     keys = _histories(state.keys, blocks, length).to(query.dtype)
     values = _histories(state.values, blocks, length).to(query.dtype)
     grouped = query.view(len(query), kv_heads, -1, head_dim)
-    mask = _decode_mask(memory, state.window, query.dtype)
-    output = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, scale=scale)
+    mask = _decode_mask(memory, state, query.dtype)
+    if not _is_plain(scores):
+        positions = (memory.seq_lens[memory.decode_rows] - 1).view(-1, 1, 1, 1, 1)
+        seen = None if mask is None else (mask == 0).unsqueeze(3)
+        return attend_plainly(grouped.unsqueeze(3), keys, values, seen, positions, scores).reshape(query.shape)
+    output = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, scale=scores.scale)
     return output.reshape(query.shape)  # some of torch's kernels return another layout
 
 
-def _chunk(query: Tensor, span: Span, state: LayerState, memory: AttentionMetadata, scale: float) -> Tensor:
+def _chunk(query: Tensor, span: Span, state: LayerState, memory: AttentionMetadata, scores: Scores) -> Tensor:
     """One row with several tokens. [count, H, D]."""
     blocks = _chunk_blocks(memory, span)
     keys = _histories(state.keys, blocks, span.end).to(query.dtype)
     values = _histories(state.values, blocks, span.end).to(query.dtype)
-    mask = _chunk_mask(memory, span, state.window)
+    mask = _chunk_mask(memory, span, state, explicit=not _is_plain(scores))
+    if not _is_plain(scores):
+        positions = torch.arange(span.start, span.end, device=query.device).view(-1, 1)
+        grouped = query.transpose(0, 1).unflatten(0, (keys.shape[1], -1)).unsqueeze(0)
+        attended = attend_plainly(grouped, keys, values, mask, positions, scores)  # [1, K, H / K, count, D]
+        return attended[0].flatten(0, 1).transpose(0, 1)
     # [1, H, count, D]: heads before positions
     output = F.scaled_dot_product_attention(
-        query.transpose(0, 1).unsqueeze(0), keys, values, attn_mask=mask, is_causal=mask is None, scale=scale,
+        query.transpose(0, 1).unsqueeze(0), keys, values, attn_mask=mask, is_causal=mask is None,
+        scale=scores.scale,
         enable_gqa=query.shape[1] != keys.shape[1],
     )  # fmt: skip
     return output[0].transpose(0, 1)
+
+
+def _is_plain(scores: Scores) -> bool:
+    """Whether torch's scaled_dot_product_attention has them."""
+    return scores.soft_cap is None and scores.slopes is None and scores.sinks is None
+
+
+def attend_plainly(
+    query: Tensor, keys: Tensor, values: Tensor, seen: Tensor | None, positions: Tensor, scores: Scores
+) -> Tensor:
+    """Attention as its definition has it, whatever the scores. Shapes: R rows, K key-value heads, G queries to each.
+
+    Args:
+        query: [R, K, G, T, D].
+        keys, values: [R, K, L, D], of positions from 0 on.
+        seen: what broadcasts to [R, K, G, T, L]; None: everything is seen.
+        positions: of the queries, what broadcasts to the same.
+
+    Returns:
+        [R, K, G, T, D].
+    """
+    score = (query @ keys.unsqueeze(2).transpose(-1, -2)).float() * scores.scale
+    if scores.soft_cap is not None:
+        score = scores.soft_cap * torch.tanh(score / scores.soft_cap)
+    heads = keys.shape[1], -1, 1, 1
+    if scores.slopes is not None:
+        at = torch.arange(keys.shape[2], device=keys.device)
+        score = score + scores.slopes.view(heads) * (at - positions)
+    if seen is not None:
+        score = score.masked_fill(~seen, float("-inf"))
+    if scores.sinks is None:
+        weights = score.softmax(-1)
+    else:
+        sinks = scores.sinks.float().view(heads).expand(*score.shape[:-1], 1)
+        weights = torch.cat([score, sinks], dim=-1).softmax(-1)[..., :-1]
+    return weights.to(values.dtype) @ values.unsqueeze(2)
 
 
 def _histories(cache: Tensor, blocks: Tensor | slice, length: int) -> Tensor:
@@ -113,35 +159,49 @@ def _chunk_blocks(memory: AttentionMetadata, span: Span) -> Tensor | slice:
     return memory.block_tables[span.row : span.row + 1, :blocks]
 
 
-def _decode_mask(memory: AttentionMetadata, window: int | None, dtype: torch.dtype) -> Tensor | None:
+def _decode_mask(memory: AttentionMetadata, state: LayerState, dtype: torch.dtype) -> Tensor | None:
     """What is added to the scores of the decodes, [D, 1, 1, length]; None when every row sees all there is."""
     longest = memory.decode_length
-    window = window if window is not None and longest > window else None
-    if window is None and int(memory.starts[memory.decodes].min()) + 1 == longest:
+    window, chunk = _bounds(state, longest)
+    if window is None and chunk is None and int(memory.starts[memory.decodes].min()) + 1 == longest:
         return None
-    key = ("decode_mask", window, dtype)
+    key = ("decode_mask", window, chunk, dtype)
     if key not in memory.derived:
         ends = memory.seq_lens[memory.decode_rows].view(-1, 1, 1, 1)
         at = torch.arange(longest, device=memory.block_tables.device)
         seen = at < ends
         if window is not None:
             seen &= at >= ends - window
+        if chunk is not None:
+            seen &= at >= (ends - 1) // chunk * chunk
         mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
         memory.derived[key] = mask.masked_fill_(~seen, float("-inf"))
     return memory.derived[key]
 
 
-def _chunk_mask(memory: AttentionMetadata, span: Span, window: int | None) -> Tensor | None:
-    """Which keys each query of a chunk sees, [count, end] bool; None where plain causal order says it all."""
-    window = window if window is not None and span.end > window else None
-    if span.start == 0 and window is None:
+def _bounds(state: LayerState, length: int) -> tuple[int | None, int | None]:
+    """The window and the chunk of a layer, where they are shorter than what there is."""
+    window = state.window if state.window is not None and length > state.window else None
+    return window, state.chunk if state.chunk is not None and length > state.chunk else None
+
+
+def _chunk_mask(memory: AttentionMetadata, span: Span, state: LayerState, *, explicit: bool) -> Tensor | None:
+    """Which keys each query of a chunk sees, [count, end] bool; None where plain causal order says it all.
+
+    Args:
+        explicit: it is wanted even then.
+    """
+    window, chunk = _bounds(state, span.end)
+    if span.start == 0 and window is None and chunk is None and not explicit:
         return None
-    key = ("chunk_mask", span, window)
+    key = ("chunk_mask", span, window, chunk)
     if key not in memory.derived:
         query = torch.arange(span.start, span.end, device=memory.block_tables.device).unsqueeze(1)
         at = torch.arange(span.end, device=memory.block_tables.device)
         seen = at <= query
         if window is not None:
             seen &= at > query - window
+        if chunk is not None:
+            seen &= at >= query // chunk * chunk
         memory.derived[key] = seen
     return memory.derived[key]

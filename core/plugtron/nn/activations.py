@@ -6,16 +6,28 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from plugtron.nn.config import Activation
+from plugtron.nn.config import ActivationName
 
-__all__ = ["activation"]
+__all__ = ["Activation"]
 
 
-def activation(name: Activation) -> Callable[[Tensor], Tensor]:
-    """Return the function that a configuration names."""
-    return _FUNCTIONS[name]
+class Activation(nn.Module):
+    """A function of every channel by itself.
+
+    Args:
+        name: as a configuration has it.
+    """
+
+    def __init__(self, name: ActivationName) -> None:
+        super().__init__()
+        self.name = name
+        self._function = _FUNCTIONS[name]
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map [..., C] to the same shape."""
+        return self._function(hidden)
 
 
 def _gelu_tanh(hidden: Tensor) -> Tensor:
@@ -30,7 +42,7 @@ def _relu_squared(hidden: Tensor) -> Tensor:
     return F.relu(hidden).square()
 
 
-_FUNCTIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+_FUNCTIONS: dict[ActivationName, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "gelu": F.gelu,
     "gelu_tanh": _gelu_tanh,

@@ -2,91 +2,143 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
-from plugtron.contracts.attention import AttentionBackend
+from plugtron.contracts.attention import AttentionBackend, Scores
 from plugtron.contracts.memory import AttentionMetadata, LayerState
-from plugtron.errors import ParallelError
 from plugtron.kernels.attention import TorchAttention
 from plugtron.nn.config import DecoderConfig
+from plugtron.nn.heads import Heads
 from plugtron.nn.norms import make_norm
 from plugtron.nn.rotary import Rotation, rotate
-from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, Rows, divide
+from plugtron.parallel.layers import ColumnParallelLinear, Part, RowParallelLinear, Rows, ShardedModule, parameter
 from plugtron.parallel.runtime import Runtime
 
-__all__ = ["Attention", "AttentionShape", "local_kv_heads"]
+__all__ = ["Attention", "AttentionShape", "CoreAttention", "alibi_slopes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionShape:
-    """This rank's heads; `rotary` counts the channels of each that rotate, the first ones."""
+    """This rank's heads, and how their queries and keys rotate.
+
+    `rotary` counts the channels of each head that rotate, the first ones; `interleaved`: neighbors rotate against each
+    other, else the first half against the second. `rotation` is the number of the decoder's rotation.
+    """
 
     heads: int
     kv_heads: int
     head_dim: int
-    rotary: int
     scale: float
+    rotary: int = 0
+    rotation: int = 0
+    interleaved: bool = False
+    soft_cap: float | None = None
+
+    @classmethod
+    def of(cls, config: DecoderConfig, layer: int, runtime: Runtime) -> AttentionShape:
+        """This rank's share of a layer's attention."""
+        local, rotary = Heads.of(config, runtime), config.rotary_of(layer)
+        return cls(
+            heads=local.heads,
+            kv_heads=local.kv_heads,
+            head_dim=config.head_dim,
+            scale=config.attention_scales[layer] if config.attention_scales else config.head_dim**-0.5,
+            rotary=0 if rotary is None else rotary.width or config.head_dim,
+            rotation=0 if rotary is None else config.rotaries.index(rotary),
+            interleaved=rotary is not None and rotary.interleaved,
+            soft_cap=config.attention_soft_cap,
+        )
 
 
-class Attention(nn.Module):
+class CoreAttention(ShardedModule):
+    """Attention between its projections: queries and keys are rotated, keys and values kept, and queries look at them.
+
+    Args:
+        slopes: [heads of this rank], what scores gain with every position; None: nothing.
+        sinks: of all ranks' heads, those of this one have a learned sink; None: there are none.
+    """
+
+    def __init__(
+        self, shape: AttentionShape, runtime: Runtime, *, slopes: Tensor | None = None, sinks: Rows | None = None
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.backend: AttentionBackend = TorchAttention()
+        self.slopes = slopes
+        self.sinks = None if sinks is None else parameter(runtime, sinks.count)
+        if sinks is not None:
+            source = slice(sinks.start, sinks.start + sinks.count)
+            self.parts["sinks"] = (Part(shape=(sinks.total,), source=(source,)),)
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        rotation: Rotation | None,
+        state: LayerState,
+        memory: AttentionMetadata,
+    ) -> Tensor:
+        """Map queries [T, heads · D], keys and values [T, kv_heads · D] to [T, heads · D]."""
+        shape = self.shape
+        query, key, value = (part.unflatten(-1, (-1, shape.head_dim)) for part in (query, key, value))
+        if shape.rotary:
+            assert rotation is not None, "the decoder has it"
+            turn = rotation[2 * shape.rotation], rotation[2 * shape.rotation + 1]
+            query, key = (rotate(part, turn, interleaved=shape.interleaved) for part in (query, key))
+        self.backend.write(key, value, state, memory)
+        scores = Scores(scale=shape.scale, soft_cap=shape.soft_cap, slopes=self.slopes, sinks=self.sinks)
+        return self.backend.attend(query, state, memory, scores).flatten(1)
+
+
+class Attention(ShardedModule):
     """Queries, keys and values in one matrix product; heads shared out over the ranks.
 
-    Shapes: T tokens, H hidden, h and k this rank's query and key-value heads, D the width of a head.
+    Shapes: T tokens, H hidden.
     """
 
     def __init__(self, config: DecoderConfig, layer: int, runtime: Runtime) -> None:
         super().__init__()
-        head_dim, rank = config.head_dim, runtime.tensor.rank
-        heads = divide("attention heads", config.num_heads, runtime)
-        kv_heads, first_kv = local_kv_heads(config.num_kv_heads, runtime)
-        rotary = config.rotary if config.rotates[layer] else None
-        self.shape = AttentionShape(
-            heads=heads,
-            kv_heads=kv_heads,
-            head_dim=head_dim,
-            rotary=0 if rotary is None else rotary.width or head_dim,
-            scale=config.attention_scales[layer] if config.attention_scales else head_dim**-0.5,
-        )
-        self._widths = [heads * head_dim, kv_heads * head_dim, kv_heads * head_dim]
-        kv = Rows(total=config.num_kv_heads * head_dim, start=first_kv * head_dim, count=kv_heads * head_dim)
-        query = Rows(total=config.num_heads * head_dim, start=rank * heads * head_dim, count=heads * head_dim)
-        self.qkv = ColumnParallelLinear(config.hidden_size, [query, kv, kv], runtime, bias=config.qkv_bias)
+        local, head_dim = Heads.of(config, runtime), config.head_dim
+        self._widths = [local.heads * head_dim, local.kv_heads * head_dim, local.kv_heads * head_dim]
+        self.qkv = ColumnParallelLinear(config.hidden_size, local.projections(config), runtime, bias=config.qkv_bias)
         self.output = RowParallelLinear(
-            config.num_heads * head_dim, config.hidden_size, runtime, what="attention heads", bias=config.output_bias
+            config.num_heads * head_dim,
+            config.hidden_size,
+            runtime,
+            what="attention heads",
+            bias=config.output_bias,
         )
-        self.backend: AttentionBackend = TorchAttention()
         self.query_norm = make_norm(config, head_dim, runtime) if config.qk_norm else None
         self.key_norm = make_norm(config, head_dim, runtime) if config.qk_norm else None
+        slopes = alibi_slopes(config.num_heads)[local.first : local.first + local.heads] if config.alibi else None
+        self.core = CoreAttention(
+            AttentionShape.of(config, layer, runtime),
+            runtime,
+            slopes=None if slopes is None else slopes.to(runtime.device),
+            sinks=Rows(total=config.num_heads, start=local.first, count=local.heads) if config.sinks else None,
+        )
 
     def forward(
         self, hidden: Tensor, rotation: Rotation | None, state: LayerState, memory: AttentionMetadata
     ) -> Tensor:
         """Map [T, H] to [T, H]; writes this step's keys and values."""
-        query, key, value = (
-            part.unflatten(-1, (-1, self.shape.head_dim)) for part in self.qkv(hidden).split(self._widths, dim=-1)
-        )
+        query, key, value = self.qkv(hidden).split(self._widths, dim=-1)
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
-        if self.shape.rotary and rotation is not None:
-            query, key = rotate(query, rotation), rotate(key, rotation)
-        self.backend.write(key, value, state, memory)
-        return self.output(self.backend.attend(query, state, memory, self.shape.scale).flatten(1))
+        return self.output(self.core(query, key, value, rotation, state, memory))
 
 
-def local_kv_heads(total: int, runtime: Runtime) -> tuple[int, int]:
-    """Return how many key-value heads this rank holds, and which is its first. Few heads are replicated.
+def alibi_slopes(heads: int) -> Tensor:
+    """The slopes of all heads, [heads] float32 (arXiv:2108.12409): a geometric series over a power of 2 of them.
 
-    Raises:
-        ParallelError: neither do the ranks divide the heads, nor the heads the ranks.
+    Where there are more heads than that, the others have every second one of the series twice as long.
     """
-    size, rank = runtime.tensor.size, runtime.tensor.rank
-    if total % size == 0:
-        return total // size, rank * (total // size)
-    if size % total == 0:
-        return 1, rank * total // size
-    raise ParallelError(
-        f"parallel.tensor {size}: {total} key-value heads can be neither divided over {size} ranks nor replicated "
-        f"(one number must be a multiple of the other)"
-    )
+    power = 2 ** math.floor(math.log2(heads))
+    exponents = torch.arange(1, power + 1) * (-8 / power)
+    more = torch.arange(1, 2 * (heads - power) + 1, 2) * (-4 / power)
+    return torch.cat([exponents, more]).exp2()

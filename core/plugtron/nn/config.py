@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Activation", "DecoderConfig", "ExpertsConfig", "RotaryConfig"]
+__all__ = ["ActivationName", "DecoderConfig", "ExpertsConfig", "RotaryConfig"]
 
 #: gelu is exact, gelu_tanh its tanh approximation (GPT-2), gelu_quick x · sigmoid(1.702 x).
-Activation = Literal["silu", "gelu", "gelu_tanh", "gelu_quick", "relu", "relu_squared", "tanh"]
+ActivationName = Literal["silu", "gelu", "gelu_tanh", "gelu_quick", "relu", "relu_squared", "tanh"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,11 +18,13 @@ class RotaryConfig:
     linear: positions are divided by `factor`. llama3: low frequencies are divided by it, high ones kept
     (`low_frequency`, `high_frequency`: wavelengths per `original_positions`). yarn (arXiv:2309.00071): the same
     between `beta_slow` and `beta_fast` turns, and scores scaled by `attention_factor`. factors: one divisor per
-    frequency, as GGUF files carry them. `width`: how many channels of a head, the first ones, rotate (None: all).
+    frequency, as GGUF files carry them. `width`: how many channels of a head, the first ones, rotate (None: all);
+    `interleaved`: each with its neighbor, else the first half with the second.
     """
 
     base: float
     width: int | None = None
+    interleaved: bool = False
     scaling: Literal["none", "linear", "llama3", "yarn", "factors"] = "none"
     factor: float = 1.0
     original_positions: int = 0
@@ -39,8 +41,9 @@ class RotaryConfig:
 class ExpertsConfig:
     """A mixture of experts: each token goes to the `top_k` that its router scores highest.
 
-    `score`: softmax over all experts ("softmax"), over the chosen ones ("softmax_chosen"), or sigmoids, which are
-    divided by their sum over the chosen ones unless `top_k` is 1. `router_bias`: the router's linear layer has one.
+    `score`: softmax over all experts ("softmax"), the same divided by its sum over the chosen ones
+    ("softmax_renormalized"), softmax over the chosen ones alone ("softmax_chosen"), or sigmoids, which are divided by
+    their sum over the chosen ones unless `top_k` is 1. `router_bias`: the router's linear layer has one.
     `choice_bias`: experts are chosen by their scores plus a learned bias, which does not change their weights.
     `groups`, `top_groups`: experts come in groups, and only those of the best groups are chosen from
     (arXiv:2412.19437). `shared_size`: width of an expert that sees every token; `shared_gate`: through a gate.
@@ -49,7 +52,7 @@ class ExpertsConfig:
     count: int
     top_k: int
     size: int
-    score: Literal["softmax", "softmax_chosen", "sigmoid"] = "softmax_chosen"
+    score: Literal["softmax", "softmax_chosen", "softmax_renormalized", "sigmoid"] = "softmax_chosen"
     scale: float = 1.0
     router_bias: bool = False
     choice_bias: bool = False
@@ -61,14 +64,18 @@ class ExpertsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecoderConfig:
-    """A decoder of pre-normed attention and MLP layers.
+    """What a decoder of attention and MLP layers is made of.
 
-    What is one per layer: `windows`, how far it looks back (None: all the way); `rotates`, whether it rotates queries
-    and keys by position; `sparse`, whether its MLP is a mixture of `experts` (empty: none is); `attention_scales`, what
-    scores are multiplied with (empty: head_dim ** -0.5).
+    What is one per layer: `windows`, how far it looks back (None: all the way), and `chunks`, within stretches of how
+    many positions (empty or None: of all); `rotates`, whether it rotates queries and keys by position, and
+    `layer_rotaries`, in which way (empty: all as `rotary` says); `sparse`, whether its MLP is a mixture of `experts`
+    (empty: none is); `attention_scales`, what scores are multiplied with (empty: head_dim ** -0.5).
 
     `vocab_size` counts the ids that mean something, `padded_vocab_size` the rows of the embedding (None: as many).
     `learned_positions`: rows of a learned position embedding, 0 for none. `rotary` is None where no layer rotates.
+    `parallel`: attention and MLP look at the same hidden states, in decoders that know of it. `logit_soft_cap`:
+    likewise. `norm_bias` is for norms of layers alone; `norm_offset` is added to the weights of norms.
+    `attention_soft_cap`, `alibi` and `sinks`: see `plugtron.contracts.Scores`.
     """
 
     vocab_size: int
@@ -83,19 +90,41 @@ class DecoderConfig:
     learned_positions: int = 0
     norm: Literal["rms", "layer"] = "rms"
     norm_epsilon: float
-    activation: Activation = "silu"
+    norm_bias: bool = True
+    norm_offset: float = 0.0
+    activation: ActivationName = "silu"
     gated: bool = True
     rotary: RotaryConfig | None
     windows: tuple[int | None, ...]
+    chunks: tuple[int | None, ...] = ()
     rotates: tuple[bool, ...]
+    layer_rotaries: tuple[RotaryConfig, ...] = ()
     sparse: tuple[bool, ...] = ()
     experts: ExpertsConfig | None = None
     attention_scales: tuple[float, ...] = ()
+    attention_soft_cap: float | None = None
+    alibi: bool = False
+    sinks: bool = False
     qkv_bias: bool = False
     output_bias: bool = False
     mlp_bias: bool = False
     qk_norm: bool = False
+    parallel: bool = False
+    logit_soft_cap: float | None = None
     tied: bool = False
+    head_bias: bool = False
+
+    def rotary_of(self, layer: int) -> RotaryConfig | None:
+        """How a layer rotates; None: it does not."""
+        if not self.rotates[layer]:
+            return None
+        return self.layer_rotaries[layer] if self.layer_rotaries else self.rotary
+
+    @property
+    def rotaries(self) -> tuple[RotaryConfig, ...]:
+        """All ways in which layers rotate, each once."""
+        found = [self.rotary_of(layer) for layer in range(self.num_layers)]
+        return tuple(dict.fromkeys(rotary for rotary in found if rotary is not None))
 
     def is_sparse(self, layer: int) -> bool:
         """Whether a layer's MLP is a mixture of experts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -15,7 +15,7 @@ from plugtron.nn.mlp import make_mlp
 from plugtron.nn.norms import make_norm
 from plugtron.nn.positions import LearnedPositions
 from plugtron.nn.rotary import Rotary, Rotation
-from plugtron.parallel.layers import VocabParallelEmbedding
+from plugtron.parallel.layers import VocabParallelEmbedding, VocabParallelHead
 from plugtron.parallel.runtime import Runtime
 
 __all__ = ["TransformerDecoder", "TransformerLayer"]
@@ -47,25 +47,28 @@ class TransformerDecoder(nn.Module):
     """Embedding, layers, and head over them: this rank's share of each, with the layers of one range.
 
     The embedding belongs to the first layer, the head to the last; a range without them has none.
+
+    Attributes:
+        layer_class: what makes a layer of configuration, number and runtime.
     """
+
+    layer_class: ClassVar[type[nn.Module]] = TransformerLayer
 
     def __init__(self, config: DecoderConfig, layers: range, runtime: Runtime) -> None:
         super().__init__()
+        self.config = config
         first, last = layers.start == 0, layers.stop == config.num_layers
         rows = config.padded_vocab_size or config.vocab_size
 
-        def words() -> VocabParallelEmbedding:
-            return VocabParallelEmbedding(rows, config.hidden_size, runtime)
-
-        self.embedding = words() if first or (last and config.tied) else None
+        shape = rows, config.hidden_size
+        self.embedding = VocabParallelEmbedding(*shape, runtime) if first or (last and config.tied) else None
         learned = first and config.learned_positions
         self.positions = LearnedPositions(config, runtime) if learned else None
-        self.stack = nn.ModuleList(TransformerLayer(config, layer, runtime) for layer in layers)
+        self.stack = nn.ModuleList(self.layer_class(config, layer, runtime) for layer in layers)
         self.final_norm = make_norm(config, config.hidden_size, runtime) if last else None
-        self.output = (self.embedding if config.tied else words()) if last else None
-        self._rotary = (
-            None if config.rotary is None else Rotary(config.rotary, config.head_dim, runtime.device, runtime.dtype)
-        )
+        tied = self.embedding if config.tied else None
+        self.output = VocabParallelHead(*shape, runtime, tied=tied, bias=config.head_bias) if last else None
+        self._rotaries = [Rotary(rotary, config.head_dim, runtime.device, runtime.dtype) for rotary in config.rotaries]
 
     @property
     def layers(self) -> Sequence[TransformerLayer]:
@@ -80,10 +83,10 @@ class TransformerDecoder(nn.Module):
 
     def rotation(self, positions: Tensor) -> Rotation | None:
         """Compute what all layers of a step share, from positions [T]."""
-        return None if self._rotary is None else self._rotary(positions)
+        return tuple(part for rotary in self._rotaries for part in rotary(positions)) or None
 
     def head(self, hidden: Tensor) -> Tensor:
         """Map hidden states [N, H] to this rank's logits [N, V / tp]."""
         assert self.final_norm is not None, "only the last range of layers has the head"
         assert self.output is not None
-        return self.output.logits(self.final_norm(hidden))
+        return self.output(self.final_norm(hidden))

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from plugtron.nn.activations import activation
+from plugtron.nn.activations import Activation
 from plugtron.nn.config import DecoderConfig, ExpertsConfig
 from plugtron.nn.mlp import make_mlp
 from plugtron.nn.router import Router
-from plugtron.parallel.layers import Part, ShardedModule, divide, parameter
+from plugtron.parallel.layers import Part, ReplicatedLinear, ShardedModule, divide, parameter
 from plugtron.parallel.runtime import Runtime
 
 __all__ = ["Experts", "MixtureOfExperts"]
@@ -26,8 +26,8 @@ class Experts(ShardedModule):
     def __init__(self, config: DecoderConfig, experts: ExpertsConfig, runtime: Runtime) -> None:
         super().__init__()
         self._group = runtime.tensor
-        self._activation = activation(config.activation)
-        self._gated = config.gated
+        self.activation = Activation(config.activation)
+        self.gated = config.gated
         share = divide("expert channels", experts.size, runtime)
         mine = slice(runtime.tensor.rank * share, (runtime.tensor.rank + 1) * share)
         stacked = 2 if config.gated else 1
@@ -70,10 +70,10 @@ class Experts(ShardedModule):
         """Map the tokens [t, H] of one expert to its channels [t, F / tp]."""
         bias = None if self.into_bias is None else self.into_bias[expert]
         into = F.linear(hidden, self.into[expert], bias)
-        if not self._gated:
-            return self._activation(into)
+        if not self.gated:
+            return self.activation(into)
         gate, up = into.chunk(2, dim=-1)
-        return self._activation(gate) * up
+        return self.activation(gate) * up
 
 
 class MixtureOfExperts(nn.Module):
@@ -86,25 +86,13 @@ class MixtureOfExperts(nn.Module):
         self.router = Router(config.hidden_size, experts, runtime)
         self.experts = Experts(config, experts, runtime)
         self.shared = make_mlp(config, experts.shared_size, runtime) if experts.shared_size else None
-        self.shared_gate = SharedGate(config.hidden_size, runtime) if experts.shared_gate else None
+        self.shared_gate = ReplicatedLinear(config.hidden_size, 1, runtime) if experts.shared_gate else None
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map [T, H] to [T, H]."""
-        output = self.experts(hidden, *self.router(hidden))
+        chosen, strengths = self.router(hidden)
+        output = self.experts(hidden, chosen, strengths)
         if self.shared is None:
             return output
         shared = self.shared(hidden)
-        return output + (shared if self.shared_gate is None else shared * self.shared_gate(hidden))
-
-
-class SharedGate(ShardedModule):
-    """How much of the shared expert each token takes: sigmoid(x · w). Every rank holds the whole weight."""
-
-    def __init__(self, hidden_size: int, runtime: Runtime) -> None:
-        super().__init__()
-        self.weight = parameter(runtime, 1, hidden_size)
-        self.parts["weight"] = (Part(shape=(1, hidden_size)),)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Map [T, H] to [T, 1]."""
-        return F.linear(hidden, self.weight).sigmoid()
+        return output + (shared if self.shared_gate is None else shared * self.shared_gate(hidden).sigmoid())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from plugtron.nn.activations import activation
+from plugtron.nn.activations import Activation
 from plugtron.nn.config import DecoderConfig
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear
 from plugtron.parallel.runtime import Runtime
@@ -19,8 +19,7 @@ class GatedMLP(nn.Module):
 
     def __init__(self, config: DecoderConfig, size: int, runtime: Runtime) -> None:
         super().__init__()
-        self.activation_name = config.activation
-        self._activation = activation(config.activation)
+        self.activation = Activation(config.activation)
         hidden, bias = config.hidden_size, config.mlp_bias
         self.gate_up = ColumnParallelLinear.even(hidden, [size, size], runtime, what=_WHAT, bias=bias)
         self.down = RowParallelLinear(size, hidden, runtime, what=_WHAT, bias=bias)
@@ -28,7 +27,7 @@ class GatedMLP(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Map [T, H] to [T, H]."""
         gate, up = self.gate_up(hidden).chunk(2, dim=-1)
-        return self.down(self._activation(gate) * up)
+        return self.down(self.activation(gate) * up)
 
 
 class MLP(nn.Module):
@@ -36,15 +35,14 @@ class MLP(nn.Module):
 
     def __init__(self, config: DecoderConfig, size: int, runtime: Runtime) -> None:
         super().__init__()
-        self.activation_name = config.activation
-        self._activation = activation(config.activation)
+        self.activation = Activation(config.activation)
         hidden, bias = config.hidden_size, config.mlp_bias
         self.up = ColumnParallelLinear.even(hidden, [size], runtime, what=_WHAT, bias=bias)
         self.down = RowParallelLinear(size, hidden, runtime, what=_WHAT, bias=bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Map [T, H] to [T, H]."""
-        return self.down(self._activation(self.up(hidden)))
+        return self.down(self.activation(self.up(hidden)))
 
 
 def make_mlp(config: DecoderConfig, size: int, runtime: Runtime) -> GatedMLP | MLP:

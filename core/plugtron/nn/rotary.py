@@ -11,35 +11,42 @@ from plugtron.nn.config import RotaryConfig
 
 __all__ = ["Rotary", "Rotation", "rotate"]
 
-#: Cosines and signed sines [T, 1, D] of the D channels that rotate, computed once per step and shared by all layers.
-Rotation = tuple[Tensor, Tensor]
+#: Cosines and signed sines [T, 1, D] of the D channels that rotate, computed once per step and shared by all layers;
+#: of each way in which layers rotate, one after the other.
+Rotation = tuple[Tensor, ...]
 
 
 class Rotary:
-    """Makes the rotation of a step from its positions. The two halves of a head rotate against each other."""
+    """Makes the rotation of a step from its positions."""
 
     def __init__(self, config: RotaryConfig, head_dim: int, device: torch.device, dtype: torch.dtype) -> None:
         self._frequencies = frequencies(config, config.width or head_dim).to(device)
         self._factor = config.attention_factor
         self._dtype = dtype
+        self._interleaved = config.interleaved
 
-    def __call__(self, positions: Tensor) -> Rotation:
+    def __call__(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Return the rotation of positions [T]."""
         angles = positions.to(torch.float32).unsqueeze(1) * self._frequencies  # [T, D / 2]
         cosine, sine = angles.cos() * self._factor, angles.sin() * self._factor
-        cosines = torch.cat((cosine, cosine), dim=1).to(self._dtype).unsqueeze(1)
-        sines = torch.cat((-sine, sine), dim=1).to(self._dtype).unsqueeze(1)
-        return cosines, sines
+        if self._interleaved:
+            cosines, sines = cosine.repeat_interleave(2, dim=1), torch.stack((-sine, sine), dim=2).flatten(1)
+        else:
+            cosines, sines = torch.cat((cosine, cosine), dim=1), torch.cat((-sine, sine), dim=1)
+        return cosines.to(self._dtype).unsqueeze(1), sines.to(self._dtype).unsqueeze(1)
 
 
-def rotate(heads: Tensor, rotation: Rotation) -> Tensor:
+def rotate(heads: Tensor, rotation: tuple[Tensor, Tensor], *, interleaved: bool = False) -> Tensor:
     """Rotate queries or keys [T, heads, D]; where fewer channels rotate, the others follow unchanged."""
     cosines, sines = rotation
     width = cosines.shape[-1]
     if width < heads.shape[-1]:
-        rotated = rotate(heads[..., :width], rotation)
+        rotated = rotate(heads[..., :width], rotation, interleaved=interleaved)
         return torch.cat((rotated, heads[..., width:]), dim=-1)
-    swapped = heads.roll(heads.shape[-1] // 2, dims=-1)
+    if interleaved:
+        swapped = heads.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    else:
+        swapped = heads.roll(heads.shape[-1] // 2, dims=-1)
     return torch.addcmul(heads * cosines, swapped, sines)
 
 

@@ -20,7 +20,7 @@ class Router(ShardedModule):
 
     def __init__(self, hidden_size: int, config: ExpertsConfig, runtime: Runtime) -> None:
         super().__init__()
-        self._config = config
+        self.config = config
         self.weight = parameter(runtime, config.count, hidden_size)
         self.parts["weight"] = (Part(shape=(config.count, hidden_size)),)
         self.bias = parameter(runtime, config.count) if config.router_bias else None
@@ -32,22 +32,22 @@ class Router(ShardedModule):
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Map [T, H] to the chosen experts [T, K] int64 and their weights [T, K] in the model's dtype."""
-        config = self._config
+        config = self.config
         logits = F.linear(hidden.float(), self.weight.float(), None if self.bias is None else self.bias.float())
         if config.score == "softmax_chosen":
             scores, chosen = self._best(logits)
             weights = scores.softmax(-1)
         else:
-            scores = logits.softmax(-1) if config.score == "softmax" else logits.sigmoid()
+            scores = logits.sigmoid() if config.score == "sigmoid" else logits.softmax(-1)
             _, chosen = self._best(scores if self.choice_bias is None else scores + self.choice_bias.float())
             weights = scores.gather(1, chosen)
-            if config.score == "sigmoid" and config.top_k > 1:
+            if config.score == "softmax_renormalized" or (config.score == "sigmoid" and config.top_k > 1):
                 weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
         return chosen, (weights * config.scale).to(hidden.dtype)
 
     def _best(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """The K best of [T, E], from the best groups alone where there are groups."""
-        config = self._config
+        config = self.config
         if config.groups > 1:
             grouped = scores.unflatten(1, (config.groups, -1))
             strength = grouped.topk(config.top_k // config.top_groups, dim=-1).values.sum(-1)

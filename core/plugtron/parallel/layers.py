@@ -23,10 +23,12 @@ __all__ = [
     "ColumnParallelLinear",
     "LinearMethod",
     "Part",
+    "ReplicatedLinear",
     "RowParallelLinear",
     "Rows",
     "ShardedModule",
     "VocabParallelEmbedding",
+    "VocabParallelHead",
     "divide",
     "parameter",
 ]
@@ -165,26 +167,40 @@ class RowParallelLinear(ShardedModule):
         return output if self.bias is None else output + self.bias
 
 
-class VocabParallelEmbedding(ShardedModule):
-    """Rows of an embedding, or of the output head, shared out over the ranks: [T] → [T, H], or [N, H] → [N, V / tp].
+class ReplicatedLinear(ShardedModule):
+    """y = x Wᵀ + b, whole on every rank: [T, I] → [T, O]. Its weight is never quantized."""
 
-    A vocabulary that the ranks do not divide is padded with zero rows, whose logits are masked before a draw.
-    """
+    def __init__(self, inputs: int, outputs: int, runtime: Runtime, *, bias: bool = False) -> None:
+        super().__init__()
+        self.weight = parameter(runtime, outputs, inputs)
+        self.parts["weight"] = (Part(shape=(outputs, inputs)),)
+        self.bias = parameter(runtime, outputs) if bias else None
+        if bias:
+            self.parts["bias"] = (Part(shape=(outputs,)),)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map [T, I] to [T, O]."""
+        return F.linear(hidden, self.weight, self.bias)
+
+
+def _vocabulary_part(vocab_size: int, hidden_size: int, runtime: Runtime) -> tuple[int, Part]:
+    """How many rows each rank holds, and which are this one's; what the ranks do not divide is padded with zeros."""
+    share = -(-vocab_size // runtime.tensor.size)
+    start = min(runtime.tensor.rank * share, vocab_size)
+    end = min(start + share, vocab_size)
+    return share, Part(shape=(vocab_size, hidden_size), source=(slice(start, end),), target=(slice(0, end - start),))
+
+
+class VocabParallelEmbedding(ShardedModule):
+    """Rows of an embedding, shared out over the ranks: [T] → [T, H]."""
 
     def __init__(self, vocab_size: int, hidden_size: int, runtime: Runtime) -> None:
         super().__init__()
         self._group = runtime.tensor
-        share = -(-vocab_size // runtime.tensor.size)
-        self._start = min(runtime.tensor.rank * share, vocab_size)
-        end = min(self._start + share, vocab_size)
+        share, part = _vocabulary_part(vocab_size, hidden_size, runtime)
+        self._start = part.source[0].start
         self.weight = parameter(runtime, share, hidden_size)
-        self.parts["weight"] = (
-            Part(
-                shape=(vocab_size, hidden_size),
-                source=(slice(self._start, end),),
-                target=(slice(0, end - self._start),),
-            ),
-        )
+        self.parts["weight"] = (part,)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map ids [T] to vectors [T, H]."""
@@ -195,6 +211,36 @@ class VocabParallelEmbedding(ShardedModule):
         vectors = F.embedding(local.clamp(0, len(self.weight) - 1), self.weight)
         return self._group.all_reduce(vectors * mine.unsqueeze(1))
 
-    def logits(self, hidden: Tensor) -> Tensor:
+
+class VocabParallelHead(ShardedModule):
+    """Rows of the output head, shared out over the ranks: [N, H] → [N, V / tp].
+
+    A vocabulary that the ranks do not divide is padded with zero rows, whose logits are masked before a draw.
+
+    Args:
+        tied: the embedding that the head is, too; None: it has a weight of its own.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        runtime: Runtime,
+        *,
+        bias: bool = False,
+        tied: VocabParallelEmbedding | None = None,
+    ) -> None:
+        super().__init__()
+        share, part = _vocabulary_part(vocab_size, hidden_size, runtime)
+        if tied is None:
+            self.weight = parameter(runtime, share, hidden_size)
+            self.parts["weight"] = (part,)
+        else:
+            self.weight = tied.weight
+        self.bias = parameter(runtime, share) if bias else None
+        if bias:
+            self.parts["bias"] = (Part(shape=(vocab_size,), source=part.source, target=part.target),)
+
+    def forward(self, hidden: Tensor) -> Tensor:
         """Map vectors [N, H] to this rank's logits [N, V / tp]."""
-        return self.multiply(hidden, self.weight)
+        return self.multiply(hidden, self.weight, self.bias)

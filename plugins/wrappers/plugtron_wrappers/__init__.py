@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from plugtron import Component, Need, hookimpl
+from plugtron_wrappers.families import FAMILIES
 from plugtron_wrappers.llama.names import RELATIVES
 
 __all__ = ["plugtron_wrappers"]
@@ -10,7 +11,7 @@ __all__ = ["plugtron_wrappers"]
 
 @hookimpl
 def plugtron_wrappers() -> list[Component]:
-    """The Llama family, and GPT."""
+    """The Llama family, GPT, and the others."""
     return [
         Component(
             name="gpt",
@@ -23,7 +24,7 @@ def plugtron_wrappers() -> list[Component]:
         Component(
             name="llama",
             target="plugtron_wrappers.llama:LlamaWrapper",
-            options="plugtron_wrappers.options:LlamaOptions",
+            options="plugtron_wrappers.options:FamilyOptions",
             precheck="plugtron_wrappers.prechecks:precheck_llama",
             summary="Llama, and what is Llama in all but name: Mistral, Mixtral, Qwen2, Qwen3, SmolLM, Yi, TinyLlama",
             needs=frozenset({Need.CHECKPOINT}),
@@ -31,5 +32,18 @@ def plugtron_wrappers() -> list[Component]:
                 {f"huggingface/{name}" for name in RELATIVES}
                 | {f"gguf/{name}" for _, names in RELATIVES.values() for name in names}
             ),
+        ),
+        *(
+            Component(
+                name=name,
+                target=entry.target,
+                options="plugtron_wrappers.options:FamilyOptions",
+                summary=entry.summary,
+                needs=frozenset({Need.CHECKPOINT}),
+                provides=frozenset(
+                    {f"huggingface/{each}" for each in entry.huggingface} | {f"gguf/{each}" for each in entry.gguf}
+                ),
+            )
+            for name, entry in FAMILIES.items()
         ),
     ]

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from plugtron import Options, PathText
 
-__all__ = ["GPTOptions", "LlamaOptions"]
+__all__ = ["FamilyOptions", "GPTOptions"]
 
 
-class LlamaOptions(Options):
+class FamilyOptions(Options):
     """What a wrapper may overlook."""
 
     ignore_fields: list[str] = Field(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from plugtron.contracts import ModelDescription
+from plugtron_wrappers.huggingface.fields import validated
 from plugtron_wrappers.huggingface.ignored_fields import refuse_unknown
-from plugtron_wrappers.llama.fields import LlamaFields, validated
-from plugtron_wrappers.options import LlamaOptions
+from plugtron_wrappers.llama.fields import LlamaFields
+from plugtron_wrappers.options import FamilyOptions
 
 __all__ = ["precheck_llama"]
 
 
-def precheck_llama(model: ModelDescription, options: LlamaOptions) -> list[str]:
+def precheck_llama(model: ModelDescription, options: FamilyOptions) -> list[str]:
     """Read config.json as the wrapper will.
 
     Raises:

@@ -137,16 +137,43 @@ inline void weigh(
         }
 }
 
+// What a product of query and key becomes before it weighs anything.
+struct Scores {
+    float scale;
+    float cap;            // capped softly: cap · tanh(score / cap); 0: not
+    const float* slopes;  // by head, what a score gains with each position (ALiBi), or null
+    const float* sinks;   // by head, a score that takes its share of the weight and has no value, or null
+};
+
+// Do what is more than to scale; the positions are those from `base` on.
+inline void shape_scores(float* line, long base, long length, const Scores& scores, int head) {
+    const Lane scale = lane_of(scores.scale), inverse = lane_of(scores.cap == 0.0f ? 0.0f : 1.0f / scores.cap);
+    const float slope = scores.slopes ? scores.slopes[head] : 0.0f;
+    for (long block = 0; block < length; block += kLanes) {
+        Lane own = load_lane(line + block) * scale;
+        if (scores.cap != 0.0f) own = activate<kTanh>(own * inverse) * scores.cap;
+        write(line + block, own);
+        if (scores.slopes)
+            for (long at = block; at < block + kLanes; at++) line[at] += slope * static_cast<float>(base + at);
+    }
+}
+
 // Turn scores into weights that are still to be divided by their sum, whose inverse is returned. Positions before
 // `first` and after `last` are not seen.
-inline float soften(float* line, long base, long length, long first, long last, float scale) {
+inline float soften(float* line, long base, long length, long first, long last, const Scores& scores, int head) {
     const float least = -std::numeric_limits<float>::max();
+    const bool shaped = scores.cap != 0.0f || scores.slopes || scores.sinks;
+    // Slopes count from the last position that is seen, so that sums stay small.
+    if (shaped) shape_scores(line, base - last, length, scores, head);
+    const float scale = shaped ? 1.0f : scores.scale;
     const long begin = first - base, end = last - base + 1;
     for (long at = 0; at < begin; at++) line[at] = least;
     for (long at = end; at < length; at++) line[at] = least;
     Lane most = lane_of(least);
     for (long block = 0; block < length; block += kLanes) most = greater(most, load_lane(line + block));
-    const Lane peak = lane_of(greatest_of(most)), factor = lane_of(scale);
+    float greatest = greatest_of(most);
+    if (scores.sinks) greatest = std::max(greatest, scores.sinks[head]);
+    const Lane peak = lane_of(greatest), factor = lane_of(scale);
     Lane sum = {};
     for (long block = 0; block < length; block += kLanes) {
         const Lane part = exponential((load_lane(line + block) - peak) * factor);
@@ -156,7 +183,7 @@ inline float soften(float* line, long base, long length, long first, long last, 
     // What is not seen weighs e^-87 so far, which is lost in a sum that the peak gives 1 to; it has to weigh nothing.
     for (long at = 0; at < begin; at++) line[at] = 0.0f;
     for (long at = end; at < length; at++) line[at] = 0.0f;
-    return 1.0f / sum_of(sum);
+    return 1.0f / (sum_of(sum) + (scores.sinks ? std::exp(scores.sinks[head] - greatest) : 0.0f));
 }
 
 // The positions that a tile's queries see, from a multiple of kLanes on, `length` of them with what fills the last lane.
@@ -164,7 +191,7 @@ struct Seen {
     long base, last, length;
 
     Seen(const Layer& layer, const Tokens& tokens, Tile tile) : last(tokens.positions[tile.first + tile.count - 1]) {
-        const long first = layer.window ? std::max(0L, tokens.positions[tile.first] + 1 - layer.window) : 0;
+        const long first = first_seen(layer, tokens.positions[tile.first]);
         base = first / kLanes * kLanes;
         length = (last - base) / kLanes * kLanes + kLanes;
     }
@@ -184,16 +211,16 @@ class Attention {
    public:
     // `memory`: as many floats as `Seen::room` says, the same for all stages.
     Attention(
-        const Heads& heads, const Layer& layer, const Tokens& tokens, const float* qkv, float* output, Tile tile,
+        const Heads& heads, const Scores& scores, const Layer& layer, const Tokens& tokens, Columns output, Tile tile,
         int head, float* memory)
-        : heads_(heads), layer_(layer), tokens_(tokens), tile_(tile), seen_(layer, tokens, tile), head_(head),
+        : heads_(heads), shape_(scores), layer_(layer), tokens_(tokens), tile_(tile), seen_(layer, tokens, tile), head_(head),
           dim_(heads.dim), queries_(tile.count * heads.group()), row_(tokens.owners[tile.first]), scores_(memory),
           factors_(memory + queries_ * seen_.length) {
         for (int own = 0; own < queries_; own++) {
             const long t = tile.first + own / heads.group();
             const long offset = (head * heads.group() + own % heads.group()) * static_cast<long>(dim_);
-            query_[own] = qkv + t * heads.width() + offset;
-            result_[own] = output + t * heads.query * dim_ + offset;
+            query_[own] = heads.queries.row(t) + offset;
+            result_[own] = output.row(t) + offset;
         }
     }
 
@@ -225,8 +252,9 @@ class Attention {
 
     void softmax_row(int own) {
         const long position = tokens_.positions[tile_.first + own / heads_.group()];
-        const long first = layer_.window ? std::max(0L, position + 1 - layer_.window) : 0;
-        factors_[own] = soften(line(own), seen_.base, seen_.length, first, position, heads_.scale);
+        const int head = head_ * heads_.group() + own % heads_.group();
+        factors_[own] =
+            soften(line(own), seen_.base, seen_.length, first_seen(layer_, position), position, shape_, head);
     }
 
     // What a stretch of positions comes to, the first that is seen being number 0: by itself, as `sums` [queries, dim] ...
@@ -306,6 +334,7 @@ class Attention {
     }
 
     const Heads& heads_;
+    const Scores& shape_;
     const Layer& layer_;
     const Tokens& tokens_;
     const Tile tile_;

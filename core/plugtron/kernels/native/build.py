@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -32,26 +33,29 @@ class NoCompiler(Exception):
     """The kernels cannot be compiled here, and why."""
 
 
-def library(processor: str = "native") -> Path:
-    """Return the compiled kernels, from the cache if they are there.
+def library(processor: str = "native", sources: Sequence[Path] = ()) -> Path:
+    """Return the compiled kernels, or those of a plugin, from the cache if they are there.
 
     The environment's CXX and CXXFLAGS mean what they mean to make. Where the cache cannot be written, the kernels are
     compiled for this process alone, with a warning.
 
     Args:
         processor: what they are compiled for, as compilers' -march has it.
+        sources: C++ files, which may include the headers of the kernels; none: the kernels themselves.
 
     Raises:
         NoCompiler: there is no C++ compiler, or it fails.
     """
     compiler = _compiler()
-    command = [*compiler, *_FLAGS, f"-march={processor}", *shlex.split(os.environ.get("CXXFLAGS", ""))]
-    name = f"{_fingerprint(command)}.so"
+    sources = sources or sorted(_HERE.glob("*.cpp"))
+    own = shlex.split(os.environ.get("CXXFLAGS", ""))
+    command = [*compiler, *_FLAGS, f"-march={processor}", f"-I{_HERE}", *own]
+    name = f"{_fingerprint(command, sources)}.so"
     folder = derived_directory() / "native"
     try:
         folder = _folder(folder)
         if not _is_whole(folder / name):
-            _compile(command, folder / name)
+            _compile(command, sources, folder / name)
     except OSError as error:  # a full disk, or nowhere to write at all
         raise NoCompiler(f"the kernels cannot be compiled: {error}") from None
     return folder / name
@@ -117,11 +121,11 @@ def _writable(folder: Path) -> bool:
         return False
 
 
-def _compile(command: list[str], target: Path) -> None:
+def _compile(command: list[str], sources: Sequence[Path], target: Path) -> None:
     # Under a name of its own, then moved: another process may be doing the same.
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / target.name
-        objects = [(source, Path(folder) / f"{source.stem}.o") for source in sorted(_HERE.glob("*.cpp"))]
+        objects = [(source, Path(folder) / f"{source.stem}.o") for source in sources]
         _run_all([[*command, "-c", str(source), "-o", str(compiled)] for source, compiled in objects])
         _run_all([[*command, *(str(compiled) for _, compiled in objects), "-o", str(made)]])
         for file, final in ((made, target), (_with_digest(made), _digest_file(target))):
@@ -154,10 +158,10 @@ def _run_all(commands: list[list[str]]) -> None:
             raise NoCompiler(f"{shlex.join(command[:1])} failed: {_first_error(text)}")
 
 
-def _fingerprint(command: list[str]) -> str:
+def _fingerprint(command: list[str], sources: Sequence[Path]) -> str:
     """What the result depends on: sources, flags, compiler, and the processor that it is tuned to."""
     digest = hashlib.sha256(shlex.join(command).encode())
-    for source in sorted([*_HERE.glob("*.h"), *_HERE.glob("*.cpp")]):
+    for source in sorted([*_HERE.glob("*.h"), *sources]):
         digest.update(source.read_bytes())
     # Another version of a compiler is another file; to ask it would take longer than all the rest.
     for word in command:

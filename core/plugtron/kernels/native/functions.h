@@ -44,8 +44,8 @@ inline Lane error_function(Lane x) {
     return found * smaller(greater(x * 1e30f, lane_of(-1.0f)), lane_of(1.0f));
 }
 
-// In the order of plugtron.execution.lowering's list.
-enum Activation { kSilu, kGelu, kGeluTanh, kGeluQuick, kRelu, kReluSquared, kTanh };
+// In the order of plugtron.execution.lowering.row_steps' list.
+enum Activation { kSilu, kGelu, kGeluTanh, kGeluQuick, kRelu, kReluSquared, kTanh, kSigmoid, kSquare, kExponential };
 
 template <int KIND>
 inline Lane activate(Lane x) {
@@ -56,6 +56,9 @@ inline Lane activate(Lane x) {
     if constexpr (KIND == kGeluQuick) return x * sigmoid(x * 1.702f);
     if constexpr (KIND == kRelu) return greater(x, lane_of(0.0f));
     if constexpr (KIND == kReluSquared) return greater(x, lane_of(0.0f)) * greater(x, lane_of(0.0f));
+    if constexpr (KIND == kSigmoid) return sigmoid(x);
+    if constexpr (KIND == kSquare) return x * x;
+    if constexpr (KIND == kExponential) return exponential(x);
     return sigmoid(x * 2.0f) * 2.0f - 1.0f;
 }
 

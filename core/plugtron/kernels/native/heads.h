@@ -1,28 +1,37 @@
-// Queries, keys and values of one step: normalized, rotated, and the latter two put in memory.
+// Queries, keys and values of one step: rotated by their positions, and the latter two put in memory.
 #pragma once
 
 #include "memory.h"
-#include "norm.h"
 
 namespace plugtron {
 
+// Some columns of a buffer's rows.
+struct Columns {
+    float* data;
+    long stride;
+    float* row(long number) const { return data + number * stride; }
+};
+
 struct Heads {
-    int query, kv, dim, rotary;  // rotary: how many channels of a head rotate, the first ones; 0: none
-    float scale;
-    const float* query_norm;  // or null
-    const float* key_norm;
-    float epsilon;
-    int width() const { return (query + 2 * kv) * dim; }
+    int query, kv, dim;
+    int rotary;        // how many channels of a head rotate, the first ones; 0: none
+    bool interleaved;  // channels rotate with their neighbors, else the first half with the second
+    Columns queries, keys, values;
+    const float* cosines;  // [positions, rotary], or null
+    const float* sines;    // the same, negated for the first of each pair
     int group() const { return query / kv; }
 };
 
-inline void normalize_head(float* head, const float* weight, int dim, float epsilon) {
-    const float factor = 1.0f / std::sqrt(spread_of(head, 0.0f, dim) + epsilon);
-    for (int at = 0; at < dim; at++) head[at] *= factor * weight[at];
-}
-
-inline void rotate_head(float* head, const float* cosines, const float* sines, int width) {
+inline void rotate_head(float* head, const float* cosines, const float* sines, int width, bool interleaved) {
     const int half = width / 2;
+    if (interleaved) {
+        for (int at = 0; at < half; at++) {
+            const float low = head[2 * at], high = head[2 * at + 1];
+            head[2 * at] = low * cosines[2 * at] + high * sines[2 * at];
+            head[2 * at + 1] = high * cosines[2 * at + 1] + low * sines[2 * at + 1];
+        }
+        return;
+    }
     for (int at = 0; at < half; at++) {
         const float low = head[at], high = head[at + half];
         head[at] = low * cosines[at] + high * sines[at];
@@ -32,19 +41,18 @@ inline void rotate_head(float* head, const float* cosines, const float* sines, i
 
 // What belongs to one token and key-value head, in place; its key and value go to memory.
 template <class Stored>
-inline void rotate_and_write(const Heads& heads, const Layer& layer, const Tokens& tokens, float* qkv, long t, int head) {
-    float* token = qkv + t * heads.width();
-    float* key = token + (heads.query + head) * heads.dim;
-    const float* value = token + (heads.query + heads.kv + head) * heads.dim;
-    const float* cosines = tokens.cosines + tokens.positions[t] * heads.rotary;
-    const float* sines = tokens.sines + tokens.positions[t] * heads.rotary;
-    for (int own = 0; own < heads.group(); own++) {
-        float* query = token + (head * heads.group() + own) * heads.dim;
-        if (heads.query_norm) normalize_head(query, heads.query_norm, heads.dim, heads.epsilon);
-        if (heads.rotary) rotate_head(query, cosines, sines, heads.rotary);
+inline void rotate_and_write(const Heads& heads, const Layer& layer, const Tokens& tokens, long t, int head) {
+    float* key = heads.keys.row(t) + head * heads.dim;
+    const float* value = heads.values.row(t) + head * heads.dim;
+    if (heads.rotary) {
+        const float* cosines = heads.cosines + tokens.positions[t] * heads.rotary;
+        const float* sines = heads.sines + tokens.positions[t] * heads.rotary;
+        for (int own = 0; own < heads.group(); own++) {
+            float* query = heads.queries.row(t) + (head * heads.group() + own) * heads.dim;
+            rotate_head(query, cosines, sines, heads.rotary, heads.interleaved);
+        }
+        rotate_head(key, cosines, sines, heads.rotary, heads.interleaved);
     }
-    if (heads.key_norm) normalize_head(key, heads.key_norm, heads.dim, heads.epsilon);
-    if (heads.rotary) rotate_head(key, cosines, sines, heads.rotary);
     const long at = place(tokens, tokens.owners[t], tokens.positions[t], head, heads.kv, heads.dim);
     Stored* keys = static_cast<Stored*>(layer.keys) + at;
     Stored* values = static_cast<Stored*>(layer.values) + at;

@@ -96,13 +96,13 @@ inline void multiply_some(const uint8_t* at, const Operand& x, long row, int row
     Dot<FORMAT, Operand>::template multiply<COUNT>(at, x, row, totals);
 }
 
-// Blocks [begin, end) of a layer for `rows` rows.
+// Blocks [begin, end) of a layer for rows [first, rows), of which the first begins a tile.
 template <int FORMAT, class Total, class Operand>
-inline void multiply_in(const Linear& layer, const Operand& x, long rows, float* y, long begin, long end) {
+inline void multiply_in(const Linear& layer, const Operand& x, long first, long rows, float* y, long begin, long end) {
     using Own = Dot<FORMAT, Operand>;
     static_assert(!std::is_same<Operand, Quantized>::value || kTile % Own::kRows == 0, "rows of one tile at a time");
     const long bytes = Own::block_bytes(layer.inputs);
-    for (long chunk = 0; chunk < rows; chunk += kChunk) {
+    for (long chunk = first; chunk < rows; chunk += kChunk) {
         const long stop = std::min(rows, chunk + kChunk);
         for (long block = begin; block < end; block++)
             for (long row = chunk; row < stop; row += Own::kRows) {
@@ -115,23 +115,37 @@ inline void multiply_in(const Linear& layer, const Operand& x, long rows, float*
 }
 
 template <int FORMAT, class Operand>
-inline void multiply_as(const Linear& layer, const Operand& x, long rows, float* y, long begin, long end) {
+inline void multiply_as(const Linear& layer, const Operand& x, long first, long rows, float* y, long begin, long end) {
     if (layer.shared)
-        multiply_in<FORMAT, Wide>(layer, x, rows, y, begin, end);
+        multiply_in<FORMAT, Wide>(layer, x, first, rows, y, begin, end);
     else
-        multiply_in<FORMAT, Lane>(layer, x, rows, y, begin, end);
+        multiply_in<FORMAT, Lane>(layer, x, first, rows, y, begin, end);
 }
 
 inline void multiply(
-    const Linear& layer, const Quantized& x, const Dense& dense, long rows, float* y, long begin, long end) {
+    const Linear& layer, const Quantized& x, const Dense& dense, long first, long rows, float* y, long begin,
+    long end) {
     switch (layer.format) {
-        case kInt4: return multiply_as<kInt4>(layer, x, rows, y, begin, end);
-        case kInt4F32Scales: return multiply_as<kInt4F32Scales>(layer, x, rows, y, begin, end);
-        case kInt8: return multiply_as<kInt8>(layer, x, rows, y, begin, end);
-        case kInt8F32Scales: return multiply_as<kInt8F32Scales>(layer, x, rows, y, begin, end);
-        case kInt8G16: return multiply_as<kInt8G16>(layer, x, rows, y, begin, end);
-        case kF32: return multiply_as<kF32>(layer, dense, rows, y, begin, end);
-        default: return multiply_as<kBf16>(layer, dense, rows, y, begin, end);
+        case kInt4: return multiply_as<kInt4>(layer, x, first, rows, y, begin, end);
+        case kInt4F32Scales: return multiply_as<kInt4F32Scales>(layer, x, first, rows, y, begin, end);
+        case kInt8: return multiply_as<kInt8>(layer, x, first, rows, y, begin, end);
+        case kInt8F32Scales: return multiply_as<kInt8F32Scales>(layer, x, first, rows, y, begin, end);
+        case kInt8G16: return multiply_as<kInt8G16>(layer, x, first, rows, y, begin, end);
+        case kF32: return multiply_as<kF32>(layer, dense, first, rows, y, begin, end);
+        default: return multiply_as<kBf16>(layer, dense, first, rows, y, begin, end);
+    }
+}
+
+// What sixteen outputs of a weight take.
+inline long block_bytes(int32_t format, int inputs) {
+    switch (format) {
+        case kInt4: return Dot<kInt4, Quantized>::block_bytes(inputs);
+        case kInt4F32Scales: return Dot<kInt4F32Scales, Quantized>::block_bytes(inputs);
+        case kInt8: return Dot<kInt8, Quantized>::block_bytes(inputs);
+        case kInt8F32Scales: return Dot<kInt8F32Scales, Quantized>::block_bytes(inputs);
+        case kInt8G16: return Dot<kInt8G16, Quantized>::block_bytes(inputs);
+        case kF32: return Dot<kF32, Dense>::block_bytes(inputs);
+        default: return Dot<kBf16, Dense>::block_bytes(inputs);
     }
 }
 

@@ -2,6 +2,7 @@
 // numbers per row; and what a step has to know of its tokens.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "activations.h"  // bfloat16
@@ -12,7 +13,7 @@ struct Layer {
     void* keys;
     void* values;
     int window;  // how far back queries look; 0: all the way
-    int bf16;    // else float32
+    int chunk;   // queries look at those positions alone that divide by this to what theirs does; 0: at all
 };
 
 // All arrays are the host's; see plugtron.context.memory for their meaning.
@@ -23,15 +24,20 @@ struct Tokens {
     int table_width;
     const int64_t* positions;     // [T]
     const int64_t* owners;        // [T]: the row that each token belongs to
-    const int64_t* tables;        // [R, table_width]
+    const int64_t* block_tables;  // [R, table_width]
     const int64_t* logit_index;   // [N], or null when every token wants logits
-    const float* cosines;         // [positions, rotary width], or null
-    const float* sines;           // the same, the first half negated
+    const float* const* tables;   // of each rotation that the model has: cosines, then sines, [positions, rotary width]
 };
+
+// The first position that a query at `position` sees.
+inline long first_seen(const Layer& layer, long position) {
+    const long window = layer.window ? std::max(0L, position + 1 - layer.window) : 0;
+    return layer.chunk ? std::max(window, position / layer.chunk * layer.chunk) : window;
+}
 
 // Where the key (or value) of one position and head is.
 inline long place(const Tokens& tokens, long row, long position, int head, int kv_heads, int head_dim) {
-    const long block = tokens.tables[row * tokens.table_width + position / tokens.block_size];
+    const long block = tokens.block_tables[row * tokens.table_width + position / tokens.block_size];
     return ((block * kv_heads + head) * tokens.block_size + position % tokens.block_size) * head_dim;
 }
 

@@ -8,9 +8,10 @@
 namespace plugtron {
 
 struct Norm {
-    const float* weight;
-    const float* bias;  // null: root mean square, else layer normalization
+    const float* weight;  // or null
+    const float* bias;    // or null
     float epsilon;
+    bool centered;  // layer normalization, else root mean square
 };
 
 inline float mean_of(const float* source, int width) {
@@ -33,10 +34,14 @@ inline float spread_of(const float* source, float mean, int width) {
 }
 
 inline void normalize(const Norm& norm, const float* source, float* target, int width) {
-    const float mean = norm.bias ? mean_of(source, width) : 0.0f;
+    const float mean = norm.centered ? mean_of(source, width) : 0.0f;
     const float factor = 1.0f / std::sqrt(spread_of(source, mean, width) + norm.epsilon);
-    for (int at = 0; at < width; at++)
-        target[at] = (source[at] - mean) * factor * norm.weight[at] + (norm.bias ? norm.bias[at] : 0.0f);
+    if (norm.weight && norm.bias)
+        for (int at = 0; at < width; at++) target[at] = (source[at] - mean) * factor * norm.weight[at] + norm.bias[at];
+    else if (norm.weight)
+        for (int at = 0; at < width; at++) target[at] = (source[at] - mean) * factor * norm.weight[at];
+    else
+        for (int at = 0; at < width; at++) target[at] = (source[at] - mean) * factor;
 }
 
 }  // namespace plugtron

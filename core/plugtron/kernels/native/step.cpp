@@ -1,71 +1,43 @@
 // A step: a list of operations that a team of threads walks together. What the operations are, plugtron.execution.lowering
 // says; their order is a decoder's, and no operation knows a family of models.
 //
-// Hidden states are float32 throughout. An operation that multiplies with weights reads what the one before it has made of
-// them, int8 or floats as its weights want; between two operations the threads wait for each other.
+// Hidden states are float32 throughout, in buffers that the caller owns. Between two operations the threads wait for each
+// other.
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <vector>
 
-#include "activations.h"
-#include "attention.h"
+#include "attend.h"
 #include "linear.h"
-#include "memory.h"
-#include "norm.h"
-#include "threads.h"
+#include "operand.h"
+#include "operation.h"
+#include "routing.h"
 
 using namespace plugtron;
 
 namespace {
 
-enum Kind : int32_t { kNormalize, kPrepare, kLinear, kRotate, kAttend, kActivate };
-
-// Buffers of floats that operations name by number.
-enum Buffer : int32_t { kHidden, kQkv, kAttended, kChannels, kLogits, kBuffers };
-
-}  // namespace
-
-extern "C" {
-
-// One operation; what each kind reads of it is said where it is carried out. The layout is known to Python's ctypes.
-struct PlugtronOp {
-    int32_t kind, source, target, layer;
-    int32_t inputs, outputs, format, flags;
-    int32_t stride, offset;
-    int32_t heads, kv_heads, head_dim, rotary;
-    float epsilon, scale;
-    const uint8_t* packed;
-    const float* weight;
-    const float* bias;
-};
-
-struct PlugtronLayer {
-    void* keys;
-    void* values;
-    int32_t window, bf16;
-};
-}
-
-namespace {
-
-// kGrouped and kDense: what is wanted of a linear's operand.
-enum Flags { kAdd = 1, kSelected = 2, kGated = 4, kGrouped = 8, kDense = 16, kShared = 32 };
-
-constexpr int kStages = 4;             // of one operation, at the most: those of divided attention
-constexpr long kLong = 256;            // a history that is worth dividing
-constexpr long kPiece = 8;             // lanes of keys that are dealt out together
-constexpr long kMostScores = 4 << 20;  // more than these stay in the scratch of threads, a tile at a time
+constexpr int kOperands = 8;
+constexpr int kColumns = 512;  // that a thread takes at once where columns are shared out
 
 class Program {
    public:
-    Program(const PlugtronOp* ops, int count, int threads)
-        : ops_(ops, ops + count), deals_(count * kStages), threads_(threads) {
-        scratch_.resize(threads);
-        for (const PlugtronOp& op : ops_) dense_ = dense_ || (op.kind == kLinear && is_dense(op.format));
+    Program(const PlugtronOp* ops, int count, const PlugtronRowStep* steps, int step_count, int threads)
+        : ops_(ops, ops + count), steps_(steps, steps + step_count), deals_(count * kStages), threads_(threads),
+          attention_(threads), registers_(threads) {
+        for (const PlugtronOp& op : ops_) {
+            for (int at = op.first; at < op.first + op.count; at++) widest_ = std::max(widest_, op.outputs);
+            if (op.kind == kRoute) most_chosen_ = std::max(most_chosen_, op.chosen);
+            if (op.kind == kRoute) most_experts_ = std::max(most_experts_, op.experts);
+            if (op.kind != kLinear && op.kind != kExperts) continue;
+            widths_[op.operand] = std::max(widths_[op.operand], op.inputs);
+            dense_[op.operand] = dense_[op.operand] || is_dense(op.format);
+            of_pairs_[op.operand] = of_pairs_[op.operand] || op.kind == kExperts;
+        }
         gather();
     }
 
@@ -77,16 +49,14 @@ class Program {
     // Carry out operations [begin, end). `partial` is where the last of them leaves what ranks are to sum up, or null where
     // there is but one; `ends`, or null, where to say when each was done, in nanoseconds.
     void run(
-        int begin, int end, const PlugtronLayer* layers, const Tokens& tokens, float* hidden, float* logits,
-        double* partial, int64_t* ends) {
+        int begin, int end, const PlugtronLayer* layers, const Tokens& tokens, float* const* buffers, double* partial,
+        int64_t* ends) {
         if (getpid() != process_) gather();
         tokens_ = &tokens;
         layers_ = layers;
-        buffers_[kHidden] = hidden;
-        buffers_[kLogits] = logits;
+        buffers_ = buffers;
         partial_ = partial;
-        prepare();
-        for (int deal = begin * kStages; deal < end * kStages; deal++) deals_[deal].reset();
+        prepare(begin, end);
         team_->run([this, begin, end, ends](int rank) {
             for (int at = begin; at < end; at++) {
                 execute(ops_[at], &deals_[at * kStages], rank);
@@ -107,290 +77,210 @@ class Program {
         process_ = getpid();
     }
 
-    int rows(const PlugtronOp& op) const { return op.flags & kSelected ? tokens_->logit_count : tokens_->count; }
+    long rows(const PlugtronOp& op) const {
+        if (op.flags & kPairs) return routing_.rows();
+        return op.flags & kSelected ? tokens_->logit_count : tokens_->count;
+    }
 
     // Make room for what operations write, before the threads begin.
-    void prepare() {
-        size_t widest = 0;
-        tiles_.clear();
-        for (const PlugtronOp& op : ops_) {
-            widest = std::max<size_t>(widest, Dense::padded(op.inputs));
-            if (op.kind == kLinear && op.target != kHidden && op.target != kLogits)
-                grow(op.target, static_cast<size_t>(tokens_->count) * op.stride);
-            if (op.kind != kAttend) continue;
-            grow(kAttended, static_cast<size_t>(tokens_->count) * op.heads * op.head_dim);
-            if (!tiles_.empty()) continue;
-            divide_into_tiles();
-            divide_attention(op);
-        }
-        const size_t tiles = (std::max(tokens_->count, tokens_->logit_count) + kTile - 1) / kTile;
-        if (values_.size() < tiles * kTile * widest) {
-            values_.resize(tiles * kTile * widest);
-            scales_.resize(tiles * kTile * widest / kGroup);
-            offsets_.resize(tiles * kTile * widest / kGroup);
-            shifts_.resize(tiles * kTile * widest / kGroup);
-            half_shifts_.resize(tiles * kTile * widest / kGroup);
-        }
-        if (dense_ && floats_.size() < tiles * kTile * widest) {
-            floats_.resize(tiles * kTile * widest);
-            brains_.resize(tiles * kTile * widest);
-        }
-        for (auto& own : scratch_) own.row.resize(widest);
-    }
-
-    // Neighboring tokens of one row share what is read of its memory.
-    void divide_into_tiles() {
-        for (long t = 0; t < tokens_->count; t++) {
-            const bool same = !tiles_.empty() && tokens_->owners[tiles_.back().first] == tokens_->owners[t];
-            if (same && tiles_.back().count < kTileTokens)
-                tiles_.back().count++;
-            else
-                tiles_.push_back(Tile{t, 1});
-        }
-    }
-
-    // Whether attention is to be divided further than by tiles and heads, and what it needs then. All of a step's
-    // attention has heads of one kind.
-    void divide_attention(const PlugtronOp& op) {
-        const long tiles = tiles_.size();
-        divided_ = false;
-        // One token to a tile: the queries of a tile are those of a group.
-        if (threads_ == 1 || tiles == 0 || tiles != tokens_->count || tiles * op.kv_heads >= 4 * threads_) return;
-        const long longest = *std::max_element(tokens_->positions, tokens_->positions + tokens_->count) + 1;
-        most_stretches_ = (longest + kStretch - 1) / kStretch;
-        const long scores = tiles * op.heads * (most_stretches_ * kStretch + 1);
-        if (longest < kLong || scores > kMostScores) return;
-        divided_ = true;
-        scores_.resize(std::max<size_t>(scores_.size(), scores));
-        sums_.resize(std::max<size_t>(sums_.size(), tiles * op.heads * most_stretches_ * op.head_dim));
-    }
-
-    void grow(int buffer, size_t size) {
-        if (storage_[buffer].size() < size) storage_[buffer].resize(size);
-        buffers_[buffer] = storage_[buffer].data();
+    void prepare(int begin, int end) {
+        for (int deal = begin * kStages; deal < end * kStages; deal++) deals_[deal].reset();
+        const long most = std::max(tokens_->count, tokens_->logit_count), pairs = most * most_chosen_;
+        const long padded = pairs + std::min<long>(pairs, most_experts_) * (kTile - 1);
+        for (int at = 0; at < kOperands; at++)
+            if (widths_[at]) operands_[at].resize(of_pairs_[at] ? padded : most, widths_[at], dense_[at]);
+        if (most_chosen_) routing_.resize(most, most_chosen_, most_experts_);
+        for (RowRegisters& own : registers_) own.resize(Dense::padded(widest_));
+        attention_.begin(*tokens_);
+        for (int at = begin; at < end; at++)
+            if (ops_[at].kind == kAttend) attention_.prepare(ops_[at], threads_);
     }
 
     void execute(const PlugtronOp& op, Deal* deals, int rank) {
         switch (op.kind) {
-            case kNormalize: return prepare_rows(op, rank, true);
-            case kPrepare: return prepare_rows(op, rank, false);
+            case kRows: return run_rows(op, rank);
             case kLinear: return linear(op, deals[0], rank);
-            case kRotate: return rotate(op, deals[0]);
-            case kAttend: return attend_all(op, deals, rank);
-            case kActivate: return activate_all(op, rank);
+            case kRotate:
+                return attention_.rotate(op, heads(op), layers_[op.layer], deals[0], team_->size());
+            case kAttend:
+                return attention_.attend(op, heads(op), columns(op.target), layers_[op.layer], deals, *team_, rank);
+            case kRoute: return route(op, rank);
+            case kExperts: return experts(op, deals[0]);
+            case kCombine: return combine_experts(op, rank);
+            case kCall: return call(op, rank);
         }
     }
 
-    // A norm (or none) over rows of `source`, `inputs` wide, made ready for the next linear.
-    void prepare_rows(const PlugtronOp& op, int rank, bool norm) {
-        const Share share(rows(op), rank, team_->size());
-        const Norm own{op.weight, op.bias, op.epsilon};
-        float* line = scratch_[rank].row.data();
-        for (long row = share.begin; row < share.end; row++) {
-            const bool selected = (op.flags & kSelected) && tokens_->logit_index;
-            const long from = selected ? tokens_->logit_index[row] : row;
-            const float* source = buffers_[op.source] + from * op.inputs;
-            if (norm) normalize(own, source, line, op.inputs);
-            put(op, row, 0, norm ? line : source, op.inputs);
+    Columns columns(const PlugtronPlace& place) const {
+        return Columns{buffers_[place.buffer] + place.offset, place.stride};
+    }
+
+    // A list of row steps over rows of `outputs` columns: whole rows, or, where none of them looks at others' columns,
+    // some columns at a time.
+    void run_rows(const PlugtronOp& op, int rank) {
+        if (!(op.flags & kByColumns)) {
+            const Share share(rows(op), rank, team_->size());
+            for (long row = share.begin; row < share.end; row++) run_steps(op, rank, row, 0, op.outputs);
+            return;
+        }
+        // `inputs` columns belong together.
+        const long unit = op.inputs, units = (op.outputs + unit - 1) / unit, most = std::max<long>(1, kColumns / unit);
+        const Share share(rows(op) * units, rank, team_->size());
+        for (long item = share.begin; item < share.end;) {
+            const long row = item / units, first = item % units;
+            const long count = std::min({most, units - first, share.end - item});
+            const int column = static_cast<int>(first * unit);
+            run_steps(op, rank, row, column, static_cast<int>(std::min(count * unit, op.outputs - first * unit)));
+            item += count;
         }
     }
 
-    // Make `count` numbers of a row, from `column` on, ready for the next linear; a row's last ones with what pads it.
-    void put(const PlugtronOp& op, long row, int column, const float* source, int count) {
-        if (op.flags & kGrouped) {
-            const Quantized target = quantized(op);
+    void run_steps(const PlugtronOp& op, int rank, long row, int column, int count) {
+        if (op.flags & kPairs && routing_.token(row) < 0) return;
+        RowRegisters& registers = registers_[rank];
+        for (int at = op.first; at < op.first + op.count; at++) {
+            const PlugtronRowStep& step = steps_[at];
+            switch (step.code) {
+                case kLoad: {
+                    const long from = step.flags & kGather ? gathered(op, row) : row;
+                    const float* line = buffers_[step.first] + from * step.stride + step.offset;
+                    registers.point(step.target, step.flags & kScalar ? line : line + column);
+                    break;
+                }
+                case kParameter:
+                    registers.point(step.target, step.flags & kScalar ? step.weight : step.weight + column);
+                    break;
+                case kStore:
+                    std::copy_n(
+                        registers[step.first], count, buffers_[step.target] + row * step.stride + step.offset + column);
+                    break;
+                case kPut: put(step, row, column, registers[step.first], count); break;
+                default: compute(step, registers, column, count);
+            }
+        }
+    }
+
+    long gathered(const PlugtronOp& op, long row) const {
+        if (op.flags & kPairs) return routing_.token(row);
+        return tokens_->logit_index ? tokens_->logit_index[row] : row;
+    }
+
+    // Make some numbers of a row ready for linear layers; a row's last ones with what pads it.
+    void put(const PlugtronRowStep& step, long row, int column, const float* source, int count) {
+        if (step.flags & kPutGrouped) {
+            const Quantized target = operands_[step.target].quantized(step.width);
             for (int at = 0; at < count; at += kGroup)
                 target.put(row, (column + at) / kGroup, load_lane(source + at), load_lane(source + at + kLanes));
         }
-        if (op.flags & kDense) {
-            const Dense target = dense(op);
+        if (step.flags & kPutDense) {
+            const Dense target = operands_[step.target].dense(step.width);
             for (int at = 0; at < count; at += kLanes) target.put(row, column + at, load_lane(source + at, count - at));
         }
     }
 
-    // Where what an operation multiplies is: one place for all, because each is used up by the next.
-    Quantized quantized(const PlugtronOp& op) {
-        return Quantized{
-            op.inputs, values_.data(), scales_.data(), offsets_.data(), shifts_.data(), half_shifts_.data()};
+    Linear linear_of(const PlugtronOp& op) const {
+        return Linear{
+            op.packed, op.bias, op.inputs, op.outputs, op.format, op.target.stride, op.target.offset,
+            (op.flags & kAddTo) != 0, (op.flags & kShared) != 0, partial_};
     }
 
-    Dense dense(const PlugtronOp& op) {
-        return Dense{op.inputs, Dense::padded(op.inputs), floats_.data(), brains_.data()};
-    }
-
-    // Columns `offset` and on of `target`, whose rows are `stride` wide.
     void linear(const PlugtronOp& op, Deal& deal, int rank) {
-        const bool add = op.flags & kAdd, shared = op.flags & kShared;
-        const Linear layer{
-            op.packed, op.bias, op.inputs, op.outputs, op.format, op.stride, op.offset, add, shared, partial_};
-        const Quantized grouped = quantized(op);
-        const Dense floats = dense(op);
+        const Linear layer = linear_of(op);
+        const Quantized grouped = operands_[op.operand].quantized(op.inputs);
+        const Dense floats = operands_[op.operand].dense(op.inputs);
         deal.out_in_shares(layer.blocks(), rank, team_->size(), [&](long begin, long end) {
-            multiply(layer, grouped, floats, rows(op), buffers_[op.target], begin, end);
+            multiply(layer, grouped, floats, 0, rows(op), buffers_[op.target.buffer], begin, end);
         });
     }
 
     Heads heads(const PlugtronOp& op) const {
-        return Heads{op.heads, op.kv_heads, op.head_dim, op.rotary, op.scale, op.weight, op.bias, op.epsilon};
+        const bool rotates = op.rotary > 0;
+        return Heads{
+            op.heads, op.kv_heads, op.head_dim, op.rotary, (op.flags & kInterleaved) != 0, columns(op.source),
+            columns(op.key), columns(op.value), rotates ? tokens_->tables[2 * op.rotation] : nullptr,
+            rotates ? tokens_->tables[2 * op.rotation + 1] : nullptr};
     }
 
-    template <class Work>
-    void each_head(const PlugtronOp& op, Deal& deal, long count, Work work) {
-        deal.out(count * op.kv_heads, team_->size(), [&](long begin, long end) {
-            for (long item = begin; item < end; item++) work(item / op.kv_heads, item % op.kv_heads);
-        });
-    }
-
-    Layer layer(const PlugtronOp& op) const {
-        const PlugtronLayer& own = layers_[op.layer];
-        return Layer{own.keys, own.values, own.window, own.bf16};
-    }
-
-    void rotate(const PlugtronOp& op, Deal& deal) {
-        const Layer own = layer(op);
-        each_head(op, deal, tokens_->count, [&](long t, int head) {
-            if (own.bf16)
-                rotate_and_write<uint16_t>(heads(op), own, *tokens_, buffers_[kQkv], t, head);
-            else
-                rotate_and_write<float>(heads(op), own, *tokens_, buffers_[kQkv], t, head);
-        });
-    }
-
-    void attend_all(const PlugtronOp& op, Deal* deals, int rank) {
-        if (layers_[op.layer].bf16)
-            attend_as<uint16_t>(op, deals, rank);
-        else
-            attend_as<float>(op, deals, rank);
-    }
-
-    template <class Stored>
-    void attend_as(const PlugtronOp& op, Deal* deals, int rank) {
-        switch (op.head_dim) {
-            case 64: return attend<Stored, 64>(op, deals, rank);
-            case 128: return attend<Stored, 128>(op, deals, rank);
-            default: return attend<Stored, 0>(op, deals, rank);
-        }
-    }
-
-    template <class Stored, int DIM>
-    void attend(const PlugtronOp& op, Deal* deals, int rank) {
-        const Heads own = heads(op);
-        const Layer memory = layer(op);
-        const auto attention = [&](long tile, int head, float* scores) {
-            return Attention<Stored, DIM>(
-                own, memory, *tokens_, buffers_[kQkv], buffers_[kAttended], tiles_[tile], head, scores);
-        };
-        if (divided_) return attend_divided(op, memory, deals, attention);
-        std::vector<float>& scores = scratch_[rank].scores;
-        each_head(op, deals[0], tiles_.size(), [&](long tile, int head) {
-            const long room = Seen(memory, *tokens_, tiles_[tile]).room(tiles_[tile].count * own.group());
-            if (static_cast<long>(scores.size()) < room) scores.resize(room);
-            auto whole = attention(tile, head, scores.data());
-            whole.score_lanes(0, whole.seen().key_lanes());
-            for (int query = 0; query < whole.queries(); query++) whole.softmax_row(query);
-            for (long number = 0; number < whole.seen().stretches(); number++) whole.weighted_sum_chunk(number);
-            whole.scale_results();
-        });
-    }
-
-    // What few heads of few tokens have to do, keys, queries and values divided among the threads.
-    template <class Make>
-    void attend_divided(const PlugtronOp& op, const Layer& memory, Deal* deals, Make attention) {
-        const long tiles = tiles_.size(), group = op.heads / op.kv_heads, width = group * op.head_dim;
-        long lanes = 0, stretches = 0;
-        for (const Tile& tile : tiles_) {
-            const Seen seen(memory, *tokens_, tile);
-            lanes = std::max(lanes, seen.key_lanes());
-            stretches = std::max(stretches, seen.stretches());
-        }
-        const auto attention_of = [&](long tile, int head) {
-            const long place = (tile * op.kv_heads + head) * group * (most_stretches_ * kStretch + 1);
-            return attention(tile, head, scores_.data() + place);
-        };
-        const auto sums_of_tile = [&](long tile, int head) {
-            return sums_.data() + (tile * op.kv_heads + head) * most_stretches_ * width;
-        };
-        const long pieces = (lanes + kPiece - 1) / kPiece;
-        each_head(op, deals[0], tiles * pieces, [&](long item, int head) {
-            auto own = attention_of(item / pieces, head);
-            const long begin = item % pieces * kPiece;
-            own.score_lanes(begin, std::min(begin + kPiece, own.seen().key_lanes()));
-        });
+    void route(const PlugtronOp& op, int rank) {
+        const Share share(tokens_->count, rank, team_->size());
+        routing_.choose(op, columns(op.source), share.begin, share.end);
         team_->barrier();
-        each_head(op, deals[1], tiles * group, [&](long item, int head) {
-            attention_of(item / group, head).softmax_row(static_cast<int>(item % group));
-        });
-        team_->barrier();
-        each_head(op, deals[2], tiles * stretches, [&](long item, int head) {
-            auto own = attention_of(item / stretches, head);
-            const long number = item % stretches;
-            if (number < own.seen().stretches())
-                own.weighted_sum_chunk(number, sums_of_tile(item / stretches, head) + number * width);
-        });
-        team_->barrier();
-        each_head(op, deals[3], tiles, [&](long tile, int head) {
-            auto own = attention_of(tile, head);
-            own.gather_stretches(sums_of_tile(tile, head));
-            own.scale_results();
-        });
+        if (rank == 0) routing_.arrange(op, tokens_->count);
     }
 
-    // act(gate) · up, or act(x), made ready for the next linear; `inputs` channels a row, `layer` the function.
-    void activate_all(const PlugtronOp& op, int rank) {
-        switch (op.layer) {
-            case kSilu: return activate_rows<kSilu>(op, rank);
-            case kGelu: return activate_rows<kGelu>(op, rank);
-            case kGeluTanh: return activate_rows<kGeluTanh>(op, rank);
-            case kGeluQuick: return activate_rows<kGeluQuick>(op, rank);
-            case kRelu: return activate_rows<kRelu>(op, rank);
-            case kReluSquared: return activate_rows<kReluSquared>(op, rank);
-            default: return activate_rows<kTanh>(op, rank);
-        }
-    }
-
-    template <int FUNCTION>
-    void activate_rows(const PlugtronOp& op, int rank) {
-        const long groups = (op.inputs + kGroup - 1) / kGroup, gated = op.flags & kGated ? 1 : 0;
-        const Share share(rows(op) * groups, rank, team_->size());
-        for (long item = share.begin; item < share.end; item++) {
-            const long row = item / groups, column = item % groups * kGroup;
-            const int count = static_cast<int>(std::min<long>(kGroup, op.inputs - column));
-            const float* gate = buffers_[op.source] + row * op.inputs * (1 + gated) + column;
-            float line[kGroup];
-            for (int at = 0; at < count; at += kLanes) {
-                Lane own = activate<FUNCTION>(load_lane(gate + at, count - at));
-                if (gated) own = own * load_lane(gate + op.inputs + at, count - at);
-                write(line + at, own);
+    // Each expert's weights, which lie one after the other, with its own rows; those that nobody chose are not read.
+    void experts(const PlugtronOp& op, Deal& deal) {
+        Linear layer = linear_of(op);
+        layer.partial = nullptr;
+        const Quantized grouped = operands_[op.operand].quantized(op.inputs);
+        const Dense floats = operands_[op.operand].dense(op.inputs);
+        const long blocks = layer.blocks(), bytes = blocks * block_bytes(op.format, op.inputs);
+        const std::vector<int>& active = routing_.active();
+        deal.out(active.size() * blocks, team_->size(), [&](long begin, long end) {
+            while (begin < end) {
+                const int expert = active[begin / blocks];
+                const long first = begin % blocks, last = std::min(blocks, first + end - begin);
+                Linear own = layer;
+                own.packed = op.packed + expert * bytes;
+                own.bias = op.bias ? op.bias + expert * op.outputs : nullptr;
+                const long row = routing_.begin(expert);
+                multiply(
+                    own, grouped, floats, row, row + routing_.count(expert), buffers_[op.target.buffer], first, last);
+                begin += last - first;
             }
-            put(op, row, static_cast<int>(column), line, count);
+        });
+    }
+
+    // Add up what a token's experts have made of it, weighed, in the order in which they were chosen.
+    void combine_experts(const PlugtronOp& op, int rank) {
+        const Columns source = columns(op.source), target = columns(op.target);
+        const Share share(tokens_->count, rank, team_->size());
+        std::vector<double> sums(op.outputs);
+        for (long t = share.begin; t < share.end; t++) {
+            for (int at = 0; at < op.outputs; at++) sums[at] = op.flags & kAddTo ? target.row(t)[at] : 0.0;
+            for (int number = 0; number < op.chosen; number++) {
+                const float* own = source.row(routing_.row(op, t, number));
+                const double strength = routing_.strength(op, t, number);
+                for (int at = 0; at < op.outputs; at++) sums[at] += own[at] * strength;
+            }
+            if (partial_)
+                std::copy_n(sums.data(), op.outputs, partial_ + t * op.outputs);
+            else
+                std::copy_n(sums.data(), op.outputs, target.row(t));
         }
     }
 
-    struct Scratch {
-        std::vector<float> row;
-        std::vector<float> scores;
-    };
+    // An operation from outside.
+    void call(const PlugtronOp& op, int rank) {
+        PlugtronCall own{};
+        const PlugtronPlace* places[] = {&op.source, &op.key, &op.value};
+        const int widths[] = {op.inputs, op.heads, op.kv_heads};
+        for (int at = 0; at < op.chosen; at++) {
+            own.inputs[at] = columns(*places[at]).data;
+            own.input_strides[at] = places[at]->stride;
+            own.input_widths[at] = widths[at];
+        }
+        own.output = columns(op.target).data;
+        own.output_stride = op.target.stride;
+        own.output_width = op.outputs;
+        const Share share(rows(op), rank, team_->size());
+        if (share.begin < share.end) op.function(&own, share.begin, share.end);
+    }
 
     std::vector<PlugtronOp> ops_;
+    std::vector<PlugtronRowStep> steps_;
     std::vector<Deal> deals_;  // kStages for each operation, so that none is dealt anew before all have left it
     const int threads_;
     pid_t process_;
     std::unique_ptr<Team> team_;
-    std::vector<Scratch> scratch_;
-    std::vector<Tile> tiles_;
-    bool divided_ = false;
-    long most_stretches_ = 0;
-    std::vector<float> scores_, sums_;
-    std::vector<float> storage_[kBuffers];
-    float* buffers_[kBuffers] = {};
-    std::vector<int8_t> values_;
-    std::vector<float> scales_;
-    std::vector<float> offsets_;
-    std::vector<int32_t> shifts_;
-    std::vector<int32_t> half_shifts_;
-    std::vector<float> floats_;
-    std::vector<uint16_t> brains_;
-    bool dense_ = false;
+    StepAttention attention_;
+    Routing routing_;
+    std::vector<RowRegisters> registers_;
+    Operand operands_[kOperands];
+    int widths_[kOperands] = {};
+    bool dense_[kOperands] = {}, of_pairs_[kOperands] = {};
+    int widest_ = 0, most_chosen_ = 0, most_experts_ = 0;
+    float* const* buffers_ = nullptr;
     double* partial_ = nullptr;
     const Tokens* tokens_ = nullptr;
     const PlugtronLayer* layers_ = nullptr;
@@ -400,15 +290,16 @@ class Program {
 
 extern "C" {
 
-void* plugtron_program(const PlugtronOp* ops, int32_t count, int32_t threads) {
-    return new Program(ops, count, threads);
+void* plugtron_program(
+    const PlugtronOp* ops, int32_t count, const PlugtronRowStep* steps, int32_t step_count, int32_t threads) {
+    return new Program(ops, count, steps, step_count, threads);
 }
 
 void plugtron_free(void* program) { delete static_cast<Program*>(program); }
 
 void plugtron_run(
-    void* program, int32_t begin, int32_t end, const PlugtronLayer* layers, const Tokens* tokens, float* hidden,
-    float* logits, double* partial, int64_t* ends) {
-    static_cast<Program*>(program)->run(begin, end, layers, *tokens, hidden, logits, partial, ends);
+    void* program, int32_t begin, int32_t end, const PlugtronLayer* layers, const Tokens* tokens,
+    float* const* buffers, double* partial, int64_t* ends) {
+    static_cast<Program*>(program)->run(begin, end, layers, *tokens, buffers, partial, ends);
 }
 }

@@ -17,10 +17,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from plugtron.contracts.attention import Scores
 from plugtron.contracts.memory import Span
-from plugtron.kernels.triton.decode_attention import at_once
+from plugtron.kernels.triton.decode_attention import at_once, first_seen
 from plugtron.kernels.triton.launch import FUSED, power_of_two
-from plugtron.kernels.triton.online_softmax import absorb
+from plugtron.kernels.triton.online_softmax import absorb, shaped
 
 __all__ = ["chunk_attention", "tile_tokens", "tiles_of"]
 
@@ -52,7 +53,8 @@ def chunk_attention(
     result: Tensor,
     *,
     window: int | None,
-    scale: float,
+    chunk: int | None = None,
+    scores: Scores,
 ) -> None:
     """Let the queries of the tiles' tokens look at what stands before them; the other tokens' results stay as they are.
 
@@ -74,10 +76,17 @@ def chunk_attention(
         positions,
         tiles,
         result,
-        scale,
+        queries if scores.slopes is None else scores.slopes,
+        queries if scores.sinks is None else scores.sinks,
+        scores.scale,
+        scores.soft_cap or 1.0,
         tables.shape[1],
         block_size,
         WINDOW=window or 0,
+        CHUNK=chunk or 0,
+        CAPPED=scores.soft_cap is not None,
+        SLOPED=scores.slopes is not None,
+        SINKS=scores.sinks is not None,
         KV_HEADS=kv_heads,
         GROUP=group,
         TOGETHER=power_of_two(group),
@@ -96,8 +105,9 @@ def chunk_attention(
     do_not_specialize_on_alignment=["tables", "positions", "tiles"],  # parts of larger tensors
 )
 def _tiles(
-    queries, keys, values, tables, positions, tiles, result, scale, table_width, block_size,
-    WINDOW: tl.constexpr, KV_HEADS: tl.constexpr, GROUP: tl.constexpr, TOGETHER: tl.constexpr, DIM: tl.constexpr,
+    queries, keys, values, tables, positions, tiles, result, slopes, sinks, scale, cap, table_width, block_size,
+    WINDOW: tl.constexpr, CHUNK: tl.constexpr, CAPPED: tl.constexpr, SLOPED: tl.constexpr, SINKS: tl.constexpr,
+    KV_HEADS: tl.constexpr, GROUP: tl.constexpr, TOGETHER: tl.constexpr, DIM: tl.constexpr,
     QUERIES: tl.constexpr, CHANNELS: tl.constexpr, AT_ONCE: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(0).to(tl.int64)
@@ -117,12 +127,17 @@ def _tiles(
     line = ((token + place_in_tile) * KV_HEADS * GROUP + head) * DIM
     query = tl.load(queries + line[:, None] + channel[None, :], mask=there, other=0.0)
     stands = own + place_in_tile
-    first = 0
-    if WINDOW > 0:
-        first = tl.maximum(own - WINDOW + 1, 0) // AT_ONCE * AT_ONCE
+    sees = first_seen(stands, WINDOW, CHUNK)
+    first = first_seen(own, WINDOW, CHUNK) // AT_ONCE * AT_ONCE
     end = own + count
+    slope = tl.zeros([QUERIES], tl.float32)
+    if SLOPED:
+        slope = tl.load(slopes + head, mask=asks, other=0.0).to(tl.float32)
     peak = tl.full([QUERIES], float("-inf"), tl.float32)
     total = tl.zeros([QUERIES], tl.float32)
+    if SINKS:
+        peak = tl.load(sinks + head, mask=asks, other=0.0).to(tl.float32)
+        total = total + 1.0
     summed = tl.zeros([QUERIES, CHANNELS], tl.float32)
     for start in range(first, end, AT_ONCE):
         position = start + tl.arange(0, AT_ONCE)
@@ -130,10 +145,11 @@ def _tiles(
         place = ((block * KV_HEADS + kv_head) * block_size + position % block_size) * DIM
         inside = (position < end)[:, None] & (channel < DIM)[None, :]
         seen = position[None, :] <= stands[:, None]
-        if WINDOW > 0:
-            seen = seen & (position[None, :] > stands[:, None] - WINDOW)
+        if WINDOW > 0 or CHUNK > 0:
+            seen = seen & (position[None, :] >= sees[:, None])
         key = tl.load(keys + place[:, None] + channel[None, :], mask=inside, other=0.0)
         score = tl.dot(query, tl.trans(key).to(query.dtype), input_precision="ieee") * scale
+        score = shaped(score, stands[:, None] - position[None, :], cap, slope, CAPPED, SLOPED)
         score = tl.where(seen, score, float("-inf"))
         value = tl.load(values + place[:, None] + channel[None, :], mask=inside, other=0.0)
         peak, total, summed = absorb(score, value.to(query.dtype), peak, total, summed)

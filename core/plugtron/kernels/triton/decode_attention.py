@@ -15,10 +15,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from plugtron.contracts.attention import Scores
 from plugtron.kernels.triton.launch import FUSED, power_of_two
-from plugtron.kernels.triton.online_softmax import absorb
+from plugtron.kernels.triton.online_softmax import absorb, shaped
 
-__all__ = ["at_once", "decode_attention"]
+__all__ = ["at_once", "decode_attention", "first_seen"]
 
 #: The fewest positions to a stretch, and the most stretches, which have programs whether a history reaches them or not.
 _STRETCH, _MOST_STRETCHES = 256, 64
@@ -35,7 +36,8 @@ def decode_attention(
     *,
     longest: int,
     window: int | None,
-    scale: float,
+    chunk: int | None = None,
+    scores: Scores,
 ) -> Tensor:
     """Let each row's queries look at what its history holds; what has no history gets zeros. [R, h, D].
 
@@ -56,6 +58,7 @@ def decode_attention(
     stretch = max(_STRETCH, power_of_two(triton.cdiv(longest, _MOST_STRETCHES)))
     stretches = triton.cdiv(capacity, stretch)
     parts = torch.empty(rows, heads, stretches, head_dim, dtype=torch.float32, device=queries.device)
+    slopes, sinks = (queries if each is None else each for each in (scores.slopes, scores.sinks))
     peaks, sums = torch.empty(2, rows, heads, stretches, dtype=torch.float32, device=queries.device)
     result = torch.empty_like(queries)
     _stretches[(rows, kv_heads, stretches)](
@@ -67,11 +70,16 @@ def decode_attention(
         parts,
         peaks,
         sums,
-        scale,
+        slopes,
+        scores.scale,
+        scores.soft_cap or 1.0,
         tables.shape[1],
         block_size,
         stretches,
         WINDOW=window or 0,
+        CHUNK=chunk or 0,
+        CAPPED=scores.soft_cap is not None,
+        SLOPED=scores.slopes is not None,
         KV_HEADS=kv_heads,
         GROUP=group,
         DIM=head_dim,
@@ -88,9 +96,12 @@ def decode_attention(
         peaks,
         sums,
         lengths,
+        sinks,
         result,
         stretches,
         WINDOW=window or 0,
+        CHUNK=chunk or 0,
+        SINKS=scores.sinks is not None,
         DIM=head_dim,
         CHANNELS=power_of_two(head_dim),
         STRETCH=stretch,
@@ -105,22 +116,32 @@ def at_once(query_bytes: int) -> int:
     return 64 if query_bytes <= 256 else 32
 
 
+@triton.jit
+def first_seen(position, WINDOW: tl.constexpr, CHUNK: tl.constexpr):
+    """The first position that a query at `position` sees."""
+    first = position * 0
+    if WINDOW > 0:
+        first = tl.maximum(position - WINDOW + 1, 0)
+    if CHUNK > 0:
+        first = tl.maximum(first, position // CHUNK * CHUNK)
+    return first
+
+
 @triton.jit(
     do_not_specialize=["table_width", "stretches"],  # which change from step to step
     do_not_specialize_on_alignment=["tables", "lengths"],  # parts of larger tensors
 )
 def _stretches(
-    queries, keys, values, tables, lengths, parts, peaks, sums, scale, table_width, block_size, stretches,
-    WINDOW: tl.constexpr, KV_HEADS: tl.constexpr, GROUP: tl.constexpr, DIM: tl.constexpr, QUERIES: tl.constexpr,
+    queries, keys, values, tables, lengths, parts, peaks, sums, slopes, scale, cap, table_width, block_size, stretches,
+    WINDOW: tl.constexpr, CHUNK: tl.constexpr, CAPPED: tl.constexpr, SLOPED: tl.constexpr, KV_HEADS: tl.constexpr,
+    GROUP: tl.constexpr, DIM: tl.constexpr, QUERIES: tl.constexpr,
     CHANNELS: tl.constexpr, STRETCH: tl.constexpr, AT_ONCE: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     kv_head = tl.program_id(1)
     stretch = tl.program_id(2)
     length = tl.load(lengths + row).to(tl.int32)
-    first = 0
-    if WINDOW > 0:
-        first = tl.maximum(length - WINDOW, 0)
+    first = first_seen(tl.maximum(length - 1, 0), WINDOW, CHUNK)
     begin = stretch * STRETCH
     end = tl.minimum(length, begin + STRETCH)
     if end <= tl.maximum(first, begin):
@@ -132,6 +153,9 @@ def _stretches(
     query = tl.load(
         queries + ((row * KV_HEADS * GROUP + head)[:, None]) * DIM + channel[None, :], mask=there, other=0.0
     )
+    slope = tl.zeros([QUERIES], tl.float32)
+    if SLOPED:
+        slope = tl.load(slopes + head, mask=query_at < GROUP, other=0.0).to(tl.float32)
     peak = tl.full([QUERIES], float("-inf"), tl.float32)
     total = tl.zeros([QUERIES], tl.float32)
     result = tl.zeros([QUERIES, CHANNELS], tl.float32)
@@ -143,6 +167,7 @@ def _stretches(
         inside = seen[:, None] & (channel < DIM)[None, :]
         key = tl.load(keys + place[:, None] + channel[None, :], mask=inside, other=0.0)
         score = tl.dot(query, tl.trans(key).to(query.dtype), input_precision="ieee") * scale
+        score = shaped(score, (length - 1 - position)[None, :], cap, slope, CAPPED, SLOPED)
         score = tl.where(seen[None, :], score, float("-inf"))
         value = tl.load(values + place[:, None] + channel[None, :], mask=inside, other=0.0)
         peak, total, result = absorb(score, value.to(query.dtype), peak, total, result)
@@ -154,19 +179,21 @@ def _stretches(
 
 @triton.jit(do_not_specialize=["stretches"], do_not_specialize_on_alignment=["lengths"])
 def _together(
-    parts, peaks, sums, lengths, result, stretches,
-    WINDOW: tl.constexpr, DIM: tl.constexpr, CHANNELS: tl.constexpr, STRETCH: tl.constexpr,
+    parts, peaks, sums, lengths, sinks, result, stretches,
+    WINDOW: tl.constexpr, CHUNK: tl.constexpr, SINKS: tl.constexpr, DIM: tl.constexpr, CHANNELS: tl.constexpr,
+    STRETCH: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     line = row * tl.num_programs(1) + tl.program_id(1)
     channel = tl.arange(0, CHANNELS)
     inside = channel < DIM
     length = tl.load(lengths + row).to(tl.int32)
-    first = 0
-    if WINDOW > 0:
-        first = tl.maximum(length - WINDOW, 0)
+    first = first_seen(tl.maximum(length - 1, 0), WINDOW, CHUNK)
     peak = tl.full([], float("-inf"), tl.float32)
     total = tl.full([], 0.0, tl.float32)
+    if SINKS:
+        peak = tl.load(sinks + tl.program_id(1)).to(tl.float32)
+        total = total + 1.0
     summed = tl.zeros([CHANNELS], tl.float32)
     for stretch in range(first // STRETCH, tl.cdiv(length, STRETCH)):
         own = tl.load(peaks + line * stretches + stretch)

@@ -16,26 +16,38 @@ __all__ = ["add_and_normalize"]
 
 
 def add_and_normalize(
-    hidden: Tensor, added: Tensor | None, weight: Tensor, bias: Tensor | None, epsilon: float
+    hidden: Tensor,
+    added: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    epsilon: float,
+    *,
+    center: bool,
+    offset: float = 0.0,
 ) -> Tensor:
     """Add to hidden states in place, and return them normalized: [T, H] each.
 
     Args:
         added: what the layer before comes to; None: nothing.
-        bias: None: root mean square (arXiv:1910.07467); else layer normalization (arXiv:1607.06450).
+        weight, bias: [H], or None.
+        center: layer normalization (arXiv:1607.06450); else root mean square (arXiv:1910.07467).
+        offset: what is added to the weight.
     """
     rows, width = hidden.shape
     normed = torch.empty_like(hidden)
     _add_and_normalize[(rows,)](
         hidden,
         hidden if added is None else added,
-        weight,
-        weight if bias is None else bias,
+        hidden if weight is None else weight,
+        hidden if bias is None else bias,
         normed,
         width,
         epsilon,
+        offset,
         ADD=added is not None,
-        CENTER=bias is not None,
+        CENTER=center,
+        WEIGHT=weight is not None,
+        BIAS=bias is not None,
         BLOCK=power_of_two(width),
         num_warps=8 if width > 2048 else 4,
         **FUSED,
@@ -45,8 +57,8 @@ def add_and_normalize(
 
 @triton.jit
 def _add_and_normalize(
-    hidden, added, weight, bias, normed, width, epsilon,
-    ADD: tl.constexpr, CENTER: tl.constexpr, BLOCK: tl.constexpr,
+    hidden, added, weight, bias, normed, width, epsilon, offset,
+    ADD: tl.constexpr, CENTER: tl.constexpr, WEIGHT: tl.constexpr, BIAS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     at = tl.arange(0, BLOCK)
@@ -62,7 +74,9 @@ def _add_and_normalize(
         mean = tl.sum(line, axis=0) / width
         line = tl.where(inside, line - mean, 0.0)
     factor = 1.0 / tl.sqrt(tl.sum(line * line, axis=0) / width + epsilon)
-    result = line * factor * tl.load(weight + at, mask=inside, other=0.0).to(tl.float32)
-    if CENTER:
+    result = line * factor
+    if WEIGHT:
+        result *= tl.load(weight + at, mask=inside, other=0.0).to(tl.float32) + offset
+    if BIAS:
         result += tl.load(bias + at, mask=inside, other=0.0).to(tl.float32)
     tl.store(normed + row * width + at, result.to(normed.dtype.element_ty), mask=inside)

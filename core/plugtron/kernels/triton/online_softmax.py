@@ -5,7 +5,17 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["absorb"]
+__all__ = ["absorb", "shaped"]
+
+
+@triton.jit
+def shaped(score, distance, cap, slope, CAPPED: tl.constexpr, SLOPED: tl.constexpr):
+    """Scores [Q, P] capped softly, with what they lose over distances [Q, P] or [1, P] by slopes [Q]."""
+    if CAPPED:
+        score = cap * (2.0 * tl.sigmoid(2.0 * score / cap) - 1.0)
+    if SLOPED:
+        score = score - slope[:, None] * distance.to(tl.float32)
+    return score
 
 
 @triton.jit

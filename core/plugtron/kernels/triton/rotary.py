@@ -25,15 +25,18 @@ def rotate_and_write(
     values: Tensor,
     blocks: Tensor,
     offsets: Tensor,
+    *,
+    interleaved: bool = False,
 ) -> Tensor:
     """Return queries [T, h, D]; put keys and values in their places. What rotates is rounded once, at the end.
 
     Args:
         qkv: [T, (h + 2 k) D].
-        cosines, sines: of the channels that rotate, [T, width], the first half of the sines negated; or None.
+        cosines, sines: of the channels that rotate, [T, width], the sines of the first of each pair negated; or None.
         norms: weights [D] of root-mean-square norms of queries and of keys, before they rotate.
         keys, values: a layer's memory, [blocks, k, block, D].
         blocks, offsets: [T] int64, where each token's key and value go; nowhere for block 0.
+        interleaved: channels rotate with their neighbors, else the first half with the second.
     """
     tokens, kv_heads, head_dim = len(qkv), keys.shape[1], keys.shape[3]
     heads = qkv.shape[1] // head_dim - 2 * kv_heads
@@ -57,6 +60,7 @@ def rotate_and_write(
         DIM=head_dim,
         WIDTH=0 if cosines is None else cosines.shape[-1],
         NORM=norms is not None,
+        INTERLEAVED=interleaved,
         BLOCK=power_of_two(head_dim),
         num_warps=1,
         **FUSED,
@@ -68,7 +72,7 @@ def rotate_and_write(
 def _rotate_and_write(
     qkv, cosines, sines, query_norm, key_norm, queries, keys, values, blocks, offsets, epsilon, block_size,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, WIDTH: tl.constexpr, NORM: tl.constexpr,
-    BLOCK: tl.constexpr,
+    INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1)
@@ -79,7 +83,10 @@ def _rotate_and_write(
     if head < HEADS + KV_HEADS:
         line = own.to(tl.float32)
         # What a channel rotates against. Results go elsewhere, so that nobody reads what another thread has written.
-        other = tl.where(at < WIDTH, tl.where(at < WIDTH // 2, at + WIDTH // 2, at - WIDTH // 2), at)
+        if INTERLEAVED:
+            other = tl.where(at < WIDTH, at ^ 1, at)
+        else:
+            other = tl.where(at < WIDTH, tl.where(at < WIDTH // 2, at + WIDTH // 2, at - WIDTH // 2), at)
         partner = tl.load(source + other, mask=inside, other=0.0).to(tl.float32)
         if NORM:
             norm = query_norm

@@ -8,14 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from plugtron.contracts import ModelDescription, Section, TensorInfo, Weight, WeightMap
 from plugtron.errors import CheckpointError
-from plugtron.nn import Activation, DecoderConfig
+from plugtron.nn import ActivationName, DecoderConfig
+from plugtron_wrappers.huggingface.fields import validated
 from plugtron_wrappers.huggingface.ignored_fields import refuse_unknown
-from plugtron_wrappers.llama.fields import validated
 from plugtron_wrappers.weight_rules import norm
 
 __all__ = ["config_from_gpt2", "gpt2_activation", "gpt2_weights"]
 
-_ACTIVATIONS: dict[str, Activation] = {
+_ACTIVATIONS: dict[str, ActivationName] = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
@@ -110,7 +110,7 @@ def config_from_gpt2(model: ModelDescription, ignored: Collection[str]) -> Decod
     )
 
 
-def gpt2_activation(activation: Activation) -> str | None:
+def gpt2_activation(activation: ActivationName) -> str | None:
     """The name that transformers has for an activation, or None."""
     return next((name for name, own in _ACTIVATIONS.items() if own == activation), None)
 

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from plugtron.errors import CheckpointError
 from plugtron.nn import RotaryConfig
-from plugtron_wrappers.llama.fields import LlamaFields, RopeFields, validated
+from plugtron_wrappers.huggingface.fields import DecoderFields, RopeFields, validated
 
 __all__ = ["max_positions", "rotary_from_huggingface", "yarn_attention_factor"]
 
 
-def rotary_from_huggingface(fields: LlamaFields, file: str) -> RotaryConfig:
+def rotary_from_huggingface(fields: DecoderFields, file: str, head_dim: int) -> RotaryConfig:
     """Read rope_parameters (transformers 5), or rope_theta and rope_scaling (before).
 
     Raises:
         CheckpointError: a scaling that is not implemented, or one that is incomplete.
     """
     rope = _rope_fields(fields, file)
+    share = rope.partial_rotary_factor if fields.partial_rotary_factor is None else fields.partial_rotary_factor
+    rotary = _scaled(rope, fields, file)
+    return rotary if share in (None, 1) else replace(rotary, width=int(head_dim * share))
+
+
+def _scaled(rope: RopeFields, fields: DecoderFields, file: str) -> RotaryConfig:
     base = fields.rope_theta if rope.rope_theta is None else rope.rope_theta
     need = partial(_need, rope, file)
+    if rope.rope_type == "longrope":
+        raise CheckpointError(f"{file}: rotary scaling 'longrope' is not implemented for this family")
     if rope.rope_type == "linear":
         return RotaryConfig(base=base, scaling="linear", factor=need("factor"))
     if rope.rope_type == "llama3":
@@ -50,7 +59,7 @@ def rotary_from_huggingface(fields: LlamaFields, file: str) -> RotaryConfig:
     return RotaryConfig(base=base)
 
 
-def max_positions(fields: LlamaFields, file: str) -> int:
+def max_positions(fields: DecoderFields, file: str) -> int:
     """How long a sequence may become: a scaling lengthens what the model was trained for.
 
     max_position_embeddings counts where it is larger, as in folders that have been lengthened on paper already.
@@ -66,7 +75,7 @@ def max_positions(fields: LlamaFields, file: str) -> int:
     return written
 
 
-def _rope_fields(fields: LlamaFields, file: str) -> RopeFields:
+def _rope_fields(fields: DecoderFields, file: str) -> RopeFields:
     name = "rope_parameters" if fields.rope_parameters else "rope_scaling"
     written = {**(fields.rope_scaling or {}), **(fields.rope_parameters or {})}
     if "type" in written:
@@ -76,7 +85,7 @@ def _rope_fields(fields: LlamaFields, file: str) -> RopeFields:
     return validated(RopeFields, written, f"{file}: {name}")
 
 
-def _yarn_factor(rope: RopeFields, fields: LlamaFields, file: str) -> float:
+def _yarn_factor(rope: RopeFields, fields: DecoderFields, file: str) -> float:
     """As written; else by how much max_position_embeddings is more than the original."""
     if rope.factor is None and rope.original_max_position_embeddings is not None:
         return fields.max_position_embeddings / rope.original_max_position_embeddings

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
-from plugtron.errors import CheckpointError
 from plugtron.nn import DecoderConfig
 from plugtron.utils import load_target
+from plugtron_wrappers.huggingface.fields import one_per_layer
 from plugtron_wrappers.llama.fields import LlamaFields
 from plugtron_wrappers.llama.names import RELATIVES
 
-__all__ = ["Relative", "is_plain", "one_per_layer", "relative_of", "relatives", "windows_by_layer"]
-
-Entry = TypeVar("Entry")
+__all__ = ["Relative", "is_plain", "relative_of", "relatives", "windows_by_layer"]
 
 
 class Relative:
@@ -79,17 +77,6 @@ def windows_by_layer(fields: LlamaFields, file: str) -> tuple[int | None, ...]:
         return tuple(window if kind == "sliding_attention" else None for kind in kinds)
     first = layers if fields.max_window_layers is None else fields.max_window_layers
     return tuple(window if layer >= first else None for layer in range(layers))
-
-
-def one_per_layer(name: str, entries: Sequence[Entry], layers: int, file: str) -> Sequence[Entry]:
-    """Return a list that must have an entry for each layer.
-
-    Raises:
-        CheckpointError: it has more or fewer.
-    """
-    if len(entries) != layers:
-        raise CheckpointError(f"{file}: {name} has {len(entries)} entries for {layers} layers")
-    return entries
 
 
 def is_plain(config: DecoderConfig) -> bool:

@@ -12,7 +12,7 @@ from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.weights import huggingface_weights
 from plugtron_wrappers.llama.huggingface import config_from_huggingface
 from plugtron_wrappers.llama.relative import relative_of
-from plugtron_wrappers.options import LlamaOptions
+from plugtron_wrappers.options import FamilyOptions
 
 __all__ = ["LlamaWrapper"]
 
@@ -29,19 +29,19 @@ class LlamaWrapper(DecoderWrapper):
         self,
         runtime: Runtime,
         checkpoint: CheckpointReader,
-        options: LlamaOptions | None = None,
+        options: FamilyOptions | None = None,
         *,
         model: ModelDescription | None = None,
         model_options: ModelOptions | None = None,
     ) -> None:
         model = model or checkpoint.model
-        config = _configuration(model, checkpoint, options or LlamaOptions())
+        config = _configuration(model, checkpoint, options or FamilyOptions())
         super().__init__(runtime, checkpoint, model, config, model_options)
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> LlamaWrapper:
         """Build from a spec."""
-        assert isinstance(options, LlamaOptions)
+        assert isinstance(options, FamilyOptions)
         assert parts.checkpoint is not None
         return cls(parts.runtime, parts.checkpoint, options, model=parts.model, model_options=parts.options)
 
@@ -60,7 +60,7 @@ class LlamaWrapper(DecoderWrapper):
         return huggingface_weights(self.config)
 
 
-def _configuration(model: ModelDescription, checkpoint: CheckpointReader, options: LlamaOptions) -> DecoderConfig:
+def _configuration(model: ModelDescription, checkpoint: CheckpointReader, options: FamilyOptions) -> DecoderConfig:
     if model.format == "gguf":
         return relative_of(model.architecture).from_gguf(config_from_gguf(model, checkpoint))
     return config_from_huggingface(model, frozenset(options.ignore_fields))

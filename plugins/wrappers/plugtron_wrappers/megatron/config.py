@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from plugtron.contracts import TensorInfo
 from plugtron.errors import CheckpointError, suggestion
-from plugtron.nn import Activation, DecoderConfig, ExpertsConfig, RotaryConfig
-from plugtron_wrappers.llama.fields import validated
+from plugtron.nn import ActivationName, DecoderConfig, ExpertsConfig, RotaryConfig
+from plugtron_wrappers.huggingface.fields import validated
 from plugtron_wrappers.megatron.fields import NOT_IMPLEMENTED, REQUIRED, MegatronFields
 
 __all__ = ["MegatronModel", "check_overrides", "model_from_megatron"]
@@ -137,7 +137,7 @@ def _default_ffn(fields: MegatronFields) -> int:
     return int(4 * fields.hidden_size * 2 / 3 / 64) * 64
 
 
-def _activation(fields: MegatronFields, place: str) -> tuple[Activation, bool]:
+def _activation(fields: MegatronFields, place: str) -> tuple[ActivationName, bool]:
     """Which activation, and whether the layer is gated."""
     asked = [name for name in ("swiglu", "quick_geglu", "squared_relu", "openai_gelu") if getattr(fields, name)]
     if len(asked) > 1:
@@ -166,8 +166,8 @@ def _is_gated(tensors: Mapping[str, TensorInfo]) -> bool:
     return False
 
 
-def _named_activation(name: str, place: str) -> Activation:
-    known: dict[str, Activation] = {
+def _named_activation(name: str, place: str) -> ActivationName:
+    known: dict[str, ActivationName] = {
         "gelu": "gelu",
         "silu": "silu",
         "swish": "silu",

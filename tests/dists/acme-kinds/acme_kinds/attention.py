@@ -15,7 +15,7 @@ class LoopAttention(AttentionBackend):
         state.keys.transpose(1, 2).index_put_(place, key)
         state.values.transpose(1, 2).index_put_(place, value)
 
-    def attend(self, query, state, memory, scale):
+    def attend(self, query, state, memory, scores):
         output = torch.empty_like(query)
         for span in memory.spans:
             blocks = memory.block_tables[span.row]
@@ -27,6 +27,6 @@ class LoopAttention(AttentionBackend):
                 end = span.start + index + 1
                 first = 0 if state.window is None else max(0, end - state.window)
                 own = query[span.first + index].unflatten(0, (-1, group))  # [K, group, D]
-                scores = own @ keys[:, first:end].transpose(1, 2) * scale
-                output[span.first + index] = (scores.softmax(-1) @ values[:, first:end]).flatten(0, 1)
+                weights = (own @ keys[:, first:end].transpose(1, 2) * scores.scale).softmax(-1)
+                output[span.first + index] = (weights @ values[:, first:end]).flatten(0, 1)
         return output

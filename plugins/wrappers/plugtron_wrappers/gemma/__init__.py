@@ -1,0 +1,1 @@
+"""Gemma, from its second generation on."""

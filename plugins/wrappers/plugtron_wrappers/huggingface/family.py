@@ -1,0 +1,77 @@
+"""A family of models on one page: the base of those that are no relatives of Llama."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+from plugtron import Options
+from plugtron.contracts import CheckpointReader, ModelDescription, Weight, WeightMap
+from plugtron.errors import CheckpointError
+from plugtron.execution import DecoderWrapper
+from plugtron.nn import DecoderConfig
+from plugtron_wrappers.huggingface.fields import DecoderFields, validated
+from plugtron_wrappers.huggingface.ignored_fields import refuse_unknown
+from plugtron_wrappers.options import FamilyOptions
+
+__all__ = ["Family"]
+
+
+class Family(DecoderWrapper):
+    """Says how a configuration is read, and where weights are stored; `decoder_class` says what is computed.
+
+    Attributes:
+        name: the component's.
+        fields: the fields of config.json that are read.
+        ignored: patterns (as of fnmatch) of tensors that follow from the configuration.
+    """
+
+    name: ClassVar[str]
+    fields: ClassVar[type[DecoderFields]]
+    ignored: ClassVar[tuple[str, ...]] = ("*.rotary_emb.inv_freq",)
+
+    @classmethod
+    @abstractmethod
+    def configure(cls, fields: DecoderFields, file: str) -> DecoderConfig:
+        """Translate config.json; `fields` is what `cls.fields` makes of it.
+
+        Raises:
+            CheckpointError: with `file`, and the field that is wrong.
+        """
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate the metadata of a GGUF file.
+
+        Raises:
+            CheckpointError: as `configure`.
+        """
+        del checkpoint
+        raise CheckpointError(f"{model.path}: GGUF files of {model.architecture} are not implemented")
+
+    @abstractmethod
+    def weights(self) -> Iterator[Weight]:
+        """Where the parameters stand in Hugging Face folders."""
+
+    def gguf_weights(self) -> WeightMap:
+        """Where they stand in GGUF files."""
+        raise NotImplementedError(f"{type(self).__name__}.gguf_weights")
+
+    @classmethod
+    def describe(cls, model: ModelDescription, checkpoint: CheckpointReader, options: Options) -> DecoderConfig:
+        """Translate a model's own configuration."""
+        if model.format == "gguf":
+            return cls.configure_gguf(model, checkpoint)
+        file = str(model.path / "config.json")
+        ignored = options.ignore_fields if isinstance(options, FamilyOptions) else ()
+        refuse_unknown(model, {*cls.fields.model_fields, *ignored}, file, wrapper=cls.name)
+        return cls.configure(validated(cls.fields, dict(model.configuration), file), file)
+
+    def weight_map(self, format: str) -> WeightMap:  # noqa: A002 - the contract's word for it
+        """Say where the parameters stand."""
+        if format == "gguf":
+            return self.gguf_weights()
+        weights = tuple(self.weights())
+        # A tied head may be stored once more.
+        return WeightMap(weights=weights, ignored=(*self.ignored, *(("lm_head.weight",) if self.config.tied else ())))

@@ -100,7 +100,15 @@ MODELS = {
         36,
         {"embed_tokens": 0.15, "post_": 2.0, "model.norm": 6.0},
     ),
+    "gemma2_plain": (
+        Gemma2ForCausalLM,
+        Gemma2Config,
+        {"head_dim": 32, "sliding_window": 16},
+        36,
+        {"embed_tokens": 0.15, "post_": 2.0, "model.norm": 6.0},
+    ),
     "gpt_neox": (GPTNeoXForCausalLM, GPTNeoXConfig, {"rotary_pct": 0.5}, 5),
+    "gpt_neox_plain": (GPTNeoXForCausalLM, GPTNeoXConfig, {"rotary_pct": 0.25}, 5),
     "gpt_neox_sequential": (
         GPTNeoXForCausalLM,
         GPTNeoXConfig,

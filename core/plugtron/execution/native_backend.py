@@ -13,6 +13,7 @@ from plugtron.errors import CheckpointError
 from plugtron.execution.cache import packed_weights
 from plugtron.execution.lowering.plan import Plan, make_plan
 from plugtron.execution.lowering.read import read
+from plugtron.execution.lowering.sample import SampleStep
 from plugtron.execution.lowering.weights import WeightPacker
 from plugtron.execution.lowering.write import ProgramWriter
 from plugtron.execution.native import NativeExecution
@@ -89,7 +90,7 @@ def _plan(exact: DecoderSource) -> Plan:
     """How this rank's share of a decoder is computed, from its code."""
     decoder = exact.build(exact.layers)
     traces = trace(decoder.layers, decoder if exact.layers.stop == exact.num_layers else None)
-    return make_plan(read(traces, exact.info.hidden_size))
+    return make_plan(read(traces, exact.info.hidden_size, SampleStep(exact.info.states, decoder)))
 
 
 def _pack(exact: DecoderSource, plan: Plan, dtype: torch.dtype, store: Store) -> Packed:

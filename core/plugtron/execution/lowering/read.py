@@ -23,7 +23,7 @@ from plugtron.execution.lowering.calls import (
 )  # fmt: skip
 from plugtron.execution.lowering.experts import Routed, read_experts, read_router
 from plugtron.execution.lowering.row_functions import BINARY, function_name, unary_code
-from plugtron.execution.lowering.sample import Sampler
+from plugtron.execution.lowering.sample import Sampler, SampleStep
 from plugtron.execution.tracing import HEAD, Trace, block_of
 from plugtron.nn.activations import Activation
 from plugtron.nn.attention import CoreAttention
@@ -47,24 +47,24 @@ class Calls:
         self.calls: list[Call] = []
 
 
-def read(traces: Iterable[Trace], hidden_size: int) -> Calls:
-    """Turn the traces of a stage, in order, into calls."""
+def read(traces: Iterable[Trace], hidden_size: int, step: SampleStep) -> Calls:
+    """Turn the traces of a stage, in order, into calls; what only torch knows is tried out on a step of zeros."""
     calls = Calls(Value(width=hidden_size))
     for trace in traces:
         if trace.number == HEAD:
             calls.result = Value(width=hidden_size, rows=Rows.SELECTED, base=calls.result, gathered=True)
-        calls.result = _PartReader(trace, calls).read(calls.result)
+        calls.result = _PartReader(trace, calls, step).read(calls.result)
     return calls
 
 
 class _PartReader:
     """Reads one part. What a node comes to is a value, a tuple of them, a parameter, or, for torch alone, nothing."""
 
-    def __init__(self, trace: Trace, calls: Calls) -> None:
+    def __init__(self, trace: Trace, calls: Calls, step: SampleStep) -> None:
         self._trace = trace
         self._calls = calls.calls
         self._found: dict[fx.Node, Any] = {}
-        self._sampler = Sampler(trace.root)
+        self._sampler = Sampler(trace.root, trace.number, step)
 
     def read(self, hidden: Value) -> Value:
         """Read all nodes, and return what the part comes to."""

@@ -357,3 +357,15 @@ def test_public_modules_and_examples_of_the_extension_page_exist():
     hooks = {name for name in vars(hookspecs) if name.startswith("plugtron_")}
     shown = set(re.findall(r"`(plugtron_\w+)`", page)) | {f"plugtron{name}" for name in re.findall(r"`(_\w+)`", page)}
     assert hooks == shown
+
+
+def test_snippets_on_families_are_the_tested_ones():
+    page = (ROOT / "docs" / "families.md").read_text()
+    dists = ROOT / "tests" / "dists"
+    assert snippets("python", page)[0] in (dists / "acme-neox" / "acme_neox" / "wrapper.py").read_text()
+    source = (dists / "acme-operation" / "acme_operation" / "sine.cpp").read_text()
+    assert snippets("cpp", page)[0].partition("\n\n")[2] in source
+    for name in ("acme-neox", "acme-gemma2"):
+        lines = (dists / name / name.replace("-", "_") / "wrapper.py").read_text().count("\n")
+        assert f"`tests/dists/{name}`" in page
+        assert f"{lines} lines" in page

@@ -10,6 +10,7 @@ from support import models
 from plugtron import SamplingParams
 from plugtron.checkpoint.safetensors import SafetensorsReader
 from plugtron.contracts import ModelOptions
+from plugtron.errors import PluginError
 from plugtron.execution import EagerBackend, NativeBackend
 from plugtron.nn import Attention, TransformerDecoder, TransformerLayer
 from plugtron.parallel.runtime import Runtime
@@ -69,6 +70,24 @@ class Apart(TransformerLayer):
     def __init__(self, config, layer, runtime):
         super().__init__(config, layer, runtime)
         self.attention = HeadsApart(config, layer, runtime)
+
+
+class Queries(Attention):
+    """What is attended to is gated by the queries as they were before they rotated."""
+
+    def forward(self, hidden, rotation, state, memory):
+        query, key, value = self.qkv(hidden).split(self._widths, dim=-1)
+        return self.output(self.core(query, key, value, rotation, state, memory) * query)
+
+
+class Gated(TransformerLayer):
+    def __init__(self, config, layer, runtime):
+        super().__init__(config, layer, runtime)
+        self.attention = Queries(config, layer, runtime)
+
+    def forward(self, hidden, rotation, state, memory):
+        both = super().forward(hidden, rotation, state, memory)
+        return (both + 1.0 - 2 * both / 2.0)[:, :] * 1 + (both - 1)[:, 0 : both.shape[1]]
 
 
 class Opaque(TransformerLayer):
@@ -136,6 +155,24 @@ def test_pieces_run_through_torch(layer, pieces, random_model):
     )
     name, _, times = pieces.rpartition(" (")
     assert [found for found in names if found.startswith("torch: ")] == [f"torch: {name}"] * int(times.split()[0])
+
+
+def test_what_the_kernels_know_is_not_cut(random_model, recwarn):
+    """Arithmetic, columns, and queries that are read again once they have rotated."""
+    folder = random_model("llama_biases")[1]
+    wrapper_class = wrapper_of(Gated)
+    assert generated(wrapper_class, folder, NativeBackend())[0] == generated(wrapper_class, folder, EagerBackend())[0]
+    assert not [said for said in recwarn if "through torch" in str(said.message)]
+
+
+@pytest.mark.parametrize("returned", [lambda hidden: (hidden, hidden), lambda hidden: hidden.unsqueeze(0)])
+def test_a_layer_that_returns_something_else_is_named(returned, random_model):
+    class Wrong(TransformerLayer):
+        def forward(self, hidden, rotation, state, memory):
+            return returned(super().forward(hidden, rotation, state, memory))
+
+    with pytest.raises(PluginError, match=r"Wrong: layer 0 must return rows of numbers, \[T, H\] or \[N, V\]"):
+        generated(wrapper_of(Wrong), random_model("llama_biases")[1], NativeBackend())
 
 
 def test_what_runs_through_torch_is_quantized_too(random_model):

@@ -50,6 +50,7 @@ class NativeBackend(ExecutionBackend):
         plans: list[Plan] = []  # what it was packed with, if it has just been packed
 
         def pack(store: Store) -> Packed:
+            exact.check()
             plans.append(_plan(exact))
             return _pack(exact, plans[-1], runtime.dtype, store)
 
@@ -97,9 +98,8 @@ def _pack(exact: DecoderSource, plan: Plan, dtype: torch.dtype, store: Store) ->
     """Write a decoder's program layer by layer, so that no more than one is ever there in float32.
 
     Raises:
-        CheckpointError: the checkpoint holds something else than this decoder, or no blocks where they are wanted.
+        CheckpointError: the checkpoint holds no blocks where they are wanted.
     """
-    exact.check()
     method = exact.options.quantization
     reads_stored = method is not None and method.reads_stored
     blocks: StoredBlocks = {}

@@ -8,7 +8,14 @@ from typing import TypeAlias
 
 from plugtron.execution.lowering.calls import Call, ExpertsCall, LinearCall, RowCall, Rows, TorchCall, Value
 from plugtron.execution.lowering.read import Calls
-from plugtron.execution.lowering.rewrite import Residuals, hoist_norms, merge_residuals, outputs_of, root_of
+from plugtron.execution.lowering.rewrite import (
+    Residuals,
+    hoist_norms,
+    keep_from_rotation,
+    merge_residuals,
+    outputs_of,
+    root_of,
+)
 from plugtron.nn.norms import Norm
 
 __all__ = ["Item", "Plan", "RowGroup", "Use", "make_plan"]
@@ -96,11 +103,8 @@ class Plan:
 
 def make_plan(calls: Calls) -> Plan:
     """Put neighboring calls together, and find a place for everything."""
-    ordered, residuals = merge_residuals(hoist_norms(calls.calls), calls.result)
-    result = calls.result
-    if result.base is not None:  # as a view it would be no memory of its own
-        raise AssertionError("a stage ends with rows of its own")
-    plan = Plan(items=_items(ordered), hidden=calls.hidden, result=result, residuals=residuals)
+    ordered, residuals = merge_residuals(keep_from_rotation(hoist_norms(calls.calls)), calls.result)
+    plan = Plan(items=_items(ordered), hidden=calls.hidden, result=calls.result, residuals=residuals)
     _place_operands(plan)
     _place_buffers(plan)
     return plan

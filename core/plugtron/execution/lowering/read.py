@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx, nn
 
+from plugtron.errors import PluginError
 from plugtron.execution.lowering.calls import (
     AttentionCall,
     Call,
@@ -37,6 +40,13 @@ __all__ = ["Calls", "read"]
 
 #: attention.h has room for as many queries to a key-value head.
 _MOST_GROUPED = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """The shape of rows, of which the width alone is known before a step."""
+
+    width: int
 
 
 class Calls:
@@ -81,9 +91,13 @@ class _PartReader:
 
     def _result(self, node: object) -> Value:
         found = self._found[node] if isinstance(node, fx.Node) else None
-        assert isinstance(found, Value), "a layer and the head return rows of numbers"
-        assert found.width, "a layer and the head return rows of numbers"
-        return found
+        if not isinstance(found, Value) or not found.width:
+            what = "the head" if self._trace.number == HEAD else f"layer {self._trace.number}"
+            raise PluginError(
+                f"{type(self._trace.root).__name__}: {what} must return rows of numbers, [T, H] or [N, V]"
+            )
+        # A view has no memory of its own.
+        return found if found.base is None else self._row(RowCode.MULTIPLY_NUMBER, [found], found, numbers=(1.0,))
 
     def _values(self, node: fx.Node) -> list[Value] | None:
         """The node's arguments, if all of them are rows of floats."""
@@ -97,6 +111,9 @@ class _PartReader:
             return self._parameter(str(node.target))
         if node.op == "call_module":
             return self._block(node, self._trace.root.get_submodule(str(node.target)))
+        number = self._number(node)
+        if number is not None:
+            return number
         name = function_name(node)
         if name == "getitem":
             return self._item(node)
@@ -109,6 +126,31 @@ class _PartReader:
             return None
         code = unary_code(name, node)
         return None if code is None else self._row(code[0], values, values[0], numbers=code[1])
+
+    def _number(self, node: fx.Node) -> Any:
+        """A number that is known before a step: the width of rows, and what is computed of numbers; or a shape."""
+        given = [self._found.get(argument) for argument in node.all_input_nodes]
+        if len(given) == 1 and isinstance(given[0], Value) and given[0].width:
+            if node.target is getattr and node.args[1] == "shape":
+                return Shape(width=given[0].width)
+            is_size = node.op == "call_method" and node.target == "size" and node.args[1:] in ((1,), (-1,))
+            return given[0].width if is_size else None
+        if len(given) == 1 and isinstance(given[0], Shape):
+            return given[0].width if node.target is operator.getitem and node.args[1] in (1, -1) else None
+        numbers = given and all(isinstance(each, int | float) for each in given)
+        if not numbers or node.op != "call_function" or not callable(node.target):
+            return None
+        result = node.target(*self._resolved(node.args), **self._resolved(dict(node.kwargs)))
+        return result if isinstance(result, int | float) else None
+
+    def _resolved(self, arguments: Any) -> Any:
+        """Arguments with the numbers that are known in the places of nodes."""
+
+        def number(node: fx.Node) -> Any:
+            found = self._found.get(node)
+            return found if isinstance(found, int | float) else node
+
+        return fx.map_arg(arguments, number)
 
     def _parameter(self, path: str) -> ParameterAt | None:
         owner, _, name = path.rpartition(".")
@@ -131,7 +173,8 @@ class _PartReader:
         return output
 
     def _binary(self, node: fx.Node, code: RowCode) -> Value | None:
-        first, second = (*node.args, None)[:2] if len(node.args) < 3 and not node.kwargs else (None, None)
+        args = self._resolved(node.args)
+        first, second = (*args, None)[:2] if len(args) < 3 and not node.kwargs else (None, None)
         if isinstance(first, int | float):
             first, second = (second, first) if code in (RowCode.ADD, RowCode.MULTIPLY) else (None, None)
         left = self._found.get(first) if isinstance(first, fx.Node) else None
@@ -160,7 +203,7 @@ class _PartReader:
 
     def _item(self, node: fx.Node) -> Any:
         """An entry of a tuple, or some columns."""
-        source, index = node.args
+        source, index = self._resolved(node.args)
         found = self._found.get(source) if isinstance(source, fx.Node) else None
         if isinstance(found, tuple) and isinstance(index, int):
             return found[index]
@@ -169,14 +212,18 @@ class _PartReader:
         if not isinstance(found, Value) or not found.width or not isinstance(index, tuple) or len(index) != 2:
             return None
         every, columns = index
-        if every not in (Ellipsis, slice(None)) or not isinstance(columns, slice) or columns.step not in (None, 1):
+        if every not in (Ellipsis, slice(None)) or not isinstance(columns, slice):
+            return None
+        if columns.step not in (None, 1) or not all(
+            isinstance(end, int | None) for end in (columns.start, columns.stop)
+        ):
             return None
         start, stop, _ = columns.indices(found.width)
         return _view(found, start, stop - start) if stop > start else None
 
     def _columns(self, node: fx.Node) -> tuple[Value, ...] | None:
         """The parts that split and chunk give."""
-        values, how = self._values(node), node.args[1] if len(node.args) > 1 else None
+        values, how = self._values(node), self._resolved(node.args[1]) if len(node.args) > 1 else None
         dim = node.kwargs.get("dim", node.args[2] if len(node.args) > 2 else 0)
         if values is None or len(values) != 1 or dim not in (-1, 1):
             return None

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plugtron.execution.lowering.calls import Call, CombineCall, LinearCall, RowCall, RowCode, TorchCall, Value
+from plugtron.execution.lowering.calls import (
+    AttentionCall,
+    Call,
+    CombineCall,
+    LinearCall,
+    RowCall,
+    RowCode,
+    TorchCall,
+    Value,
+)
 
-__all__ = ["Residuals", "hoist_norms", "merge_residuals", "outputs_of", "root_of"]
+__all__ = ["Residuals", "hoist_norms", "keep_from_rotation", "merge_residuals", "outputs_of", "root_of"]
 
 
 def outputs_of(call: Call) -> list[Value]:
@@ -43,6 +52,36 @@ def hoist_norms(calls: Sequence[Call]) -> list[Call]:
 def _is_norm_of(call: Call, values: set[Value]) -> bool:
     is_norm = isinstance(call, RowCall) and call.code == RowCode.NORMALIZE
     return is_norm and {root_of(value) for value in call.inputs} <= values
+
+
+def keep_from_rotation(calls: Sequence[Call]) -> list[Call]:
+    """Copy queries and keys that others read, too: attention rotates them in place."""
+    kept: list[Call] = []
+    for call in calls:
+        if isinstance(call, AttentionCall):
+            for number, value in enumerate(call.inputs[:2]):
+                if any(_overlap(value, read) for other in calls if other is not call for read in other.inputs):
+                    copy = Value(width=value.width, rows=value.rows)
+                    kept.append(RowCall(code=RowCode.MULTIPLY_NUMBER, operands=(value,), output=copy, numbers=(1.0,)))
+                    call.inputs[number] = copy
+        kept.append(call)
+    return kept
+
+
+def _overlap(one: Value, other: Value) -> bool:
+    """Whether two values have columns in common."""
+    if root_of(one) is not root_of(other):
+        return False
+    first, second = _columns(one), _columns(other)
+    return first.start < second.stop and second.start < first.stop
+
+
+def _columns(value: Value) -> range:
+    """The columns that a value is of what it is a view of."""
+    offset, own = 0, value
+    while own.base is not None:
+        offset, own = offset + own.offset, own.base
+    return range(offset, offset + value.width)
 
 
 class Residuals:

@@ -97,6 +97,8 @@ class Sampler:
         if node in self._samples:
             return self._samples[node]
         value = found.get(node)
+        if isinstance(value, int | float):
+            return value
         if isinstance(value, tuple):
             return tuple(torch.zeros(_TOKENS, part.width) for part in value)
         if isinstance(value, Value) and value.width:

@@ -16,6 +16,7 @@ from plugtron.kernels.triton.activations import ACTIVATIONS, activate
 from plugtron.kernels.triton.chunk_attention import chunk_attention, tile_tokens, tiles_of
 from plugtron.kernels.triton.decode_attention import decode_attention
 from plugtron.kernels.triton.device_weight import DeviceWeight
+from plugtron.kernels.triton.expert_linear import ExpertRows, expert_linear
 from plugtron.kernels.triton.float8_rows import float8_rows
 from plugtron.kernels.triton.norms import add_and_normalize
 from plugtron.kernels.triton.rotary import rotate_and_write
@@ -328,3 +329,30 @@ def test_attention_over_memory_in_fp8(group):
         scores=Scores(scale=1e-3),
     )  # fmt: skip
     close(last[0] / LARGEST, expected[-1] / LARGEST, torch.float32)
+
+
+@FEW
+@given(
+    tokens=integers(1, 40),
+    experts=integers(1, 9),
+    top_k=integers(1, 4),
+    inputs=integers(1, 100),
+    outputs=integers(1, 100),
+    biased=booleans(),
+    dtype=PRODUCTS,
+    seed=integers(0, 99),
+)
+def test_expert_linear(tokens, experts, top_k, inputs, outputs, biased, dtype, seed):
+    generator = torch.Generator().manual_seed(seed)
+    ranked = torch.rand(tokens, max(experts, top_k), generator=generator)
+    chosen = (ranked.argsort(1)[:, :top_k] % experts).to(DEVICE)
+    x, weights = numbers(tokens, inputs, seed=seed, dtype=dtype), numbers(experts, outputs, inputs, seed=1, dtype=dtype)
+    bias = numbers(experts, outputs, seed=2, dtype=dtype) if biased else None
+    rows = ExpertRows.of(chosen, experts)
+    found = torch.empty(tokens * top_k, outputs, dtype=dtype, device=DEVICE)
+    found[rows.places] = expert_linear(x, rows.tokens, rows.tiles, weights, bias)
+    expected = torch.einsum("ti,tkoi->tko", x.float(), weights[chosen].float())
+    expected = expected if bias is None else expected + bias[chosen].float()
+    close(found, expected.flatten(0, 1), dtype, 10 * TOLERANCE[dtype])
+    again = expert_linear(x[rows.tokens], None, rows.tiles, weights, bias)
+    close(again, found[rows.places], dtype)

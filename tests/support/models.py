@@ -108,7 +108,7 @@ MODELS = {
         {"embed_tokens": 0.15, "post_": 2.0, "model.norm": 6.0},
     ),
     "gpt_neox": (GPTNeoXForCausalLM, GPTNeoXConfig, {"rotary_pct": 0.5}, 5),
-    "gpt_neox_plain": (GPTNeoXForCausalLM, GPTNeoXConfig, {"rotary_pct": 0.25}, 5),
+    "gpt_neox_plain": (GPTNeoXForCausalLM, GPTNeoXConfig, {"rotary_pct": 0.25}, 14),
     "gpt_neox_sequential": (
         GPTNeoXForCausalLM,
         GPTNeoXConfig,

@@ -152,8 +152,8 @@ def _span(plan: Plan) -> dict[Value, tuple[int, int]]:
 
     def touch(value: Value, at: int) -> None:
         storage = plan.residuals.storage(value)
-        first, _ = spans.get(storage, (at, at))
-        spans[storage] = first, at
+        first, last = spans.get(storage, (at, at))
+        spans[storage] = min(first, at), max(last, at)
 
     made: dict[Value, int] = {}
     for at, item in enumerate(plan.items):
@@ -176,7 +176,7 @@ def _span(plan: Plan) -> dict[Value, tuple[int, int]]:
     if root_of(plan.result) in made:
         touch(plan.result, made[root_of(plan.result)])
     touch(plan.result, len(plan.items))
-    return {value: (min(ends), max(ends)) for value, ends in spans.items()}
+    return spans
 
 
 def _place_buffers(plan: Plan) -> None:

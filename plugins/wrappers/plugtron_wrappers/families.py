@@ -28,4 +28,14 @@ FAMILIES: dict[str, FamilyEntry] = {
         huggingface=("GPTNeoXForCausalLM",),
         summary="GPT-NeoX and Pythia",
     ),
+    "qwen2_moe": FamilyEntry(
+        target="plugtron_wrappers.qwen.qwen2_moe:Qwen2Moe",
+        huggingface=("Qwen2MoeForCausalLM",),
+        summary="Qwen1.5-MoE and Qwen2-MoE",
+    ),
+    "qwen3_moe": FamilyEntry(
+        target="plugtron_wrappers.qwen.qwen3_moe:Qwen3Moe",
+        huggingface=("Qwen3MoeForCausalLM",),
+        summary="Qwen3-MoE",
+    ),
 }

@@ -12,6 +12,12 @@ from transformers import (
     GPT2LMHeadModel,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
+    GptOssConfig,
+    GptOssForCausalLM,
+    GraniteMoeConfig,
+    GraniteMoeForCausalLM,
+    Llama4ForCausalLM,
+    Llama4TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -162,6 +168,86 @@ MODELS = {
         },
         5,
     ),
+    "granite_moe": (
+        GraniteMoeForCausalLM,
+        GraniteMoeConfig,
+        {
+            "intermediate_size": 64,
+            "attention_multiplier": 0.3,
+            "embedding_multiplier": 3.0,
+            "residual_multiplier": 0.6,
+            "logits_scaling": 2.0,
+            "num_local_experts": 8,
+            "num_experts_per_tok": 3,
+            "tie_word_embeddings": True,
+        },
+        0,
+    ),
+    "granite_moe_biases": (
+        GraniteMoeForCausalLM,
+        GraniteMoeConfig,
+        {"hidden_size": 72, "num_attention_heads": 6, "intermediate_size": 40, "attention_bias": True},
+        0,
+    ),
+    "gpt_oss": (
+        GptOssForCausalLM,
+        GptOssConfig,
+        {"head_dim": 16, "intermediate_size": 64, "num_local_experts": 8, "sliding_window": 16, "swiglu_limit": 1.5},
+        0,
+    ),
+    "gpt_oss_odd": (
+        GptOssForCausalLM,
+        GptOssConfig,
+        {
+            "hidden_size": 72,
+            "num_attention_heads": 6,
+            "head_dim": 20,
+            "intermediate_size": 40,
+            "num_local_experts": 5,
+            "num_experts_per_tok": 2,
+            "attention_bias": False,
+            "layer_types": ["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
+            "sliding_window": 16,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+            "tie_word_embeddings": True,
+        },
+        0,
+    ),
+    "llama4": (
+        Llama4ForCausalLM,
+        Llama4TextConfig,
+        {
+            "head_dim": 16,
+            "intermediate_size": 64,
+            "intermediate_size_mlp": 96,
+            "num_local_experts": 8,
+            "attention_chunk_size": 16,
+            "floor_scale": 8,
+            "attn_scale": 0.7,
+        },
+        0,
+    ),
+    "llama4_mixed": (
+        Llama4ForCausalLM,
+        Llama4TextConfig,
+        {
+            "head_dim": 12,
+            "hidden_size": 72,
+            "num_attention_heads": 6,
+            "intermediate_size": 40,
+            "intermediate_size_mlp": 56,
+            "num_local_experts": 3,
+            "interleave_moe_layer_step": 2,
+            "no_rope_layers": [0, 1, 1, 0],
+            "attention_chunk_size": 24,
+            "use_qk_norm": False,
+            "attn_temperature_tuning": False,
+            "attention_bias": True,
+            "tie_word_embeddings": True,
+            "rope_parameters": {**LLAMA3},
+        },
+        0,
+    ),
     "gpt2": (GPT2LMHeadModel, GPT2Config, {}, 56),
     "gpt2_odd": (GPT2LMHeadModel, GPT2Config, GPT2_ODD, 57),
     "gpt2_relu": (GPT2LMHeadModel, GPT2Config, {"activation_function": "relu", "n_head": 4}, 97),
@@ -189,7 +275,11 @@ def make(name):
             elif owner is model.get_output_embeddings():
                 parameter.normal_(0.0, 0.5)
             else:
-                inputs = parameter.shape[0 if ".c_" in parameter_name else -1]  # GPT-2 stores inputs first
+                # GPT-2 stores inputs first, as do some mixtures of experts.
+                turned = ".c_" in parameter_name or (
+                    parameter.dim() == 3 and isinstance(model, GptOssForCausalLM | Llama4ForCausalLM)
+                )
+                inputs = parameter.shape[-2 if turned else -1]
                 parameter.normal_(0.0, 2.0 * inputs**-0.5)
             parameter.mul_(factor)
     return model.eval()

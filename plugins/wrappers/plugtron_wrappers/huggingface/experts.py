@@ -8,7 +8,7 @@ from plugtron.contracts import CheckpointReader, Section, Weight
 from plugtron.errors import CheckpointError
 from plugtron.nn import DecoderConfig, ExpertsConfig
 
-__all__ = ["check_choice", "expert_weights", "holds", "separate_experts", "sparse_layers", "stacked_experts"]
+__all__ = ["check_choice", "expert_weights", "holds", "separate_experts", "sparse_layers", "stacked_experts", "stored_as"]
 
 
 def check_choice(file: str, top_k: int, count: int) -> None:
@@ -30,6 +30,11 @@ def sparse_layers(config: DecoderConfig) -> tuple[frozenset[int], frozenset[int]
 def holds(checkpoint: CheckpointReader, ending: str) -> bool:
     """Whether a checkpoint has a tensor whose name ends so, whatever prefix all its names have."""
     return any(name.endswith(ending) for name in checkpoint.tensors)
+
+
+def stored_as(checkpoint: CheckpointReader, ending: str) -> str:
+    """The type of such a tensor; "" where there is none."""
+    return next((info.dtype for name, info in checkpoint.tensors.items() if name.endswith(ending)), "")
 
 
 def expert_weights(config: DecoderConfig, checkpoint: CheckpointReader, experts: str) -> Iterator[Weight]:

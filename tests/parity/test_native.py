@@ -2,13 +2,16 @@
 
 import ctypes
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis.strategies import integers, sampled_from
 from support import models, reference
 from support.logits import all_logits
+from torch.overrides import TorchFunctionMode
 from transformers.pytorch_utils import Conv1D
 
 from plugtron import LLM, SamplingParams
@@ -83,17 +86,58 @@ def random_weight(form, outputs, inputs, random):
     )
 
 
-def quantize(model, bits):
-    """Have a transformers model compute with quantized weights (8 bits in the head) and activations."""
-    with torch.no_grad():
-        for name, module in model.named_modules():
-            if isinstance(module, torch.nn.Linear | Conv1D):
-                turned = isinstance(module, Conv1D)  # it stores its weight the other way round
-                weight = module.weight.T if turned else module.weight
-                dense = QuantizedWeight.of(weight, 8 if name == "lm_head" else bits).dense()
-                module.weight = torch.nn.Parameter(dense.T.contiguous() if turned else dense)
-                module.register_forward_pre_hook(lambda _, inputs: (quantized(inputs[0]),))
-    return model
+class QuantizedProducts(TorchFunctionMode):
+    """Has a transformers model compute with quantized weights (8 bits in the head) and, in products with them, quantized
+    activations. Routers and the gates of shared experts stay what they are, as do rows that are no whole groups.
+    """
+
+    _PRODUCTS: ClassVar = {  # and at which place they take the activations and the weight
+        F.linear: (0, 1), torch.matmul: (0, 1), torch.Tensor.matmul: (0, 1), torch.Tensor.__matmul__: (0, 1),
+        torch.bmm: (0, 1), torch.addmm: (1, 2),
+    }  # fmt: skip
+
+    def __init__(self, model, bits):
+        super().__init__()
+        self._weights, self._used = set(), set()
+        # Otherwise all experts' products are one operation that is no product of its own.
+        if hasattr(model, "set_experts_implementation"):
+            model.set_experts_implementation("eager")
+        with torch.no_grad():
+            for name, module in list(model.named_modules()):
+                if name.endswith(("router", "gate")):
+                    continue
+                if isinstance(module, torch.nn.Linear | Conv1D):
+                    own = 8 if name == "lm_head" else bits
+                    # In a new parameter: a tied head is the embedding, and what that looks up stays as it is.
+                    module.weight = self._hold(module.weight, own, turned=isinstance(module, Conv1D))
+                elif name.endswith("experts"):
+                    turned = getattr(module, "is_transposed", "Llama4" in type(module).__name__)
+                    for part in ("gate_up_proj", "down_proj"):
+                        setattr(module, part, self._hold(getattr(module, part), bits, turned=turned))
+
+    def _hold(self, weight, bits, *, turned):
+        """Quantize a weight [..., O, I], or [..., I, O] if that is how it is stored."""
+        plain = weight.transpose(-1, -2) if turned else weight
+        if plain.shape[-1] % 32:
+            return weight
+        dense = QuantizedWeight.of(plain.reshape(-1, plain.shape[-1]), bits).dense().view(plain.shape)
+        held = torch.nn.Parameter((dense.transpose(-1, -2) if turned else dense).contiguous())
+        self._weights.add(held.untyped_storage().data_ptr())
+        return held
+
+    @property
+    def complete(self):
+        """Whether all quantized weights have been multiplied with."""
+        return self._used == self._weights
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in self._PRODUCTS:
+            activations, weight = self._PRODUCTS[function]
+            own = args[weight].untyped_storage().data_ptr()
+            if own in self._weights:
+                self._used.add(own)
+                args = [quantized(each) if at == activations else each for at, each in enumerate(args)]
+        return function(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -101,7 +145,10 @@ def quantize(model, bits):
 def test_logits(name, bits, random_model, recwarn):
     _, folder = random_model(name)
     prompt = models.prompts()[-1]
-    expected = reference.logits(quantize(models.make(name), bits), prompt)
+    model = models.make(name)
+    with QuantizedProducts(model, bits) as products:
+        expected = reference.logits(model, prompt)
+    assert products.complete
     with LLM(folder, dtype="float32", quantization=f"int{bits}") as llm:
         found = all_logits(llm, prompt)
     assert not [warning for warning in recwarn if "through torch" in str(warning.message)]

@@ -8,10 +8,12 @@ from typing import Any
 
 from plugtron.errors import CheckpointError
 
-__all__ = ["METHOD", "architecture_of", "quantization_method"]
+__all__ = ["METHOD", "READ", "architecture_of", "quantization_method"]
 
 #: quantization_config.quant_method of folders that `plugtron convert` has quantized.
 METHOD = "plugtron"
+#: All that are read.
+READ = (METHOD, "mxfp4")
 #: Classes by model_type, for folders that name none.
 _CLASSES = {
     "gpt2": "GPT2LMHeadModel",
@@ -55,8 +57,8 @@ def quantization_method(folder: Path, configuration: Mapping[str, Any]) -> str |
         flags = "bitsandbytes" if written.keys() & {"load_in_4bit", "load_in_8bit"} else None
         method = written.get("quant_method") or written.get("quant_algo") or flags or written.get("format") or "unknown"
         bits = written.get("bits") or written.get("w_bit")
-        if method == METHOD:
-            return METHOD
+        if method in READ:
+            return method
     else:
         method, bits = next((kind for name, kind in _OLD_FILES.items() if (folder / name).is_file()), None), None
     if method is None:

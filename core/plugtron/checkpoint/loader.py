@@ -23,6 +23,8 @@ __all__ = ["check_weights", "expand", "load_weights", "targets"]
 
 #: How many names an error lists before it counts the rest.
 _SHOWN = 6
+#: Of more stretches of rows all that is between them is read, too: as many reads would take longer.
+_MOST_READS = 128
 
 #: A parameter, and what of each of its tensors this rank holds.
 Target = tuple[nn.Parameter, tuple[Part, ...]]
@@ -127,7 +129,12 @@ def _read(reader: CheckpointReader, tensor: str | Section, part: Part) -> Tensor
         return reader.read(tensor, part.source)
     wanted, *others = (*part.source, *[slice(None)] * (len(part.shape) - len(part.source)))
     start, stop, _ = wanted.indices(part.shape[0])
-    pieces = [_section(reader, tensor, rows, others) for rows in tensor.stored_rows(start, stop)]
+    stretches = tensor.stored_rows(start, stop)
+    if len(stretches) > _MOST_READS:
+        first = stretches[0].start
+        whole = _section(reader, tensor, slice(first, stretches[-1].stop), others)
+        return torch.cat([whole[rows.start - first : rows.stop - first] for rows in stretches])
+    pieces = [_section(reader, tensor, rows, others) for rows in stretches]
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
@@ -147,16 +154,20 @@ def _read_blocks(
 
 
 def _section(reader: CheckpointReader, section: Section, rows: slice, others: Sequence[slice]) -> Tensor:
-    if not section.transposed:
-        return reader.read(section.tensor, (rows, *others))
-    return reader.read(section.tensor, (*others, rows)).T
+    stored = (*others, rows) if section.transposed else (rows, *others)
+    if section.stack:
+        read = reader.read(section.tensor, (slice(section.member, section.member + 1), *stored))[0]
+    else:
+        read = reader.read(section.tensor, stored)
+    return read.T if section.transposed else read
 
 
 def _stored_shape(tensor: str | Section, part: Part) -> tuple[int, ...]:
     if isinstance(tensor, str):
         return part.shape
     shape = (tensor.total, *part.shape[1:])
-    return tuple(reversed(shape)) if tensor.transposed else shape
+    shape = tuple(reversed(shape)) if tensor.transposed else shape
+    return (tensor.stack, *shape) if tensor.stack else shape
 
 
 def _mismatches(

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plugtron.checkpoint.huggingface_config import METHOD, architecture_of, quantization_method
+from plugtron.checkpoint.huggingface_config import METHOD, READ, architecture_of, quantization_method
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
 from plugtron.errors import CheckpointError
 from plugtron.formats.huggingface_folder import read_special_tokens
@@ -43,7 +43,7 @@ class SafetensorsReader(CheckpointReader):
         if not (path / "config.json").is_file():
             return None
         configuration = read_mapping(path / "config.json", CheckpointError)
-        if quantization_method(path, configuration) == METHOD:
+        if quantization_method(path, configuration) in READ:
             # Only how tensors are stored, which `read` and `read_blocks` see to.
             configuration = {name: value for name, value in configuration.items() if name != "quantization_config"}
         architectures = [architecture_of(path / "config.json", configuration)]
@@ -84,14 +84,18 @@ class SafetensorsReader(CheckpointReader):
 
     @cached_property
     def _matrices(self) -> Mapping[str, TensorInfo]:
-        from plugtron.checkpoint.quantized_safetensors import merged
+        from plugtron.checkpoint import mxfp4, quantized_safetensors
 
-        return merged(self._tensors)
+        return mxfp4.merged(quantized_safetensors.merged(self._tensors))
 
     def read(self, name: str, part: tuple[slice, ...] = ()) -> torch.Tensor:
         """Return a tensor, or a part of it; a quantized matrix dequantized."""
         if name in self._tensors:
             return self._read(name, part)
+        from plugtron.checkpoint.mxfp4 import MXFP4, read_part
+
+        if self.tensors[name].dtype == MXFP4:
+            return read_part(name, self.tensors[name], part, self._read)
         blocks = self.read_blocks(name, part[:1])
         assert blocks is not None, "all of a matrix's columns are whole groups"
         return blocks.dense()[(slice(None), *part[1:])]
@@ -100,8 +104,11 @@ class SafetensorsReader(CheckpointReader):
         """Return a quantized matrix as it is; None for any other tensor."""
         if name in self._tensors:
             return None
+        from plugtron.checkpoint.mxfp4 import MXFP4
         from plugtron.checkpoint.quantized_safetensors import from_stored
 
+        if self.tensors[name].dtype == MXFP4:
+            return None
         return from_stored(name, self.tensors[name], part, self._read)
 
     def _read(self, name: str, part: tuple[slice, ...]) -> torch.Tensor:

@@ -18,6 +18,7 @@ class Section:
 
     They come in runs of `run` rows: the first begins at row `first`, each following one `stride` rows later. `total`
     counts the stored tensor's rows. `transposed`: it is stored the other way round, so that its rows are columns.
+    `stack`: as many tensors of that shape are stored in one, and the section is of the one with the number `member`.
     """
 
     tensor: str
@@ -26,6 +27,8 @@ class Section:
     run: int
     stride: int = 0
     transposed: bool = False
+    stack: int = 0
+    member: int = 0
 
     def stored_rows(self, start: int, stop: int) -> list[slice]:
         """Where the section's own rows `start` to `stop` are stored: as few slices as possible, in order."""

@@ -1,7 +1,7 @@
 """The blocks that wrapper authors build decoders from. Provisional until 1.0."""
 
 from plugtron.nn.activations import Activation
-from plugtron.nn.attention import Attention, AttentionShape, CoreAttention
+from plugtron.nn.attention import Attention, AttentionShape, CoreAttention, QueryTemperature
 from plugtron.nn.config import ActivationName, DecoderConfig, ExpertsConfig, RotaryConfig
 from plugtron.nn.decoder import TransformerDecoder, TransformerLayer
 from plugtron.nn.experts import MixtureOfExperts
@@ -29,6 +29,7 @@ __all__ = [
     "MixtureOfExperts",
     "Norm",
     "Operation",
+    "QueryTemperature",
     "RMSNorm",
     "ReplicatedLinear",
     "Rotary",

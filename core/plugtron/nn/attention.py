@@ -6,19 +6,19 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from plugtron.contracts.attention import AttentionBackend, Scores
 from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.kernels.attention import TorchAttention
 from plugtron.nn.config import DecoderConfig
 from plugtron.nn.heads import Heads
-from plugtron.nn.norms import make_norm
+from plugtron.nn.norms import LayerNorm, RMSNorm, make_norm
 from plugtron.nn.rotary import Rotation, rotate
 from plugtron.parallel.layers import ColumnParallelLinear, Part, RowParallelLinear, Rows, ShardedModule, parameter
 from plugtron.parallel.runtime import Runtime
 
-__all__ = ["Attention", "AttentionShape", "CoreAttention", "alibi_slopes"]
+__all__ = ["Attention", "AttentionShape", "CoreAttention", "QueryTemperature", "alibi_slopes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +113,10 @@ class Attention(ShardedModule):
             what="attention heads",
             bias=config.output_bias,
         )
-        self.query_norm = make_norm(config, head_dim, runtime) if config.qk_norm else None
-        self.key_norm = make_norm(config, head_dim, runtime) if config.qk_norm else None
+        self.query_norm: RMSNorm | LayerNorm | None = None
+        self.key_norm: RMSNorm | LayerNorm | None = None
+        if config.qk_norm:
+            self.query_norm, self.key_norm = (make_norm(config, head_dim, runtime) for _ in range(2))
         slopes = alibi_slopes(config.num_heads)[local.first : local.first + local.heads] if config.alibi else None
         self.core = CoreAttention(
             AttentionShape.of(config, layer, runtime),
@@ -127,10 +129,32 @@ class Attention(ShardedModule):
         self, hidden: Tensor, rotation: Rotation | None, state: LayerState, memory: AttentionMetadata
     ) -> Tensor:
         """Map [T, H] to [T, H]; writes this step's keys and values."""
+        query, key, value = self.projected(hidden)
+        return self.output(self.core(query, key, value, rotation, state, memory))
+
+    def projected(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map [T, H] to queries, keys and values, the first two normalized where there are norms of them."""
         query, key, value = self.qkv(hidden).split(self._widths, dim=-1)
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
-        return self.output(self.core(query, key, value, rotation, state, memory))
+        return query, key, value
+
+
+class QueryTemperature(nn.Module):
+    """Makes queries larger, and so attention sharper, the later they stand (arXiv:2501.19399).
+
+    A query is multiplied with 1 + growth · log(1 + floor((position + 1) / stretch)).
+    """
+
+    def __init__(self, stretch: float, growth: float) -> None:
+        super().__init__()
+        self.stretch = stretch
+        self.growth = growth
+
+    def forward(self, query: Tensor, memory: AttentionMetadata) -> Tensor:
+        """Map [T, C] to the same shape."""
+        stretches = ((memory.positions.float() + 1) / self.stretch).floor()
+        return (query * (stretches.log1p() * self.growth + 1).unsqueeze(1)).to(query.dtype)
 
 
 def alibi_slopes(heads: int) -> Tensor:

@@ -47,6 +47,8 @@ class ExpertsConfig:
     `choice_bias`: experts are chosen by their scores plus a learned bias, which does not change their weights.
     `groups`, `top_groups`: experts come in groups, and only those of the best groups are chosen from
     (arXiv:2412.19437). `shared_size`: width of an expert that sees every token; `shared_gate`: through a gate.
+    `weighs_inputs`: what an expert reads is multiplied with its weight, and not what it makes of it. `limit`: gates are
+    clamped to it from above, and what they are multiplied with from both sides; `up_offset` is added to that.
     """
 
     count: int
@@ -60,6 +62,9 @@ class ExpertsConfig:
     top_groups: int = 1
     shared_size: int = 0
     shared_gate: bool = False
+    weighs_inputs: bool = False
+    limit: float | None = None
+    up_offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

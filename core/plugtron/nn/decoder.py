@@ -22,12 +22,18 @@ __all__ = ["TransformerDecoder", "TransformerLayer"]
 
 
 class TransformerLayer(nn.Module):
-    """h + attention(norm(h)), then h + mlp(norm(h))."""
+    """h + attention(norm(h)), then h + mlp(norm(h)).
+
+    Attributes:
+        attention_class: what makes its attention of configuration, number and runtime.
+    """
+
+    attention_class: ClassVar[type[Attention]] = Attention
 
     def __init__(self, config: DecoderConfig, layer: int, runtime: Runtime) -> None:
         super().__init__()
         self.attention_norm = make_norm(config, config.hidden_size, runtime)
-        self.attention = Attention(config, layer, runtime)
+        self.attention = self.attention_class(config, layer, runtime)
         self.mlp_norm = make_norm(config, config.hidden_size, runtime)
         self.mlp = (
             MixtureOfExperts(config, runtime)

@@ -28,6 +28,7 @@ class Experts(ShardedModule):
         self._group = runtime.tensor
         self.activation = Activation(config.activation)
         self.gated = config.gated
+        self.config = experts
         share = divide("expert channels", experts.size, runtime)
         mine = slice(runtime.tensor.rank * share, (runtime.tensor.rank + 1) * share)
         stacked = 2 if config.gated else 1
@@ -59,11 +60,16 @@ class Experts(ShardedModule):
         output = torch.zeros_like(hidden)
         for expert in chosen.unique().tolist():
             tokens, place = (chosen == expert).nonzero(as_tuple=True)
-            strength = weights[tokens, place].unsqueeze(1)
-            output.index_add_(0, tokens, F.linear(self._inner(hidden[tokens], expert), self.down[expert]) * strength)
+            own, strength = hidden[tokens], weights[tokens, place].unsqueeze(1)
+            if self.config.weighs_inputs:
+                made = F.linear(self._inner(own * strength, expert), self.down[expert])
+            else:
+                made = F.linear(self._inner(own, expert), self.down[expert]) * strength
+            output.index_add_(0, tokens, made)
         output = self._group.all_reduce(output)
         if self.down_bias is not None:
-            output = output + (self.down_bias[chosen] * weights.unsqueeze(2)).sum(1)
+            biases = self.down_bias[chosen]
+            output = output + (biases if self.config.weighs_inputs else biases * weights.unsqueeze(2)).sum(1)
         return output
 
     def _inner(self, hidden: Tensor, expert: int) -> Tensor:
@@ -73,7 +79,9 @@ class Experts(ShardedModule):
         if not self.gated:
             return self.activation(into)
         gate, up = into.chunk(2, dim=-1)
-        return self.activation(gate) * up
+        if (limit := self.config.limit) is not None:
+            gate, up = gate.clamp(max=limit), up.clamp(-limit, limit)
+        return self.activation(gate) * (up + self.config.up_offset)
 
 
 class MixtureOfExperts(nn.Module):

@@ -39,7 +39,11 @@ class Router(ShardedModule):
             weights = scores.softmax(-1)
         else:
             scores = logits.sigmoid() if config.score == "sigmoid" else logits.softmax(-1)
-            _, chosen = self._best(scores if self.choice_bias is None else scores + self.choice_bias.float())
+            if self.choice_bias is not None:
+                _, chosen = self._best(scores + self.choice_bias.float())
+            else:
+                # The order of logits is that of scores, of which several may be rounded to 1.
+                _, chosen = self._best(logits if config.groups == 1 else scores)
             weights = scores.gather(1, chosen)
             if config.score == "softmax_renormalized" or (config.score == "sigmoid" and config.top_k > 1):
                 weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)

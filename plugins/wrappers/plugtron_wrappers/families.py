@@ -28,4 +28,29 @@ FAMILIES: dict[str, FamilyEntry] = {
         huggingface=("GPTNeoXForCausalLM",),
         summary="GPT-NeoX and Pythia",
     ),
+    "gpt_oss": FamilyEntry(
+        target="plugtron_wrappers.gpt_oss.gpt_oss:GptOss",
+        huggingface=("GptOssForCausalLM",),
+        summary="gpt-oss",
+    ),
+    "granite_moe": FamilyEntry(
+        target="plugtron_wrappers.granite.granite_moe:GraniteMoe",
+        huggingface=("GraniteMoeForCausalLM",),
+        summary="Granite 3 with experts, and PowerMoE",
+    ),
+    "llama4": FamilyEntry(
+        target="plugtron_wrappers.llama4.llama4:Llama4",
+        huggingface=("Llama4ForCausalLM",),
+        summary="Llama 4's language model",
+    ),
+    "qwen2_moe": FamilyEntry(
+        target="plugtron_wrappers.qwen.qwen2_moe:Qwen2Moe",
+        huggingface=("Qwen2MoeForCausalLM",),
+        summary="Qwen1.5-MoE and Qwen2-MoE",
+    ),
+    "qwen3_moe": FamilyEntry(
+        target="plugtron_wrappers.qwen.qwen3_moe:Qwen3Moe",
+        huggingface=("Qwen3MoeForCausalLM",),
+        summary="Qwen3-MoE",
+    ),
 }

@@ -69,16 +69,18 @@ class RowCode(IntEnum):
     MULTIPLY_NUMBER = 9
     DIVIDE_NUMBER = 10
     CLAMP = 11
-    SILU = 12
-    GELU = 13
-    GELU_TANH = 14
-    GELU_QUICK = 15
-    RELU = 16
-    RELU_SQUARED = 17
-    TANH = 18
-    SIGMOID = 19
-    SQUARE = 20
-    EXPONENTIAL = 21
+    WEIGH = 12
+    TEMPER = 13
+    SILU = 14
+    GELU = 15
+    GELU_TANH = 16
+    GELU_QUICK = 17
+    RELU = 18
+    RELU_SQUARED = 19
+    TANH = 20
+    SIGMOID = 21
+    SQUARE = 22
+    EXPONENTIAL = 23
 
 
 Operand: TypeAlias = "Value | ParameterAt"
@@ -156,11 +158,15 @@ class ExpertsCall:
 
 @dataclass(eq=False, kw_only=True)
 class CombineCall:
-    """The sum of what a token's experts have made of it, weighed. `residual`: what it is added to, in place."""
+    """The sum of what a token's experts have made of it, weighed unless it is `even`.
+
+    `residual`: what it is added to, in place.
+    """
 
     router: ModuleAt
     source: Value
     output: Value
+    even: bool = False
     reduced: bool = True
     residual: Value | None = None
 

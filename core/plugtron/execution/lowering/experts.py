@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from plugtron.execution.lowering.calls import (
@@ -40,19 +41,25 @@ def read_router(calls: list[Call], at: ModuleAt, hidden: Value) -> Routed:
 
 
 def read_experts(calls: list[Call], at: ModuleAt, hidden: Value, routed: object) -> Value | None:
-    """Take rows to their experts and back; None where it is not a router of ours that chose."""
+    """Take rows to their experts and back; None where it is not the last router, and one of ours, that chose."""
     experts = at.module
     assert isinstance(experts, Experts)
-    if not isinstance(routed, Routed):
+    last = next((call.router for call in reversed(calls) if isinstance(call, RouteCall)), None)
+    if not isinstance(routed, Routed) or routed.router is not last:
         return None
     own = Value(width=hidden.width, rows=Rows.PAIRS, base=hidden, gathered=True)
+    even = experts.config.weighs_inputs
+    if even:
+        weighed = Value(width=hidden.width, rows=Rows.PAIRS)
+        calls.append(RowCall(code=RowCode.WEIGH, operands=(own,), output=weighed))
+        own = weighed
     into = Value(width=experts.into.shape[1], rows=Rows.PAIRS)
     calls.append(ExpertsCall(experts=at, parameter="into", source=own, output=into))
     inner = _activate(calls, experts, into)
     down = Value(width=hidden.width, rows=Rows.PAIRS)
     calls.append(ExpertsCall(experts=at, parameter="down", source=inner, output=down, reduced=True))
     output = Value(width=hidden.width)
-    calls.append(CombineCall(router=routed.router, source=down, output=output))
+    calls.append(CombineCall(router=routed.router, source=down, output=output, even=even))
     return output
 
 
@@ -69,4 +76,10 @@ def _activate(calls: list[Call], experts: Experts, into: Value) -> Value:
         return row(code, into)
     gate = Value(width=width, rows=Rows.PAIRS, base=into)
     up = Value(width=width, rows=Rows.PAIRS, base=into, offset=width)
+    config = experts.config
+    if (limit := config.limit) is not None:
+        gate = row(RowCode.CLAMP, gate, numbers=(-math.inf, limit))
+        up = row(RowCode.CLAMP, up, numbers=(-limit, limit))
+    if config.up_offset:
+        up = row(RowCode.ADD_NUMBER, up, numbers=(config.up_offset,))
     return row(RowCode.MULTIPLY, row(code, gate), up)

@@ -282,7 +282,7 @@ class ProgramWriter:
     def _combine(self, call: CombineCall) -> None:
         adds = call.residual is not None and self._group.rank == 0
         fields = {
-            "flags": Flag.ADD_TO if adds else Flag.NONE,
+            "flags": (Flag.ADD_TO if adds else Flag.NONE) | (Flag.EVEN if call.even else Flag.NONE),
             **self._place("source", call.source),
             **self._place("target", call.output),
             **self._routing(call.router.module),

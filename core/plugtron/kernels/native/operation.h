@@ -58,7 +58,9 @@ namespace plugtron {
 enum Kind : int32_t { kRows, kLinear, kRotate, kAttend, kRoute, kExperts, kCombine, kCall };
 
 // kAddTo: to what is there (the residual). kSelected: rows that want logits, not of all tokens. kPairs: rows of tokens and their
-// experts. kShared: ranks share, or might share, the inputs.
-enum Flags : int32_t { kAddTo = 1, kSelected = 2, kShared = 4, kInterleaved = 8, kByColumns = 16, kPairs = 32 };
+// experts. kShared: ranks share, or might share, the inputs. kEven: experts' results are added up as they are.
+enum Flags : int32_t {
+    kAddTo = 1, kSelected = 2, kShared = 4, kInterleaved = 8, kByColumns = 16, kPairs = 32, kEven = 64
+};
 
 }  // namespace plugtron

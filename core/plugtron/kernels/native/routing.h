@@ -28,7 +28,9 @@ class Routing {
         std::vector<float> scores(op.experts), ranked(op.experts), group_scores(op.groups);
         for (long t = begin; t < end; t++) {
             score(op, logits.row(t), scores.data());
-            for (int at = 0; at < op.experts; at++) ranked[at] = scores[at] + (op.bias ? op.bias[at] : 0.0f);
+            // The order of logits is that of scores, of which several may be rounded to 1.
+            const float* order = op.bias || op.groups > 1 ? scores.data() : logits.row(t);
+            for (int at = 0; at < op.experts; at++) ranked[at] = order[at] + (op.bias ? op.bias[at] : 0.0f);
             if (op.groups > 1) keep_best_groups(op, ranked.data(), group_scores.data());
             int* own = chosen_.data() + t * op.chosen;
             float* strengths = strengths_.data() + t * op.chosen;
@@ -53,16 +55,20 @@ class Routing {
             row += (counts_[expert] + kTile - 1) / kTile * kTile;
         }
         tokens_.assign(row, -1);
+        strengths_of_rows_.resize(row);
         std::fill_n(counts_.begin(), op.experts, 0);
         for (long pair = 0; pair < tokens * op.chosen; pair++) {
             rows_of_[pair] = begins_[chosen_[pair]] + counts_[chosen_[pair]]++;
             tokens_[rows_of_[pair]] = pair / op.chosen;
+            strengths_of_rows_[rows_of_[pair]] = strengths_[pair];
         }
     }
 
     long rows() const { return tokens_.size(); }
     // The token of a row; negative: it only fills up.
     long token(long row) const { return tokens_[row]; }
+    // How much a row weighs.
+    float strength(long row) const { return strengths_of_rows_[row]; }
     const std::vector<int>& active() const { return active_; }
     long begin(int expert) const { return begins_[expert]; }
     long count(int expert) const { return counts_[expert]; }
@@ -118,7 +124,7 @@ class Routing {
     }
 
     std::vector<int> chosen_;
-    std::vector<float> strengths_;
+    std::vector<float> strengths_, strengths_of_rows_;
     std::vector<long> rows_of_, tokens_, begins_, counts_;
     std::vector<int> active_;
 };

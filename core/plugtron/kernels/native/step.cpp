@@ -154,10 +154,23 @@ class Program {
                     std::copy_n(
                         registers[step.first], count, buffers_[step.target] + row * step.stride + step.offset + column);
                     break;
+                case kWeigh: scale(step, registers, count, routing_.strength(row)); break;
+                case kTemper: scale(step, registers, count, temperature(step, row)); break;
                 case kPut: put(step, row, column, registers[step.first], count); break;
                 default: compute(step, registers, column, count);
             }
         }
+    }
+
+    static void scale(const PlugtronRowStep& step, RowRegisters& registers, int count, float factor) {
+        const float* from = registers[step.first];
+        float* to = registers.fresh(step.target);
+        for (int at = 0; at < count; at++) to[at] = from[at] * factor;
+    }
+
+    float temperature(const PlugtronRowStep& step, long row) const {
+        const float stretches = std::floor((static_cast<float>(tokens_->positions[row]) + 1.0f) / step.number);
+        return std::log1p(stretches) * step.other + 1.0f;
     }
 
     long gathered(const PlugtronOp& op, long row) const {
@@ -240,7 +253,7 @@ class Program {
             for (int at = 0; at < op.outputs; at++) sums[at] = op.flags & kAddTo ? target.row(t)[at] : 0.0;
             for (int number = 0; number < op.chosen; number++) {
                 const float* own = source.row(routing_.row(op, t, number));
-                const double strength = routing_.strength(op, t, number);
+                const double strength = op.flags & kEven ? 1.0 : routing_.strength(op, t, number);
                 for (int at = 0; at < op.outputs; at++) sums[at] += own[at] * strength;
             }
             if (partial_)

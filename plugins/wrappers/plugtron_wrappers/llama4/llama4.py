@@ -1,0 +1,178 @@
+"""Llama 4, its language model: attention in chunks, layers without positions, one expert to a token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from dataclasses import fields as members
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from plugtron.contracts import AttentionMetadata, LayerState, Runtime, Weight
+from plugtron.errors import CheckpointError
+from plugtron.nn import (
+    Attention,
+    DecoderConfig,
+    ExpertsConfig,
+    QueryTemperature,
+    RMSNorm,
+    Rotation,
+    TransformerDecoder,
+    TransformerLayer,
+)
+from plugtron_wrappers.huggingface.decoder import plain_decoder
+from plugtron_wrappers.huggingface.experts import sparse_layers, stacked_experts
+from plugtron_wrappers.huggingface.family import Family
+from plugtron_wrappers.huggingface.fields import DecoderFields, one_per_layer
+from plugtron_wrappers.huggingface.names import layer_weights, whole
+
+__all__ = ["Llama4"]
+
+
+class Llama4Fields(DecoderFields):
+    """Defaults are those of transformers."""
+
+    num_key_value_heads: int | None = Field(default=8, gt=0)
+    head_dim: int | None = Field(default=128, gt=0, lt=2**16)
+    max_position_embeddings: int = Field(default=131072, gt=0, lt=2**31)
+    rms_norm_eps: float = Field(default=1e-5, gt=0, lt=1)
+    rope_theta: float = Field(default=500_000.0, gt=0, lt=1e15)
+    hidden_act: Literal["silu"] = "silu"
+    attention_bias: bool = False
+    intermediate_size_mlp: int = Field(default=16384, gt=0, lt=2**22)
+    num_local_experts: int = Field(default=16, gt=0, lt=2**16)
+    num_experts_per_tok: Literal[1] = 1
+    moe_layers: list[int] | None = None
+    interleave_moe_layer_step: int = Field(default=1, gt=0)
+    use_qk_norm: bool = True
+    no_rope_layers: list[Literal[0, 1]] | None = None
+    no_rope_layer_interval: int = Field(default=4, gt=0)
+    layer_types: list[Literal["full_attention", "chunked_attention"]] | None = None
+    attention_chunk_size: int | None = Field(default=8192, gt=0, lt=2**31)
+    attn_temperature_tuning: bool = True
+    floor_scale: int = Field(default=8192, gt=0)
+    attn_scale: float = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Llama4Config(DecoderConfig):
+    """`normalized`: queries and keys that rotate are divided by their size. `temperature`: those that do not grow with
+    their position, every so many of them, by so much.
+    """
+
+    normalized: bool
+    temperature: tuple[float, float] | None
+
+
+class Llama4Attention(Attention):
+    """Queries and keys are normalized, which rotating does not change; or queries have a temperature."""
+
+    def __init__(self, config: Llama4Config, layer: int, runtime: Runtime) -> None:
+        super().__init__(config, layer, runtime)
+        self.temperature = None
+        if config.rotates[layer]:
+            if config.normalized:
+                self.query_norm, self.key_norm = (
+                    RMSNorm(config.head_dim, config.norm_epsilon, runtime, weighted=False) for _ in range(2)
+                )
+        elif config.temperature is not None:
+            self.temperature = QueryTemperature(*config.temperature)
+
+    def forward(
+        self, hidden: Tensor, rotation: Rotation | None, state: LayerState, memory: AttentionMetadata
+    ) -> Tensor:
+        """Map [T, H] to [T, H]; writes this step's keys and values."""
+        query, key, value = self.projected(hidden)
+        if self.temperature is not None:
+            query = self.temperature(query, memory)
+        return self.output(self.core(query, key, value, rotation, state, memory))
+
+
+class Llama4Layer(TransformerLayer):
+    """A layer whose attention is Llama 4's."""
+
+    attention_class: ClassVar[type[Attention]] = Llama4Attention
+
+
+class Llama4Decoder(TransformerDecoder):
+    """Such layers."""
+
+    layer_class: ClassVar[type[nn.Module]] = Llama4Layer
+
+
+class Llama4(Family):
+    """Runs Llama 4's language model."""
+
+    name = "llama4"
+    fields = Llama4Fields
+    decoder_class = Llama4Decoder
+
+    @classmethod
+    def configure(cls, fields: Any, file: str) -> DecoderConfig:
+        """Translate config.json."""
+        plain = plain_decoder(fields, file, norm_epsilon=fields.rms_norm_eps)
+        assert plain.rotary is not None
+        if fields.use_qk_norm and plain.rotary.attention_factor != 1:
+            raise CheckpointError(f"{file}: use_qk_norm with rotary scaling {plain.rotary.scaling!r} is not implemented")
+        layers, step = plain.num_layers, fields.interleave_moe_layer_step
+        every = fields.no_rope_layer_interval
+        # Despite its name, 1 in the list means that the layer does rotate.
+        rotates = fields.no_rope_layers or [int((layer + 1) % every != 0) for layer in range(layers)]
+        kinds = fields.layer_types or [("full_attention", "chunked_attention")[each] for each in rotates]
+        mixtures = range(step - 1, layers, step) if fields.moe_layers is None else fields.moe_layers
+        experts = ExpertsConfig(
+            count=fields.num_local_experts,
+            top_k=1,
+            size=fields.intermediate_size,
+            score="sigmoid",
+            shared_size=fields.intermediate_size,
+            weighs_inputs=True,
+        )
+        own = {
+            "intermediate_size": fields.intermediate_size_mlp,
+            "rotary": replace(plain.rotary, interleaved=True),
+            "rotates": tuple(map(bool, one_per_layer("no_rope_layers", rotates, layers, file))),
+            "chunks": tuple(
+                fields.attention_chunk_size if kind == "chunked_attention" else None
+                for kind in one_per_layer("layer_types", kinds, layers, file)
+            ),
+            "sparse": tuple(layer in mixtures for layer in range(layers)),
+            "experts": experts,
+            "qkv_bias": fields.attention_bias,
+            "output_bias": fields.attention_bias,
+            "normalized": fields.use_qk_norm,
+            "temperature": (fields.floor_scale, fields.attn_scale) if fields.attn_temperature_tuning else None,
+        }
+        return Llama4Config(**{**{each.name: getattr(plain, each.name) for each in members(plain)}, **own})
+
+    def weights(self) -> Iterator[Weight]:
+        """Names in Hugging Face folders."""
+        yield from whole(self.config)
+        yield from layer_weights(
+            self.config,
+            {
+                "attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+                "attention.output": ("self_attn.o_proj",),
+                "attention_norm": ("input_layernorm",),
+                "mlp_norm": ("post_attention_layernorm",),
+            },
+        )
+        sparse, dense = sparse_layers(self.config)
+        if dense:
+            gate_up = ("feed_forward.gate_proj", "feed_forward.up_proj")
+            mlp = {"mlp.gate_up": gate_up, "mlp.down": ("feed_forward.down_proj",)}
+            yield from layer_weights(self.config, mlp, layers=dense)
+        if sparse:
+            shared = "feed_forward.shared_expert"
+            names = {
+                "mlp.router": ("feed_forward.router",),
+                "mlp.shared.gate_up": (f"{shared}.gate_proj", f"{shared}.up_proj"),
+                "mlp.shared.down": (f"{shared}.down_proj",),
+            }
+            yield from layer_weights(self.config, names, layers=sparse)
+            experts = "model.layers.{layer}.feed_forward.experts"
+            yield from stacked_experts(
+                self.config, f"{experts}.gate_up_proj", f"{experts}.down_proj", transposed=True
+            )

@@ -8,6 +8,8 @@ import torch
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     GPTNeoXConfig,
@@ -99,6 +101,31 @@ MODELS = {
         {"head_dim": 24, "sliding_window": 16, "query_pre_attn_scalar": 20, "attn_logit_softcapping": 10.0},
         36,
         {"embed_tokens": 0.15, "post_": 2.0, "model.norm": 6.0},
+    ),
+    "gemma3": (
+        Gemma3ForCausalLM,
+        Gemma3TextConfig,
+        {"head_dim": 24, "sliding_window": 16, "query_pre_attn_scalar": 20, "num_hidden_layers": 7},
+        3,
+        {"embed_tokens": 0.15, "post_": 2.0, "q_norm": 2.0, "k_norm": 2.0, "model.norm": 6.0},
+    ),
+    "gemma3_scaled": (
+        Gemma3ForCausalLM,
+        Gemma3TextConfig,
+        {
+            "layer_types": ["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 50000.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 500.0},
+            },
+            "head_dim": 16,
+            "sliding_window": 12,
+            "attention_bias": True,
+            "final_logit_softcapping": 30.0,
+            "tie_word_embeddings": False,
+        },
+        4,
+        {"embed_tokens": 0.15, "post_": 2.0, "q_norm": 2.0, "k_norm": 2.0, "model.norm": 3.0},
     ),
     "gpt_neox": (GPTNeoXForCausalLM, GPTNeoXConfig, {"rotary_pct": 0.5}, 5),
     "gpt_neox_sequential": (

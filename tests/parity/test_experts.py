@@ -30,7 +30,10 @@ def stacked(tensors):
     for layer in {name.split(".mlp.")[0] for name in tensors if ".mlp.experts." in name}:
         experts = f"{layer}.mlp.experts"
         count = sum(name.startswith(experts) for name in tensors) // 3
-        each = [{part: tensors[f"{experts}.{e}.{part}_proj.weight"] for part in ("gate", "up", "down")} for e in range(count)]
+        each = [
+            {part: tensors[f"{experts}.{e}.{part}_proj.weight"] for part in ("gate", "up", "down")}
+            for e in range(count)
+        ]
         found[f"{experts}.gate_up_proj"] = torch.stack([torch.cat([one["gate"], one["up"]]) for one in each])
         found[f"{experts}.down_proj"] = torch.stack([one["down"] for one in each])
     return found

@@ -30,6 +30,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
         ("gpt2_odd", "dynamic"),
         ("gpt_neox", "static"),
         ("gemma2", "dynamic"),
+        ("gemma3", "dynamic"),
     ],
 )
 def test_graph_steps_give_what_eager_ones_do(name, engine, random_model):

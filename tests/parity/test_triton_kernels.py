@@ -91,10 +91,11 @@ def test_activations(rows, width, name, gated, dtype):
     head_dim=sampled_from([2, 8, 24, 64]),
     share=sampled_from([0, 0.5, 1]),
     normed=booleans(),
+    offset=sampled_from([0.0, 1.0]),
     interleaved=booleans(),
     seed=integers(0, 99),
 )
-def test_rotation_and_writing(tokens, kv_heads, group, head_dim, share, normed, interleaved, seed):
+def test_rotation_and_writing(tokens, kv_heads, group, head_dim, share, normed, offset, interleaved, seed):
     heads, block = kv_heads * group, 4
     qkv = numbers(tokens, (heads + 2 * kv_heads) * head_dim, seed=seed)
     width = int(head_dim * share) // 2 * 2
@@ -113,14 +114,14 @@ def test_rotation_and_writing(tokens, kv_heads, group, head_dim, share, normed, 
         for part in qkv.split([heads * head_dim, kv_heads * head_dim, kv_heads * head_dim], dim=-1)
     )
     if norms is not None:
-        query = F.rms_norm(query, (head_dim,), norms[0], 1e-6)
-        key = F.rms_norm(key, (head_dim,), norms[1], 1e-6)
+        query = F.rms_norm(query, (head_dim,), norms[0] + offset, 1e-6)
+        key = F.rms_norm(key, (head_dim,), norms[1] + offset, 1e-6)
     if width:
         rotation = cosines.unsqueeze(1), sines.unsqueeze(1)
         query, key = (rotate(part, rotation, interleaved=interleaved) for part in (query, key))
     found = rotate_and_write(
         qkv, cosines if width else None, sines if width else None, norms, 1e-6, keys, values, blocks, offsets,
-        interleaved=interleaved,
+        interleaved=interleaved, offset=offset,
     )  # fmt: skip
     close(found, query, torch.float32)
     close(keys[blocks, :, offsets], key, torch.float32)

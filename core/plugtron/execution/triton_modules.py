@@ -51,6 +51,7 @@ class KernelAttention(nn.Module):
             inputs.write_blocks,
             inputs.write_offsets,
             interleaved=shape.interleaved,
+            offset=self._norms[0].offset if weights else 0.0,
         )
         scores = Scores(scale=shape.scale, soft_cap=shape.soft_cap, slopes=core.slopes, sinks=core.sinks)
         return inputs.attend(queries, state, scores).flatten(1)

@@ -128,7 +128,7 @@ def _named(root: nn.Module, path: str) -> Any:
 
 def _is_of_heads(norm: RMSNorm, core: CoreAttention) -> bool:
     """Whether the attention's kernel knows a norm of queries or keys."""
-    simple = block_of(norm) is RMSNorm and norm.bias is None and not norm.offset
+    simple = block_of(norm) is RMSNorm and norm.bias is None
     return simple and norm.weight is not None and norm.width == len(norm.weight) == core.shape.head_dim
 
 

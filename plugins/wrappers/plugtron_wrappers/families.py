@@ -23,6 +23,11 @@ FAMILIES: dict[str, FamilyEntry] = {
         huggingface=("Gemma2ForCausalLM",),
         summary="Gemma 2",
     ),
+    "gemma3": FamilyEntry(
+        target="plugtron_wrappers.gemma.gemma3:Gemma3",
+        huggingface=("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"),
+        summary="Gemma 3, and the text part of those that see",
+    ),
     "gpt_neox": FamilyEntry(
         target="plugtron_wrappers.gpt_neox.gpt_neox:GPTNeoX",
         huggingface=("GPTNeoXForCausalLM",),

@@ -27,6 +27,7 @@ def rotate_and_write(
     offsets: Tensor,
     *,
     interleaved: bool = False,
+    offset: float = 0.0,
 ) -> Tensor:
     """Return queries [T, h, D]; put keys and values in their places. What rotates is rounded once, at the end.
 
@@ -36,6 +37,7 @@ def rotate_and_write(
         norms: weights [D] of root-mean-square norms of queries and of keys, before they rotate.
         keys, values: a layer's memory, [blocks, k, block, D].
         blocks, offsets: [T] int64, where each token's key and value go; nowhere for block 0.
+        offset: what is added to the weights of norms.
         interleaved: channels rotate with their neighbors, else the first half with the second.
     """
     tokens, kv_heads, head_dim = len(qkv), keys.shape[1], keys.shape[3]
@@ -54,6 +56,7 @@ def rotate_and_write(
         blocks,
         offsets,
         epsilon,
+        offset,
         keys.shape[2],
         HEADS=heads,
         KV_HEADS=kv_heads,
@@ -70,7 +73,7 @@ def rotate_and_write(
 
 @triton.jit(do_not_specialize_on_alignment=["blocks", "offsets"])  # parts of larger tensors
 def _rotate_and_write(
-    qkv, cosines, sines, query_norm, key_norm, queries, keys, values, blocks, offsets, epsilon, block_size,
+    qkv, cosines, sines, query_norm, key_norm, queries, keys, values, blocks, offsets, epsilon, offset, block_size,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, WIDTH: tl.constexpr, NORM: tl.constexpr,
     INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -93,10 +96,10 @@ def _rotate_and_write(
             if head >= HEADS:
                 norm = key_norm
             factor = 1.0 / tl.sqrt(tl.sum(line * line, axis=0) / DIM + epsilon)
-            weight = tl.load(norm + at, mask=inside, other=0.0).to(tl.float32)
+            weight = tl.load(norm + at, mask=inside, other=0.0).to(tl.float32) + offset
             # Rounded in between, as the norm's own result is.
             line = (line * factor * weight).to(qkv.dtype.element_ty).to(tl.float32)
-            weight = tl.load(norm + other, mask=inside, other=0.0).to(tl.float32)
+            weight = tl.load(norm + other, mask=inside, other=0.0).to(tl.float32) + offset
             partner = (partner * factor * weight).to(qkv.dtype.element_ty).to(tl.float32)
         if WIDTH > 0:
             cosine = tl.load(cosines + token * WIDTH + at, mask=at < WIDTH, other=1.0).to(tl.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -17,7 +17,19 @@ from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields, one_per_layer
 from plugtron_wrappers.huggingface.names import layer_weights, whole
 
-__all__ = ["Gemma2"]
+__all__ = ["LAYER_NAMES", "Gemma2", "Gemma2Decoder"]
+
+#: Parameters of a layer, and their names in Hugging Face folders.
+LAYER_NAMES: Mapping[str, tuple[str, ...]] = {
+    "attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attention.output": ("self_attn.o_proj",),
+    "attention_norm": ("input_layernorm",),
+    "attention_post_norm": ("post_attention_layernorm",),
+    "mlp_norm": ("pre_feedforward_layernorm",),
+    "mlp_post_norm": ("post_feedforward_layernorm",),
+    "mlp.gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "mlp.down": ("mlp.down_proj",),
+}
 
 
 class Gemma2Fields(DecoderFields):
@@ -105,16 +117,4 @@ class Gemma2(Family):
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""
         yield from whole(self.config)
-        yield from layer_weights(
-            self.config,
-            {
-                "attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-                "attention.output": ("self_attn.o_proj",),
-                "attention_norm": ("input_layernorm",),
-                "attention_post_norm": ("post_attention_layernorm",),
-                "mlp_norm": ("pre_feedforward_layernorm",),
-                "mlp_post_norm": ("post_feedforward_layernorm",),
-                "mlp.gate_up": ("mlp.gate_proj", "mlp.up_proj"),
-                "mlp.down": ("mlp.down_proj",),
-            },
-        )
+        yield from layer_weights(self.config, LAYER_NAMES)

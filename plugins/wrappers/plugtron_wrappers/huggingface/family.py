@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from plugtron import Options
 from plugtron.contracts import CheckpointReader, ModelDescription, Weight, WeightMap
@@ -63,10 +63,19 @@ class Family(DecoderWrapper):
         """Translate a model's own configuration."""
         if model.format == "gguf":
             return cls.configure_gguf(model, checkpoint)
+        return cls.configure(*cls.read(model, options))
+
+    @classmethod
+    def read(cls, model: ModelDescription, options: Options) -> tuple[Any, str]:
+        """Return the fields of config.json, and the name of the file for messages.
+
+        Raises:
+            CheckpointError: a field is wrong, or asks for what is not implemented.
+        """
         file = str(model.path / "config.json")
         ignored = options.ignore_fields if isinstance(options, FamilyOptions) else ()
         refuse_unknown(model, {*cls.fields.model_fields, *ignored}, file, wrapper=cls.name)
-        return cls.configure(validated(cls.fields, dict(model.configuration), file), file)
+        return validated(cls.fields, dict(model.configuration), file), file
 
     def weight_map(self, format: str) -> WeightMap:  # noqa: A002 - the contract's word for it
         """Say where the parameters stand."""

@@ -23,6 +23,7 @@ _COMPUTES = re.compile(
 #: Names with such a word that change nothing all the same.
 _HARMLESS = frozenset(
     {
+        "_sliding_window_pattern",  # what layer_types has been made from
         "attn_implementation",
         "chunk_size_feed_forward",
         "is_llama_config",

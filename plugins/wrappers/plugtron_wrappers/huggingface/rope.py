@@ -12,7 +12,7 @@ from plugtron.errors import CheckpointError
 from plugtron.nn import RotaryConfig
 from plugtron_wrappers.huggingface.fields import DecoderFields, RopeFields, validated
 
-__all__ = ["max_positions", "rotary_from_huggingface", "yarn_attention_factor"]
+__all__ = ["max_positions", "rotary_by_kind", "rotary_from_huggingface", "yarn_attention_factor"]
 
 
 def rotary_from_huggingface(fields: DecoderFields, file: str, head_dim: int) -> RotaryConfig:
@@ -25,6 +25,34 @@ def rotary_from_huggingface(fields: DecoderFields, file: str, head_dim: int) -> 
     share = rope.partial_rotary_factor if fields.partial_rotary_factor is None else fields.partial_rotary_factor
     rotary = _scaled(rope, fields, file)
     return rotary if share in (None, 1) else replace(rotary, width=int(head_dim * share))
+
+
+def rotary_by_kind(
+    fields: DecoderFields, file: str, head_dim: int, bases: Mapping[str, float], *, scaled: str
+) -> dict[str, RotaryConfig]:
+    """Read rotations that differ by the kind of layer: rope_parameters has a mapping for each.
+
+    Args:
+        bases: of each kind, where its mapping does not say.
+        scaled: the kind that rope_scaling (transformers before 5) is about.
+
+    Raises:
+        CheckpointError: as `rotary_from_huggingface`; a kind that there is none of.
+    """
+    written = fields.rope_parameters or {}
+    for kind, parameters in written.items():
+        if kind not in bases or not isinstance(parameters, dict | None):
+            accepted = f"a mapping for each of {', '.join(bases)}"
+            raise CheckpointError(f"{file}: rope_parameters.{kind} {parameters!r} (accepted: {accepted})")
+    rotaries = {}
+    for kind, base in bases.items():
+        own = {
+            "rope_theta": base,
+            "rope_scaling": fields.rope_scaling if kind == scaled else None,
+            "rope_parameters": written.get(kind),
+        }
+        rotaries[kind] = rotary_from_huggingface(fields.model_copy(update=own), f"{file}: {kind}", head_dim)
+    return rotaries
 
 
 def _scaled(rope: RopeFields, fields: DecoderFields, file: str) -> RotaryConfig:

@@ -31,6 +31,9 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
         ("gpt_neox", "static"),
         ("gemma2", "dynamic"),
         ("gemma3", "dynamic"),
+        ("mixtral", "static"),
+        ("gpt_oss", "dynamic"),
+        ("llama4", "static"),
     ],
 )
 def test_graph_steps_give_what_eager_ones_do(name, engine, random_model):

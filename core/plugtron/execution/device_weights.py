@@ -6,9 +6,10 @@ from torch import nn
 
 from plugtron.contracts.decoder import Decoder
 from plugtron.contracts.execution import DecoderSource
-from plugtron.execution.rounding import quantized_part
+from plugtron.execution.rounding import quantized_part, round_experts
 from plugtron.execution.triton_forward import TritonForward
 from plugtron.kernels.triton.device_weight import DeviceWeight
+from plugtron.nn.experts import Experts
 from plugtron.parallel.layers import ShardedModule, VocabParallelHead
 from plugtron.quantization.method import hold_all
 
@@ -59,6 +60,8 @@ def _hold(root: nn.Module, source: DecoderSource, *, keeps_head: bool = False) -
     """Quantize the weights of a layer's products, or of a head."""
     in_order = source.options.deterministic
     for module in root.modules():
+        if isinstance(module, Experts):
+            round_experts(source.options.quantization, module)  # which have no kernels for other forms yet
         part = quantized_part(module)
         if part is None or not isinstance(module, ShardedModule) or module.product is not None:
             continue

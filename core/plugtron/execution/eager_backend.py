@@ -8,7 +8,7 @@ from plugtron.contracts.attention import AttentionBackend
 from plugtron.contracts.decoder import Decoder
 from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend
 from plugtron.execution.eager import EagerExecution
-from plugtron.execution.rounding import quantized_part, rounded
+from plugtron.execution.rounding import quantized_part, round_experts, rounded
 from plugtron.nn.attention import CoreAttention
 from plugtron.nn.experts import Experts
 from plugtron.quantization.method import QuantizationMethod
@@ -49,11 +49,7 @@ def _quantize_in_place(decoder: Decoder, method: QuantizationMethod) -> None:
     assert isinstance(decoder, torch.nn.Module)
     for module in decoder.modules():
         if isinstance(module, Experts):
-            for weight in (module.into, module.down):
-                for number, one in enumerate(weight.data):
-                    held = rounded(method, "layer", one)
-                    weight.data[number] = one if held is None else held
-            continue
+            round_experts(method, module)
         part = quantized_part(module)
         held = None if part is None else rounded(method, part, module.get_parameter("weight").data)
         if held is not None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from plugtron.nn.experts import Experts
 from plugtron.parallel.layers import ColumnParallelLinear, RowParallelLinear, VocabParallelHead
 from plugtron.quantization.method import HeldWeight, QuantizationMethod, WeightPart, dense, hold_all
 
-__all__ = ["quantized_part", "rounded"]
+__all__ = ["quantized_part", "round_experts", "rounded"]
 
 
 def quantized_part(module: torch.nn.Module) -> WeightPart | None:
@@ -16,6 +17,15 @@ def quantized_part(module: torch.nn.Module) -> WeightPart | None:
     if isinstance(module, VocabParallelHead):
         return "head"
     return "layer" if isinstance(module, ColumnParallelLinear | RowParallelLinear) else None
+
+
+def round_experts(method: QuantizationMethod | None, experts: Experts) -> None:
+    """Replace experts' weights by what quantizing leaves of them."""
+    for weights in (experts.into.data, experts.down.data):
+        for weight in weights:
+            held = rounded(method, "layer", weight)
+            if held is not None:
+                weight.copy_(held)
 
 
 def rounded(method: QuantizationMethod | None, part: WeightPart | None, weight: Tensor) -> Tensor | None:

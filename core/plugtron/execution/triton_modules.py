@@ -10,13 +10,15 @@ from torch import Tensor, nn
 from plugtron.contracts.attention import Scores
 from plugtron.contracts.memory import LayerState
 from plugtron.execution.step_inputs import StepInputs
+from plugtron.kernels.triton.expert_linear import ExpertRows, expert_linear
 from plugtron.kernels.triton.norms import add_and_normalize
 from plugtron.kernels.triton.rotary import rotate_and_write
 from plugtron.nn.attention import CoreAttention
+from plugtron.nn.experts import Experts
 from plugtron.nn.norms import LayerNorm, Norm
 from plugtron.nn.rotary import Rotation
 
-__all__ = ["KernelAttention", "KernelNorm", "StackedAttention"]
+__all__ = ["KernelAttention", "KernelExperts", "KernelNorm", "StackedAttention"]
 
 
 class KernelAttention(nn.Module):
@@ -67,6 +69,30 @@ class StackedAttention(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, *others: Any) -> Tensor:
         """Map [T, h D], [T, k D] and [T, k D] to [T, h D]."""
         return self._attention(torch.cat((query, key, value), dim=-1), *others)
+
+
+class KernelExperts(nn.Module):
+    """A mixture's experts: tokens are sorted by expert, and multiplied with their weights."""
+
+    def __init__(self, experts: Experts) -> None:
+        super().__init__()
+        self._of = (experts,)
+
+    def forward(self, hidden: Tensor, chosen: Tensor, strengths: Tensor) -> Tensor:
+        """Map [T, H] to [T, H]; `chosen` and `strengths` [T, K] are the router's."""
+        (experts,) = self._of
+        rows = ExpertRows.of(chosen, len(experts.into))
+        weighs_inputs = experts.config.weighs_inputs
+        if weighs_inputs:
+            own = hidden[rows.tokens] * strengths.flatten()[rows.places].unsqueeze(1)
+            into = expert_linear(own, None, rows.tiles, experts.into, experts.into_bias)
+        else:
+            into = expert_linear(hidden, rows.tokens, rows.tiles, experts.into, experts.into_bias)
+        made = torch.empty(len(rows.places), hidden.shape[1], dtype=hidden.dtype, device=hidden.device)
+        made[rows.places] = expert_linear(experts.activate(into), None, rows.tiles, experts.down, None)
+        made = made.unflatten(0, chosen.shape)  # in the order of the router, so that sums do not depend on others
+        output = (made if weighs_inputs else made * strengths.unsqueeze(2)).sum(1)
+        return experts.finish(output, chosen, strengths)
 
 
 class KernelNorm(nn.Module):

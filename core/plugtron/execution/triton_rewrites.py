@@ -8,10 +8,11 @@ from typing import Any
 from torch import fx, nn
 
 from plugtron.execution.tracing import block_of
-from plugtron.execution.triton_modules import KernelAttention, KernelNorm, StackedAttention
+from plugtron.execution.triton_modules import KernelAttention, KernelExperts, KernelNorm, StackedAttention
 from plugtron.kernels.triton.activations import activate
 from plugtron.nn.activations import Activation
 from plugtron.nn.attention import CoreAttention
+from plugtron.nn.experts import Experts
 from plugtron.nn.norms import LayerNorm, Norm, RMSNorm
 from plugtron.nn.operation import CustomOperation
 
@@ -42,6 +43,8 @@ class _Rewriter:
                 self._attention(node, module)
             elif block in (RMSNorm, LayerNorm) and isinstance(module, Norm):
                 self._norm(node, module)
+            elif block is Experts and isinstance(module, Experts):
+                self._replace(node, KernelExperts(module), node.args)
             elif block is Activation and isinstance(module, Activation):
                 self._activation(node, module)
             elif block is CustomOperation and isinstance(module, CustomOperation) and module.operation.triton:

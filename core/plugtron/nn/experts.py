@@ -66,6 +66,10 @@ class Experts(ShardedModule):
             else:
                 made = F.linear(self._inner(own, expert), self.down[expert]) * strength
             output.index_add_(0, tokens, made)
+        return self.finish(output, chosen, weights)
+
+    def finish(self, output: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+        """Sum up over the ranks what experts have made of tokens, [T, H], and add their biases."""
         output = self._group.all_reduce(output)
         if self.down_bias is not None:
             biases = self.down_bias[chosen]
@@ -75,7 +79,10 @@ class Experts(ShardedModule):
     def _inner(self, hidden: Tensor, expert: int) -> Tensor:
         """Map the tokens [t, H] of one expert to its channels [t, F / tp]."""
         bias = None if self.into_bias is None else self.into_bias[expert]
-        into = F.linear(hidden, self.into[expert], bias)
+        return self.activate(F.linear(hidden, self.into[expert], bias))
+
+    def activate(self, into: Tensor) -> Tensor:
+        """Map what experts' first products come to, gate and up side by side, to channels [t, F / tp]."""
         if not self.gated:
             return self.activation(into)
         gate, up = into.chunk(2, dim=-1)

@@ -8,7 +8,15 @@ from plugtron.contracts import CheckpointReader, Section, Weight
 from plugtron.errors import CheckpointError
 from plugtron.nn import DecoderConfig, ExpertsConfig
 
-__all__ = ["check_choice", "expert_weights", "holds", "separate_experts", "sparse_layers", "stacked_experts", "stored_as"]
+__all__ = [
+    "check_choice",
+    "expert_weights",
+    "holds",
+    "separate_experts",
+    "sparse_layers",
+    "stacked_experts",
+    "stored_as",
+]
 
 
 def check_choice(file: str, top_k: int, count: int) -> None:

@@ -2,7 +2,7 @@
 
 from plugtron.nn.activations import Activation
 from plugtron.nn.attention import Attention, AttentionShape, CoreAttention
-from plugtron.nn.config import ActivationName, DecoderConfig, ExpertsConfig, RotaryConfig
+from plugtron.nn.config import ActivationName, DecoderConfig, ExpertsConfig, RotaryConfig, Temperature
 from plugtron.nn.decoder import TransformerDecoder, TransformerLayer
 from plugtron.nn.experts import MixtureOfExperts
 from plugtron.nn.heads import Heads
@@ -37,6 +37,7 @@ __all__ = [
     "RowParallelLinear",
     "Rows",
     "ShardedModule",
+    "Temperature",
     "TransformerDecoder",
     "TransformerLayer",
 ]

@@ -26,7 +26,8 @@ class AttentionShape:
     """This rank's heads, and how their queries and keys rotate.
 
     `rotary` counts the channels of each head that rotate, the first ones; `interleaved`: neighbors rotate against each
-    other, else the first half against the second. `rotation` is the number of the decoder's rotation.
+    other, else the first half against the second. `rotation` is the number of the decoder's rotation. `temperature` is
+    the place among its parts of what queries are multiplied with by position; None: nothing.
     """
 
     heads: int
@@ -36,12 +37,14 @@ class AttentionShape:
     rotary: int = 0
     rotation: int = 0
     interleaved: bool = False
+    temperature: int | None = None
     soft_cap: float | None = None
 
     @classmethod
     def of(cls, config: DecoderConfig, layer: int, runtime: Runtime) -> AttentionShape:
         """This rank's share of a layer's attention."""
         local, rotary = Heads.of(config, runtime), config.rotary_of(layer)
+        temperature = config.temperatures[layer] if config.temperatures else None
         return cls(
             heads=local.heads,
             kv_heads=local.kv_heads,
@@ -50,6 +53,9 @@ class AttentionShape:
             rotary=0 if rotary is None else rotary.width or config.head_dim,
             rotation=0 if rotary is None else config.rotaries.index(rotary),
             interleaved=rotary is not None and rotary.interleaved,
+            temperature=None
+            if temperature is None
+            else 2 * len(config.rotaries) + config.different_temperatures.index(temperature),
             soft_cap=config.attention_soft_cap,
         )
 
@@ -90,6 +96,9 @@ class CoreAttention(ShardedModule):
             assert rotation is not None, "the decoder has it"
             turn = rotation[2 * shape.rotation], rotation[2 * shape.rotation + 1]
             query, key = (rotate(part, turn, interleaved=shape.interleaved) for part in (query, key))
+        if shape.temperature is not None:
+            assert rotation is not None, "the decoder has it"
+            query = query * rotation[shape.temperature]
         self.backend.write(key, value, state, memory)
         scores = Scores(scale=shape.scale, soft_cap=shape.soft_cap, slopes=self.slopes, sinks=self.sinks)
         return self.backend.attend(query, state, memory, scores).flatten(1)
@@ -113,14 +122,19 @@ class Attention(ShardedModule):
             what="attention heads",
             bias=config.output_bias,
         )
-        self.query_norm = make_norm(config, head_dim, runtime) if config.qk_norm else None
-        self.key_norm = make_norm(config, head_dim, runtime) if config.qk_norm else None
+        each = config.qk_norm_by_head
+        queries = Rows(total=config.num_heads, start=local.first, count=local.heads)
+        keys = Rows(total=config.num_kv_heads, start=local.first_kv, count=local.kv_heads)
+        self.query_norm, self.key_norm = (
+            make_norm(config, head_dim, runtime, heads=heads if each else None) if config.qk_norm else None
+            for heads in (queries, keys)
+        )
         slopes = alibi_slopes(config.num_heads)[local.first : local.first + local.heads] if config.alibi else None
         self.core = CoreAttention(
             AttentionShape.of(config, layer, runtime),
             runtime,
             slopes=None if slopes is None else slopes.to(runtime.device),
-            sinks=Rows(total=config.num_heads, start=local.first, count=local.heads) if config.sinks else None,
+            sinks=queries if config.sinks else None,
         )
 
     def forward(

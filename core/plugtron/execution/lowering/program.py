@@ -34,6 +34,7 @@ class Flag(IntFlag):
     INTERLEAVED = 8
     BY_COLUMNS = 16
     PAIRS = 32
+    GROWS = 64
 
 
 class RowFlag(IntFlag):

@@ -194,11 +194,12 @@ class Program {
     }
 
     Heads heads(const PlugtronOp& op) const {
-        const bool rotates = op.rotary > 0;
+        const bool rotates = op.rotary > 0, grows = (op.flags & kGrows) != 0;
         return Heads{
             op.heads, op.kv_heads, op.head_dim, op.rotary, (op.flags & kInterleaved) != 0, columns(op.source),
             columns(op.key), columns(op.value), rotates ? tokens_->tables[2 * op.rotation] : nullptr,
-            rotates ? tokens_->tables[2 * op.rotation + 1] : nullptr};
+            rotates ? tokens_->tables[2 * op.rotation + 1] : nullptr,
+            grows ? tokens_->tables[op.temperature] : nullptr};
     }
 
     void route(const PlugtronOp& op, int rank) {

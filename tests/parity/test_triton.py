@@ -28,6 +28,9 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
         ("qwen3", "static"),
         ("smollm3", "dynamic"),
         ("gpt2_odd", "dynamic"),
+        ("ministral3_window", "static"),
+        ("glm4", "dynamic"),
+        ("cohere_normed", "static"),
     ],
 )
 def test_graph_steps_give_what_eager_ones_do(name, engine, random_model):

@@ -34,6 +34,9 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
         ("mixtral", "static"),
         ("gpt_oss", "dynamic"),
         ("llama4", "static"),
+        ("ministral3_window", "static"),
+        ("glm4", "dynamic"),
+        ("cohere_normed", "static"),
     ],
 )
 def test_graph_steps_give_what_eager_ones_do(name, engine, random_model):

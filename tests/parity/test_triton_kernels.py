@@ -93,9 +93,10 @@ def test_activations(rows, width, name, gated, dtype):
     normed=booleans(),
     offset=sampled_from([0.0, 1.0]),
     interleaved=booleans(),
+    grows=booleans(),
     seed=integers(0, 99),
 )
-def test_rotation_and_writing(tokens, kv_heads, group, head_dim, share, normed, offset, interleaved, seed):
+def test_rotation_and_writing(tokens, kv_heads, group, head_dim, share, normed, offset, interleaved, grows, seed):
     heads, block = kv_heads * group, 4
     qkv = numbers(tokens, (heads + 2 * kv_heads) * head_dim, seed=seed)
     width = int(head_dim * share) // 2 * 2
@@ -119,9 +120,12 @@ def test_rotation_and_writing(tokens, kv_heads, group, head_dim, share, normed, 
     if width:
         rotation = cosines.unsqueeze(1), sines.unsqueeze(1)
         query, key = (rotate(part, rotation, interleaved=interleaved) for part in (query, key))
+    growth = numbers(tokens, seed=seed + 3) if grows else None
+    if growth is not None:
+        query = query * growth.view(-1, 1, 1)
     found = rotate_and_write(
         qkv, cosines if width else None, sines if width else None, norms, 1e-6, keys, values, blocks, offsets,
-        interleaved=interleaved, offset=offset,
+        interleaved=interleaved, offset=offset, growth=growth,
     )  # fmt: skip
     close(found, query, torch.float32)
     close(keys[blocks, :, offsets], key, torch.float32)

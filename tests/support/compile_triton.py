@@ -56,11 +56,11 @@ def main():
         "norm": compiled(norms._add_and_normalize, "bf16", ADD=True, CENTER=True, WEIGHT=True, BIAS=True, BLOCK=4096),
         "rotary fp8": compiled(
             rotary._rotate_and_write, "bf16", {"keys": "*fp8e4nv", "values": "*fp8e4nv"},
-            HEADS=32, KV_HEADS=8, DIM=128, WIDTH=128, NORM=False, INTERLEAVED=True, BLOCK=128,
+            HEADS=32, KV_HEADS=8, DIM=128, WIDTH=128, NORM=False, INTERLEAVED=True, GROWS=True, BLOCK=128,
         ),
         "rotary": compiled(
             rotary._rotate_and_write, "bf16", HEADS=32, KV_HEADS=8, DIM=80, WIDTH=40, NORM=True, INTERLEAVED=False,
-            BLOCK=128,
+            GROWS=False, BLOCK=128,
         ),
         "together": compiled(
             decode_attention._together, "bf16", WINDOW=1000, CHUNK=500, SINKS=True, DIM=80, CHANNELS=128, STRETCH=256

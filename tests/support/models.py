@@ -6,10 +6,20 @@ parity tests assert both.
 
 import torch
 from transformers import (
+    Cohere2Config,
+    Cohere2ForCausalLM,
+    CohereConfig,
+    CohereForCausalLM,
+    Exaone4Config,
+    Exaone4ForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
+    Glm4Config,
+    Glm4ForCausalLM,
+    GlmConfig,
+    GlmForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     GPTNeoXConfig,
@@ -22,10 +32,16 @@ from transformers import (
     Llama4TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    Ministral3Config,
+    Ministral3ForCausalLM,
+    MinistralConfig,
+    MinistralForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     MixtralConfig,
     MixtralForCausalLM,
+    NemotronConfig,
+    NemotronForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen2MoeConfig,
@@ -34,6 +50,8 @@ from transformers import (
     Qwen3ForCausalLM,
     Qwen3MoeConfig,
     Qwen3MoeForCausalLM,
+    SeedOssConfig,
+    SeedOssForCausalLM,
     SmolLM3Config,
     SmolLM3ForCausalLM,
 )
@@ -77,6 +95,7 @@ LLAMA3 = {
 }
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64}
 LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
+TEMPERED = {**YARN, "llama_4_scaling_beta": 0.4, "mscale": 1.0, "mscale_all_dim": 1.0}
 
 #: name: (model class, configuration class, differences from COMMON, seed, perhaps by what parameters are multiplied)
 MODELS = {
@@ -100,6 +119,32 @@ MODELS = {
     ),
     "qwen3": (Qwen3ForCausalLM, Qwen3Config, {"head_dim": 16, "tie_word_embeddings": True}, 25),
     "smollm3": (SmolLM3ForCausalLM, SmolLM3Config, {"no_rope_layer_interval": 2}, 39),
+    "ministral": (
+        MinistralForCausalLM,
+        MinistralConfig,
+        {"layer_types": ["sliding_attention", "full_attention"] * 2, "sliding_window": 16, "head_dim": 24},
+        6,
+    ),
+    "ministral3": (Ministral3ForCausalLM, Ministral3Config, {"head_dim": 24, "rope_parameters": TEMPERED}, 1),
+    "ministral3_window": (
+        Ministral3ForCausalLM,
+        Ministral3Config,
+        {"head_dim": 16, "rope_parameters": TEMPERED, "sliding_window": 16, "tie_word_embeddings": True},
+        0,
+    ),
+    "seed_oss": (SeedOssForCausalLM, SeedOssConfig, {"head_dim": 24}, 1),
+    "seed_oss_biases": (
+        SeedOssForCausalLM,
+        SeedOssConfig,
+        {
+            "head_dim": None,
+            "attention_bias": False,
+            "attention_out_bias": True,
+            "mlp_bias": True,
+            "tie_word_embeddings": True,
+        },
+        0,
+    ),
     "mixtral": (MixtralForCausalLM, MixtralConfig, {"num_local_experts": 4, "sliding_window": None}, 54),
     "mixtral_window": (
         MixtralForCausalLM,
@@ -283,6 +328,78 @@ MODELS = {
             "rope_parameters": {**LLAMA3},
         },
         3,
+    ),
+    "nemotron": (NemotronForCausalLM, NemotronConfig, {"head_dim": 24}, 1),
+    "nemotron_biases": (
+        NemotronForCausalLM,
+        NemotronConfig,
+        {
+            "attention_bias": True,
+            "mlp_bias": True,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 5000.0, "partial_rotary_factor": 0.25},
+            "hidden_act": "gelu",
+            "tie_word_embeddings": True,
+            "num_key_value_heads": 8,
+        },
+        1,
+    ),
+    "glm": (GlmForCausalLM, GlmConfig, {"head_dim": 24}, 0),
+    "glm_rope": (
+        GlmForCausalLM,
+        GlmConfig,
+        {
+            "head_dim": 16,
+            "attention_bias": False,
+            "rope_parameters": {**LINEAR, "partial_rotary_factor": 1.0},
+            "tie_word_embeddings": True,
+        },
+        0,
+    ),
+    "glm4": (Glm4ForCausalLM, Glm4Config, {"head_dim": 24}, 0),
+    "glm4_tied": (
+        Glm4ForCausalLM,
+        Glm4Config,
+        {"head_dim": 16, "attention_bias": False, "tie_word_embeddings": True},
+        0,
+        {"embed_tokens": 0.15, "post_": 2.0, "model.norm": 6.0},
+    ),
+    "exaone4": (Exaone4ForCausalLM, Exaone4Config, {"sliding_window": 16, "head_dim": 24}, 1),
+    "exaone4_full": (
+        Exaone4ForCausalLM,
+        Exaone4Config,
+        {
+            "sliding_window": None,
+            "layer_types": ["full_attention"] * 4,
+            "rope_parameters": LLAMA3,
+            "tie_word_embeddings": True,
+        },
+        3,
+        {"embed_tokens": 0.15, "post_": 2.0, "model.norm": 6.0},
+    ),
+    "cohere": (CohereForCausalLM, CohereConfig, {}, 6, {"embed_tokens": 0.3, "model.norm": 12.0}),
+    "cohere_normed": (
+        CohereForCausalLM,
+        CohereConfig,
+        {"use_qk_norm": True, "attention_bias": True, "tie_word_embeddings": False, "logit_scale": 0.8},
+        0,
+    ),
+    "cohere2": (
+        Cohere2ForCausalLM,
+        Cohere2Config,
+        {"sliding_window": 16},
+        7,
+        {"embed_tokens": 0.3, "model.norm": 12.0},
+    ),
+    "cohere2_biases": (
+        Cohere2ForCausalLM,
+        Cohere2Config,
+        {
+            "sliding_window": 16,
+            "layer_types": ["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
+            "attention_bias": True,
+            "logit_scale": 0.5,
+        },
+        4,
     ),
     "gpt2": (GPT2LMHeadModel, GPT2Config, {}, 56),
     "gpt2_odd": (GPT2LMHeadModel, GPT2Config, GPT2_ODD, 57),

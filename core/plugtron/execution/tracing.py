@@ -15,7 +15,7 @@ from torch.fx.proxy import TraceError
 
 from plugtron.contracts.decoder import Decoder, Layer
 from plugtron.nn.activations import Activation
-from plugtron.nn.attention import CoreAttention, QueryTemperature
+from plugtron.nn.attention import CoreAttention
 from plugtron.nn.experts import Experts
 from plugtron.nn.norms import LayerNorm, RMSNorm
 from plugtron.nn.operation import CustomOperation
@@ -27,7 +27,7 @@ __all__ = ["BLOCKS", "HEAD", "Trace", "block_of", "trace"]
 #: What stays whole.
 BLOCKS: tuple[type[nn.Module], ...] = (
     *(RMSNorm, LayerNorm, ColumnParallelLinear, RowParallelLinear, ReplicatedLinear, VocabParallelHead),
-    *(Activation, CoreAttention, QueryTemperature, Router, Experts, CustomOperation),
+    *(Activation, CoreAttention, Router, Experts, CustomOperation),
 )
 #: The place of the head among the parts of a decoder.
 HEAD = -1

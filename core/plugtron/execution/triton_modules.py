@@ -41,6 +41,10 @@ class KernelAttention(nn.Module):
         if shape.rotary:
             assert rotation is not None, "the decoder has it"
             cosines, sines = rotation[2 * shape.rotation].squeeze(1), rotation[2 * shape.rotation + 1].squeeze(1)
+        growth = None
+        if shape.temperature is not None:
+            assert rotation is not None, "the decoder has it"
+            growth = rotation[shape.temperature].flatten()
         weights = [norm.weight for norm in self._norms if norm.weight is not None]
         queries = rotate_and_write(
             qkv,
@@ -54,6 +58,7 @@ class KernelAttention(nn.Module):
             inputs.write_offsets,
             interleaved=shape.interleaved,
             offset=self._norms[0].offset if weights else 0.0,
+            growth=growth,
         )
         scores = Scores(scale=shape.scale, soft_cap=shape.soft_cap, slopes=core.slopes, sinks=core.sinks)
         return inputs.attend(queries, state, scores).flatten(1)

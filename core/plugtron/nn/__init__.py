@@ -1,8 +1,8 @@
 """The blocks that wrapper authors build decoders from. Provisional until 1.0."""
 
 from plugtron.nn.activations import Activation
-from plugtron.nn.attention import Attention, AttentionShape, CoreAttention, QueryTemperature
-from plugtron.nn.config import ActivationName, DecoderConfig, ExpertsConfig, RotaryConfig
+from plugtron.nn.attention import Attention, AttentionShape, CoreAttention
+from plugtron.nn.config import ActivationName, DecoderConfig, ExpertsConfig, RotaryConfig, Temperature
 from plugtron.nn.decoder import TransformerDecoder, TransformerLayer
 from plugtron.nn.experts import MixtureOfExperts
 from plugtron.nn.heads import Heads
@@ -29,7 +29,6 @@ __all__ = [
     "MixtureOfExperts",
     "Norm",
     "Operation",
-    "QueryTemperature",
     "RMSNorm",
     "ReplicatedLinear",
     "Rotary",
@@ -38,6 +37,7 @@ __all__ = [
     "RowParallelLinear",
     "Rows",
     "ShardedModule",
+    "Temperature",
     "TransformerDecoder",
     "TransformerLayer",
 ]

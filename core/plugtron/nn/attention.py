@@ -6,19 +6,19 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from plugtron.contracts.attention import AttentionBackend, Scores
 from plugtron.contracts.memory import AttentionMetadata, LayerState
 from plugtron.kernels.attention import TorchAttention
 from plugtron.nn.config import DecoderConfig
 from plugtron.nn.heads import Heads
-from plugtron.nn.norms import LayerNorm, RMSNorm, make_norm
+from plugtron.nn.norms import make_norm
 from plugtron.nn.rotary import Rotation, rotate
 from plugtron.parallel.layers import ColumnParallelLinear, Part, RowParallelLinear, Rows, ShardedModule, parameter
 from plugtron.parallel.runtime import Runtime
 
-__all__ = ["Attention", "AttentionShape", "CoreAttention", "QueryTemperature", "alibi_slopes"]
+__all__ = ["Attention", "AttentionShape", "CoreAttention", "alibi_slopes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,8 @@ class AttentionShape:
     """This rank's heads, and how their queries and keys rotate.
 
     `rotary` counts the channels of each head that rotate, the first ones; `interleaved`: neighbors rotate against each
-    other, else the first half against the second. `rotation` is the number of the decoder's rotation.
+    other, else the first half against the second. `rotation` is the number of the decoder's rotation. `temperature` is
+    the place among its parts of what queries are multiplied with by position; None: nothing.
     """
 
     heads: int
@@ -36,12 +37,14 @@ class AttentionShape:
     rotary: int = 0
     rotation: int = 0
     interleaved: bool = False
+    temperature: int | None = None
     soft_cap: float | None = None
 
     @classmethod
     def of(cls, config: DecoderConfig, layer: int, runtime: Runtime) -> AttentionShape:
         """This rank's share of a layer's attention."""
         local, rotary = Heads.of(config, runtime), config.rotary_of(layer)
+        temperature = config.temperatures[layer] if config.temperatures else None
         return cls(
             heads=local.heads,
             kv_heads=local.kv_heads,
@@ -50,6 +53,9 @@ class AttentionShape:
             rotary=0 if rotary is None else rotary.width or config.head_dim,
             rotation=0 if rotary is None else config.rotaries.index(rotary),
             interleaved=rotary is not None and rotary.interleaved,
+            temperature=None
+            if temperature is None
+            else 2 * len(config.rotaries) + config.different_temperatures.index(temperature),
             soft_cap=config.attention_soft_cap,
         )
 
@@ -90,6 +96,9 @@ class CoreAttention(ShardedModule):
             assert rotation is not None, "the decoder has it"
             turn = rotation[2 * shape.rotation], rotation[2 * shape.rotation + 1]
             query, key = (rotate(part, turn, interleaved=shape.interleaved) for part in (query, key))
+        if shape.temperature is not None:
+            assert rotation is not None, "the decoder has it"
+            query = query * rotation[shape.temperature]
         self.backend.write(key, value, state, memory)
         scores = Scores(scale=shape.scale, soft_cap=shape.soft_cap, slopes=self.slopes, sinks=self.sinks)
         return self.backend.attend(query, state, memory, scores).flatten(1)
@@ -113,48 +122,29 @@ class Attention(ShardedModule):
             what="attention heads",
             bias=config.output_bias,
         )
-        self.query_norm: RMSNorm | LayerNorm | None = None
-        self.key_norm: RMSNorm | LayerNorm | None = None
-        if config.qk_norm:
-            self.query_norm, self.key_norm = (make_norm(config, head_dim, runtime) for _ in range(2))
+        each = config.qk_norm_by_head
+        queries = Rows(total=config.num_heads, start=local.first, count=local.heads)
+        keys = Rows(total=config.num_kv_heads, start=local.first_kv, count=local.kv_heads)
+        self.query_norm, self.key_norm = (
+            make_norm(config, head_dim, runtime, heads=heads if each else None) if config.qk_norm else None
+            for heads in (queries, keys)
+        )
         slopes = alibi_slopes(config.num_heads)[local.first : local.first + local.heads] if config.alibi else None
         self.core = CoreAttention(
             AttentionShape.of(config, layer, runtime),
             runtime,
             slopes=None if slopes is None else slopes.to(runtime.device),
-            sinks=Rows(total=config.num_heads, start=local.first, count=local.heads) if config.sinks else None,
+            sinks=queries if config.sinks else None,
         )
 
     def forward(
         self, hidden: Tensor, rotation: Rotation | None, state: LayerState, memory: AttentionMetadata
     ) -> Tensor:
         """Map [T, H] to [T, H]; writes this step's keys and values."""
-        query, key, value = self.projected(hidden)
-        return self.output(self.core(query, key, value, rotation, state, memory))
-
-    def projected(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map [T, H] to queries, keys and values, the first two normalized where there are norms of them."""
         query, key, value = self.qkv(hidden).split(self._widths, dim=-1)
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
-        return query, key, value
-
-
-class QueryTemperature(nn.Module):
-    """Makes queries larger, and so attention sharper, the later they stand (arXiv:2501.19399).
-
-    A query is multiplied with 1 + growth · log(1 + floor((position + 1) / stretch)).
-    """
-
-    def __init__(self, stretch: float, growth: float) -> None:
-        super().__init__()
-        self.stretch = stretch
-        self.growth = growth
-
-    def forward(self, query: Tensor, memory: AttentionMetadata) -> Tensor:
-        """Map [T, C] to the same shape."""
-        stretches = ((memory.positions.float() + 1) / self.stretch).floor()
-        return (query * (stretches.log1p() * self.growth + 1).unsqueeze(1)).to(query.dtype)
+        return self.output(self.core(query, key, value, rotation, state, memory))
 
 
 def alibi_slopes(heads: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ActivationName", "DecoderConfig", "ExpertsConfig", "RotaryConfig"]
+__all__ = ["ActivationName", "DecoderConfig", "ExpertsConfig", "RotaryConfig", "Temperature"]
 
 #: gelu is exact, gelu_tanh its tanh approximation (GPT-2), gelu_quick x · sigmoid(1.702 x).
 ActivationName = Literal["silu", "gelu", "gelu_tanh", "gelu_quick", "relu", "relu_squared", "tanh"]
@@ -35,6 +35,18 @@ class RotaryConfig:
     attention_factor: float = 1.0
     truncate: bool = True
     factors: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Temperature:
+    """Queries grow with their position p, 1 + beta · log(1 + floor((p + first) / period)) times (arXiv:2501.19399).
+
+    It keeps attention over long texts as sharp as over short ones.
+    """
+
+    beta: float
+    period: int
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +86,15 @@ class DecoderConfig:
     What is one per layer: `windows`, how far it looks back (None: all the way), and `chunks`, within stretches of how
     many positions (empty or None: of all); `rotates`, whether it rotates queries and keys by position, and
     `layer_rotaries`, in which way (empty: all as `rotary` says); `sparse`, whether its MLP is a mixture of `experts`
-    (empty: none is); `attention_scales`, what scores are multiplied with (empty: head_dim ** -0.5).
+    (empty: none is); `attention_scales`, what scores are multiplied with (empty: head_dim ** -0.5), and
+    `temperatures`, how queries grow with their positions besides (empty or None: not).
 
     `vocab_size` counts the ids that mean something, `padded_vocab_size` the rows of the embedding (None: as many).
     `learned_positions`: rows of a learned position embedding, 0 for none. `rotary` is None where no layer rotates.
     `parallel`: attention and MLP look at the same hidden states, in decoders that know of it. `logit_soft_cap`:
     likewise. `norm_bias` is for norms of layers alone; `norm_offset` is added to the weights of norms.
+    `qk_norm`: queries and keys are normalized head by head, with weights of each head's own where `qk_norm_by_head`.
+    `logit_scale`: what the head multiplies logits with, in decoders that know of it.
     `attention_soft_cap`, `alibi` and `sinks`: see `plugtron.contracts.Scores`.
     """
 
@@ -107,6 +122,7 @@ class DecoderConfig:
     sparse: tuple[bool, ...] = ()
     experts: ExpertsConfig | None = None
     attention_scales: tuple[float, ...] = ()
+    temperatures: tuple[Temperature | None, ...] = ()
     attention_soft_cap: float | None = None
     alibi: bool = False
     sinks: bool = False
@@ -114,8 +130,10 @@ class DecoderConfig:
     output_bias: bool = False
     mlp_bias: bool = False
     qk_norm: bool = False
+    qk_norm_by_head: bool = False
     parallel: bool = False
     logit_soft_cap: float | None = None
+    logit_scale: float = 1.0
     tied: bool = False
     head_bias: bool = False
 
@@ -130,6 +148,11 @@ class DecoderConfig:
         """All ways in which layers rotate, each once."""
         found = [self.rotary_of(layer) for layer in range(self.num_layers)]
         return tuple(dict.fromkeys(rotary for rotary in found if rotary is not None))
+
+    @property
+    def different_temperatures(self) -> tuple[Temperature, ...]:
+        """All ways in which queries grow, each once."""
+        return tuple(dict.fromkeys(each for each in self.temperatures if each is not None))
 
     def is_sparse(self, layer: int) -> bool:
         """Whether a layer's MLP is a mixture of experts."""

@@ -14,7 +14,7 @@ from plugtron.nn.experts import MixtureOfExperts
 from plugtron.nn.mlp import make_mlp
 from plugtron.nn.norms import make_norm
 from plugtron.nn.positions import LearnedPositions
-from plugtron.nn.rotary import Rotary, Rotation
+from plugtron.nn.rotary import Rotary, Rotation, growth
 from plugtron.parallel.layers import VocabParallelEmbedding, VocabParallelHead
 from plugtron.parallel.runtime import Runtime
 
@@ -74,6 +74,7 @@ class TransformerDecoder(nn.Module):
         self.final_norm = make_norm(config, config.hidden_size, runtime) if last else None
         tied = self.embedding if config.tied else None
         self.output = VocabParallelHead(*shape, runtime, tied=tied, bias=config.head_bias) if last else None
+        self._dtype = runtime.dtype
         self._rotaries = [Rotary(rotary, config.head_dim, runtime.device, runtime.dtype) for rotary in config.rotaries]
 
     @property
@@ -89,7 +90,9 @@ class TransformerDecoder(nn.Module):
 
     def rotation(self, positions: Tensor) -> Rotation | None:
         """Compute what all layers of a step share, from positions [T]."""
-        return tuple(part for rotary in self._rotaries for part in rotary(positions)) or None
+        turns = tuple(part for rotary in self._rotaries for part in rotary(positions))
+        grown = tuple(growth(each, positions, self._dtype) for each in self.config.different_temperatures)
+        return turns + grown or None
 
     def head(self, hidden: Tensor) -> Tensor:
         """Map hidden states [N, H] to this rank's logits [N, V / tp]."""

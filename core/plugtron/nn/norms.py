@@ -23,7 +23,8 @@ class Norm(ShardedModule):
         bias: there is one.
         weighted: there is a weight; else what is normalized stays as it is.
         offset: what is added to the weight: 1 where checkpoints hold its difference from 1.
-        heads: each head has a weight of its own, and these are this rank's; None: all have the same.
+        heads: each head has a weight of its own, stored as [heads, width], and these are this rank's; None: all have
+            the same.
     """
 
     def __init__(
@@ -44,8 +45,7 @@ class Norm(ShardedModule):
         size, part = width, Part(shape=(width,))
         if heads is not None:
             size = heads.count * width
-            source = slice(heads.start * width, heads.start * width + size)
-            part = Part(shape=(heads.total * width,), source=(source,))
+            part = Part(shape=(heads.total, width), source=(slice(heads.start, heads.start + heads.count),))
         self.weight: nn.Parameter | None = parameter(runtime, size) if weighted else None
         self.bias: nn.Parameter | None = parameter(runtime, size) if bias else None
         if weighted:
@@ -91,8 +91,9 @@ class LayerNorm(Norm):
         return self._in_float(hidden, partial(F.layer_norm, normalized_shape=(self.width,), eps=self.epsilon))
 
 
-def make_norm(config: DecoderConfig, width: int, runtime: Runtime) -> RMSNorm | LayerNorm:
+def make_norm(config: DecoderConfig, width: int, runtime: Runtime, *, heads: Rows | None = None) -> RMSNorm | LayerNorm:
     """Return a norm of the kind that a decoder has throughout."""
+    epsilon, offset = config.norm_epsilon, config.norm_offset
     if config.norm == "rms":
-        return RMSNorm(width, config.norm_epsilon, runtime, offset=config.norm_offset)
-    return LayerNorm(width, config.norm_epsilon, runtime, bias=config.norm_bias, offset=config.norm_offset)
+        return RMSNorm(width, epsilon, runtime, offset=offset, heads=heads)
+    return LayerNorm(width, epsilon, runtime, bias=config.norm_bias, offset=offset, heads=heads)

@@ -7,12 +7,13 @@ import math
 import torch
 from torch import Tensor
 
-from plugtron.nn.config import RotaryConfig
+from plugtron.nn.config import RotaryConfig, Temperature
 
-__all__ = ["Rotary", "Rotation", "rotate"]
+__all__ = ["Rotary", "Rotation", "growth", "rotate"]
 
 #: Cosines and signed sines [T, 1, D] of the D channels that rotate, computed once per step and shared by all layers;
-#: of each way in which layers rotate, one after the other.
+#: of each way in which layers rotate, one after the other. Then what queries are multiplied with [T, 1, 1], of each
+#: way in which they grow with their position.
 Rotation = tuple[Tensor, ...]
 
 
@@ -48,6 +49,13 @@ def rotate(heads: Tensor, rotation: tuple[Tensor, Tensor], *, interleaved: bool 
     else:
         swapped = heads.roll(heads.shape[-1] // 2, dims=-1)
     return torch.addcmul(heads * cosines, swapped, sines)
+
+
+def growth(temperature: Temperature, positions: Tensor, dtype: torch.dtype) -> Tensor:
+    """What queries at positions [T] are multiplied with, [T, 1, 1]."""
+    periods = torch.div(positions + temperature.first, temperature.period, rounding_mode="floor")
+    grown = 1 + temperature.beta * torch.log1p(periods.to(torch.float32))
+    return grown.to(dtype).view(-1, 1, 1)
 
 
 def frequencies(config: RotaryConfig, head_dim: int) -> Tensor:

@@ -26,7 +26,8 @@ def plugtron_wrappers() -> list[Component]:
             target="plugtron_wrappers.llama:LlamaWrapper",
             options="plugtron_wrappers.options:FamilyOptions",
             precheck="plugtron_wrappers.prechecks:precheck_llama",
-            summary="Llama, and what is Llama in all but name: Mistral, Mixtral, Qwen2, Qwen3, SmolLM, Yi, TinyLlama",
+            summary="Llama, and what is Llama in all but name: Mistral, Ministral, Mixtral, Qwen2, Qwen3, "
+            "Seed-OSS, SmolLM, Yi, TinyLlama",
             needs=frozenset({Need.CHECKPOINT}),
             provides=frozenset(
                 {f"huggingface/{name}" for name in RELATIVES}

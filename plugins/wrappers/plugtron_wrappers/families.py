@@ -28,6 +28,41 @@ FAMILIES: dict[str, FamilyEntry] = {
         huggingface=("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"),
         summary="Gemma 3, and the text part of those that see",
     ),
+    "cohere": FamilyEntry(
+        target="plugtron_wrappers.cohere.cohere:Cohere",
+        huggingface=("CohereForCausalLM",),
+        summary="Command R",
+    ),
+    "cohere2": FamilyEntry(
+        target="plugtron_wrappers.cohere.cohere2:Cohere2",
+        huggingface=("Cohere2ForCausalLM",),
+        summary="Command R7B and Command A",
+    ),
+    "exaone4": FamilyEntry(
+        target="plugtron_wrappers.exaone.exaone4:Exaone4",
+        huggingface=("Exaone4ForCausalLM",),
+        summary="EXAONE 4.0",
+    ),
+    "glm": FamilyEntry(
+        target="plugtron_wrappers.glm.glm:GLM",
+        huggingface=("GlmForCausalLM",),
+        summary="GLM-4 of 2024",
+    ),
+    "glm4": FamilyEntry(
+        target="plugtron_wrappers.glm.glm4:GLM4",
+        huggingface=("Glm4ForCausalLM",),
+        summary="GLM-4 of 2025 (0414)",
+    ),
+    "nemotron": FamilyEntry(
+        target="plugtron_wrappers.nemotron.nemotron:Nemotron",
+        huggingface=("NemotronForCausalLM",),
+        summary="Nemotron-4 and Minitron",
+    ),
+    "ministral3": FamilyEntry(
+        target="plugtron_wrappers.ministral.ministral3:Ministral3",
+        huggingface=("Ministral3ForCausalLM",),
+        summary="Ministral 3",
+    ),
     "gpt_neox": FamilyEntry(
         target="plugtron_wrappers.gpt_neox.gpt_neox:GPTNeoX",
         huggingface=("GPTNeoXForCausalLM",),

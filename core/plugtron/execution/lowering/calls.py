@@ -70,17 +70,16 @@ class RowCode(IntEnum):
     DIVIDE_NUMBER = 10
     CLAMP = 11
     WEIGH = 12
-    TEMPER = 13
-    SILU = 14
-    GELU = 15
-    GELU_TANH = 16
-    GELU_QUICK = 17
-    RELU = 18
-    RELU_SQUARED = 19
-    TANH = 20
-    SIGMOID = 21
-    SQUARE = 22
-    EXPONENTIAL = 23
+    SILU = 13
+    GELU = 14
+    GELU_TANH = 15
+    GELU_QUICK = 16
+    RELU = 17
+    RELU_SQUARED = 18
+    TANH = 19
+    SIGMOID = 20
+    SQUARE = 21
+    EXPONENTIAL = 22
 
 
 Operand: TypeAlias = "Value | ParameterAt"

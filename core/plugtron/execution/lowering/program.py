@@ -35,6 +35,7 @@ class Flag(IntFlag):
     BY_COLUMNS = 16
     PAIRS = 32
     EVEN = 64
+    GROWS = 128
 
 
 class RowFlag(IntFlag):

@@ -29,7 +29,7 @@ from plugtron.execution.lowering.row_functions import BINARY, function_name, una
 from plugtron.execution.lowering.sample import Sampler, SampleStep
 from plugtron.execution.tracing import HEAD, Trace, block_of
 from plugtron.nn.activations import Activation
-from plugtron.nn.attention import CoreAttention, QueryTemperature
+from plugtron.nn.attention import CoreAttention
 from plugtron.nn.experts import Experts
 from plugtron.nn.norms import LayerNorm, RMSNorm
 from plugtron.nn.operation import CustomOperation
@@ -249,8 +249,6 @@ class _PartReader:
             return self._row(RowCode.NORMALIZE, values, values[0], norm=at)
         if isinstance(module, Activation):
             return self._row(RowCode[module.name.upper()], values, values[0])
-        if isinstance(module, QueryTemperature):
-            return self._row(RowCode.TEMPER, values, values[0], numbers=(float(module.stretch), module.growth))
         if isinstance(module, CoreAttention):
             return self._attention(at, module, values)
         if isinstance(module, Router):

@@ -242,7 +242,9 @@ class ProgramWriter:
             "head_dim": shape.head_dim,
             "rotary": shape.rotary,
             "rotation": shape.rotation,
-            "flags": Flag.INTERLEAVED if shape.interleaved else Flag.NONE,
+            "temperature": shape.temperature or 0,
+            "flags": (Flag.INTERLEAVED if shape.interleaved else Flag.NONE)
+            | (Flag.NONE if shape.temperature is None else Flag.GROWS),
         }
         self._append(Kind.ROTATE, fields)
         scores = {"scale": shape.scale, "cap": shape.soft_cap or 0.0, **self._place("target", call.output)}

@@ -24,7 +24,7 @@ class Op(Structure):
             for name in ("buffer", "offset", "stride")
         ],
         *[(name, c_int32) for name in ("operand", "inputs", "outputs", "format")],
-        *[(name, c_int32) for name in ("layer", "rotation", "heads", "kv_heads", "head_dim", "rotary")],
+        *[(name, c_int32) for name in ("layer", "rotation", "temperature", "heads", "kv_heads", "head_dim", "rotary")],
         *[(name, c_int32) for name in ("first", "count")],
         *[(name, c_int32) for name in ("experts", "chosen", "score", "groups", "top_groups")],
         *[(name, c_float) for name in ("scale", "cap")],

@@ -19,6 +19,7 @@ struct Heads {
     Columns queries, keys, values;
     const float* cosines;  // [positions, rotary], or null
     const float* sines;    // the same, negated for the first of each pair
+    const float* growth;   // [positions], what queries are multiplied with, or null
     int group() const { return query / kv; }
 };
 
@@ -52,6 +53,11 @@ inline void rotate_and_write(const Heads& heads, const Layer& layer, const Token
             rotate_head(query, cosines, sines, heads.rotary, heads.interleaved);
         }
         rotate_head(key, cosines, sines, heads.rotary, heads.interleaved);
+    }
+    if (heads.growth) {
+        const float factor = heads.growth[tokens.positions[t]];
+        float* queries = heads.queries.row(t) + head * heads.group() * heads.dim;
+        for (int channel = 0; channel < heads.group() * heads.dim; channel++) queries[channel] *= factor;
     }
     const long at = place(tokens, tokens.owners[t], tokens.positions[t], head, heads.kv, heads.dim);
     Stored* keys = static_cast<Stored*>(layer.keys) + at;

@@ -26,7 +26,8 @@ struct Tokens {
     const int64_t* owners;        // [T]: the row that each token belongs to
     const int64_t* block_tables;  // [R, table_width]
     const int64_t* logit_index;   // [N], or null when every token wants logits
-    const float* const* tables;   // of each rotation that the model has: cosines, then sines, [positions, rotary width]
+    const float* const* tables;   // of each rotation that the model has: cosines, then sines, [positions, rotary width];
+                                  // then of each temperature, [positions]
 };
 
 // The first position that a query at `position` sees.

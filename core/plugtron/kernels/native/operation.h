@@ -24,7 +24,7 @@ struct PlugtronOp {
     PlugtronPlace source, key, value, target;
     int32_t operand;                 // what linear layers multiply
     int32_t inputs, outputs, format;  // of a weight
-    int32_t layer, rotation, heads, kv_heads, head_dim, rotary;
+    int32_t layer, rotation, temperature, heads, kv_heads, head_dim, rotary;
     int32_t first, count;  // row steps
     int32_t experts, chosen, score, groups, top_groups;
     float scale, cap;
@@ -58,9 +58,10 @@ namespace plugtron {
 enum Kind : int32_t { kRows, kLinear, kRotate, kAttend, kRoute, kExperts, kCombine, kCall };
 
 // kAddTo: to what is there (the residual). kSelected: rows that want logits, not of all tokens. kPairs: rows of tokens and their
-// experts. kShared: ranks share, or might share, the inputs. kEven: experts' results are added up as they are.
+// experts. kShared: ranks share, or might share, the inputs. kEven: experts' results are added up as they are. kGrows: queries are
+// multiplied with their temperature.
 enum Flags : int32_t {
-    kAddTo = 1, kSelected = 2, kShared = 4, kInterleaved = 8, kByColumns = 16, kPairs = 32, kEven = 64
+    kAddTo = 1, kSelected = 2, kShared = 4, kInterleaved = 8, kByColumns = 16, kPairs = 32, kEven = 64, kGrows = 128
 };
 
 }  // namespace plugtron

@@ -36,8 +36,7 @@ enum RowCode : int32_t {
     kMultiplyNumber,
     kDivideNumber,
     kClamp,  // between `number` and `other`
-    kWeigh,   // multiply with what the row's expert weighs for its token
-    kTemper,  // multiply with 1 + `other` · log(1 + floor((position + 1) / `number`))
+    kWeigh,  // multiply with what the row's expert weighs for its token
     kFunctions
 };
 

@@ -155,7 +155,6 @@ class Program {
                         registers[step.first], count, buffers_[step.target] + row * step.stride + step.offset + column);
                     break;
                 case kWeigh: scale(step, registers, count, routing_.strength(row)); break;
-                case kTemper: scale(step, registers, count, temperature(step, row)); break;
                 case kPut: put(step, row, column, registers[step.first], count); break;
                 default: compute(step, registers, column, count);
             }
@@ -166,11 +165,6 @@ class Program {
         const float* from = registers[step.first];
         float* to = registers.fresh(step.target);
         for (int at = 0; at < count; at++) to[at] = from[at] * factor;
-    }
-
-    float temperature(const PlugtronRowStep& step, long row) const {
-        const float stretches = std::floor((static_cast<float>(tokens_->positions[row]) + 1.0f) / step.number);
-        return std::log1p(stretches) * step.other + 1.0f;
     }
 
     long gathered(const PlugtronOp& op, long row) const {
@@ -207,11 +201,12 @@ class Program {
     }
 
     Heads heads(const PlugtronOp& op) const {
-        const bool rotates = op.rotary > 0;
+        const bool rotates = op.rotary > 0, grows = (op.flags & kGrows) != 0;
         return Heads{
             op.heads, op.kv_heads, op.head_dim, op.rotary, (op.flags & kInterleaved) != 0, columns(op.source),
             columns(op.key), columns(op.value), rotates ? tokens_->tables[2 * op.rotation] : nullptr,
-            rotates ? tokens_->tables[2 * op.rotation + 1] : nullptr};
+            rotates ? tokens_->tables[2 * op.rotation + 1] : nullptr,
+            grows ? tokens_->tables[op.temperature] : nullptr};
     }
 
     void route(const PlugtronOp& op, int rank) {

@@ -28,6 +28,7 @@ def rotate_and_write(
     *,
     interleaved: bool = False,
     offset: float = 0.0,
+    growth: Tensor | None = None,
 ) -> Tensor:
     """Return queries [T, h, D]; put keys and values in their places. What rotates is rounded once, at the end.
 
@@ -39,6 +40,7 @@ def rotate_and_write(
         blocks, offsets: [T] int64, where each token's key and value go; nowhere for block 0.
         offset: what is added to the weights of norms.
         interleaved: channels rotate with their neighbors, else the first half with the second.
+        growth: [T], what queries are multiplied with once they have rotated; or None.
     """
     tokens, kv_heads, head_dim = len(qkv), keys.shape[1], keys.shape[3]
     heads = qkv.shape[1] // head_dim - 2 * kv_heads
@@ -50,6 +52,7 @@ def rotate_and_write(
         qkv if sines is None else sines,
         query_norm,
         key_norm,
+        qkv if growth is None else growth,
         queries,
         keys,
         values,
@@ -64,6 +67,7 @@ def rotate_and_write(
         WIDTH=0 if cosines is None else cosines.shape[-1],
         NORM=norms is not None,
         INTERLEAVED=interleaved,
+        GROWS=growth is not None,
         BLOCK=power_of_two(head_dim),
         num_warps=1,
         **FUSED,
@@ -73,9 +77,10 @@ def rotate_and_write(
 
 @triton.jit(do_not_specialize_on_alignment=["blocks", "offsets"])  # parts of larger tensors
 def _rotate_and_write(
-    qkv, cosines, sines, query_norm, key_norm, queries, keys, values, blocks, offsets, epsilon, offset, block_size,
+    qkv, cosines, sines, query_norm, key_norm, growth, queries, keys, values, blocks, offsets, epsilon, offset,
+    block_size,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, DIM: tl.constexpr, WIDTH: tl.constexpr, NORM: tl.constexpr,
-    INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
+    INTERLEAVED: tl.constexpr, GROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1)
@@ -105,6 +110,9 @@ def _rotate_and_write(
             cosine = tl.load(cosines + token * WIDTH + at, mask=at < WIDTH, other=1.0).to(tl.float32)
             sine = tl.load(sines + token * WIDTH + at, mask=at < WIDTH, other=0.0).to(tl.float32)
             line = line * cosine + partner * sine
+        if GROWS:  # noqa: SIM102 - known when this is compiled, the rest is not
+            if head < HEADS:
+                line = line * tl.load(growth + token).to(tl.float32)
         own = line.to(qkv.dtype.element_ty)
     if head < HEADS:
         tl.store(queries + (token * HEADS + head) * DIM + at, own, mask=inside)

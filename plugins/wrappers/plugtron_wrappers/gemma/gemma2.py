@@ -14,7 +14,7 @@ from plugtron.contracts import AttentionMetadata, LayerState, Runtime, Weight
 from plugtron.nn import Attention, DecoderConfig, GatedMLP, RMSNorm, Rotation, TransformerDecoder
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
-from plugtron_wrappers.huggingface.fields import DecoderFields, one_per_layer
+from plugtron_wrappers.huggingface.fields import DecoderFields, windows_of
 from plugtron_wrappers.huggingface.names import layer_weights, whole
 
 __all__ = ["LAYER_NAMES", "Gemma2", "Gemma2Decoder"]
@@ -105,10 +105,7 @@ class Gemma2(Family):
             plain_decoder(fields, file, norm_epsilon=fields.rms_norm_eps),
             activation="gelu_tanh",
             norm_offset=1.0,
-            windows=tuple(
-                fields.sliding_window if kind == "sliding_attention" else None
-                for kind in one_per_layer("layer_types", kinds, layers, file)
-            ),
+            windows=windows_of(kinds, fields.sliding_window, layers, file),
             attention_scales=(fields.query_pre_attn_scalar**-0.5,) * layers,
             attention_soft_cap=fields.attn_logit_softcapping,
             logit_soft_cap=fields.final_logit_softcapping,

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plugtron.errors import CheckpointError
 from plugtron.utils import describe
 
-__all__ = ["ACTIVATIONS", "DecoderFields", "RopeFields", "one_per_layer", "validated"]
+if TYPE_CHECKING:
+    from plugtron.nn import ActivationName
+
+__all__ = [
+    "ACTIVATIONS", "DecoderFields", "RopeFields", "activation_of", "every_other", "one_per_layer", "validated",
+    "windows_of",
+]  # fmt: skip
 
 Fields = TypeVar("Fields", bound=BaseModel)
 Entry = TypeVar("Entry")
 LayerType = Literal["full_attention", "sliding_attention", "chunked_attention"]
 
 #: transformers' names of activations, and ours.
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, ActivationName] = {
     "silu": "silu",
     "swish": "silu",
     "gelu": "gelu",
@@ -88,6 +94,17 @@ def validated(model: type[Fields], values: dict[str, Any], place: str) -> Fields
         raise CheckpointError(f"{place}: {'; '.join(texts)}") from None
 
 
+def activation_of(name: str, file: str) -> ActivationName:
+    """Our name of an activation.
+
+    Raises:
+        CheckpointError: it is none that is known.
+    """
+    if name not in ACTIVATIONS:
+        raise CheckpointError(f"{file}: hidden_act {name!r} (accepted: {', '.join(ACTIVATIONS)})")
+    return ACTIVATIONS[name]
+
+
 def one_per_layer(name: str, entries: Sequence[Entry], layers: int, file: str) -> Sequence[Entry]:
     """Return a list that must have an entry for each layer.
 
@@ -97,3 +114,20 @@ def one_per_layer(name: str, entries: Sequence[Entry], layers: int, file: str) -
     if len(entries) != layers:
         raise CheckpointError(f"{file}: {name} has {len(entries)} entries for {layers} layers")
     return entries
+
+
+def windows_of(kinds: Sequence[str], window: int | None, layers: int, file: str) -> tuple[int | None, ...]:
+    """How far each layer looks back, by its kind: the sliding ones as far as the window, the others all the way.
+
+    Raises:
+        CheckpointError: there are more or fewer kinds than layers, or sliding ones without a window.
+    """
+    sliding = [kind == "sliding_attention" for kind in one_per_layer("layer_types", kinds, layers, file)]
+    if window is None and any(sliding):
+        raise CheckpointError(f"{file}: sliding_window must say how far layers of sliding_attention look back")
+    return tuple(window if each else None for each in sliding)
+
+
+def every_other(layers: int, pattern: int) -> list[str]:
+    """The kinds of layers of which each `pattern`-th looks all the way back, as sliding_window_pattern says it."""
+    return ["sliding_attention" if (layer + 1) % pattern else "full_attention" for layer in range(layers)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from plugtron.contracts import Section, Weight
 from plugtron.nn import DecoderConfig
 
-__all__ = ["head_by_head", "layer_weights", "linear_weights", "whole"]
+__all__ = ["head_by_head", "layer_weights", "linear_weights", "norm_by_head", "stacked", "whole"]
 
 
 def linear_weights(
@@ -65,3 +65,21 @@ def head_by_head(config: DecoderConfig, tensor: str) -> Iterator[Weight]:
             for part in range(3)
         )
         yield Weight(parameter=f"stack.{{layer}}.attention.qkv.{kind}", tensors=parts)
+
+
+def stacked(parameter: str, tensor: str, rows: Sequence[int], *, prefix: str = "model.layers.{layer}.") -> Weight:
+    """A matrix that stands in one tensor, its parts (gate and up, say) below each other, `rows` of each."""
+    parts = tuple(
+        Section(tensor=f"{prefix}{tensor}.weight", total=sum(rows), first=sum(rows[:number]), run=count)
+        for number, count in enumerate(rows)
+    )
+    return Weight(parameter=f"stack.{{layer}}.{parameter}.weight", tensors=parts)
+
+
+def norm_by_head(parameter: str, tensor: str, *, prefix: str = "model.layers.{layer}.") -> Weight:
+    """The weight of a norm that each head has its own of, stored as [heads, head_dim]."""
+    return Weight(
+        parameter=f"stack.{{layer}}.{parameter}.weight",
+        tensors=(f"{prefix}{tensor}.weight",),
+        transform=lambda read, _: read.flatten(),
+    )

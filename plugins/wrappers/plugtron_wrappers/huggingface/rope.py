@@ -12,7 +12,7 @@ from plugtron.errors import CheckpointError
 from plugtron.nn import RotaryConfig
 from plugtron_wrappers.huggingface.fields import DecoderFields, RopeFields, validated
 
-__all__ = ["max_positions", "rotary_by_kind", "rotary_from_huggingface", "yarn_attention_factor"]
+__all__ = ["max_positions", "rotary_by_kind", "rotary_from_huggingface", "rotary_width", "yarn_attention_factor"]
 
 
 def rotary_from_huggingface(fields: DecoderFields, file: str, head_dim: int) -> RotaryConfig:
@@ -22,9 +22,21 @@ def rotary_from_huggingface(fields: DecoderFields, file: str, head_dim: int) -> 
         CheckpointError: a scaling that is not implemented, or one that is incomplete.
     """
     rope = _rope_fields(fields, file)
-    share = rope.partial_rotary_factor if fields.partial_rotary_factor is None else fields.partial_rotary_factor
+    share = fields.partial_rotary_factor if rope.partial_rotary_factor is None else rope.partial_rotary_factor
     rotary = _scaled(rope, fields, file)
-    return rotary if share in (None, 1) else replace(rotary, width=int(head_dim * share))
+    return rotary if share in (None, 1) else replace(rotary, width=rotary_width(head_dim, share, file))
+
+
+def rotary_width(head_dim: int, share: float, file: str) -> int:
+    """How many channels of a head rotate, where that is a share of them.
+
+    Raises:
+        CheckpointError: they do not come to pairs.
+    """
+    width = int(head_dim * share)
+    if width < 2 or width % 2:
+        raise CheckpointError(f"{file}: {width} of the {head_dim} channels of a head are to rotate, which are no pairs")
+    return width
 
 
 def rotary_by_kind(

@@ -17,6 +17,7 @@ class LlamaFields(DecoderFields):
     rms_norm_eps: float = Field(default=1e-6, gt=0, lt=1)
     hidden_act: Literal["silu"] = "silu"
     attention_bias: bool = False
+    attention_out_bias: bool = False
     mlp_bias: bool = False
     sliding_window: int | None = Field(default=None, gt=0, lt=2**31)
     use_sliding_window: bool = False

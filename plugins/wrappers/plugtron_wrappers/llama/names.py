@@ -8,8 +8,10 @@ __all__ = ["RELATIVES"]
 RELATIVES: dict[str, tuple[str, tuple[str, ...]]] = {
     "LlamaForCausalLM": ("plugtron_wrappers.llama.llama:Llama", ("llama",)),
     "MistralForCausalLM": ("plugtron_wrappers.llama.mistral:Mistral", ()),
+    "MinistralForCausalLM": ("plugtron_wrappers.llama.ministral:Ministral", ()),
     "MixtralForCausalLM": ("plugtron_wrappers.llama.mixtral:Mixtral", ()),
     "Qwen2ForCausalLM": ("plugtron_wrappers.llama.qwen2:Qwen2", ("qwen2",)),
     "Qwen3ForCausalLM": ("plugtron_wrappers.llama.qwen3:Qwen3", ("qwen3",)),
+    "SeedOssForCausalLM": ("plugtron_wrappers.llama.seed_oss:SeedOss", ()),
     "SmolLM3ForCausalLM": ("plugtron_wrappers.llama.smollm3:SmolLM3", ("smollm3",)),
 }

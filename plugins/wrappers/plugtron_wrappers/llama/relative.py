@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from plugtron.nn import DecoderConfig
 from plugtron.utils import load_target
-from plugtron_wrappers.huggingface.fields import one_per_layer
+from plugtron_wrappers.huggingface.fields import windows_of
 from plugtron_wrappers.llama.fields import LlamaFields
 from plugtron_wrappers.llama.names import RELATIVES
 
@@ -73,8 +73,7 @@ def windows_by_layer(fields: LlamaFields, file: str) -> tuple[int | None, ...]:
     if not fields.use_sliding_window:
         return (None,) * layers
     if fields.layer_types is not None:
-        kinds = one_per_layer("layer_types", fields.layer_types, layers, file)
-        return tuple(window if kind == "sliding_attention" else None for kind in kinds)
+        return windows_of(fields.layer_types, window, layers, file)
     first = layers if fields.max_window_layers is None else fields.max_window_layers
     return tuple(window if layer >= first else None for layer in range(layers))
 

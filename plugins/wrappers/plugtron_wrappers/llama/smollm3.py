@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from plugtron.nn import DecoderConfig
+from plugtron_wrappers.huggingface.fields import one_per_layer
 from plugtron_wrappers.llama.fields import LlamaFields
-from plugtron_wrappers.llama.relative import Relative, one_per_layer, windows_by_layer
+from plugtron_wrappers.llama.relative import Relative, windows_by_layer
 
 __all__ = ["SmolLM3"]
 

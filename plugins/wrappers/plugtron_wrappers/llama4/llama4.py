@@ -8,17 +8,16 @@ from dataclasses import fields as members
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from plugtron.contracts import AttentionMetadata, LayerState, Runtime, Weight
+from plugtron.contracts import Runtime, Weight
 from plugtron.errors import CheckpointError
 from plugtron.nn import (
     Attention,
     DecoderConfig,
     ExpertsConfig,
-    QueryTemperature,
     RMSNorm,
-    Rotation,
+    Temperature,
     TransformerDecoder,
     TransformerLayer,
 )
@@ -58,36 +57,20 @@ class Llama4Fields(DecoderFields):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Llama4Config(DecoderConfig):
-    """`normalized`: queries and keys that rotate are divided by their size. `temperature`: those that do not grow with
-    their position, every so many of them, by so much.
-    """
+    """`normalized`: queries and keys that rotate are divided by their size."""
 
     normalized: bool
-    temperature: tuple[float, float] | None
 
 
 class Llama4Attention(Attention):
-    """Queries and keys are normalized, which rotating does not change; or queries have a temperature."""
+    """Queries and keys are normalized, which rotating does not change."""
 
     def __init__(self, config: Llama4Config, layer: int, runtime: Runtime) -> None:
         super().__init__(config, layer, runtime)
-        self.temperature = None
-        if config.rotates[layer]:
-            if config.normalized:
-                self.query_norm, self.key_norm = (
-                    RMSNorm(config.head_dim, config.norm_epsilon, runtime, weighted=False) for _ in range(2)
-                )
-        elif config.temperature is not None:
-            self.temperature = QueryTemperature(*config.temperature)
-
-    def forward(
-        self, hidden: Tensor, rotation: Rotation | None, state: LayerState, memory: AttentionMetadata
-    ) -> Tensor:
-        """Map [T, H] to [T, H]; writes this step's keys and values."""
-        query, key, value = self.projected(hidden)
-        if self.temperature is not None:
-            query = self.temperature(query, memory)
-        return self.output(self.core(query, key, value, rotation, state, memory))
+        if config.rotates[layer] and config.normalized:
+            self.query_norm, self.key_norm = (
+                RMSNorm(config.head_dim, config.norm_epsilon, runtime, weighted=False) for _ in range(2)
+            )
 
 
 class Llama4Layer(TransformerLayer):
@@ -145,7 +128,13 @@ class Llama4(Family):
             "qkv_bias": fields.attention_bias,
             "output_bias": fields.attention_bias,
             "normalized": fields.use_qk_norm,
-            "temperature": (fields.floor_scale, fields.attn_scale) if fields.attn_temperature_tuning else None,
+            # Queries that do not rotate grow instead.
+            "temperatures": tuple(
+                None
+                if each or not fields.attn_temperature_tuning
+                else Temperature(beta=fields.attn_scale, period=fields.floor_scale, first=1)
+                for each in rotates
+            ),
         }
         return Llama4Config(**{**{each.name: getattr(plain, each.name) for each in members(plain)}, **own})
 

@@ -1,0 +1,64 @@
+"""GLM-4 of 2024 (arXiv:2406.12793): a Llama of which half of each head rotates, channels against their neighbors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from plugtron.contracts import Weight
+from plugtron.nn import DecoderConfig
+from plugtron_wrappers.huggingface.decoder import plain_decoder
+from plugtron_wrappers.huggingface.family import Family
+from plugtron_wrappers.huggingface.fields import DecoderFields
+from plugtron_wrappers.huggingface.names import layer_weights, stacked, whole
+
+__all__ = ["GLM"]
+
+
+class GLMFields(DecoderFields):
+    """Defaults are those of transformers."""
+
+    num_key_value_heads: int | None = Field(default=2, gt=0)
+    head_dim: int | None = Field(default=128, gt=0, lt=2**16)
+    max_position_embeddings: int = Field(default=131072, gt=0, lt=2**31)
+    rms_norm_eps: float = Field(default=1.5625e-7, gt=0, lt=1)
+    hidden_act: Literal["silu"] = "silu"
+    partial_rotary_factor: float | None = Field(default=0.5, ge=0, le=1)
+    attention_bias: bool = True
+
+
+class GLM(Family):
+    """Runs GLM-4 of 2024."""
+
+    name = "glm"
+    fields = GLMFields
+    #: Names of norms, the decoder's and the file's.
+    norms: ClassVar[dict[str, tuple[str, ...]]] = {
+        "attention_norm": ("input_layernorm",),
+        "mlp_norm": ("post_attention_layernorm",),
+    }
+
+    @classmethod
+    def configure(cls, fields: Any, file: str) -> DecoderConfig:
+        """Translate config.json."""
+        plain = plain_decoder(fields, file, norm_epsilon=fields.rms_norm_eps)
+        assert plain.rotary is not None
+        return replace(plain, rotary=replace(plain.rotary, interleaved=True), qkv_bias=fields.attention_bias)
+
+    def weights(self) -> Iterator[Weight]:
+        """Names in Hugging Face folders."""
+        config = self.config
+        yield from whole(config)
+        yield from layer_weights(
+            config,
+            {
+                "attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+                "attention.output": ("self_attn.o_proj",),
+                "mlp.down": ("mlp.down_proj",),
+                **self.norms,
+            },
+        )
+        yield stacked("mlp.gate_up", "mlp.gate_up_proj", [config.intermediate_size] * 2)

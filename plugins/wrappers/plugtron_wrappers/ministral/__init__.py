@@ -1,0 +1,1 @@
+"""Ministral, from its third generation on."""

@@ -237,11 +237,7 @@ class ProgramWriter:
         fields = {
             **places,
             "layer": call.core.part,
-            "heads": shape.heads,
-            "kv_heads": shape.kv_heads,
-            "head_dim": shape.head_dim,
-            "rotary": shape.rotary,
-            "rotation": shape.rotation,
+            **{name: getattr(shape, name) for name in ("heads", "kv_heads", "head_dim", "rotary", "rotation")},
             "temperature": shape.temperature or 0,
             "flags": (Flag.INTERLEAVED if shape.interleaved else Flag.NONE)
             | (Flag.NONE if shape.temperature is None else Flag.GROWS),

@@ -59,6 +59,8 @@ enum Kind : int32_t { kRows, kLinear, kRotate, kAttend, kRoute, kExperts, kCombi
 
 // kAddTo: to what is there (the residual). kSelected: rows that want logits, not of all tokens. kPairs: rows of tokens and their
 // experts. kShared: ranks share, or might share, the inputs. kGrows: queries are multiplied with their temperature.
-enum Flags : int32_t { kAddTo = 1, kSelected = 2, kShared = 4, kInterleaved = 8, kByColumns = 16, kPairs = 32, kGrows = 64 };
+enum Flags : int32_t {
+    kAddTo = 1, kSelected = 2, kShared = 4, kInterleaved = 8, kByColumns = 16, kPairs = 32, kGrows = 64
+};
 
 }  // namespace plugtron

@@ -125,8 +125,7 @@ class ProgramWriter:
             self._packed[call] = self._packer.exact(weight)
         else:
             self._packed[call] = self._packer.weight(weight, quantized_part(module))
-        first = self._group.rank == 0
-        row = 0
+        first, row = self._group.rank == 0, 0
         for number, piece in enumerate(self._packed[call]):
             bias = getattr(module, "bias", None) if first or not call.reduced else None
             self._keep(call, f"bias.{number}", None if bias is None else bias[row : row + piece.rows])
@@ -186,9 +185,8 @@ class ProgramWriter:
         return {Rows.TOKENS: Flag.NONE, Rows.SELECTED: Flag.SELECTED, Rows.PAIRS: Flag.PAIRS}[rows]
 
     def _rows(self, group: RowGroup, flags: Mapping[Value, RowFlag]) -> None:
-        first = len(self._row_steps)
+        first, unit = len(self._row_steps), group.unit
         self._row_steps += row_steps(group, self._plan, self._place, self._vectors, flags)
-        unit = group.unit
         fields = {
             "flags": self._of(group.rows) | (Flag.BY_COLUMNS if unit else Flag.NONE),
             "inputs": unit,
@@ -237,11 +235,7 @@ class ProgramWriter:
         fields = {
             **places,
             "layer": call.core.part,
-            "heads": shape.heads,
-            "kv_heads": shape.kv_heads,
-            "head_dim": shape.head_dim,
-            "rotary": shape.rotary,
-            "rotation": shape.rotation,
+            **{name: getattr(shape, name) for name in ("heads", "kv_heads", "head_dim", "rotary", "rotation")},
             "temperature": shape.temperature or 0,
             "flags": (Flag.INTERLEAVED if shape.interleaved else Flag.NONE)
             | (Flag.NONE if shape.temperature is None else Flag.GROWS),

@@ -36,7 +36,8 @@ def config_from_plain(model: ModelDescription) -> DecoderConfig:
     except ValidationError as error:
         texts = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
         raise CheckpointError(f"{place}: {'; '.join(texts)}") from None
-    for name in ("windows", "rotates", *(name for name in ("sparse", "attention_scales") if getattr(config, name))):
+    optional = ("sparse", "attention_scales", "temperatures")
+    for name in ("windows", "rotates", *(name for name in optional if getattr(config, name))):
         if len(getattr(config, name)) != config.num_layers:
             raise CheckpointError(f"{place}.{name}: one entry per layer is needed")
     return config

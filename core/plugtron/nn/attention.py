@@ -10,6 +10,7 @@ from torch import Tensor
 
 from plugtron.contracts.attention import AttentionBackend, Scores
 from plugtron.contracts.memory import AttentionMetadata, LayerState
+from plugtron.errors import ParallelError
 from plugtron.kernels.attention import TorchAttention
 from plugtron.nn.config import DecoderConfig
 from plugtron.nn.heads import Heads
@@ -113,8 +114,15 @@ class Attention(ShardedModule):
             what="attention heads",
             bias=config.output_bias,
         )
-        self.query_norm = make_norm(config, head_dim, runtime) if config.qk_norm else None
-        self.key_norm = make_norm(config, head_dim, runtime) if config.qk_norm else None
+        if config.qk_norm_whole and runtime.tensor.size > 1:
+            raise ParallelError(
+                f"parallel.tensor {runtime.tensor.size}: queries and keys are normalized over all heads together, "
+                "which are on one rank (possible: 1)"
+            )
+        widths = self._widths[:2] if config.qk_norm_whole else [head_dim, head_dim]
+        self.query_norm, self.key_norm = (
+            make_norm(config, width, runtime) if config.qk_norm else None for width in widths
+        )
         slopes = alibi_slopes(config.num_heads)[local.first : local.first + local.heads] if config.alibi else None
         self.core = CoreAttention(
             AttentionShape.of(config, layer, runtime),

@@ -73,9 +73,13 @@ class DecoderConfig:
 
     `vocab_size` counts the ids that mean something, `padded_vocab_size` the rows of the embedding (None: as many).
     `learned_positions`: rows of a learned position embedding, 0 for none. `rotary` is None where no layer rotates.
-    `parallel`: attention and MLP look at the same hidden states, in decoders that know of it. `logit_soft_cap`:
-    likewise. `norm_bias` is for norms of layers alone; `norm_offset` is added to the weights of norms.
-    `attention_soft_cap`, `alibi` and `sinks`: see `plugtron.contracts.Scores`.
+    `qk_norm_whole`: queries are normalized over all heads together, and so are keys. `norm_bias` is for norms of layers
+    alone; `norm_offset` is added to the weights of norms. `attention_soft_cap`, `alibi` and `sinks`: see
+    `plugtron.contracts.Scores`.
+
+    For decoders that know of it: `parallel`, attention and MLP look at the same hidden states; `logit_soft_cap`;
+    `embedding_scale`, `residual_scale` and `logit_scale`, what embeddings, the sums that layers add, and logits are
+    multiplied with.
     """
 
     vocab_size: int
@@ -109,8 +113,12 @@ class DecoderConfig:
     output_bias: bool = False
     mlp_bias: bool = False
     qk_norm: bool = False
+    qk_norm_whole: bool = False
     parallel: bool = False
     logit_soft_cap: float | None = None
+    embedding_scale: float = 1.0
+    residual_scale: float = 1.0
+    logit_scale: float = 1.0
     tied: bool = False
     head_bias: bool = False
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from plugtron.contracts import Section, Weight
 from plugtron.nn import DecoderConfig
 
-__all__ = ["head_by_head", "layer_weights", "linear_weights", "whole"]
+__all__ = ["LLAMA_LAYER", "head_by_head", "layer_weights", "linear_weights", "one_after_another", "whole"]
+
+#: A layer of Llama's: parameters, and names of tensors, as `layer_weights` takes them.
+LLAMA_LAYER: Mapping[str, tuple[str, ...]] = {
+    "attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attention.output": ("self_attn.o_proj",),
+    "attention_norm": ("input_layernorm",),
+    "mlp_norm": ("post_attention_layernorm",),
+    "mlp.gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "mlp.down": ("mlp.down_proj",),
+}
 
 
 def linear_weights(
@@ -54,6 +64,17 @@ def layer_weights(
         tensors = tuple(f"{prefix}{name}" for name in stored)
         bias = norm_bias if parameter.endswith("norm") else biased.get(parameter, False)
         yield from linear_weights(f"stack.{{layer}}.{parameter}", tensors, bias=bias, layers=layers)
+
+
+def one_after_another(parameter: str, tensor: str, sizes: Sequence[int], *, bias: bool) -> Iterator[Weight]:
+    """The parts of a linear layer, stored as rows of one tensor; `sizes` are the parts', of all ranks together."""
+    total, firsts = sum(sizes), [sum(sizes[:number]) for number in range(len(sizes))]
+    for kind in ("weight", "bias") if bias else ("weight",):
+        parts = tuple(
+            Section(tensor=f"{tensor}.{kind}", total=total, first=first, run=size)
+            for first, size in zip(firsts, sizes, strict=True)
+        )
+        yield Weight(parameter=f"{parameter}.{kind}", tensors=parts)
 
 
 def head_by_head(config: DecoderConfig, tensor: str) -> Iterator[Weight]:

@@ -12,7 +12,14 @@ from plugtron.errors import CheckpointError
 from plugtron.nn import RotaryConfig
 from plugtron_wrappers.huggingface.fields import DecoderFields, RopeFields, validated
 
-__all__ = ["max_positions", "rotary_by_kind", "rotary_from_huggingface", "yarn_attention_factor"]
+__all__ = [
+    "max_positions",
+    "rope_fields",
+    "rotary_by_kind",
+    "rotary_from_huggingface",
+    "rotary_width",
+    "yarn_attention_factor",
+]
 
 
 def rotary_from_huggingface(fields: DecoderFields, file: str, head_dim: int) -> RotaryConfig:
@@ -21,10 +28,20 @@ def rotary_from_huggingface(fields: DecoderFields, file: str, head_dim: int) -> 
     Raises:
         CheckpointError: a scaling that is not implemented, or one that is incomplete.
     """
-    rope = _rope_fields(fields, file)
-    share = rope.partial_rotary_factor if fields.partial_rotary_factor is None else fields.partial_rotary_factor
-    rotary = _scaled(rope, fields, file)
-    return rotary if share in (None, 1) else replace(rotary, width=int(head_dim * share))
+    width = rotary_width(fields, file, head_dim)
+    rotary = _scaled(rope_fields(fields, file), fields, file)
+    return rotary if width == head_dim else replace(rotary, width=width)
+
+
+def rotary_width(fields: DecoderFields, file: str, head_dim: int) -> int:
+    """How many channels of a head rotate.
+
+    Raises:
+        CheckpointError: as `rotary_from_huggingface`.
+    """
+    rope, share = rope_fields(fields, file), fields.partial_rotary_factor
+    share = rope.partial_rotary_factor if share is None else share
+    return head_dim if share is None else int(head_dim * share)
 
 
 def rotary_by_kind(
@@ -95,7 +112,7 @@ def max_positions(fields: DecoderFields, file: str) -> int:
     Raises:
         CheckpointError: as `rotary_from_huggingface`.
     """
-    rope, written = _rope_fields(fields, file), fields.max_position_embeddings
+    rope, written = rope_fields(fields, file), fields.max_position_embeddings
     if rope.rope_type == "linear":
         return max(written, int(written * _need(rope, file, "factor")))
     if rope.rope_type == "yarn":
@@ -103,7 +120,12 @@ def max_positions(fields: DecoderFields, file: str) -> int:
     return written
 
 
-def _rope_fields(fields: DecoderFields, file: str) -> RopeFields:
+def rope_fields(fields: DecoderFields, file: str) -> RopeFields:
+    """Rotary parameters, from whichever form they are written in.
+
+    Raises:
+        CheckpointError: one is wrong.
+    """
     name = "rope_parameters" if fields.rope_parameters else "rope_scaling"
     written = {**(fields.rope_scaling or {}), **(fields.rope_parameters or {})}
     if "type" in written:

@@ -1,4 +1,4 @@
-"""Granite 3 and 4, dense: a Llama with numbers that embeddings, scores, sums and logits are multiplied with."""
+"""Granite 3, dense: a Llama with numbers that embeddings, scores, sums and logits are multiplied with."""
 
 from __future__ import annotations
 

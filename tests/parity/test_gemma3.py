@@ -1,11 +1,11 @@
 """Gemma 3: the text part of models that see, and configurations as folders have had them."""
 
-import json
 import shutil
 
 import pytest
 from safetensors.torch import load_file, save_file
 from support import models, reference
+from support.folders import change, same
 from support.logits import all_logits
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
@@ -20,19 +20,6 @@ VISION = {
     "image_size": 28,
     "patch_size": 14,
 }
-
-
-def change(folder, target, **changes):
-    """A copy of a folder with fields of config.json changed, or, where they are None, left out."""
-    shutil.copytree(folder, target)
-    configuration = json.loads((target / "config.json").read_text()) | changes
-    kept = {name: value for name, value in configuration.items() if value is not None}
-    (target / "config.json").write_text(json.dumps(kept))
-    return target
-
-
-def same(found, expected):
-    return (found - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +71,7 @@ def test_the_configuration_that_published_folders_have(random_model, tmp_path):
     older = change(
         folder,
         tmp_path / "older",
-        rope_parameters=None,
-        layer_types=None,
+        without=("rope_parameters", "layer_types"),
         rope_theta=1_000_000,
         rope_local_base_freq=10_000,
         sliding_window_pattern=6,

@@ -26,6 +26,8 @@ from transformers import (
     GPTNeoXForCausalLM,
     GptOssConfig,
     GptOssForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
     GraniteMoeConfig,
     GraniteMoeForCausalLM,
     Llama4ForCausalLM,
@@ -42,6 +44,10 @@ from transformers import (
     MixtralForCausalLM,
     NemotronConfig,
     NemotronForCausalLM,
+    Olmo2Config,
+    Olmo2ForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen2MoeConfig,
@@ -96,6 +102,20 @@ LLAMA3 = {
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64}
 LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
 TEMPERED = {**YARN, "llama_4_scaling_beta": 0.4, "mscale": 1.0, "mscale_all_dim": 1.0}
+GRANITE = {
+    "embedding_multiplier": 3.0,
+    "attention_multiplier": 0.4,
+    "residual_multiplier": 0.7,
+    "logits_scaling": 0.5,
+}
+#: Of heads of 16 channels, of which 12 rotate.
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "partial_rotary_factor": 0.75,
+    "short_factor": [1.0, 1.05, 1.1, 1.2, 1.4, 1.5],
+    "long_factor": [1.0, 1.3, 2.0, 3.5, 6.0, 9.0],
+}
 
 #: name: (model class, configuration class, differences from COMMON, seed, perhaps by what parameters are multiplied)
 MODELS = {
@@ -400,6 +420,30 @@ MODELS = {
             "logit_scale": 0.5,
         },
         4,
+    ),
+    "phi3": (Phi3ForCausalLM, Phi3Config, {"sliding_window": 16, "num_key_value_heads": 8}, 4),
+    "phi3_longrope": (
+        Phi3ForCausalLM,
+        Phi3Config,
+        {"rope_parameters": LONGROPE, "original_max_position_embeddings": 256, "tie_word_embeddings": True}
+        | {"num_attention_heads": 4, "max_position_embeddings": 1024},
+        1,
+    ),
+    "granite": (GraniteForCausalLM, GraniteConfig, GRANITE, 0),
+    "granite_odd": (
+        GraniteForCausalLM,
+        GraniteConfig,
+        GRANITE | {"head_dim": 24, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True},
+        0,
+        {"embed_tokens": 0.1, "model.norm": 5.0},
+    ),
+    "olmo2": (Olmo2ForCausalLM, Olmo2Config, {}, 2),
+    "olmo2_odd": (
+        Olmo2ForCausalLM,
+        Olmo2Config,
+        {"head_dim": 24, "num_key_value_heads": 8, "attention_bias": True, "tie_word_embeddings": True},
+        11,
+        {"embed_tokens": 0.1, "q_norm": 2.0, "k_norm": 2.0, "model.norm": 5.0},
     ),
     "gpt2": (GPT2LMHeadModel, GPT2Config, {}, 56),
     "gpt2_odd": (GPT2LMHeadModel, GPT2Config, GPT2_ODD, 57),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from plugtron.contracts.attention import AttentionBackend, Scores
 from plugtron.contracts.memory import AttentionMetadata, LayerState
+from plugtron.errors import ParallelError
 from plugtron.kernels.attention import TorchAttention
 from plugtron.nn.config import DecoderConfig
 from plugtron.nn.heads import Heads
@@ -122,12 +123,19 @@ class Attention(ShardedModule):
             what="attention heads",
             bias=config.output_bias,
         )
-        each = config.qk_norm_by_head
+        if config.qk_norm_whole and runtime.tensor.size > 1:
+            raise ParallelError(
+                f"parallel.tensor {runtime.tensor.size}: queries and keys are normalized over all heads together, "
+                "which are on one rank (possible: 1)"
+            )
         queries = Rows(total=config.num_heads, start=local.first, count=local.heads)
         keys = Rows(total=config.num_kv_heads, start=local.first_kv, count=local.kv_heads)
+        widths = self._widths[:2] if config.qk_norm_whole else [head_dim, head_dim]
         self.query_norm, self.key_norm = (
-            make_norm(config, head_dim, runtime, heads=heads if each else None) if config.qk_norm else None
-            for heads in (queries, keys)
+            make_norm(config, width, runtime, heads=heads if config.qk_norm_by_head else None)
+            if config.qk_norm
+            else None
+            for width, heads in zip(widths, (queries, keys), strict=True)
         )
         slopes = alibi_slopes(config.num_heads)[local.first : local.first + local.heads] if config.alibi else None
         self.core = CoreAttention(

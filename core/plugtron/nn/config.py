@@ -91,11 +91,13 @@ class DecoderConfig:
 
     `vocab_size` counts the ids that mean something, `padded_vocab_size` the rows of the embedding (None: as many).
     `learned_positions`: rows of a learned position embedding, 0 for none. `rotary` is None where no layer rotates.
-    `parallel`: attention and MLP look at the same hidden states, in decoders that know of it. `logit_soft_cap`:
-    likewise. `norm_bias` is for norms of layers alone; `norm_offset` is added to the weights of norms.
-    `qk_norm`: queries and keys are normalized head by head, with weights of each head's own where `qk_norm_by_head`.
-    `logit_scale`: what the head multiplies logits with, in decoders that know of it.
-    `attention_soft_cap`, `alibi` and `sinks`: see `plugtron.contracts.Scores`.
+    `qk_norm`: queries and keys are normalized head by head, with weights of each head's own where `qk_norm_by_head`;
+    over all heads together where `qk_norm_whole`. `norm_bias` is for norms of layers alone; `norm_offset` is added to the
+    weights of norms. `attention_soft_cap`, `alibi` and `sinks`: see `plugtron.contracts.Scores`.
+
+    For decoders that know of it: `parallel`, attention and MLP look at the same hidden states; `logit_soft_cap`;
+    `embedding_scale`, `residual_scale` and `logit_scale`, what embeddings, the sums that layers add, and logits are
+    multiplied with.
     """
 
     vocab_size: int
@@ -131,8 +133,11 @@ class DecoderConfig:
     mlp_bias: bool = False
     qk_norm: bool = False
     qk_norm_by_head: bool = False
+    qk_norm_whole: bool = False
     parallel: bool = False
     logit_soft_cap: float | None = None
+    embedding_scale: float = 1.0
+    residual_scale: float = 1.0
     logit_scale: float = 1.0
     tied: bool = False
     head_bias: bool = False

@@ -38,7 +38,7 @@ def plugtron_wrappers() -> list[Component]:
             Component(
                 name=name,
                 target=entry.target,
-                options="plugtron_wrappers.options:FamilyOptions",
+                options=entry.options,
                 summary=entry.summary,
                 needs=frozenset({Need.CHECKPOINT}),
                 provides=frozenset(

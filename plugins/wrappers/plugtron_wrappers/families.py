@@ -9,11 +9,12 @@ __all__ = ["FAMILIES", "FamilyEntry"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyEntry:
-    """A family's page, what transformers and llama.cpp call its architectures, and what it runs, in a few words."""
+    """A family's page and options, what transformers and llama.cpp call its architectures, and what it runs."""
 
     target: str
     huggingface: tuple[str, ...]
     gguf: tuple[str, ...] = ()
+    options: str = "plugtron_wrappers.options:FamilyOptions"
     summary: str
 
 
@@ -92,5 +93,21 @@ FAMILIES: dict[str, FamilyEntry] = {
         target="plugtron_wrappers.qwen.qwen3_moe:Qwen3Moe",
         huggingface=("Qwen3MoeForCausalLM",),
         summary="Qwen3-MoE",
+    ),
+    "phi3": FamilyEntry(
+        target="plugtron_wrappers.phi.phi3:Phi3",
+        huggingface=("Phi3ForCausalLM",),
+        options="plugtron_wrappers.options:Phi3Options",
+        summary="Phi-3 and Phi-4-mini",
+    ),
+    "granite": FamilyEntry(
+        target="plugtron_wrappers.granite.granite:Granite",
+        huggingface=("GraniteForCausalLM",),
+        summary="Granite, dense",
+    ),
+    "olmo2": FamilyEntry(
+        target="plugtron_wrappers.olmo.olmo2:Olmo2",
+        huggingface=("Olmo2ForCausalLM",),
+        summary="OLMo 2",
     ),
 }

@@ -15,20 +15,16 @@ from plugtron.nn import Attention, DecoderConfig, GatedMLP, RMSNorm, Rotation, T
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields, windows_of
-from plugtron_wrappers.huggingface.names import layer_weights, whole
+from plugtron_wrappers.huggingface.names import LLAMA_LAYER, layer_weights, whole
 
 __all__ = ["LAYER_NAMES", "Gemma2", "Gemma2Decoder"]
 
 #: Parameters of a layer, and their names in Hugging Face folders.
 LAYER_NAMES: Mapping[str, tuple[str, ...]] = {
-    "attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "attention.output": ("self_attn.o_proj",),
-    "attention_norm": ("input_layernorm",),
+    **LLAMA_LAYER,
     "attention_post_norm": ("post_attention_layernorm",),
     "mlp_norm": ("pre_feedforward_layernorm",),
     "mlp_post_norm": ("post_feedforward_layernorm",),
-    "mlp.gate_up": ("mlp.gate_proj", "mlp.up_proj"),
-    "mlp.down": ("mlp.down_proj",),
 }
 
 

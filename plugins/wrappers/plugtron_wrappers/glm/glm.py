@@ -13,7 +13,7 @@ from plugtron.nn import DecoderConfig
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields
-from plugtron_wrappers.huggingface.names import layer_weights, stacked, whole
+from plugtron_wrappers.huggingface.names import layer_weights, one_after_another, whole
 
 __all__ = ["GLM"]
 
@@ -61,4 +61,9 @@ class GLM(Family):
                 **self.norms,
             },
         )
-        yield stacked("mlp.gate_up", "mlp.gate_up_proj", [config.intermediate_size] * 2)
+        yield from one_after_another(
+            "stack.{layer}.mlp.gate_up",
+            "model.layers.{layer}.mlp.gate_up_proj",
+            [config.intermediate_size] * 2,
+            bias=False,
+        )

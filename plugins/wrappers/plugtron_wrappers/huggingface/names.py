@@ -7,7 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from plugtron.contracts import Section, Weight
 from plugtron.nn import DecoderConfig
 
-__all__ = ["head_by_head", "layer_weights", "linear_weights", "norm_by_head", "stacked", "whole"]
+__all__ = [
+    "LLAMA_LAYER",
+    "head_by_head",
+    "layer_weights",
+    "linear_weights",
+    "norm_by_head",
+    "one_after_another",
+    "whole",
+]
+
+#: A layer of Llama's: parameters, and names of tensors, as `layer_weights` takes them.
+LLAMA_LAYER: Mapping[str, tuple[str, ...]] = {
+    "attention.qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "attention.output": ("self_attn.o_proj",),
+    "attention_norm": ("input_layernorm",),
+    "mlp_norm": ("post_attention_layernorm",),
+    "mlp.gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "mlp.down": ("mlp.down_proj",),
+}
 
 
 def linear_weights(
@@ -56,6 +74,17 @@ def layer_weights(
         yield from linear_weights(f"stack.{{layer}}.{parameter}", tensors, bias=bias, layers=layers)
 
 
+def one_after_another(parameter: str, tensor: str, sizes: Sequence[int], *, bias: bool) -> Iterator[Weight]:
+    """The parts of a linear layer, stored as rows of one tensor; `sizes` are the parts', of all ranks together."""
+    total, firsts = sum(sizes), [sum(sizes[:number]) for number in range(len(sizes))]
+    for kind in ("weight", "bias") if bias else ("weight",):
+        parts = tuple(
+            Section(tensor=f"{tensor}.{kind}", total=total, first=first, run=size)
+            for first, size in zip(firsts, sizes, strict=True)
+        )
+        yield Weight(parameter=f"{parameter}.{kind}", tensors=parts)
+
+
 def head_by_head(config: DecoderConfig, tensor: str) -> Iterator[Weight]:
     """Queries, keys and values in one tensor: those of one head, then those of the next."""
     dim, heads = config.head_dim, config.num_heads
@@ -65,15 +94,6 @@ def head_by_head(config: DecoderConfig, tensor: str) -> Iterator[Weight]:
             for part in range(3)
         )
         yield Weight(parameter=f"stack.{{layer}}.attention.qkv.{kind}", tensors=parts)
-
-
-def stacked(parameter: str, tensor: str, rows: Sequence[int], *, prefix: str = "model.layers.{layer}.") -> Weight:
-    """A matrix that stands in one tensor, its parts (gate and up, say) below each other, `rows` of each."""
-    parts = tuple(
-        Section(tensor=f"{prefix}{tensor}.weight", total=sum(rows), first=sum(rows[:number]), run=count)
-        for number, count in enumerate(rows)
-    )
-    return Weight(parameter=f"stack.{{layer}}.{parameter}.weight", tensors=parts)
 
 
 def norm_by_head(parameter: str, tensor: str, *, prefix: str = "model.layers.{layer}.") -> Weight:

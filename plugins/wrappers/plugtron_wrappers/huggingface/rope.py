@@ -12,7 +12,15 @@ from plugtron.errors import CheckpointError
 from plugtron.nn import RotaryConfig
 from plugtron_wrappers.huggingface.fields import DecoderFields, RopeFields, validated
 
-__all__ = ["max_positions", "rotary_by_kind", "rotary_from_huggingface", "rotary_width", "yarn_attention_factor"]
+__all__ = [
+    "max_positions",
+    "rope_fields",
+    "rotary_by_kind",
+    "rotary_channels",
+    "rotary_from_huggingface",
+    "rotary_width",
+    "yarn_attention_factor",
+]
 
 
 def rotary_from_huggingface(fields: DecoderFields, file: str, head_dim: int) -> RotaryConfig:
@@ -21,10 +29,20 @@ def rotary_from_huggingface(fields: DecoderFields, file: str, head_dim: int) -> 
     Raises:
         CheckpointError: a scaling that is not implemented, or one that is incomplete.
     """
-    rope = _rope_fields(fields, file)
+    width = rotary_channels(fields, file, head_dim)
+    rotary = _scaled(rope_fields(fields, file), fields, file)
+    return rotary if width == head_dim else replace(rotary, width=width)
+
+
+def rotary_channels(fields: DecoderFields, file: str, head_dim: int) -> int:
+    """How many channels of a head rotate.
+
+    Raises:
+        CheckpointError: as `rotary_from_huggingface`.
+    """
+    rope = rope_fields(fields, file)
     share = fields.partial_rotary_factor if rope.partial_rotary_factor is None else rope.partial_rotary_factor
-    rotary = _scaled(rope, fields, file)
-    return rotary if share in (None, 1) else replace(rotary, width=rotary_width(head_dim, share, file))
+    return head_dim if share is None else rotary_width(head_dim, share, file)
 
 
 def rotary_width(head_dim: int, share: float, file: str) -> int:
@@ -107,7 +125,7 @@ def max_positions(fields: DecoderFields, file: str) -> int:
     Raises:
         CheckpointError: as `rotary_from_huggingface`.
     """
-    rope, written = _rope_fields(fields, file), fields.max_position_embeddings
+    rope, written = rope_fields(fields, file), fields.max_position_embeddings
     if rope.rope_type == "linear":
         return max(written, int(written * _need(rope, file, "factor")))
     if rope.rope_type == "yarn":
@@ -115,7 +133,12 @@ def max_positions(fields: DecoderFields, file: str) -> int:
     return written
 
 
-def _rope_fields(fields: DecoderFields, file: str) -> RopeFields:
+def rope_fields(fields: DecoderFields, file: str) -> RopeFields:
+    """Rotary parameters, from whichever form they are written in.
+
+    Raises:
+        CheckpointError: one is wrong.
+    """
     name = "rope_parameters" if fields.rope_parameters else "rope_scaling"
     written = {**(fields.rope_scaling or {}), **(fields.rope_parameters or {})}
     if "type" in written:

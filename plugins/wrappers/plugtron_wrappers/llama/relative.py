@@ -81,4 +81,5 @@ def windows_by_layer(fields: LlamaFields, file: str) -> tuple[int | None, ...]:
 def is_plain(config: DecoderConfig) -> bool:
     """Whether a decoder has neither biases, norms of queries and keys, windows, nor experts."""
     biases = config.qkv_bias or config.output_bias or config.mlp_bias
-    return not (biases or config.qk_norm or any(config.windows) or any(config.sparse))
+    normed = config.qk_norm or config.qk_norm_whole
+    return not (biases or normed or any(config.windows) or any(config.sparse))

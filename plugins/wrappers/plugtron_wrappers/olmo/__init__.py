@@ -1,0 +1,1 @@
+"""OLMo, from its second generation on."""

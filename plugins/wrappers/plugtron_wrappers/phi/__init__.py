@@ -1,0 +1,1 @@
+"""Phi, from its third generation on."""

@@ -1,0 +1,17 @@
+"""Hugging Face folders with other configurations, and what makes two models' logits the same."""
+
+import json
+import shutil
+
+
+def change(folder, target, *, without=(), **changes):
+    """A copy of a folder with fields of config.json changed or left out."""
+    shutil.copytree(folder, target)
+    configuration = json.loads((target / "config.json").read_text()) | changes
+    kept = {name: value for name, value in configuration.items() if name not in without}
+    (target / "config.json").write_text(json.dumps(kept))
+    return target
+
+
+def same(found, expected):
+    return (found - expected).abs().max() <= 1e-4 * expected.abs().max()

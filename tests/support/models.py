@@ -6,6 +6,8 @@ parity tests assert both.
 
 import torch
 from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
@@ -18,12 +20,16 @@ from transformers import (
     MistralForCausalLM,
     MixtralConfig,
     MixtralForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
     SmolLM3Config,
     SmolLM3ForCausalLM,
+    Starcoder2Config,
+    Starcoder2ForCausalLM,
 )
 
 VOCAB = 320
@@ -106,6 +112,46 @@ MODELS = {
         GPTNeoXConfig,
         {"use_parallel_residual": False, "attention_bias": False},
         4,
+    ),
+    "bloom": (BloomForCausalLM, BloomConfig, {"n_layer": 4, "n_head": 8}, 0),
+    "bloom_post_layernorm": (
+        BloomForCausalLM,
+        BloomConfig,
+        {"n_layer": 3, "n_head": 6, "hidden_size": 60, "apply_residual_connection_post_layernorm": True},
+        0,
+    ),
+    "opt": (OPTForCausalLM, OPTConfig, {"ffn_dim": 160, "num_attention_heads": 6, "hidden_size": 60}, 0),
+    "opt_post_norm": (
+        OPTForCausalLM,
+        OPTConfig,
+        {"ffn_dim": 128, "do_layer_norm_before": False, "word_embed_proj_dim": 40},
+        0,
+    ),
+    "opt_bare": (
+        OPTForCausalLM,
+        OPTConfig,
+        {
+            "ffn_dim": 128,
+            "enable_bias": False,
+            "layer_norm_elementwise_affine": False,
+            "activation_function": "gelu",
+            "_remove_final_layer_norm": True,
+            "tie_word_embeddings": False,
+        },
+        0,
+    ),
+    "starcoder2": (
+        Starcoder2ForCausalLM,
+        Starcoder2Config,
+        {"sliding_window": 16, "num_attention_heads": 6, "hidden_size": 60},
+        24,
+        {"embed_tokens": 0.2, "model.norm": 4.0},
+    ),
+    "starcoder2_plain": (
+        Starcoder2ForCausalLM,
+        Starcoder2Config,
+        {"use_bias": False, "tie_word_embeddings": False, "hidden_act": "gelu", "rope_parameters": LINEAR},
+        8,
     ),
     "gpt2": (GPT2LMHeadModel, GPT2Config, {}, 56),
     "gpt2_odd": (GPT2LMHeadModel, GPT2Config, GPT2_ODD, 57),

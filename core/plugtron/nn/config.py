@@ -74,13 +74,17 @@ class DecoderConfig:
     `vocab_size` counts the ids that mean something, `padded_vocab_size` the rows of the embedding (None: as many).
     `learned_positions`: rows of a learned position embedding, 0 for none. `rotary` is None where no layer rotates.
     `parallel`: attention and MLP look at the same hidden states, in decoders that know of it. `logit_soft_cap`:
-    likewise. `norm_bias` is for norms of layers alone; `norm_offset` is added to the weights of norms.
-    `attention_soft_cap`, `alibi` and `sinks`: see `plugtron.contracts.Scores`.
+    likewise. `norm_place`, too: what is normalized in each half f of a layer, with n = norm(h): "branch" is h + f(n),
+    "stream" n + f(n), "sum" norm(h + f(h)). `norm_weight`: norms have one, to which `norm_offset` is added; `norm_bias`
+    is for norms of layers alone; `final_norm`: there is one before the head. `embedding_size`: width of the embedding
+    and the head, in decoders that project from and to it (None: `hidden_size`). `attention_soft_cap`, `alibi` and
+    `sinks`: see `plugtron.contracts.Scores`; `alibi_slopes`: of each head (empty: as the paper has them).
     """
 
     vocab_size: int
     padded_vocab_size: int | None = None
     hidden_size: int
+    embedding_size: int | None = None
     intermediate_size: int
     num_layers: int
     num_heads: int
@@ -90,7 +94,10 @@ class DecoderConfig:
     learned_positions: int = 0
     norm: Literal["rms", "layer"] = "rms"
     norm_epsilon: float
+    norm_place: Literal["branch", "stream", "sum"] = "branch"
+    norm_weight: bool = True
     norm_bias: bool = True
+    final_norm: bool = True
     norm_offset: float = 0.0
     activation: ActivationName = "silu"
     gated: bool = True
@@ -104,6 +111,7 @@ class DecoderConfig:
     attention_scales: tuple[float, ...] = ()
     attention_soft_cap: float | None = None
     alibi: bool = False
+    alibi_slopes: tuple[float, ...] = ()
     sinks: bool = False
     qkv_bias: bool = False
     output_bias: bool = False

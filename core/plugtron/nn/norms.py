@@ -93,6 +93,7 @@ class LayerNorm(Norm):
 
 def make_norm(config: DecoderConfig, width: int, runtime: Runtime) -> RMSNorm | LayerNorm:
     """Return a norm of the kind that a decoder has throughout."""
+    weighted, offset = config.norm_weight, config.norm_offset
     if config.norm == "rms":
-        return RMSNorm(width, config.norm_epsilon, runtime, offset=config.norm_offset)
-    return LayerNorm(width, config.norm_epsilon, runtime, bias=config.norm_bias, offset=config.norm_offset)
+        return RMSNorm(width, config.norm_epsilon, runtime, weighted=weighted, offset=offset)
+    return LayerNorm(width, config.norm_epsilon, runtime, bias=config.norm_bias, weighted=weighted, offset=offset)

@@ -18,6 +18,11 @@ class FamilyEntry:
 
 
 FAMILIES: dict[str, FamilyEntry] = {
+    "bloom": FamilyEntry(
+        target="plugtron_wrappers.bloom.bloom:Bloom",
+        huggingface=("BloomForCausalLM",),
+        summary="BLOOM and BLOOMZ",
+    ),
     "gemma2": FamilyEntry(
         target="plugtron_wrappers.gemma.gemma2:Gemma2",
         huggingface=("Gemma2ForCausalLM",),
@@ -27,5 +32,15 @@ FAMILIES: dict[str, FamilyEntry] = {
         target="plugtron_wrappers.gpt_neox.gpt_neox:GPTNeoX",
         huggingface=("GPTNeoXForCausalLM",),
         summary="GPT-NeoX and Pythia",
+    ),
+    "opt": FamilyEntry(
+        target="plugtron_wrappers.opt.opt:OPT",
+        huggingface=("OPTForCausalLM",),
+        summary="OPT and Galactica",
+    ),
+    "starcoder2": FamilyEntry(
+        target="plugtron_wrappers.starcoder.starcoder2:StarCoder2",
+        huggingface=("Starcoder2ForCausalLM",),
+        summary="StarCoder2",
     ),
 }

@@ -10,11 +10,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from plugtron.contracts import AttentionMetadata, LayerState, Weight
-from plugtron.errors import CheckpointError
 from plugtron.nn import DecoderConfig, Rotation, TransformerDecoder, TransformerLayer
-from plugtron_wrappers.huggingface.decoder import plain_decoder
+from plugtron_wrappers.huggingface.decoder import activation_named, plain_decoder
 from plugtron_wrappers.huggingface.family import Family
-from plugtron_wrappers.huggingface.fields import ACTIVATIONS, DecoderFields
+from plugtron_wrappers.huggingface.fields import DecoderFields
 from plugtron_wrappers.huggingface.names import head_by_head, layer_weights, whole
 
 __all__ = ["GPTNeoX"]
@@ -58,8 +57,6 @@ class GPTNeoX(Family):
     @classmethod
     def configure(cls, fields: Any, file: str) -> DecoderConfig:
         """Translate config.json."""
-        if fields.hidden_act not in ACTIVATIONS:
-            raise CheckpointError(f"{file}: hidden_act {fields.hidden_act!r} (accepted: {', '.join(ACTIVATIONS)})")
         # There are as many heads of keys and values, whatever is written.
         fields = fields.model_copy(update={"num_key_value_heads": None})
         plain = plain_decoder(fields, file, norm_epsilon=fields.layer_norm_eps)
@@ -70,7 +67,7 @@ class GPTNeoX(Family):
         return replace(
             plain,
             norm="layer",
-            activation=ACTIVATIONS[fields.hidden_act],
+            activation=activation_named(fields.hidden_act, "hidden_act", file),
             gated=False,
             rotary=rotary,
             qkv_bias=fields.attention_bias,

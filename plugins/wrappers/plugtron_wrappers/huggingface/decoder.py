@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from plugtron.errors import CheckpointError
-from plugtron.nn import DecoderConfig
-from plugtron_wrappers.huggingface.fields import DecoderFields
+from plugtron.nn import ActivationName, DecoderConfig
+from plugtron_wrappers.huggingface.fields import ACTIVATIONS, DecoderFields
 from plugtron_wrappers.huggingface.rope import max_positions, rotary_from_huggingface
 
-__all__ = ["plain_decoder"]
+__all__ = ["activation_named", "plain_decoder"]
+
+
+def activation_named(name: str, field: str, file: str) -> ActivationName:
+    """Return our name of an activation.
+
+    Raises:
+        CheckpointError: with `file` and `field`: it is not known.
+    """
+    if name not in ACTIVATIONS:
+        raise CheckpointError(f"{file}: {field} {name!r} (accepted: {', '.join(ACTIVATIONS)})")
+    return ACTIVATIONS[name]
 
 
 def plain_decoder(fields: DecoderFields, file: str, *, norm_epsilon: float) -> DecoderConfig:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from plugtron.errors import CheckpointError
 from plugtron.utils import describe
 
-__all__ = ["ACTIVATIONS", "DecoderFields", "RopeFields", "one_per_layer", "validated"]
+if TYPE_CHECKING:
+    from plugtron.nn import ActivationName
+
+__all__ = ["ACTIVATIONS", "DecoderFields", "RopeFields", "one_per_layer", "read_names", "validated"]
 
 Fields = TypeVar("Fields", bound=BaseModel)
 Entry = TypeVar("Entry")
 LayerType = Literal["full_attention", "sliding_attention", "chunked_attention"]
 
 #: transformers' names of activations, and ours.
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, ActivationName] = {
     "silu": "silu",
     "swish": "silu",
     "gelu": "gelu",
@@ -86,6 +89,14 @@ def validated(model: type[Fields], values: dict[str, Any], place: str) -> Fields
         found = describe(error, model, values)
         texts = [f"{'.'.join(map(str, location))} {text}" for location, text in found]
         raise CheckpointError(f"{place}: {'; '.join(texts)}") from None
+
+
+def read_names(model: type[BaseModel]) -> Iterator[str]:
+    """Under which names config.json may have a model's fields."""
+    for name, field in model.model_fields.items():
+        alias = field.validation_alias
+        choices = alias.choices if isinstance(alias, AliasChoices) else [alias or name]
+        yield from (choice for choice in choices if isinstance(choice, str))
 
 
 def one_per_layer(name: str, entries: Sequence[Entry], layers: int, file: str) -> Sequence[Entry]:

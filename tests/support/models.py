@@ -8,6 +8,8 @@ import torch
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
+    FalconConfig,
+    FalconForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
@@ -113,19 +115,86 @@ MODELS = {
         {"use_parallel_residual": False, "attention_bias": False},
         4,
     ),
-    "bloom": (BloomForCausalLM, BloomConfig, {"n_layer": 4, "n_head": 8}, 0),
+    "bloom": (
+        BloomForCausalLM,
+        BloomConfig,
+        {},
+        15,
+        {"embeddings_layernorm": 0.1, "ln_f": 4.0, "bias": 0.3, "query_key_value.weight": 1.5},
+    ),
     "bloom_post_layernorm": (
         BloomForCausalLM,
         BloomConfig,
-        {"n_layer": 3, "n_head": 6, "hidden_size": 60, "apply_residual_connection_post_layernorm": True},
-        0,
+        {
+            "num_attention_heads": 6,
+            "hidden_size": 60,
+            "num_hidden_layers": 2,
+            "apply_residual_connection_post_layernorm": True,
+            "tie_word_embeddings": False,
+        },
+        42,
+        {"bias": 0.3, "query_key_value.weight": 1.5},
     ),
-    "opt": (OPTForCausalLM, OPTConfig, {"ffn_dim": 160, "num_attention_heads": 6, "hidden_size": 60}, 0),
+    "falcon_multi_query": (
+        FalconForCausalLM,
+        FalconConfig,
+        {"num_attention_heads": 71, "hidden_size": 284, "tie_word_embeddings": False},
+        1,
+    ),
+    "falcon_groups": (
+        FalconForCausalLM,
+        FalconConfig,
+        {"new_decoder_architecture": True, "num_kv_heads": 2, "rope_parameters": LINEAR},
+        3,
+        {"word_embeddings": 0.2, "ln_f": 4.0},
+    ),
+    "falcon_groups_shared_norm": (
+        FalconForCausalLM,
+        FalconConfig,
+        {
+            "new_decoder_architecture": True,
+            "num_kv_heads": 4,
+            "num_ln_in_parallel_attn": 1,
+            "bias": True,
+            "ffn_hidden_size": 160,
+            "tie_word_embeddings": False,
+        },
+        3,
+    ),
+    "falcon_alibi": (
+        FalconForCausalLM,
+        FalconConfig,
+        {
+            "alibi": True,
+            "multi_query": False,
+            "parallel_attn": False,
+            "bias": True,
+            "num_attention_heads": 6,
+            "hidden_size": 60,
+        },
+        0,
+        {"word_embeddings": 0.2, "ln_f": 4.0, "query_key_value": 1.5},
+    ),
+    "falcon_alibi_multi_query": (
+        FalconForCausalLM,
+        FalconConfig,
+        {"alibi": True, "activation": "gelu_pytorch_tanh", "tie_word_embeddings": False},
+        5,
+        {"query_key_value": 1.5, "bias": 0.3},
+    ),
+    "opt": (
+        OPTForCausalLM,
+        OPTConfig,
+        {"ffn_dim": 160, "num_attention_heads": 6, "hidden_size": 60},
+        15,
+        {"embed_": 0.2, "decoder.final_layer_norm": 4.0},
+    ),
     "opt_post_norm": (
         OPTForCausalLM,
         OPTConfig,
-        {"ffn_dim": 128, "do_layer_norm_before": False, "word_embed_proj_dim": 40},
+        {"ffn_dim": 128, "do_layer_norm_before": False, "word_embed_proj_dim": 40, "num_hidden_layers": 2},
         0,
+        {"out_proj": 0.3, "bias": 0.3, "fc2": 0.5},
     ),
     "opt_bare": (
         OPTForCausalLM,
@@ -138,7 +207,7 @@ MODELS = {
             "_remove_final_layer_norm": True,
             "tie_word_embeddings": False,
         },
-        0,
+        2,
     ),
     "starcoder2": (
         Starcoder2ForCausalLM,
@@ -164,7 +233,10 @@ def make(name):
     model_class, config_class, differences, seed, *factors = MODELS[name]
     torch.manual_seed(seed)
     common = GPT2 if config_class is GPT2Config else COMMON
-    model = model_class._from_config(config_class(**{**common, **differences}), attn_implementation="eager")
+    config = config_class(**{**common, **differences})
+    # transformers' eager attention of Falcon adds ALiBi to the scores twice, in itself and in the mask.
+    attention = "sdpa" if config_class is FalconConfig and config.alibi else "eager"
+    model = model_class._from_config(config, attn_implementation=attention)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             owner = model.get_submodule(parameter_name.rpartition(".")[0])

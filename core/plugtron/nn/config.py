@@ -73,7 +73,8 @@ class DecoderConfig:
 
     `vocab_size` counts the ids that mean something, `padded_vocab_size` the rows of the embedding (None: as many).
     `learned_positions`: rows of a learned position embedding, 0 for none. `rotary` is None where no layer rotates.
-    `parallel`: attention and MLP look at the same hidden states, in decoders that know of it. `logit_soft_cap`:
+    `parallel`: attention and MLP look at the same hidden states, in decoders that know of it; with
+    `shared_norm` under one norm. `logit_soft_cap`:
     likewise. `norm_place`, too: what is normalized in each half f of a layer, with n = norm(h): "branch" is h + f(n),
     "stream" n + f(n), "sum" norm(h + f(h)). `norm_weight`: norms have one, to which `norm_offset` is added; `norm_bias`
     is for norms of layers alone; `final_norm`: there is one before the head. `embedding_size`: width of the embedding
@@ -118,6 +119,7 @@ class DecoderConfig:
     mlp_bias: bool = False
     qk_norm: bool = False
     parallel: bool = False
+    shared_norm: bool = False
     logit_soft_cap: float | None = None
     tied: bool = False
     head_bias: bool = False

@@ -23,6 +23,11 @@ FAMILIES: dict[str, FamilyEntry] = {
         huggingface=("BloomForCausalLM",),
         summary="BLOOM and BLOOMZ",
     ),
+    "falcon": FamilyEntry(
+        target="plugtron_wrappers.falcon.falcon:Falcon",
+        huggingface=("FalconForCausalLM",),
+        summary="Falcon and Falcon 2",
+    ),
     "gemma2": FamilyEntry(
         target="plugtron_wrappers.gemma.gemma2:Gemma2",
         huggingface=("Gemma2ForCausalLM",),

@@ -24,13 +24,15 @@ class BloomFields(DecoderFields):
 
     hidden_size: int = Field(default=64, gt=0, lt=2**20, validation_alias=AliasChoices("n_embed", "hidden_size"))
     num_hidden_layers: int = Field(
-        default=2, gt=0, lt=10_000, validation_alias=AliasChoices("n_layer", "num_hidden_layers")
+        default=2, gt=0, lt=10_000, validation_alias=AliasChoices("num_hidden_layers", "n_layer")
     )
     num_attention_heads: int = Field(
-        default=8, gt=0, lt=2**16, validation_alias=AliasChoices("n_head", "num_attention_heads")
+        default=8, gt=0, lt=2**16, validation_alias=AliasChoices("num_attention_heads", "n_head")
     )
     #: Nothing ends with it: ALiBi goes on as far as wanted.
-    max_position_embeddings: int = Field(default=2048, gt=0, lt=2**31, validation_alias="seq_length")
+    max_position_embeddings: int = Field(
+        default=2048, gt=0, lt=2**31, validation_alias=AliasChoices("seq_length", "max_position_embeddings")
+    )
     layer_norm_epsilon: float = Field(default=1e-5, gt=0, lt=1)
     apply_residual_connection_post_layernorm: bool = False
     tie_word_embeddings: bool = True
@@ -84,6 +86,8 @@ class Bloom(Family):
     @classmethod
     def configure(cls, fields: Any, file: str) -> DecoderConfig:
         """Translate config.json."""
+        # There are as many heads of keys and values, whatever is written.
+        fields = fields.model_copy(update={"num_key_value_heads": None})
         layers = fields.num_hidden_layers
         return replace(
             plain_decoder(fields, file, norm_epsilon=fields.layer_norm_epsilon),

@@ -95,6 +95,8 @@ class OPT(Family):
     @classmethod
     def configure(cls, fields: Any, file: str) -> DecoderConfig:
         """Translate config.json."""
+        # There are as many heads of keys and values, whatever is written.
+        fields = fields.model_copy(update={"num_key_value_heads": None})
         layers, width = fields.num_hidden_layers, fields.word_embed_proj_dim
         norm_place = "branch" if fields.do_layer_norm_before else "sum"
         return replace(

@@ -171,9 +171,10 @@ MODELS = {
             "bias": True,
             "num_attention_heads": 6,
             "hidden_size": 60,
+            "tie_word_embeddings": False,
         },
-        0,
-        {"word_embeddings": 0.2, "ln_f": 4.0, "query_key_value": 1.5},
+        34,
+        {"query_key_value.weight": 1.5, "bias": 0.3},
     ),
     "falcon_alibi_multi_query": (
         FalconForCausalLM,

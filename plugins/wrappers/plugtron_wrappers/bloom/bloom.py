@@ -82,6 +82,7 @@ class Bloom(Family):
 
     name = "bloom"
     fields = BloomFields
+    ignored: ClassVar[tuple[str, ...]] = ("*.scale_mask_softmax.causal_mask",)
 
     @classmethod
     def configure(cls, fields: Any, file: str) -> DecoderConfig:

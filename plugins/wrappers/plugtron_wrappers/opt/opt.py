@@ -91,6 +91,7 @@ class OPT(Family):
 
     name = "opt"
     fields = OPTFields
+    ignored: ClassVar[tuple[str, ...]] = ("model.decoder.version", "decoder.version")
 
     @classmethod
     def configure(cls, fields: Any, file: str) -> DecoderConfig:

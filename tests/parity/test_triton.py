@@ -28,6 +28,8 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
         ("qwen3", "static"),
         ("smollm3", "dynamic"),
         ("gpt2_odd", "dynamic"),
+        ("opt_post_norm", "dynamic"),
+        ("falcon_alibi_multi_query", "static"),
     ],
 )
 def test_graph_steps_give_what_eager_ones_do(name, engine, random_model):

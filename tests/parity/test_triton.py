@@ -37,6 +37,8 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
         ("ministral3_window", "static"),
         ("glm4", "dynamic"),
         ("cohere_normed", "static"),
+        ("opt_post_norm", "dynamic"),
+        ("falcon_alibi_multi_query", "static"),
     ],
 )
 def test_graph_steps_give_what_eager_ones_do(name, engine, random_model):

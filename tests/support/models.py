@@ -6,12 +6,16 @@ parity tests assert both.
 
 import torch
 from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
     Cohere2Config,
     Cohere2ForCausalLM,
     CohereConfig,
     CohereForCausalLM,
     Exaone4Config,
     Exaone4ForCausalLM,
+    FalconConfig,
+    FalconForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     Gemma3ForCausalLM,
@@ -46,6 +50,8 @@ from transformers import (
     NemotronForCausalLM,
     Olmo2Config,
     Olmo2ForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
     Phi3Config,
     Phi3ForCausalLM,
     Qwen2Config,
@@ -60,6 +66,8 @@ from transformers import (
     SeedOssForCausalLM,
     SmolLM3Config,
     SmolLM3ForCausalLM,
+    Starcoder2Config,
+    Starcoder2ForCausalLM,
 )
 
 VOCAB = 320
@@ -445,6 +453,114 @@ MODELS = {
         11,
         {"embed_tokens": 0.1, "q_norm": 2.0, "k_norm": 2.0, "model.norm": 5.0},
     ),
+    "bloom": (
+        BloomForCausalLM,
+        BloomConfig,
+        {},
+        15,
+        {"embeddings_layernorm": 0.1, "ln_f": 4.0, "bias": 0.3, "query_key_value.weight": 1.5},
+    ),
+    "bloom_post_layernorm": (
+        BloomForCausalLM,
+        BloomConfig,
+        {
+            "num_attention_heads": 6,
+            "hidden_size": 60,
+            "num_hidden_layers": 2,
+            "apply_residual_connection_post_layernorm": True,
+            "tie_word_embeddings": False,
+        },
+        42,
+        {"bias": 0.3, "query_key_value.weight": 1.5},
+    ),
+    "falcon_multi_query": (
+        FalconForCausalLM,
+        FalconConfig,
+        {"num_attention_heads": 71, "hidden_size": 284, "tie_word_embeddings": False},
+        1,
+    ),
+    "falcon_groups": (
+        FalconForCausalLM,
+        FalconConfig,
+        {"new_decoder_architecture": True, "num_kv_heads": 2, "rope_parameters": LINEAR},
+        3,
+        {"word_embeddings": 0.2, "ln_f": 4.0},
+    ),
+    "falcon_groups_shared_norm": (
+        FalconForCausalLM,
+        FalconConfig,
+        {
+            "new_decoder_architecture": True,
+            "num_kv_heads": 4,
+            "num_ln_in_parallel_attn": 1,
+            "bias": True,
+            "ffn_hidden_size": 160,
+            "tie_word_embeddings": False,
+        },
+        3,
+    ),
+    "falcon_alibi": (
+        FalconForCausalLM,
+        FalconConfig,
+        {
+            "alibi": True,
+            "multi_query": False,
+            "parallel_attn": False,
+            "bias": True,
+            "num_attention_heads": 6,
+            "hidden_size": 60,
+            "tie_word_embeddings": False,
+        },
+        34,
+        {"query_key_value.weight": 1.5, "bias": 0.3},
+    ),
+    "falcon_alibi_multi_query": (
+        FalconForCausalLM,
+        FalconConfig,
+        {"alibi": True, "activation": "gelu_pytorch_tanh", "tie_word_embeddings": False},
+        5,
+        {"query_key_value": 1.5, "bias": 0.3},
+    ),
+    "opt": (
+        OPTForCausalLM,
+        OPTConfig,
+        {"ffn_dim": 160, "num_attention_heads": 6, "hidden_size": 60},
+        15,
+        {"embed_": 0.2, "decoder.final_layer_norm": 4.0},
+    ),
+    "opt_post_norm": (
+        OPTForCausalLM,
+        OPTConfig,
+        {"ffn_dim": 128, "do_layer_norm_before": False, "word_embed_proj_dim": 40, "num_hidden_layers": 2},
+        0,
+        {"out_proj": 0.3, "bias": 0.3, "fc2": 0.5},
+    ),
+    "opt_bare": (
+        OPTForCausalLM,
+        OPTConfig,
+        {
+            "ffn_dim": 128,
+            "enable_bias": False,
+            "layer_norm_elementwise_affine": False,
+            "activation_function": "gelu",
+            "_remove_final_layer_norm": True,
+            "tie_word_embeddings": False,
+        },
+        2,
+    ),
+    "starcoder2": (
+        Starcoder2ForCausalLM,
+        Starcoder2Config,
+        {"sliding_window": 16, "num_attention_heads": 6, "hidden_size": 60},
+        24,
+        {"embed_tokens": 0.2, "model.norm": 4.0},
+    ),
+    "starcoder2_plain": (
+        Starcoder2ForCausalLM,
+        Starcoder2Config,
+        {"use_bias": False, "tie_word_embeddings": False, "hidden_act": "gelu", "rope_parameters": LINEAR},
+        8,
+    ),
     "gpt2": (GPT2LMHeadModel, GPT2Config, {}, 56),
     "gpt2_odd": (GPT2LMHeadModel, GPT2Config, GPT2_ODD, 57),
     "gpt2_relu": (GPT2LMHeadModel, GPT2Config, {"activation_function": "relu", "n_head": 4}, 97),
@@ -456,7 +572,10 @@ def make(name):
     model_class, config_class, differences, seed, *factors = MODELS[name]
     torch.manual_seed(seed)
     common = GPT2 if config_class is GPT2Config else COMMON
-    model = model_class._from_config(config_class(**{**common, **differences}), attn_implementation="eager")
+    config = config_class(**{**common, **differences})
+    # transformers' eager attention of Falcon adds ALiBi to the scores twice, in itself and in the mask.
+    attention = "sdpa" if config_class is FalconConfig and config.alibi else "eager"
+    model = model_class._from_config(config, attn_implementation=attention)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             owner = model.get_submodule(parameter_name.rpartition(".")[0])

@@ -1,7 +1,7 @@
 """The blocks that wrapper authors build decoders from. Provisional until 1.0."""
 
 from plugtron.nn.activations import Activation
-from plugtron.nn.attention import Attention, AttentionShape, CoreAttention
+from plugtron.nn.attention import Attention, AttentionShape, CoreAttention, alibi_slopes
 from plugtron.nn.config import ActivationName, DecoderConfig, ExpertsConfig, RotaryConfig, Temperature
 from plugtron.nn.decoder import TransformerDecoder, TransformerLayer
 from plugtron.nn.experts import MixtureOfExperts
@@ -40,4 +40,5 @@ __all__ = [
     "Temperature",
     "TransformerDecoder",
     "TransformerLayer",
+    "alibi_slopes",
 ]

@@ -137,7 +137,7 @@ class Attention(ShardedModule):
             else None
             for width, heads in zip(widths, (queries, keys), strict=True)
         )
-        slopes = alibi_slopes(config.num_heads)[local.first : local.first + local.heads] if config.alibi else None
+        slopes = _slopes(config)[local.first : local.first + local.heads] if config.alibi else None
         self.core = CoreAttention(
             AttentionShape.of(config, layer, runtime),
             runtime,
@@ -153,6 +153,10 @@ class Attention(ShardedModule):
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
         return self.output(self.core(query, key, value, rotation, state, memory))
+
+
+def _slopes(config: DecoderConfig) -> Tensor:
+    return torch.tensor(config.alibi_slopes) if config.alibi_slopes else alibi_slopes(config.num_heads)
 
 
 def alibi_slopes(heads: int) -> Tensor:

@@ -92,17 +92,22 @@ class DecoderConfig:
     `vocab_size` counts the ids that mean something, `padded_vocab_size` the rows of the embedding (None: as many).
     `learned_positions`: rows of a learned position embedding, 0 for none. `rotary` is None where no layer rotates.
     `qk_norm`: queries and keys are normalized head by head, with weights of each head's own where `qk_norm_by_head`;
-    over all heads together where `qk_norm_whole`. `norm_bias` is for norms of layers alone; `norm_offset` is added to the
-    weights of norms. `attention_soft_cap`, `alibi` and `sinks`: see `plugtron.contracts.Scores`.
+    over all heads together where `qk_norm_whole`. `norm_bias` is for norms of layers alone; `norm_offset` is added to
+    the weights of norms, which have one where `norm_weight`; `final_norm`: there is one before the head.
+    `attention_soft_cap`, `alibi` and `sinks`: see `plugtron.contracts.Scores`; `alibi_slopes`: of each head (empty: as
+    the paper has them).
 
-    For decoders that know of it: `parallel`, attention and MLP look at the same hidden states; `logit_soft_cap`;
-    `embedding_scale`, `residual_scale` and `logit_scale`, what embeddings, the sums that layers add, and logits are
-    multiplied with.
+    For decoders that know of it: `parallel`, attention and MLP look at the same hidden states, with `shared_norm` under
+    one norm; `norm_place`, what is normalized in each half f of a layer, with n = norm(h): "branch" is h + f(n),
+    "stream" n + f(n), "sum" norm(h + f(h)); `embedding_size`, the width of the embedding and the head (None:
+    `hidden_size`); `logit_soft_cap`; `embedding_scale`, `residual_scale` and `logit_scale`, what embeddings, the sums
+    that layers add, and logits are multiplied with.
     """
 
     vocab_size: int
     padded_vocab_size: int | None = None
     hidden_size: int
+    embedding_size: int | None = None
     intermediate_size: int
     num_layers: int
     num_heads: int
@@ -112,7 +117,10 @@ class DecoderConfig:
     learned_positions: int = 0
     norm: Literal["rms", "layer"] = "rms"
     norm_epsilon: float
+    norm_place: Literal["branch", "stream", "sum"] = "branch"
+    norm_weight: bool = True
     norm_bias: bool = True
+    final_norm: bool = True
     norm_offset: float = 0.0
     activation: ActivationName = "silu"
     gated: bool = True
@@ -127,6 +135,7 @@ class DecoderConfig:
     temperatures: tuple[Temperature | None, ...] = ()
     attention_soft_cap: float | None = None
     alibi: bool = False
+    alibi_slopes: tuple[float, ...] = ()
     sinks: bool = False
     qkv_bias: bool = False
     output_bias: bool = False
@@ -135,6 +144,7 @@ class DecoderConfig:
     qk_norm_by_head: bool = False
     qk_norm_whole: bool = False
     parallel: bool = False
+    shared_norm: bool = False
     logit_soft_cap: float | None = None
     embedding_scale: float = 1.0
     residual_scale: float = 1.0

@@ -66,12 +66,12 @@ class TransformerDecoder(nn.Module):
         first, last = layers.start == 0, layers.stop == config.num_layers
         rows = config.padded_vocab_size or config.vocab_size
 
-        shape = rows, config.hidden_size
+        shape = rows, config.embedding_size or config.hidden_size
         self.embedding = VocabParallelEmbedding(*shape, runtime) if first or (last and config.tied) else None
         learned = first and config.learned_positions
         self.positions = LearnedPositions(config, runtime) if learned else None
         self.stack = nn.ModuleList(self.layer_class(config, layer, runtime) for layer in layers)
-        self.final_norm = make_norm(config, config.hidden_size, runtime) if last else None
+        self.final_norm = make_norm(config, config.hidden_size, runtime) if last and config.final_norm else None
         tied = self.embedding if config.tied else None
         self.output = VocabParallelHead(*shape, runtime, tied=tied, bias=config.head_bias) if last else None
         self._dtype = runtime.dtype
@@ -96,6 +96,5 @@ class TransformerDecoder(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """Map hidden states [N, H] to this rank's logits [N, V / tp]."""
-        assert self.final_norm is not None, "only the last range of layers has the head"
-        assert self.output is not None
-        return self.output(self.final_norm(hidden))
+        assert self.output is not None, "only the last range of layers has the head"
+        return self.output(hidden if self.final_norm is None else self.final_norm(hidden))

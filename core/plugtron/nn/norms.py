@@ -93,7 +93,7 @@ class LayerNorm(Norm):
 
 def make_norm(config: DecoderConfig, width: int, runtime: Runtime, *, heads: Rows | None = None) -> RMSNorm | LayerNorm:
     """Return a norm of the kind that a decoder has throughout."""
-    epsilon, offset = config.norm_epsilon, config.norm_offset
+    epsilon, offset, weighted = config.norm_epsilon, config.norm_offset, config.norm_weight
     if config.norm == "rms":
-        return RMSNorm(width, epsilon, runtime, offset=offset, heads=heads)
-    return LayerNorm(width, epsilon, runtime, bias=config.norm_bias, offset=offset, heads=heads)
+        return RMSNorm(width, epsilon, runtime, weighted=weighted, offset=offset, heads=heads)
+    return LayerNorm(width, epsilon, runtime, bias=config.norm_bias, weighted=weighted, offset=offset, heads=heads)

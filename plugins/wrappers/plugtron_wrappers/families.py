@@ -19,6 +19,16 @@ class FamilyEntry:
 
 
 FAMILIES: dict[str, FamilyEntry] = {
+    "bloom": FamilyEntry(
+        target="plugtron_wrappers.bloom.bloom:Bloom",
+        huggingface=("BloomForCausalLM",),
+        summary="BLOOM and BLOOMZ",
+    ),
+    "falcon": FamilyEntry(
+        target="plugtron_wrappers.falcon.falcon:Falcon",
+        huggingface=("FalconForCausalLM",),
+        summary="Falcon and Falcon 2",
+    ),
     "gemma2": FamilyEntry(
         target="plugtron_wrappers.gemma.gemma2:Gemma2",
         huggingface=("Gemma2ForCausalLM",),
@@ -109,5 +119,15 @@ FAMILIES: dict[str, FamilyEntry] = {
         target="plugtron_wrappers.olmo.olmo2:Olmo2",
         huggingface=("Olmo2ForCausalLM",),
         summary="OLMo 2",
+    ),
+    "opt": FamilyEntry(
+        target="plugtron_wrappers.opt.opt:OPT",
+        huggingface=("OPTForCausalLM",),
+        summary="OPT and Galactica",
+    ),
+    "starcoder2": FamilyEntry(
+        target="plugtron_wrappers.starcoder.starcoder2:StarCoder2",
+        huggingface=("Starcoder2ForCausalLM",),
+        summary="StarCoder2",
     ),
 }

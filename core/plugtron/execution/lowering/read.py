@@ -39,7 +39,7 @@ from plugtron.parallel.layers import RowParallelLinear
 __all__ = ["Calls", "read"]
 
 #: attention.h has room for as many queries to a key-value head.
-_MOST_GROUPED = 64
+_MOST_GROUPED = 128
 
 
 @dataclass(frozen=True, kw_only=True)

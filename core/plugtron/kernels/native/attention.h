@@ -15,7 +15,7 @@
 namespace plugtron {
 
 constexpr int kTileTokens = 16;
-constexpr int kMostGrouped = 64;  // queries to a key-value head
+constexpr int kMostGrouped = 128;  // queries to a key-value head
 constexpr int kKeys = 4;          // keys that are scored together: as many as `sums_of` adds up
 constexpr long kStretch = 256;    // positions whose values are added up by themselves
 static_assert(kLanes % kKeys == 0 && kStretch % kLanes == 0, "keys and stretches fill lanes");

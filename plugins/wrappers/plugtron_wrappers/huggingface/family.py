@@ -11,7 +11,7 @@ from plugtron.contracts import CheckpointReader, ModelDescription, Weight, Weigh
 from plugtron.errors import CheckpointError
 from plugtron.execution import DecoderWrapper
 from plugtron.nn import DecoderConfig
-from plugtron_wrappers.huggingface.fields import DecoderFields, validated
+from plugtron_wrappers.huggingface.fields import DecoderFields, read_names, validated
 from plugtron_wrappers.huggingface.ignored_fields import refuse_unknown
 from plugtron_wrappers.options import FamilyOptions
 
@@ -74,7 +74,7 @@ class Family(DecoderWrapper):
         """
         file = str(model.path / "config.json")
         ignored = options.ignore_fields if isinstance(options, FamilyOptions) else ()
-        refuse_unknown(model, {*cls.fields.model_fields, *ignored}, file, wrapper=cls.name)
+        refuse_unknown(model, {*read_names(cls.fields), *ignored}, file, wrapper=cls.name)
         return validated(cls.fields, dict(model.configuration), file), file
 
     def weight_map(self, format: str) -> WeightMap:  # noqa: A002 - the contract's word for it

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from plugtron.errors import CheckpointError
 from plugtron.utils import describe
@@ -14,9 +14,16 @@ if TYPE_CHECKING:
     from plugtron.nn import ActivationName
 
 __all__ = [
-    "ACTIVATIONS", "DecoderFields", "RopeFields", "activation_of", "every_other", "one_per_layer", "validated",
+    "ACTIVATIONS",
+    "DecoderFields",
+    "RopeFields",
+    "activation_of",
+    "every_other",
+    "one_per_layer",
+    "read_names",
+    "validated",
     "windows_of",
-]  # fmt: skip
+]
 
 Fields = TypeVar("Fields", bound=BaseModel)
 Entry = TypeVar("Entry")
@@ -94,15 +101,23 @@ def validated(model: type[Fields], values: dict[str, Any], place: str) -> Fields
         raise CheckpointError(f"{place}: {'; '.join(texts)}") from None
 
 
-def activation_of(name: str, file: str) -> ActivationName:
+def activation_of(name: str, file: str, field: str = "hidden_act") -> ActivationName:
     """Our name of an activation.
 
     Raises:
         CheckpointError: it is none that is known.
     """
     if name not in ACTIVATIONS:
-        raise CheckpointError(f"{file}: hidden_act {name!r} (accepted: {', '.join(ACTIVATIONS)})")
+        raise CheckpointError(f"{file}: {field} {name!r} (accepted: {', '.join(ACTIVATIONS)})")
     return ACTIVATIONS[name]
+
+
+def read_names(model: type[BaseModel]) -> Iterator[str]:
+    """Under which names config.json may have a model's fields."""
+    for name, field in model.model_fields.items():
+        alias = field.validation_alias
+        choices = alias.choices if isinstance(alias, AliasChoices) else [alias or name]
+        yield from (choice for choice in choices if isinstance(choice, str))
 
 
 def one_per_layer(name: str, entries: Sequence[Entry], layers: int, file: str) -> Sequence[Entry]:

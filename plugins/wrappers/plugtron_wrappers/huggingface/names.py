@@ -13,6 +13,7 @@ __all__ = [
     "layer_weights",
     "linear_weights",
     "norm_by_head",
+    "norm_weights",
     "one_after_another",
     "whole",
 ]
@@ -37,6 +38,16 @@ def linear_weights(
         yield Weight(parameter=f"{parameter}.{kind}", tensors=names, layers=layers)
 
 
+def norm_weights(
+    config: DecoderConfig, parameter: str, tensors: tuple[str, ...], *, layers: frozenset[int] | None = None
+) -> Iterator[Weight]:
+    """What a norm of a decoder has: a weight and a bias, one of them, or nothing."""
+    kinds = {"weight": config.norm_weight, "bias": config.norm == "layer" and config.norm_bias}
+    for weight in linear_weights(parameter, tensors, bias=True, layers=layers):
+        if kinds[weight.parameter.rpartition(".")[2]]:
+            yield weight
+
+
 def whole(
     config: DecoderConfig,
     *,
@@ -44,9 +55,10 @@ def whole(
     final_norm: str = "model.norm",
     output: str = "lm_head",
 ) -> Iterator[Weight]:
-    """Embedding, final norm and head."""
+    """Embedding, final norm, where there is one, and head."""
     yield from linear_weights("embedding", (embedding,), bias=False)
-    yield from linear_weights("final_norm", (final_norm,), bias=config.norm == "layer" and config.norm_bias)
+    if config.final_norm:
+        yield from norm_weights(config, "final_norm", (final_norm,))
     if not config.tied:
         yield from linear_weights("output", (output,), bias=config.head_bias)
 
@@ -67,11 +79,13 @@ def layer_weights(
         "attention.output": config.output_bias,
         **dict.fromkeys(("mlp.gate_up", "mlp.up", "mlp.down"), config.mlp_bias),
     }
-    norm_bias = config.norm == "layer" and config.norm_bias
     for parameter, stored in names.items():
         tensors = tuple(f"{prefix}{name}" for name in stored)
-        bias = norm_bias if parameter.endswith("norm") else biased.get(parameter, False)
-        yield from linear_weights(f"stack.{{layer}}.{parameter}", tensors, bias=bias, layers=layers)
+        own = f"stack.{{layer}}.{parameter}"
+        if parameter.endswith("norm"):
+            yield from norm_weights(config, own, tensors, layers=layers)
+        else:
+            yield from linear_weights(own, tensors, bias=biased.get(parameter, False), layers=layers)
 
 
 def one_after_another(parameter: str, tensor: str, sizes: Sequence[int], *, bias: bool) -> Iterator[Weight]:
@@ -86,12 +100,14 @@ def one_after_another(parameter: str, tensor: str, sizes: Sequence[int], *, bias
 
 
 def head_by_head(config: DecoderConfig, tensor: str) -> Iterator[Weight]:
-    """Queries, keys and values in one tensor: those of one head, then those of the next."""
-    dim, heads = config.head_dim, config.num_heads
+    """Queries, keys and values in one tensor: all of one key-value head (its queries, key, value), then of the next."""
+    dim, grouped = config.head_dim, config.num_heads // config.num_kv_heads
+    stride = (grouped + 2) * dim
+    runs = ((0, grouped * dim), (grouped * dim, dim), ((grouped + 1) * dim, dim))
     for kind in ("weight", "bias") if config.qkv_bias else ("weight",):
         parts = tuple(
-            Section(tensor=f"{tensor}.{kind}", total=3 * heads * dim, first=part * dim, run=dim, stride=3 * dim)
-            for part in range(3)
+            Section(tensor=f"{tensor}.{kind}", total=config.num_kv_heads * stride, first=first, run=run, stride=stride)
+            for first, run in runs
         )
         yield Weight(parameter=f"stack.{{layer}}.attention.qkv.{kind}", tensors=parts)
 

@@ -1,0 +1,1 @@
+"""StarCoder, from its second generation on."""

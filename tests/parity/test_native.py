@@ -87,8 +87,9 @@ def random_weight(form, outputs, inputs, random):
 
 
 class QuantizedProducts(TorchFunctionMode):
-    """Has a transformers model compute with quantized weights (8 bits in the head) and, in products with them, quantized
-    activations. Routers and the gates of shared experts stay what they are, as do rows that are no whole groups.
+    """Has a transformers model multiply with quantized weights (8 bits in the head), and activations alike.
+
+    Routers and the gates of shared experts stay what they are, as do rows that are no whole groups.
     """
 
     _PRODUCTS: ClassVar = {  # and at which place they take the activations and the weight

@@ -90,8 +90,8 @@ MODELS = {
     "qwen2": (Qwen2ForCausalLM, Qwen2Config, {}, 36),
     "qwen2_window": (
         Qwen2ForCausalLM,
-    Qwen2MoeConfig,
-    Qwen2MoeForCausalLM,
+        Qwen2MoeConfig,
+        Qwen2MoeForCausalLM,
         Qwen2Config,
         {"use_sliding_window": True, "sliding_window": 16, "max_window_layers": 2},
         11,

@@ -120,8 +120,6 @@ class GraniteMoe(Family):
         router = "block_sparse_moe.router.layer" if older else "block_sparse_moe.router"
         yield from layer_weights(self.config, {"mlp.router": (router,)})
         if older:
-            yield from stacked_experts(
-                self.config, f"{mixture}.input_linear.weight", f"{mixture}.output_linear.weight"
-            )
+            yield from stacked_experts(self.config, f"{mixture}.input_linear.weight", f"{mixture}.output_linear.weight")
         else:
             yield from stacked_experts(self.config, f"{mixture}.experts.gate_up_proj", f"{mixture}.experts.down_proj")

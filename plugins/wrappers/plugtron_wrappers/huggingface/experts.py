@@ -8,7 +8,15 @@ from plugtron.contracts import CheckpointReader, Section, Weight
 from plugtron.errors import CheckpointError
 from plugtron.nn import DecoderConfig, ExpertsConfig
 
-__all__ = ["check_choice", "expert_weights", "holds", "separate_experts", "sparse_layers", "stacked_experts", "stored_as"]
+__all__ = [
+    "check_choice",
+    "expert_weights",
+    "holds",
+    "separate_experts",
+    "sparse_layers",
+    "stacked_experts",
+    "stored_as",
+]
 
 
 def check_choice(file: str, top_k: int, count: int) -> None:
@@ -73,7 +81,8 @@ def stacked_experts(
     def part(tensor: str, expert: int, number: int, *, turned: bool) -> Section:
         first, run, stride = (number, 1, 2) if interleaved else (number * size, size, 0)
         return Section(
-            tensor=tensor, total=2 * size, first=first, run=run, stride=stride, transposed=turned, stack=count, member=expert
+            tensor=tensor, total=2 * size, first=first, run=run, stride=stride, transposed=turned,
+            stack=count, member=expert,
         )  # fmt: skip
 
     def whole(tensor: str, expert: int, *, turned: bool) -> Section:

@@ -115,7 +115,8 @@ class Llama4(Family):
         plain = plain_decoder(fields, file, norm_epsilon=fields.rms_norm_eps)
         assert plain.rotary is not None
         if fields.use_qk_norm and plain.rotary.attention_factor != 1:
-            raise CheckpointError(f"{file}: use_qk_norm with rotary scaling {plain.rotary.scaling!r} is not implemented")
+            # Rotating would change the size of what has been normalized.
+            raise CheckpointError(f"{file}: use_qk_norm is not implemented with rotary {plain.rotary.scaling!r}")
         layers, step = plain.num_layers, fields.interleave_moe_layer_step
         every = fields.no_rope_layer_interval
         # Despite its name, 1 in the list means that the layer does rotate.
@@ -173,6 +174,4 @@ class Llama4(Family):
             }
             yield from layer_weights(self.config, names, layers=sparse)
             experts = "model.layers.{layer}.feed_forward.experts"
-            yield from stacked_experts(
-                self.config, f"{experts}.gate_up_proj", f"{experts}.down_proj", transposed=True
-            )
+            yield from stacked_experts(self.config, f"{experts}.gate_up_proj", f"{experts}.down_proj", transposed=True)

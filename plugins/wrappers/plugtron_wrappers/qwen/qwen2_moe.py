@@ -25,7 +25,6 @@ class Qwen2MoeFields(MixtureFields):
 
     num_key_value_heads: int | None = Field(default=16, gt=0)
     qkv_bias: bool = True
-    max_window_layers: int = Field(default=28, ge=0)
     layer_types: list[Literal["full_attention", "sliding_attention"]] | None = None
     num_experts: int = Field(default=60, ge=0, lt=2**16)
     num_experts_per_tok: int = Field(default=4, gt=0)
@@ -81,7 +80,7 @@ def _windows(fields: Any, file: str) -> tuple[int | None, ...]:
     if not fields.use_sliding_window or not fields.sliding_window:
         return (None,) * layers
     kinds = fields.layer_types or [
-        "sliding_attention" if layer % 2 == 0 and layer < fields.max_window_layers else "full_attention"
+        "sliding_attention" if layer % 2 == 0 and layer < (fields.max_window_layers or 0) else "full_attention"
         for layer in range(layers)
     ]
     return tuple(

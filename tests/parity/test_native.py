@@ -87,7 +87,7 @@ def random_weight(form, outputs, inputs, random):
 
 
 class QuantizedProducts(TorchFunctionMode):
-    """Has a transformers model compute with quantized weights (8 bits in the head) and activations.
+    """Has a transformers model multiply with quantized weights (8 bits in the head), and activations alike.
 
     Routers and the gates of shared experts stay what they are, as do rows that are no whole groups.
     """

@@ -25,9 +25,10 @@ __all__ = ["Routed", "read_experts", "read_router"]
 
 @dataclass(frozen=True, kw_only=True)
 class Routed:
-    """What a router says: the choice that the step has made last."""
+    """What a router says: both, its choice (0), or how strongly each is chosen (1)."""
 
     router: ModuleAt
+    entry: int | None = None
 
 
 def read_router(calls: list[Call], at: ModuleAt, hidden: Value) -> Routed:
@@ -40,12 +41,12 @@ def read_router(calls: list[Call], at: ModuleAt, hidden: Value) -> Routed:
     return Routed(router=at)
 
 
-def read_experts(calls: list[Call], at: ModuleAt, hidden: Value, routed: object) -> Value | None:
-    """Take rows to their experts and back; None where it is not the last router, and one of ours, that chose."""
+def read_experts(calls: list[Call], at: ModuleAt, hidden: Value, chosen: object, weights: object) -> Value | None:
+    """Take rows to their experts and back; None where it is not the last router that chose."""
     experts = at.module
     assert isinstance(experts, Experts)
     last = next((call.router for call in reversed(calls) if isinstance(call, RouteCall)), None)
-    if not isinstance(routed, Routed) or routed.router is not last:
+    if last is None or (chosen, weights) != (Routed(router=last, entry=0), Routed(router=last, entry=1)):
         return None
     own = Value(width=hidden.width, rows=Rows.PAIRS, base=hidden, gathered=True)
     even = experts.config.weighs_inputs
@@ -59,7 +60,7 @@ def read_experts(calls: list[Call], at: ModuleAt, hidden: Value, routed: object)
     down = Value(width=hidden.width, rows=Rows.PAIRS)
     calls.append(ExpertsCall(experts=at, parameter="down", source=inner, output=down, reduced=True))
     output = Value(width=hidden.width)
-    calls.append(CombineCall(router=routed.router, source=down, output=output, even=even))
+    calls.append(CombineCall(router=last, source=down, output=output, even=even))
     return output
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -207,8 +207,8 @@ class _PartReader:
         found = self._found.get(source) if isinstance(source, fx.Node) else None
         if isinstance(found, tuple) and isinstance(index, int):
             return found[index]
-        if isinstance(found, Routed):
-            return found
+        if isinstance(found, Routed) and found.entry is None and isinstance(index, int):
+            return replace(found, entry=index)
         if not isinstance(found, Value) or not found.width or not isinstance(index, tuple) or len(index) != 2:
             return None
         every, columns = index
@@ -254,7 +254,7 @@ class _PartReader:
         if isinstance(module, Router):
             return read_router(self._calls, at, values[0])
         if isinstance(module, Experts):
-            return read_experts(self._calls, at, values[0], found[1])
+            return read_experts(self._calls, at, values[0], *found[1:]) if len(found) == 3 else None
         if isinstance(module, CustomOperation):
             return self._operation(at, module, values)
         weight = module.get_parameter("weight")

@@ -68,7 +68,7 @@ def kept_parameters(
         convert: makes of a matrix of a module what the piece is to have.
     """
     found: dict[str, Tensor] = {}
-    for node in call.nodes:
+    for node in _copied(call):
         owner: tuple[str, nn.Module] | None = None
         if node.op == "call_module":
             owner = str(node.target), root.get_submodule(str(node.target))
@@ -83,6 +83,18 @@ def kept_parameters(
             module, data = root.get_submodule(name.rpartition(".")[0]), root.get_parameter(name).data
             found[f"cut.{call.part}.{name}"] = convert(module, data) if data.dim() > 1 else data.float()
     return found
+
+
+def _copied(call: TorchCall) -> list[fx.Node]:
+    """All nodes that a piece runs: its own, and those before them that no buffer has the result of."""
+    found = dict.fromkeys(call.nodes)
+    waiting = list(call.nodes)
+    while waiting:
+        for node in waiting.pop().all_input_nodes:
+            if node not in found and node not in call.reads and node.op != "placeholder":
+                found[node] = None
+                waiting.append(node)
+    return list(found)
 
 
 def _is_parameter(root: nn.Module, path: str) -> bool:

@@ -33,6 +33,7 @@ class Program {
             for (int at = op.first; at < op.first + op.count; at++) widest_ = std::max(widest_, op.outputs);
             if (op.kind == kRoute) most_chosen_ = std::max(most_chosen_, op.chosen);
             if (op.kind == kRoute) most_experts_ = std::max(most_experts_, op.experts);
+            if (op.kind == kExperts && op.flags & kShared) widest_sum_ = std::max(widest_sum_, op.outputs);
             if (op.kind != kLinear && op.kind != kExperts) continue;
             widths_[op.operand] = std::max(widths_[op.operand], op.inputs);
             dense_[op.operand] = dense_[op.operand] || is_dense(op.format);
@@ -89,6 +90,7 @@ class Program {
         const long padded = pairs + std::min<long>(pairs, most_experts_) * (kTile - 1);
         for (int at = 0; at < kOperands; at++)
             if (widths_[at]) operands_[at].resize(of_pairs_[at] ? padded : most, widths_[at], dense_[at]);
+        expert_sums_.resize(std::max<size_t>(expert_sums_.size(), padded * widest_sum_));
         if (most_chosen_) routing_.resize(most, most_chosen_, most_experts_);
         for (RowRegisters& own : registers_) own.resize(Dense::padded(widest_));
         attention_.begin(*tokens_);
@@ -216,10 +218,12 @@ class Program {
         if (rank == 0) routing_.arrange(op, tokens_->count);
     }
 
-    // Each expert's weights, which lie one after the other, with its own rows; those that nobody chose are not read.
+    // Each expert's weights, which lie one after the other, with its own rows; those that nobody chose are not read. Sums
+    // that ranks share stay wide until `combine_experts`, so that it makes no difference how many ranks there are.
     void experts(const PlugtronOp& op, Deal& deal) {
         Linear layer = linear_of(op);
-        layer.partial = nullptr;
+        layer.partial = op.flags & kShared ? expert_sums_.data() : nullptr;
+        if (layer.partial) layer.stride = op.outputs;
         const Quantized grouped = operands_[op.operand].quantized(op.inputs);
         const Dense floats = operands_[op.operand].dense(op.inputs);
         const long blocks = layer.blocks(), bytes = blocks * block_bytes(op.format, op.inputs);
@@ -241,13 +245,13 @@ class Program {
 
     // Add up what a token's experts have made of it, weighed, in the order in which they were chosen.
     void combine_experts(const PlugtronOp& op, int rank) {
-        const Columns source = columns(op.source), target = columns(op.target);
+        const Columns target = columns(op.target);
         const Share share(tokens_->count, rank, team_->size());
         std::vector<double> sums(op.outputs);
         for (long t = share.begin; t < share.end; t++) {
             for (int at = 0; at < op.outputs; at++) sums[at] = op.flags & kAddTo ? target.row(t)[at] : 0.0;
             for (int number = 0; number < op.chosen; number++) {
-                const float* own = source.row(routing_.row(op, t, number));
+                const double* own = expert_sums_.data() + routing_.row(op, t, number) * op.outputs;
                 const double strength = op.flags & kEven ? 1.0 : routing_.strength(op, t, number);
                 for (int at = 0; at < op.outputs; at++) sums[at] += own[at] * strength;
             }
@@ -287,7 +291,8 @@ class Program {
     Operand operands_[kOperands];
     int widths_[kOperands] = {};
     bool dense_[kOperands] = {}, of_pairs_[kOperands] = {};
-    int widest_ = 0, most_chosen_ = 0, most_experts_ = 0;
+    std::vector<double> expert_sums_;
+    int widest_ = 0, widest_sum_ = 0, most_chosen_ = 0, most_experts_ = 0;
     float* const* buffers_ = nullptr;
     double* partial_ = nullptr;
     const Tokens* tokens_ = nullptr;

@@ -81,8 +81,8 @@ def stacked_experts(
     def part(tensor: str, expert: int, number: int, *, turned: bool) -> Section:
         first, run, stride = (number, 1, 2) if interleaved else (number * size, size, 0)
         return Section(
-            tensor=tensor, total=2 * size, first=first, run=run, stride=stride, transposed=turned, stack=count,
-            member=expert,
+            tensor=tensor, total=2 * size, first=first, run=run, stride=stride, transposed=turned,
+            stack=count, member=expert,
         )  # fmt: skip
 
     def whole(tensor: str, expert: int, *, turned: bool) -> Section:

@@ -98,9 +98,8 @@ class Llama4(Family):
         plain = plain_decoder(fields, file, norm_epsilon=fields.rms_norm_eps)
         assert plain.rotary is not None
         if fields.use_qk_norm and plain.rotary.attention_factor != 1:
-            raise CheckpointError(
-                f"{file}: use_qk_norm with rotary scaling {plain.rotary.scaling!r} is not implemented"
-            )
+            # Rotating would change the size of what has been normalized.
+            raise CheckpointError(f"{file}: use_qk_norm is not implemented with rotary {plain.rotary.scaling!r}")
         layers, step = plain.num_layers, fields.interleave_moe_layer_step
         every = fields.no_rope_layer_interval
         # Despite its name, 1 in the list means that the layer does rotate.

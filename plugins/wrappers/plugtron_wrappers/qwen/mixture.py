@@ -22,7 +22,7 @@ class MixtureFields(DecoderFields):
     hidden_act: Literal["silu"] = "silu"
     sliding_window: int | None = Field(default=4096, ge=0, lt=2**31)
     use_sliding_window: bool = False
-    max_window_layers: int | None = Field(default=None, ge=0)  # Qwen3-MoE's folders have it, and windows in all layers
+    max_window_layers: int | None = Field(default=28, ge=0)  # Qwen3-MoE's folders have it, and windows in all layers
     decoder_sparse_step: int = Field(default=1, gt=0)
     mlp_only_layers: list[int] | None = None
     num_experts: int = Field(ge=0, lt=2**16)

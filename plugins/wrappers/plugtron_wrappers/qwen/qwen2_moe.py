@@ -25,7 +25,6 @@ class Qwen2MoeFields(MixtureFields):
 
     num_key_value_heads: int | None = Field(default=16, gt=0)
     qkv_bias: bool = True
-    max_window_layers: int | None = Field(default=28, ge=0)
     layer_types: list[Literal["full_attention", "sliding_attention"]] | None = None
     num_experts: int = Field(default=60, ge=0, lt=2**16)
     num_experts_per_tok: int = Field(default=4, gt=0)

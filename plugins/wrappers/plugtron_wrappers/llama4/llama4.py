@@ -50,7 +50,7 @@ class Llama4Fields(DecoderFields):
     no_rope_layer_interval: int = Field(default=4, gt=0)
     layer_types: list[Literal["full_attention", "chunked_attention"]] | None = None
     attention_chunk_size: int | None = Field(default=8192, gt=0, lt=2**31)
-    attn_temperature_tuning: bool = True
+    attn_temperature_tuning: bool | int = True  # 4 in published folders
     floor_scale: int = Field(default=8192, gt=0)
     attn_scale: float = 0.1
 

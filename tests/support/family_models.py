@@ -31,6 +31,7 @@ from transformers import (
     NemotronForCausalLM,
     Olmo2Config,
     Olmo2ForCausalLM,
+    OPTConfig,
     OPTForCausalLM,
     Phi3Config,
     Phi3ForCausalLM,

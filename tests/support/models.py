@@ -7,6 +7,8 @@ parity tests assert both.
 import torch
 from transformers import (
     FalconConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
     GptOssForCausalLM,
     Llama4ForCausalLM,
     LlamaConfig,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from support import reference
+from support import reference, support_table
 from support.public_types import PUBLIC
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 
@@ -369,3 +369,8 @@ def test_snippets_on_families_are_the_tested_ones():
         lines = (dists / name / name.replace("-", "_") / "wrapper.py").read_text().count("\n")
         assert f"`tests/dists/{name}`" in page
         assert f"{lines} lines" in page
+
+
+def test_table_of_support():
+    """Made again: PYTHONPATH=tests python -m support.support_table > docs/support.md"""
+    assert (ROOT / "docs" / "support.md").read_text() == support_table.table()

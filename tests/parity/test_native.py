@@ -31,7 +31,6 @@ from plugtron_engines.options import StaticOptions
 from plugtron_engines.static import StaticEngine
 from plugtron_wrappers.llama import LlamaWrapper
 
-NATIVE = list(models.MODELS)
 #: What a step can be compiled for here: this processor, one without AVX-512, one without AVX, and those with AVX-512
 #: VNNI and with its bfloat16, in an emulation that runs anywhere (-O0: optimized, it compiles for minutes). What is
 #: compiled for the tests alone is hardly optimized, which takes half the time.
@@ -142,7 +141,7 @@ class QuantizedProducts(TorchFunctionMode):
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-@pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.parametrize("name", models.every())
 def test_logits(name, bits, random_model, recwarn):
     _, folder = random_model(name)
     prompt = models.prompts()[-1]

@@ -12,7 +12,7 @@ PLACES = [("cpu", "auto"), ("cpu", "eager"), pytest.param("cuda", "auto", marks=
 
 
 @pytest.mark.parametrize(("device", "execution"), PLACES)
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", models.every())
 def test_greedy_tokens_alone_and_in_a_batch(name, device, execution, random_model):
     model, folder = random_model(name)
     prompts = models.prompts()
@@ -30,7 +30,7 @@ def test_greedy_tokens_alone_and_in_a_batch(name, device, execution, random_mode
 
 
 @pytest.mark.parametrize(("device", "execution"), PLACES)
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", models.every())
 def test_logits(name, device, execution, random_model):
     model, folder = random_model(name)
     prompt = models.prompts()[-1]

@@ -4,6 +4,7 @@ The weights are scaled, and the seeds chosen, so that greedy decoding neither st
 parity tests assert both.
 """
 
+import pytest
 import torch
 from transformers import (
     FalconConfig,
@@ -100,6 +101,20 @@ MODELS = {
     **family_models.MODELS,
     **mixture_models.MODELS,
 }
+
+
+#: One of each class of transformers that is no relative of Llama, and all that are; the others are for `make test-all`.
+FIRST = {model_class: name for name, (model_class, *_) in reversed(MODELS.items())}
+WIDE = {
+    name
+    for name, (model_class, *_) in MODELS.items()
+    if FIRST[model_class] != name and name in {**family_models.MODELS, **mixture_models.MODELS}
+}
+
+
+def every():
+    """All of them, as a test's parameters."""
+    return [pytest.param(name, marks=[pytest.mark.wide] if name in WIDE else []) for name in MODELS]
 
 
 def make(name):

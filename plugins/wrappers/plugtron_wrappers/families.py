@@ -37,6 +37,7 @@ FAMILIES: dict[str, FamilyEntry] = {
     "gemma3": FamilyEntry(
         target="plugtron_wrappers.gemma.gemma3:Gemma3",
         huggingface=("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"),
+        gguf=("gemma3",),
         summary="Gemma 3, and the text part of those that see",
     ),
     "cohere": FamilyEntry(

@@ -9,10 +9,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from plugtron import Options
-from plugtron.contracts import CheckpointReader, ModelDescription, Weight
+from plugtron.contracts import CheckpointReader, ModelDescription, Weight, WeightMap
 from plugtron.errors import CheckpointError
-from plugtron.nn import DecoderConfig
+from plugtron.nn import DecoderConfig, RotaryConfig
 from plugtron_wrappers.gemma.gemma2 import LAYER_NAMES, Gemma2Decoder
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields, one_per_layer
@@ -23,6 +25,9 @@ from plugtron_wrappers.huggingface.text_part import text_part
 __all__ = ["Gemma3"]
 
 _WHOLE = "Gemma3ForConditionalGeneration"
+#: What llama.cpp takes for granted: a layer without a window in so many, the base of the others' rotation, and how many
+#: layers the model has whose scores are scaled by another width than a head's.
+_GGUF_PATTERN, _LOCAL_BASE, _LAYERS_OF_27B = 6, 10_000.0, 62
 _NORMS = {"attention.query_norm": ("self_attn.q_norm",), "attention.key_norm": ("self_attn.k_norm",)}
 
 
@@ -103,6 +108,27 @@ class Gemma3(Family):
             output_bias=fields.attention_bias,
             attention_scales=(fields.query_pre_attn_scalar**-0.5,) * layers,
             logit_soft_cap=fields.final_logit_softcapping,
+        )
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata; what llama.cpp takes for granted is not in them."""
+        plain = config_from_gguf(model, checkpoint)
+        full = [(layer + 1) % _GGUF_PATTERN == 0 for layer in range(plain.num_layers)]
+        assert plain.rotary is not None, "llama.cpp's files of this architecture have it"
+        width = plain.hidden_size // plain.num_heads if plain.num_layers == _LAYERS_OF_27B else plain.head_dim
+        return replace(
+            plain,
+            activation="gelu_tanh",
+            attention_scales=(width**-0.5,) * plain.num_layers,
+            windows=tuple(None if each else window for each, window in zip(full, plain.windows, strict=True)),
+            layer_rotaries=tuple(plain.rotary if each else RotaryConfig(base=_LOCAL_BASE) for each in full),
+        )
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files, whose norms have 1 added to their weights."""
+        return gguf_weights(
+            self.config, norms={"attention_post_norm": "post_attention_norm", "mlp_post_norm": "post_ffw_norm"}
         )
 
     def weights(self) -> Iterator[Weight]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from torch import Tensor
@@ -23,13 +23,22 @@ _NORMS = (("attention_norm", "attn_norm"), ("mlp_norm", "ffn_norm"))
 _QK_NORMS = (("attention.query_norm", "attn_q_norm"), ("attention.key_norm", "attn_k_norm"))
 
 
-def gguf_weights(config: DecoderConfig, *, permuted: bool) -> WeightMap:
-    """Names as llama.cpp writes them. `permuted`: its rotary pairs are neighbors in queries and keys."""
+def gguf_weights(config: DecoderConfig, *, permuted: bool = False, norms: Mapping[str, str] | None = None) -> WeightMap:
+    """Names as llama.cpp writes them.
+
+    Args:
+        permuted: its rotary pairs are neighbors in queries and keys.
+        norms: of a layer, beside those before attention and MLP: parameter, and name in the file.
+    """
     weights = [
         Weight(parameter="embedding.weight", tensors=("token_embd.weight",)),
         Weight(parameter="final_norm.weight", tensors=("output_norm.weight",)),
         *([] if config.tied else [Weight(parameter="output.weight", tensors=("output.weight",))]),
         *_layers(config),
+        *(
+            Weight(parameter=f"stack.{{layer}}.{parameter}.weight", tensors=(f"blk.{{layer}}.{name}.weight",))
+            for parameter, name in (norms or {}).items()
+        ),
     ]
     if permuted:
         weights = [_pairs_to_halves(weight, config.head_dim) for weight in weights]

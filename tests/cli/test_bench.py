@@ -120,7 +120,7 @@ def test_a_profile_shows_the_stages_of_each_step(tmp_path):
     assert all(event["ph"] == "X" and event["dur"] >= 0 for event in events)
     steps = [event for event in events if event["tid"] == "engine"]
     stages = [event for event in events if event["tid"] == "native"]
-    assert {"attend", "rotate", "activate", "normalize"} < {event["name"] for event in stages}
+    assert {"attend", "rotate", "gelu", "normalize", "prepare"} < {event["name"] for event in stages}
     assert any(event["name"].startswith("linear ") for event in stages)
     # Every stage lies within a step.
     for stage in stages:

@@ -106,9 +106,10 @@ def test_code_in_a_model_folder_is_never_run(copy):
         ("rope_parameters", "x", "rope_parameters must be a mapping (got 'x')"),
         (
             "rope_parameters",
-            {"rope_type": "longrope"},
-            "rope_type must be 'default', 'linear', 'dynamic', 'llama3' or 'yarn'",
+            {"rope_type": "spiral"},
+            "rope_type must be 'default', 'linear', 'dynamic', 'llama3', 'yarn' or 'longrope'",
         ),
+        ("rope_parameters", {"rope_type": "longrope"}, "rotary scaling 'longrope' is not implemented for this family"),
         ("rope_parameters", {"rope_type": "llama3"}, "rotary scaling 'llama3' needs factor"),
         ("rope_parameters", {"mrope_section": [1]}, "mrope_section no such option"),
         ("rope_scaling", {"type": "linear", "factor": 0}, "factor must be greater than 0"),

@@ -27,7 +27,7 @@ EXACT = [
     {"overrides": {"execution": "eager"}},
     {"engine": "dynamic", "overrides": {"engine.options.block_size": 4, "engine.options.max_step_tokens": 7}},
     {"tensor_parallel": 2},
-    {"overrides": {"parallel.pipeline": 2}},
+    {"pipeline_parallel": 2},
 ]
 #: What rounds: compared with what torch computes with weights that are rounded alike.
 ROUNDED = [{"dtype": "bfloat16"}, {"quantization": "int8"}, {"quantization": "int4"}]
@@ -52,7 +52,7 @@ def generate(acme, tmp_path, random_model):
     return run
 
 
-FAMILIES = [("gpt_neox_plain", "AcmeNeoXForCausalLM"), ("gemma2_plain", "AcmeGemma2ForCausalLM")]
+FAMILIES = [("gpt_neox_plain", "AcmeNeoXForCausalLM"), ("gemma2", "AcmeGemma2ForCausalLM")]
 
 
 @pytest.mark.parametrize(("name", "architecture"), FAMILIES)

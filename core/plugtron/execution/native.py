@@ -164,7 +164,7 @@ class NativeExecution(Execution):
     def _spans(self, some: range, begin: int, ends: Sequence[int]) -> list[Span]:
         spans: list[Span] = []
         for at in some:
-            spans.append((operation_name(self._packed.program.operations[at]), begin, ends[at]))
+            spans.append((operation_name(self._packed.program, at), begin, ends[at]))
             begin = ends[at]
         return spans
 

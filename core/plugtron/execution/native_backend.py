@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend, StoredBlocks
-from plugtron.errors import CheckpointError
+from plugtron.errors import CheckpointError, PlugtronError
 from plugtron.execution.cache import packed_weights
 from plugtron.execution.lowering.plan import Plan, make_plan
 from plugtron.execution.lowering.read import read
 from plugtron.execution.lowering.sample import SampleStep
+from plugtron.execution.lowering.torch_step import piece_name
 from plugtron.execution.lowering.weights import WeightPacker
 from plugtron.execution.lowering.write import ProgramWriter
 from plugtron.execution.native import NativeExecution
@@ -58,6 +59,12 @@ class NativeBackend(ExecutionBackend):
         plan = None
         if packed.program.cuts:
             plan = plans[-1] if plans else _plan(exact)
+            if source.options.deterministic:
+                pieces = ", ".join(dict.fromkeys(map(piece_name, plan.cuts)))
+                raise PlugtronError(
+                    "deterministic: torch's sums depend on what else is in a step, and it would run pieces of this one "
+                    f"({pieces})"
+                )
             _fill(plan, packed)
         rest = _module(exact.build(range(layers.start, layers.start)))
         for name, parameter in rest.named_parameters():

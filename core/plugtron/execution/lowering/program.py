@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum, IntFlag
 from typing import Any, Self
 
+from plugtron.execution.lowering.calls import RowCode
 from plugtron.kernels.native.packing import WeightFormat
 
 __all__ = ["Break", "Buffer", "Flag", "Kind", "NativeProgram", "Record", "RowFlag", "operation_name"]
@@ -122,10 +123,19 @@ class NativeProgram:
         return cls(**{**stored, **lists})
 
 
-def operation_name(operation: Record) -> str:
+#: Row steps that compute nothing.
+_MOVES = (RowCode.LOAD, RowCode.PARAMETER, RowCode.STORE, RowCode.PUT)
+
+
+def operation_name(program: NativeProgram, number: int) -> str:
     """What an operation does, for reading."""
-    fields = operation.fields
+    fields = program.operations[number].fields
     kind = Kind(int(fields["kind"]))
+    if kind is Kind.ROWS:
+        first = int(fields["first"])
+        steps = program.row_steps[first : first + int(fields["count"])]
+        codes = [RowCode(int(step.fields["code"])) for step in steps]
+        return ", ".join(code.name.lower() for code in codes if code not in _MOVES) or "prepare"
     if kind not in (Kind.LINEAR, Kind.EXPERTS):
         return kind.name.lower()
     form = WeightFormat(int(fields["format"])).name.lower()

@@ -72,7 +72,7 @@ FAMILIES: dict[str, FamilyEntry] = {
     ),
     "ministral3": FamilyEntry(
         target="plugtron_wrappers.ministral.ministral3:Ministral3",
-        huggingface=("Ministral3ForCausalLM",),
+        huggingface=("Ministral3ForCausalLM", "Mistral3ForConditionalGeneration"),
         summary="Ministral 3",
     ),
     "gpt_neox": FamilyEntry(
@@ -92,7 +92,7 @@ FAMILIES: dict[str, FamilyEntry] = {
     ),
     "llama4": FamilyEntry(
         target="plugtron_wrappers.llama4.llama4:Llama4",
-        huggingface=("Llama4ForCausalLM",),
+        huggingface=("Llama4ForCausalLM", "Llama4ForConditionalGeneration"),
         summary="Llama 4's language model",
     ),
     "qwen2_moe": FamilyEntry(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -20,7 +20,6 @@ from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields, one_per_layer
 from plugtron_wrappers.huggingface.names import layer_weights, whole
 from plugtron_wrappers.huggingface.rope import rotary_by_kind
-from plugtron_wrappers.huggingface.text_part import text_part
 
 __all__ = ["Gemma3"]
 
@@ -64,20 +63,16 @@ class Gemma3(Family):
     name = "gemma3"
     fields = Gemma3Fields
     decoder_class = Gemma2Decoder
-    ignored: ClassVar[tuple[str, ...]] = (
-        *Family.ignored,
-        *("*vision_tower.*", "*multi_modal_projector.*", "language_model.lm_head.weight"),
-    )
+    seeing: ClassVar[Mapping[str, tuple[str, ...]]] = {_WHOLE: ("vision_config",)}
 
     @classmethod
     def describe(cls, model: ModelDescription, checkpoint: CheckpointReader, options: Options) -> DecoderConfig:
         """Translate a model's own configuration, or that of its text part."""
-        if model.architecture == _WHOLE:
-            model = text_part(model, others=("vision_config",), wrapper=cls.name)
-            if model.configuration.get("final_logit_softcapping") is not None:
-                place = f"{model.path / 'config.json'}: text_config"
-                raise CheckpointError(f"{place}: final_logit_softcapping is not implemented for {_WHOLE}")
-        return super().describe(model, checkpoint, options)
+        config = super().describe(model, checkpoint, options)
+        if model.architecture == _WHOLE and config.logit_soft_cap is not None:
+            place = f"{model.path / 'config.json'}: text_config"
+            raise CheckpointError(f"{place}: final_logit_softcapping is not implemented for {_WHOLE}")
+        return config
 
     @classmethod
     def configure(cls, fields: Any, file: str) -> DecoderConfig:
@@ -132,11 +127,6 @@ class Gemma3(Family):
         )
 
     def weights(self) -> Iterator[Weight]:
-        """Names in Hugging Face folders: of a model of its own, and of the text part of another, as it is and was."""
-        stored = self.checkpoint.tensors
-        roots = ("model.language_model.", "language_model.model.")
-        root = next((each for each in roots if f"{each}embed_tokens.weight" in stored), "model.")
-        heads = ("language_model.lm_head", "lm_head")
-        head = next((each for each in heads if f"{each}.weight" in stored), "lm_head")
-        yield from whole(self.config, embedding=f"{root}embed_tokens", final_norm=f"{root}norm", output=head)
-        yield from layer_weights(self.config, {**LAYER_NAMES, **_NORMS}, prefix=f"{root}layers.{{layer}}.")
+        """Names in Hugging Face folders."""
+        yield from whole(self.config)
+        yield from layer_weights(self.config, {**LAYER_NAMES, **_NORMS})

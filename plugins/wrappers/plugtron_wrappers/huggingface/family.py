@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from plugtron import Options
@@ -13,6 +13,7 @@ from plugtron.execution import DecoderWrapper
 from plugtron.nn import DecoderConfig
 from plugtron_wrappers.huggingface.fields import DecoderFields, read_names, validated
 from plugtron_wrappers.huggingface.ignored_fields import refuse_unknown
+from plugtron_wrappers.huggingface.text_part import text_part, text_weights
 from plugtron_wrappers.options import FamilyOptions
 
 __all__ = ["Family"]
@@ -25,11 +26,13 @@ class Family(DecoderWrapper):
         name: the component's.
         fields: the fields of config.json that are read.
         ignored: patterns (as of fnmatch) of tensors that follow from the configuration.
+        seeing: architectures whose text part is of this family, and the fields of config.json on their other parts.
     """
 
     name: ClassVar[str]
     fields: ClassVar[type[DecoderFields]]
     ignored: ClassVar[tuple[str, ...]] = ("*.rotary_emb.inv_freq",)
+    seeing: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     @classmethod
     @abstractmethod
@@ -63,6 +66,8 @@ class Family(DecoderWrapper):
         """Translate a model's own configuration."""
         if model.format == "gguf":
             return cls.configure_gguf(model, checkpoint)
+        if model.architecture in cls.seeing:
+            model = text_part(model, others=cls.seeing[model.architecture], wrapper=cls.name)
         return cls.configure(*cls.read(model, options))
 
     @classmethod
@@ -81,6 +86,7 @@ class Family(DecoderWrapper):
         """Say where the parameters stand."""
         if format == "gguf":
             return self.gguf_weights()
-        weights = tuple(self.weights())
         # A tied head may be stored once more.
-        return WeightMap(weights=weights, ignored=(*self.ignored, *(("lm_head.weight",) if self.config.tied else ())))
+        again = ("lm_head.weight",) if self.config.tied else ()
+        own = WeightMap(weights=tuple(self.weights()), ignored=(*self.ignored, *again))
+        return own if self.model.architecture not in self.seeing else text_weights(own, self.checkpoint.tensors)

@@ -6,11 +6,16 @@ import warnings
 from collections.abc import Collection
 from dataclasses import replace
 
-from plugtron.contracts import ModelDescription
+from plugtron.contracts import ModelDescription, Section, WeightMap
 from plugtron.errors import CheckpointError
 from plugtron_wrappers.huggingface.ignored_fields import refuse_unknown
 
-__all__ = ["text_part"]
+__all__ = ["text_part", "text_weights"]
+
+#: Where the tensors of the text part's model and head stand, as transformers has written them at one time or another.
+_ROOTS = (("model.language_model.", "lm_head."), ("language_model.model.", "language_model.lm_head."))
+#: Tensors of other parts.
+_OTHERS = ("*vision*", "*multi_modal_projector*", "*audio*")
 
 
 def text_part(model: ModelDescription, *, others: Collection[str], wrapper: str) -> ModelDescription:
@@ -33,3 +38,27 @@ def text_part(model: ModelDescription, *, others: Collection[str], wrapper: str)
     # Whether the head is the embedding is said of the whole model, not of the part.
     tied = configuration.get("tie_word_embeddings", True)
     return replace(model, configuration={**text, "tie_word_embeddings": tied})
+
+
+def text_weights(own: WeightMap, stored: Collection[str]) -> WeightMap:
+    """Return a map of weights with the names that they have within a model of several parts.
+
+    Args:
+        own: names as in a folder of the text part alone.
+        stored: the tensors that there are.
+    """
+    root, head = next((each for each in _ROOTS if any(name.startswith(each[0]) for name in stored)), _ROOTS[0])
+
+    def named(tensor: str | Section) -> str | Section:
+        if isinstance(tensor, Section):
+            return replace(tensor, tensor=inside(tensor.tensor))
+        return inside(tensor)
+
+    def inside(name: str) -> str:
+        if name.startswith("lm_head."):
+            return head + name.removeprefix("lm_head.")
+        return root + name.removeprefix("model.")
+
+    weights = tuple(replace(weight, tensors=tuple(map(named, weight.tensors))) for weight in own.weights)
+    ignored = (inside(pattern) if pattern.startswith("lm_head.") else pattern for pattern in own.ignored)
+    return WeightMap(weights=weights, ignored=(*ignored, "lm_head.weight", *_OTHERS))

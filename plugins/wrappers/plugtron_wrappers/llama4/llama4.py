@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from dataclasses import fields as members
 from typing import Any, ClassVar, Literal
@@ -91,6 +91,7 @@ class Llama4(Family):
     name = "llama4"
     fields = Llama4Fields
     decoder_class = Llama4Decoder
+    seeing: ClassVar[Mapping[str, tuple[str, ...]]] = {"Llama4ForConditionalGeneration": ("vision_config",)}
 
     @classmethod
     def configure(cls, fields: Any, file: str) -> DecoderConfig:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from plugtron.contracts import Weight
+from plugtron import Options
+from plugtron.contracts import CheckpointReader, ModelDescription, Weight
+from plugtron.errors import CheckpointError
 from plugtron.nn import DecoderConfig, Temperature
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
@@ -55,6 +57,20 @@ class Ministral3(Family):
 
     name = "ministral3"
     fields = Ministral3Fields
+    seeing: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "Mistral3ForConditionalGeneration": (
+            *("vision_config", "vision_feature_layer", "multimodal_projector_bias", "projector_hidden_act"),
+        )
+    }
+
+    @classmethod
+    def describe(cls, model: ModelDescription, checkpoint: CheckpointReader, options: Options) -> DecoderConfig:
+        """Translate a model's own configuration, or that of its text part, which may be of another family."""
+        text = model.configuration.get("text_config", {})
+        if model.architecture in cls.seeing and text.get("model_type") != "ministral3":
+            place = f"{model.path / 'config.json'}: text_config"
+            raise CheckpointError(f"{place}: model_type {text.get('model_type')!r} (accepted: 'ministral3')")
+        return super().describe(model, checkpoint, options)
 
     @classmethod
     def configure(cls, fields: Any, file: str) -> DecoderConfig:

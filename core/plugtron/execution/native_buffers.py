@@ -7,6 +7,7 @@ import ctypes
 import torch
 from torch import Tensor
 
+from plugtron.execution.lowering.calls import Rows
 from plugtron.execution.lowering.program import NativeProgram
 
 __all__ = ["NativeBuffers"]
@@ -43,8 +44,9 @@ class NativeBuffers:
         if program.result:
             rows = selected if program.result_selected else self._tokens
             self._memory[program.result] = torch.empty(rows * program.result_width)
+        counts = {Rows.TOKENS: self._tokens, Rows.SELECTED: selected, Rows.PAIRS: padded}
         for number, buffer in enumerate(program.buffers):
-            size = (padded if buffer.pairs else max(self._tokens, selected)) * buffer.width
+            size = counts[Rows(buffer.rows)] * buffer.width
             if number not in (0, program.result) and len(self._memory[number]) < size:
                 self._memory[number] = torch.empty(size)
             self.addresses[number] = self._memory[number].data_ptr()

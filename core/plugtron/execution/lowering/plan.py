@@ -70,10 +70,10 @@ Item: TypeAlias = "RowGroup | Call"
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """A buffer: how wide its rows are, and whether they are of pairs."""
+    """A buffer: what its rows are, and how wide."""
 
     width: int
-    pairs: bool
+    rows: Rows
 
 
 @dataclass(kw_only=True)
@@ -188,21 +188,22 @@ def _place_buffers(plan: Plan) -> None:
     spans = _span(plan)
     hidden, result = plan.residuals.storage(plan.hidden), plan.residuals.storage(plan.result)
     plan.buffers[hidden] = 0
-    plan.uses.append(Use(width=hidden.width, pairs=False))
+    plan.uses.append(Use(width=hidden.width, rows=hidden.rows))
     if result is not hidden:
         plan.buffers[result] = 1
-        plan.uses.append(Use(width=result.width, pairs=False))
+        plan.uses.append(Use(width=result.width, rows=result.rows))
     free_from: dict[int, int] = {}  # of each buffer that may be used again
     for value, (first, last) in sorted(spans.items(), key=lambda entry: entry[1]):
         if value in plan.buffers:
             continue
-        pairs = value.rows == Rows.PAIRS
-        fitting = [number for number, free in free_from.items() if free < first and plan.uses[number].pairs == pairs]
+        fitting = [
+            number for number, free in free_from.items() if free < first and plan.uses[number].rows == value.rows
+        ]
         number = min(fitting, key=lambda at: abs(plan.uses[at].width - value.width), default=len(plan.uses))
         if number == len(plan.uses):
-            plan.uses.append(Use(width=value.width, pairs=pairs))
+            plan.uses.append(Use(width=value.width, rows=value.rows))
         else:
-            plan.uses[number] = Use(width=max(plan.uses[number].width, value.width), pairs=pairs)
+            plan.uses[number] = Use(width=max(plan.uses[number].width, value.width), rows=value.rows)
         plan.buffers[value], free_from[number] = number, last
 
 

@@ -61,10 +61,10 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Buffer:
-    """Memory for rows of `width` floats; `pairs`: of tokens with one of their experts each."""
+    """Memory for rows of `width` floats; `rows`: what they are (see calls.Rows)."""
 
     width: int
-    pairs: bool
+    rows: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -95,7 +95,7 @@ class ProgramWriter:
         return NativeProgram(
             operations=self._operations,
             row_steps=self._row_steps,
-            buffers=[Buffer(width=use.width, pairs=use.pairs) for use in self._plan.uses],
+            buffers=[Buffer(width=use.width, rows=int(use.rows)) for use in self._plan.uses],
             breaks=self._breaks,
             result=self._plan.buffer(result),
             result_width=result.width,

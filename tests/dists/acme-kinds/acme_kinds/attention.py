@@ -1,4 +1,5 @@
 import torch
+import torch.nn.functional as F
 
 from plugtron.contracts import AttentionBackend
 
@@ -27,6 +28,7 @@ class LoopAttention(AttentionBackend):
                 end = span.start + index + 1
                 first = 0 if state.window is None else max(0, end - state.window)
                 own = query[span.first + index].unflatten(0, (-1, group))  # [K, group, D]
-                weights = (own @ keys[:, first:end].transpose(1, 2) * scores.scale).softmax(-1)
-                output[span.first + index] = (weights @ values[:, first:end]).flatten(0, 1)
+                seen = keys[:, first:end], values[:, first:end]
+                attended = F.scaled_dot_product_attention(own, *seen, scale=scores.scale)
+                output[span.first + index] = attended.flatten(0, 1)
         return output

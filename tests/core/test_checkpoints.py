@@ -114,7 +114,11 @@ def test_code_in_a_model_folder_is_never_run(copy):
         ("rope_parameters", {"mrope_section": [1]}, "mrope_section no such option"),
         ("rope_scaling", {"type": "linear", "factor": 0}, "factor must be greater than 0"),
         ("eos_token_id", "x", "eos_token_id must be a token id or a list of them (got 'x')"),
-        ("architectures", ["AcmeForCausalLM"], "no wrapper runs huggingface/AcmeForCausalLM (known: gguf/llama"),
+        (
+            "architectures",
+            ["AcmeForCausalLM"],
+            "no wrapper runs huggingface/AcmeForCausalLM (known: gguf/gemma3, gguf/llama",
+        ),
         ("architectures", ["A", "B"], "architectures must name one class (got ['A', 'B'])"),
     ],
 )

@@ -140,7 +140,8 @@ class NativeExecution(Execution):
         for some, after in self._stretches:
             begin = time.monotonic_ns()
             if some:
-                self._program.run(some, layers, tokens, self._buffers.addresses, address, ends)
+                more = after is not None and (after.cut is None or self._cuts.is_light(after.cut))
+                self._program.run(some, layers, tokens, self._buffers.addresses, address, ends, more=more)
             if self.observer is not None and ends is not None:
                 self.observer(self._spans(some, begin, list(ends)))
             if after is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from plugtron.execution.lowering.plan import Plan
 from plugtron.execution.lowering.torch_step import TorchStep
 from plugtron.execution.native_buffers import NativeBuffers
 from plugtron.execution.tracing import HEAD
+from plugtron.kernels.sampling import on_one_thread
 
 __all__ = ["Cuts"]
 
@@ -45,6 +47,10 @@ class Cuts:
         """Whether torch attends somewhere: it may read what no row has written."""
         return bool(self._steps)
 
+    def is_light(self, number: int) -> bool:
+        """Whether a piece has no products to share out among threads."""
+        return self._steps[number].is_light
+
     def name(self, number: int) -> str:
         """What a piece computes, for reading."""
         return self._steps[number].name
@@ -54,12 +60,18 @@ class Cuts:
         step, part = self._steps[number], self._calls[number].part
         statics: dict[str, Any] = {}
         if part != HEAD:
-            if "rotation" not in known:
-                known["rotation"] = self._decoder.rotation(batch.positions)
-            state = batch.memory.layers[part]
-            statics = {"rotation": known["rotation"], "state": state, "memory": batch.memory}
+            statics = {"state": batch.memory.layers[part], "memory": batch.memory}
+            if step.rotates:
+                if "rotation" not in known:
+                    with on_one_thread(batch.positions):
+                        known["rotation"] = self._decoder.rotation(batch.positions)
+                statics["rotation"] = known["rotation"]
         reads = [known[value] if not value.width else self._read(value, batch, buffers) for value in step.reads]
-        for value, result in zip(step.writes, step(reads, statics), strict=True):
+        largest = max((each for each in reads if isinstance(each, Tensor)), key=Tensor.numel, default=None)
+        # Torch's other threads would spin in the way of the step's.
+        with on_one_thread(largest) if step.is_light and largest is not None else nullcontext():
+            results = step(reads, statics)
+        for value, result in zip(step.writes, results, strict=True):
             if not value.width:
                 known[value] = result
                 continue

@@ -35,12 +35,22 @@ class TorchStep:
 
         graph.output(tuple(copy(node) for node in call.nodes))
         self._module = fx.GraphModule(call.root, graph)
+        #: It reads the rotation of a step.
+        self.rotates = bool(statics["rotation"].users)
         self.reads: tuple[Value, ...] = tuple(call.reads.values())
         self.writes: tuple[Value, ...] = tuple(call.writes[node] for node in call.nodes)
 
     def __call__(self, reads: list[Any], statics: Mapping[str, Any]) -> tuple[Any, ...]:
         """Run it."""
         return self._module(*reads, *(statics.get(name) for name in _STATICS))
+
+    @property
+    def is_light(self) -> bool:
+        """Whether it has no products, as far as its code shows."""
+        return not any(
+            node.op == "call_module" or isinstance(getattr(node.target, "__self__", None), nn.Module)
+            for node in self._call.nodes
+        )
 
     @property
     def name(self) -> str:

@@ -75,7 +75,7 @@ class Program:
         self._library.plugtron_program.argtypes = [POINTER(Op), c_int32, POINTER(RowStep), c_int32, c_int32]
         self._library.plugtron_run.argtypes = [
             c_void_p, c_int32, c_int32, POINTER(NativeLayer), POINTER(NativeTokens), POINTER(c_void_p), c_void_p,
-            c_void_p,
+            c_void_p, c_int32,
         ]  # fmt: skip
         self._library.plugtron_run.restype = None
         self._library.plugtron_free.argtypes = [c_void_p]
@@ -92,6 +92,8 @@ class Program:
         buffers: ctypes.Array[c_void_p],
         partial: int | None = None,
         ends: ctypes.Array[c_int64] | None = None,
+        *,
+        more: bool = False,
     ) -> None:
         """Run some of the operations.
 
@@ -99,9 +101,10 @@ class Program:
             buffers: addresses of float32 buffers, which operations name by their number.
             partial: of a float64 buffer for what ranks that share layers are to sum up.
             ends: an entry for each operation of the whole list, filled with when it was done (time.monotonic_ns).
+            more: others of the same step follow soon, so that the threads need not sleep meanwhile.
         """
         self._library.plugtron_run(
-            self._handle, some.start, some.stop, layers, ctypes.byref(tokens), buffers, partial, ends
+            self._handle, some.start, some.stop, layers, ctypes.byref(tokens), buffers, partial, ends, more
         )
 
     def __del__(self) -> None:

@@ -48,10 +48,10 @@ class Program {
     }
 
     // Carry out operations [begin, end). `partial` is where the last of them leaves what ranks are to sum up, or null where
-    // there is but one; `ends`, or null, where to say when each was done, in nanoseconds.
+    // there is but one; `ends`, or null, where to say when each was done, in nanoseconds. `more`: others follow soon.
     void run(
         int begin, int end, const PlugtronLayer* layers, const Tokens& tokens, float* const* buffers, double* partial,
-        int64_t* ends) {
+        int64_t* ends, bool more) {
         if (getpid() != process_) gather();
         tokens_ = &tokens;
         layers_ = layers;
@@ -64,7 +64,7 @@ class Program {
                 team_->barrier();
                 if (ends && rank == 0) ends[at] = now();
             }
-        });
+        }, more);
     }
 
    private:
@@ -312,7 +312,7 @@ void plugtron_free(void* program) { delete static_cast<Program*>(program); }
 
 void plugtron_run(
     void* program, int32_t begin, int32_t end, const PlugtronLayer* layers, const Tokens* tokens,
-    float* const* buffers, double* partial, int64_t* ends) {
-    static_cast<Program*>(program)->run(begin, end, layers, *tokens, buffers, partial, ends);
+    float* const* buffers, double* partial, int64_t* ends, int32_t more) {
+    static_cast<Program*>(program)->run(begin, end, layers, *tokens, buffers, partial, ends, more != 0);
 }
 }

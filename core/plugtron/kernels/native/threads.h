@@ -1,9 +1,11 @@
 // A team of threads for one step at a time. Inside a step threads wait for each other by spinning, because stages are
-// microseconds long; between steps they sleep, so that an idle process costs nothing.
+// microseconds long; between steps they sleep, so that an idle process costs nothing. Where the caller has something to do
+// in the middle of a step, they spin for a while before they sleep: to wake them takes longer than most of that.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -39,13 +41,15 @@ class Team {
 
     int size() const { return size_; }
 
-    // Run `work(rank)` on every thread, the caller being rank 0; returns when all are done.
-    void run(const std::function<void(int)>& work) {
+    // Run `work(rank)` on every thread, the caller being rank 0; returns when all are done. `more`: of the same step is
+    // soon to follow.
+    void run(const std::function<void(int)>& work, bool more) {
         {
             std::lock_guard<std::mutex> lock(mutex_);
             work_ = &work;
             busy_.store(size_ - 1, std::memory_order_relaxed);
-            turn_++;
+            more_.store(more, std::memory_order_relaxed);
+            turn_.fetch_add(1, std::memory_order_release);
         }
         begun_.notify_all();
         work(0);
@@ -79,12 +83,13 @@ class Team {
     void serve(int rank) {
         long seen = 0;
         while (true) {
+            if (more_.load(std::memory_order_relaxed)) await(seen);
             const std::function<void(int)>* work;
             {
                 std::unique_lock<std::mutex> lock(mutex_);
-                begun_.wait(lock, [&] { return leaving_ || turn_ != seen; });
+                begun_.wait(lock, [&] { return leaving_ || turn_.load(std::memory_order_relaxed) != seen; });
                 if (leaving_) return;
-                seen = turn_;
+                seen = turn_.load(std::memory_order_relaxed);
                 work = work_;
             }
             (*work)(rank);
@@ -92,12 +97,24 @@ class Team {
         }
     }
 
+    // Look out for the next turn for a while.
+    void await(long seen) {
+        const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(kPatience);
+        for (int spins = 1; turn_.load(std::memory_order_acquire) == seen; spins++) {
+            relax();
+            if (spins % 64 == 0 && std::chrono::steady_clock::now() > end) return;
+        }
+    }
+
+    static constexpr int kPatience = 300;  // microseconds
+
     const int size_;
     std::vector<std::thread> members_;
     std::mutex mutex_;
     std::condition_variable begun_;
     const std::function<void(int)>* work_ = nullptr;
-    long turn_ = 0;
+    std::atomic<long> turn_{0};
+    std::atomic<bool> more_{false};
     bool leaving_ = false;
     std::atomic<int> busy_{0};
     std::atomic<int> arrived_{0};

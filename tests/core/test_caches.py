@@ -9,31 +9,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.programs import EMPTY
 
 from plugtron import LLM
 from plugtron.execution import cache as weight_cache
 from plugtron.execution import packed_folder
-from plugtron.execution.lowering.program import NativeProgram
 from plugtron.execution.packed import FileStore, open_packed
 from plugtron.hub import aliases, download, locate
 from plugtron.hub.aliases import Alias
 from plugtron.hub.verified import is_verified
 from plugtron.kernels.native.build import library
 from plugtron.utils.private_files import make_private, open_regular, why_not_private
-
-#: A program that does nothing.
-EMPTY = NativeProgram(
-    operations=[],
-    row_steps=[],
-    buffers=[],
-    breaks=[],
-    result=0,
-    result_width=1,
-    result_selected=False,
-    pairs_per_token=0,
-    experts=0,
-    sources={},
-)
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to another user takes root")
 

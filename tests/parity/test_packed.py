@@ -8,24 +8,11 @@ import sys
 import time
 
 import torch
+from support.programs import EMPTY
 
-from plugtron.execution.lowering.program import NativeProgram
 from plugtron.execution.packed import FileStore, open_packed
 from plugtron.kernels.native.build import library
 
-#: A program that does nothing.
-EMPTY = NativeProgram(
-    operations=[],
-    row_steps=[],
-    buffers=[],
-    breaks=[],
-    result=0,
-    result_width=1,
-    result_selected=False,
-    pairs_per_token=0,
-    experts=0,
-    sources={},
-)
 PROGRAM = """
 import json
 import sys

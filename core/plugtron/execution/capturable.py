@@ -41,7 +41,7 @@ def check_traces(traces: Sequence[Trace], *, in_order: bool = False) -> None:
             statics = [other for other in node.all_input_nodes if other.op == "placeholder" and other.name != "hidden"]
             if any(other.name in ("state", "memory") for other in statics):
                 what = str(node.target) if module is None else type(module).__name__
-                raise Unsupported(f"the step of a {what}, which attends by itself")
+                raise Unsupported(f"the step of a {what}, which computes attention with code of its own")
 
 
 def _is_in_order(node: fx.Node, module: nn.Module | None) -> bool:

@@ -86,10 +86,8 @@ class Cuts:
             offset, root, gathered = offset + root.offset, root.base, gathered or root.gathered
         selected = root.rows == Rows.SELECTED
         rows = buffers.rows(self._plan.buffer(root), root.width, selected=selected)[:, offset : offset + value.width]
-        if gathered:
-            return rows if batch.logit_index is None else rows[batch.logit_index]
-        # Pieces may work in place: what the buffers hold is others' to read.
-        return rows.clone()
+        # A piece may work in place, and others read the buffers too: it gets a copy.
+        return rows[batch.logit_index] if gathered and batch.logit_index is not None else rows.clone()
 
     def _write(self, step: TorchStep, value: Value, result: object, buffers: NativeBuffers) -> None:
         assert self._plan is not None

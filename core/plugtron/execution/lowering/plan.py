@@ -151,7 +151,7 @@ def _reads_part_of(group: RowGroup, call: RowCall | None) -> bool:
 
 
 def _span(plan: Plan) -> dict[Value, tuple[int, int]]:
-    """From which item to which each value has to have memory: those that another item than their maker reads."""
+    """The live range of each value that needs a buffer: first and last item, for values read outside their own item."""
     spans: dict[Value, tuple[int, int]] = {}
 
     def touch(value: Value, at: int) -> None:

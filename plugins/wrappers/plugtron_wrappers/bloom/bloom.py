@@ -14,7 +14,8 @@ from plugtron.nn import DecoderConfig, LayerNorm, Rotation, TransformerDecoder, 
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields
-from plugtron_wrappers.huggingface.names import head_by_head, layer_weights, linear_weights, whole
+from plugtron_wrappers.huggingface.names import head_by_head, layer_weights, whole
+from plugtron_wrappers.weight_rules import linear
 
 __all__ = ["Bloom"]
 
@@ -113,7 +114,7 @@ class Bloom(Family):
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""
         yield from whole(self.config, embedding="transformer.word_embeddings", final_norm="transformer.ln_f")
-        yield from linear_weights("embedding_norm", ("transformer.word_embeddings_layernorm",), bias=True)
+        yield from linear("embedding_norm", ("transformer.word_embeddings_layernorm",), bias=True)
         yield from head_by_head(self.config, "transformer.h.{layer}.self_attention.query_key_value")
         yield from layer_weights(
             self.config,

@@ -14,7 +14,8 @@ from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.experts import check_choice, stacked_experts, stored_as
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields, one_per_layer
-from plugtron_wrappers.huggingface.names import layer_weights, linear_weights, whole
+from plugtron_wrappers.huggingface.names import layer_weights, whole
+from plugtron_wrappers.weight_rules import linear
 
 __all__ = ["GptOss"]
 
@@ -99,7 +100,7 @@ class GptOss(Family):
             },
         )
         yield Weight(parameter="stack.{layer}.attention.core.sinks", tensors=(f"{layer}self_attn.sinks",))
-        yield from linear_weights("stack.{layer}.mlp.router", (f"{layer}mlp.router",), bias=True)
+        yield from linear("stack.{layer}.mlp.router", (f"{layer}mlp.router",), bias=True)
         experts = f"{layer}mlp.experts"
         # Blocks of four bits are stored output by output, other numbers input by input.
         turned = stored_as(self.checkpoint, ".experts.gate_up_proj") != "MXFP4"

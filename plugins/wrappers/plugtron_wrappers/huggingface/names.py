@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from plugtron.contracts import Section, Weight
 from plugtron.nn import DecoderConfig
+from plugtron_wrappers.weight_rules import linear
 
 __all__ = [
     "LLAMA_LAYER",
     "head_by_head",
     "layer_weights",
-    "linear_weights",
     "norm_by_head",
     "norm_weights",
     "one_after_another",
@@ -29,21 +29,12 @@ LLAMA_LAYER: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def linear_weights(
-    parameter: str, tensors: tuple[str, ...], *, bias: bool, layers: frozenset[int] | None = None
-) -> Iterator[Weight]:
-    """The weight, and perhaps the bias, of a linear layer or a norm, put together from whole tensors."""
-    for kind in ("weight", "bias") if bias else ("weight",):
-        names: tuple[str | Section, ...] = tuple(f"{tensor}.{kind}" for tensor in tensors)
-        yield Weight(parameter=f"{parameter}.{kind}", tensors=names, layers=layers)
-
-
 def norm_weights(
     config: DecoderConfig, parameter: str, tensors: tuple[str, ...], *, layers: frozenset[int] | None = None
 ) -> Iterator[Weight]:
     """What a norm of a decoder has: a weight and a bias, one of them, or nothing."""
     kinds = {"weight": config.norm_weight, "bias": config.norm == "layer" and config.norm_bias}
-    for weight in linear_weights(parameter, tensors, bias=True, layers=layers):
+    for weight in linear(parameter, tensors, bias=True, layers=layers):
         if kinds[weight.parameter.rpartition(".")[2]]:
             yield weight
 
@@ -56,11 +47,11 @@ def whole(
     output: str = "lm_head",
 ) -> Iterator[Weight]:
     """Embedding, final norm, where there is one, and head."""
-    yield from linear_weights("embedding", (embedding,), bias=False)
+    yield from linear("embedding", (embedding,), bias=False)
     if config.final_norm:
         yield from norm_weights(config, "final_norm", (final_norm,))
     if not config.tied:
-        yield from linear_weights("output", (output,), bias=config.head_bias)
+        yield from linear("output", (output,), bias=config.head_bias)
 
 
 def layer_weights(
@@ -85,7 +76,7 @@ def layer_weights(
         if parameter.endswith("norm"):
             yield from norm_weights(config, own, tensors, layers=layers)
         else:
-            yield from linear_weights(own, tensors, bias=biased.get(parameter, False), layers=layers)
+            yield from linear(own, tensors, bias=biased.get(parameter, False), layers=layers)
 
 
 def one_after_another(parameter: str, tensor: str, sizes: Sequence[int], *, bias: bool) -> Iterator[Weight]:

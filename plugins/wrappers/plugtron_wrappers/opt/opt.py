@@ -14,7 +14,8 @@ from plugtron.nn import DecoderConfig, ReplicatedLinear, Rotation, TransformerDe
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields, activation_of
-from plugtron_wrappers.huggingface.names import layer_weights, linear_weights, whole
+from plugtron_wrappers.huggingface.names import layer_weights, whole
+from plugtron_wrappers.weight_rules import linear
 
 __all__ = ["OPT"]
 
@@ -133,7 +134,7 @@ class OPT(Family):
         yield Weight(parameter="positions.weight", tensors=(table,))
         if config.embedding_size is not None:
             for projection in ("project_in", "project_out"):
-                yield from linear_weights(projection, (f"{prefix}{projection}",), bias=False)
+                yield from linear(projection, (f"{prefix}{projection}",), bias=False)
         yield from layer_weights(
             config,
             {

@@ -23,6 +23,7 @@ DEFAULT_MODEL = "smollm2-135m-instruct"
 #: Packed weights and kernels of the tests, not the user's; kept from run to run.
 OWN_CACHE = Path(__file__).parents[1] / ".pytest_cache" / "plugtron"
 os.environ["PLUGTRON_CACHE_DIR"] = str(OWN_CACHE)
+os.environ["PLUGTRON_CACHE_GIB"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -225,6 +225,11 @@ def test_packed_weights_end(tmp_path, monkeypatch):
     monkeypatch.setenv("PLUGTRON_CACHE_GIB", "lots")
     with pytest.warns(UserWarning, match="PLUGTRON_CACHE_GIB is 'lots'"):
         packed_folder.tidy(folder / "m3-x.weights")
+    monkeypatch.delenv("PLUGTRON_CACHE_GIB")
+    free = shutil.disk_usage(folder)._replace(free=150_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: free)
+    packed_folder.tidy(folder / "m3-x.weights")
+    assert [kept.source for kept in packed_folder.kept_weights()] == [str(sources[3])], "a full disk keeps little"
 
 
 def test_tidying_beside_another_start(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ def cache(action: str, models: bool) -> None:
     """List what plugtron keeps on disk, or clear it: packed weights, compiled kernels, downloaded models.
 
     Packed weights and kernels are made again when they are needed. At most $PLUGTRON_CACHE_GIB (16) GiB of weights are
-    kept; the least recently used are removed first.
+    kept, and unless it is set no more than is free on the disk; the least recently used are removed first.
     """
     if action == "clear":
         _clear(models)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import warnings
 from collections.abc import Iterator
@@ -66,21 +67,22 @@ def tidy(newest: Path) -> None:
         with suppress(FileNotFoundError):
             if time.time() - other.stat().st_mtime > _A_DAY:
                 other.unlink()
-    left = 0
+    left, most = 0, budget(newest.parent)
     for kept in kept_weights():
         of_before = kept.path.stem.partition("-")[0] == meaning
         gone = kept.source == "" or not Path(kept.source).exists()
         left += kept.size
-        if kept.path != newest and (of_before or gone or left > budget()):
+        if kept.path != newest and (of_before or gone or left > most):
             kept.path.unlink(missing_ok=True)
             left -= kept.size
 
 
-def budget() -> int:
-    """How many bytes are kept: $PLUGTRON_CACHE_GIB, or 16 GiB."""
+def budget(folder: Path) -> int:
+    """How many bytes are kept: $PLUGTRON_CACHE_GIB, else 16 GiB, and no more than is free on the disk."""
     written = os.environ.get("PLUGTRON_CACHE_GIB", "")
     try:
-        return int(float(written) * 2**30) if written else _BUDGET
+        if written:
+            return int(float(written) * 2**30)
     except (ValueError, OverflowError):
         warnings.warn(f"PLUGTRON_CACHE_GIB is {written!r}, not a number: 16 is used", stacklevel=2)
-        return _BUDGET
+    return min(_BUDGET, shutil.disk_usage(folder).free)

@@ -40,16 +40,11 @@ def test_default_model_over_two_ranks_is_refused(default_model):
         LLM(default_model, tensor_parallel=2)
 
 
-def test_norms_over_all_heads_are_refused(random_model):
-    with pytest.raises(ParallelError, match="normalized over all heads together"):
-        LLM(random_model("olmo2")[1], tensor_parallel=2)
-
-
 @pytest.mark.parametrize(
     "name",
     [
         *("llama_untied", "llama_biases", "mistral_window", "qwen2", "qwen3", "mixtral", "gpt2"),
-        *("gemma3", "phi3_longrope", "granite"),
+        *("gemma3", "phi3_longrope", "granite", "olmo2"),
     ],
 )
 def test_random_models_over_two_ranks(name, random_model):

@@ -47,7 +47,7 @@ class Branches(torch.nn.Module):
 class Branching(TransformerLayer):
     def __init__(self, config, layer, runtime):
         super().__init__(config, layer, runtime)
-        self.mlp = Branches(self.mlp)
+        self.mlp = torch.nn.Sequential(Branches(self.mlp))
 
     def forward(self, hidden, rotation, state, memory):
         hidden = hidden + self.attention(self.attention_norm(hidden), rotation, state, memory)
@@ -111,8 +111,8 @@ def wrapper_of(layer):
             found = super().weight_map(format)
             if layer is not Branching:
                 return found
-            renamed = (replace(each, parameter=each.parameter.replace(".mlp.", ".mlp.mlp.")) for each in found.weights)
-            return replace(found, weights=tuple(renamed))
+            names = {each: each.parameter.replace(".mlp.", ".mlp.0.mlp.") for each in found.weights}
+            return replace(found, weights=tuple(replace(each, parameter=name) for each, name in names.items()))
 
     return Wrapper
 

@@ -20,8 +20,8 @@ WAYS = {
     "tensor, eager": {"tensor_parallel": 2, "overrides": {"execution": "eager"}},
     "pipeline": {"pipeline_parallel": 2},
 }
-#: What two ranks cannot share: queries that are normalized over all heads together, and 71 heads.
-ALONE = {"olmo2", "falcon_multi_query"}
+#: What two ranks cannot share: 71 heads.
+ALONE = {"falcon_multi_query"}
 
 
 def tokens(folder, count, **options):

@@ -34,7 +34,8 @@ family. Every line holds for transformers' class in float32, token for token (`t
 - **native**: on a CPU the whole step is the kernels' ("cut": pieces of it run through torch).
 - **graph**: on a GPU the whole step is Triton kernels, captured ("eager": it is not). Tested in Triton's interpreter,
   not measured on a GPU. `execution: eager` runs everything.
-- **tensor, pipeline**: over ranks. Data parallelism and both engines run everything.
+- **tensor, pipeline**: over ranks ("cut": pieces of the step run through torch there). Data parallelism and both
+  engines run everything.
 - **int8, int4**: linear layers and experts in groups of 32, on a CPU and on a GPU (experts are dense there, rounded
   alike). `fp8` is for GPUs; `as_stored` runs what GGUF files hold.
 
@@ -74,15 +75,16 @@ def is_captured(wrapper):
 
 
 def shares(folder, runtime):
-    """Whether two tensor-parallel ranks could share its layers."""
+    """How two tensor-parallel ranks could share its layers."""
     two = Group(None)
     two.size = 2
     try:
         wrapper = wrapper_for(folder, replace(runtime, tensor=two))[1]
         wrapper.build(wrapper.layers)
     except ParallelError:
-        return False
-    return True
+        return "1 rank alone"
+    with two.without_collectives():
+        return "yes" if runs_natively(wrapper) else "cut"
 
 
 def gguf_names(component):
@@ -99,13 +101,14 @@ def lines():
             path = Path(folder) / name
             models.make(name).save_pretrained(path)
             component, wrapper = wrapper_for(path, runtime)
-            native, graph, tensor = found.get(model_class.__name__, (component, (True, True, False)))[1]
+            native, graph, tensor = found.get(model_class.__name__, (component, (True, True, "1 rank alone")))[1]
             # Some have a number of heads that two ranks cannot share, on purpose.
-            own = native and runs_natively(wrapper), graph and is_captured(wrapper), tensor or shares(path, runtime)
+            tensor = shares(path, runtime) if tensor == "1 rank alone" else tensor
+            own = native and runs_natively(wrapper), graph and is_captured(wrapper), tensor
             found[model_class.__name__] = component, own
     for architecture, (component, (native, graph, tensor)) in sorted(found.items()):
         formats = "Hugging Face" + "".join(f", GGUF {name}" for name in gguf_of(architecture, component))
-        words = "yes" if native else "cut", "yes" if graph else "eager", "yes" if tensor else "1 rank alone"
+        words = "yes" if native else "cut", "yes" if graph else "eager", tensor
         yield f"| {architecture} | {component.name} | {formats} | {words[0]} | {words[1]} | {words[2]} | yes | yes |"
     yield "| GPTModel (Megatron Core) | gpt | Megatron `torch_dist` and `torch` | yes | yes | yes | yes | yes |"
 

@@ -18,6 +18,7 @@ from plugtron.nn.activations import Activation
 from plugtron.nn.attention import CoreAttention
 from plugtron.nn.experts import Experts
 from plugtron.nn.norms import LayerNorm, RMSNorm
+from plugtron.nn.norms_over_ranks import RMSNormOverRanks
 from plugtron.nn.operation import CustomOperation
 from plugtron.nn.router import Router
 from plugtron.parallel.layers import ColumnParallelLinear, ReplicatedLinear, RowParallelLinear, VocabParallelHead
@@ -26,7 +27,15 @@ __all__ = ["BLOCKS", "HEAD", "Trace", "block_of", "trace"]
 
 #: What stays whole.
 BLOCKS: tuple[type[nn.Module], ...] = (
-    *(RMSNorm, LayerNorm, ColumnParallelLinear, RowParallelLinear, ReplicatedLinear, VocabParallelHead),
+    *(
+        RMSNorm,
+        LayerNorm,
+        RMSNormOverRanks,
+        ColumnParallelLinear,
+        RowParallelLinear,
+        ReplicatedLinear,
+        VocabParallelHead,
+    ),
     *(Activation, CoreAttention, Router, Experts, CustomOperation),
 )
 #: The place of the head among the parts of a decoder.
@@ -96,11 +105,12 @@ class _Tracer(fx.Tracer):
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Read a module's code, or let it stay whole where that fails."""
-        before = next(iter(reversed(self.graph.nodes)), None)
+        before, stack = next(iter(reversed(self.graph.nodes)), None), self.module_stack.copy()
         try:
             return super().call_module(m, forward, args, kwargs)
         # Anything may go wrong in code that was written for numbers.
         except Exception:
+            self.module_stack = stack  # fx leaves the module that failed on it
             for node in reversed(self.graph.nodes):
                 if node is before:
                     break

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from plugtron.contracts.attention import AttentionBackend, Scores
 from plugtron.contracts.memory import AttentionMetadata, LayerState
@@ -15,6 +15,7 @@ from plugtron.kernels.attention import TorchAttention
 from plugtron.nn.config import DecoderConfig
 from plugtron.nn.heads import Heads
 from plugtron.nn.norms import make_norm
+from plugtron.nn.norms_over_ranks import RMSNormOverRanks
 from plugtron.nn.rotary import Rotation, rotate
 from plugtron.parallel.layers import ColumnParallelLinear, Part, RowParallelLinear, Rows, ShardedModule, parameter
 from plugtron.parallel.runtime import Runtime
@@ -123,19 +124,10 @@ class Attention(ShardedModule):
             what="attention heads",
             bias=config.output_bias,
         )
-        if config.qk_norm_whole and runtime.tensor.size > 1:
-            raise ParallelError(
-                f"parallel.tensor {runtime.tensor.size}: queries and keys are normalized over all heads together, "
-                "which are on one rank (possible: 1)"
-            )
         queries = Rows(total=config.num_heads, start=local.first, count=local.heads)
         keys = Rows(total=config.num_kv_heads, start=local.first_kv, count=local.kv_heads)
-        widths = self._widths[:2] if config.qk_norm_whole else [head_dim, head_dim]
         self.query_norm, self.key_norm = (
-            make_norm(config, width, runtime, heads=heads if config.qk_norm_by_head else None)
-            if config.qk_norm
-            else None
-            for width, heads in zip(widths, (queries, keys), strict=True)
+            _head_norm(config, heads, runtime) if config.qk_norm else None for heads in (queries, keys)
         )
         slopes = _slopes(config)[local.first : local.first + local.heads] if config.alibi else None
         self.core = CoreAttention(
@@ -153,6 +145,25 @@ class Attention(ShardedModule):
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
         return self.output(self.core(query, key, value, rotation, state, memory))
+
+
+def _head_norm(config: DecoderConfig, heads: Rows, runtime: Runtime) -> nn.Module:
+    """The norm of queries or keys: of each head, or of all heads of all ranks together.
+
+    Raises:
+        ParallelError: ranks share heads whose mean is subtracted from all of them.
+    """
+    dim = config.head_dim
+    if not config.qk_norm_whole:
+        return make_norm(config, dim, runtime, heads=heads if config.qk_norm_by_head else None)
+    if runtime.tensor.size == 1:
+        return make_norm(config, heads.count * dim, runtime)
+    if config.norm != "rms":
+        raise ParallelError(
+            f"parallel.tensor {runtime.tensor.size}: layer norms over all heads together are on one rank (possible: 1)"
+        )
+    channels = Rows(total=heads.total * dim, start=heads.start * dim, count=heads.count * dim)
+    return RMSNormOverRanks(channels, config.norm_epsilon, runtime)
 
 
 def _slopes(config: DecoderConfig) -> Tensor:

@@ -32,6 +32,7 @@ from plugtron.nn.activations import Activation
 from plugtron.nn.attention import CoreAttention
 from plugtron.nn.experts import Experts
 from plugtron.nn.norms import LayerNorm, RMSNorm
+from plugtron.nn.norms_over_ranks import RMSNormOverRanks
 from plugtron.nn.operation import CustomOperation
 from plugtron.nn.router import Router
 from plugtron.parallel.layers import RowParallelLinear
@@ -257,6 +258,8 @@ class _PartReader:
             return read_experts(self._calls, at, values[0], *found[1:]) if len(found) == 3 else None
         if isinstance(module, CustomOperation):
             return self._operation(at, module, values)
+        if isinstance(module, RMSNormOverRanks):
+            return None
         weight = module.get_parameter("weight")
         output = Value(width=len(weight), rows=values[0].rows)
         reduced = isinstance(module, RowParallelLinear)

@@ -57,11 +57,7 @@ class Olmo2Decoder(TransformerDecoder):
 
 
 class Olmo2(Family):
-    """Runs OLMo 2.
-
-    Raises:
-        ParallelError: heads are to be shared out over ranks, though their norms look at all of them.
-    """
+    """Runs OLMo 2. Over tensor ranks its norms of queries and keys are pieces that run through torch."""
 
     name = "olmo2"
     fields = Olmo2Fields

@@ -23,7 +23,7 @@ FLOORS = [
     {"execution"},
     {"assembly"},
     {"llm"},
-    {*FAMILIES, "convert", "bench"},
+    {*FAMILIES, "convert", "bench", "testing"},
     {"cli"},
     {"__main__"},
 ]

@@ -22,6 +22,7 @@ PUBLIC = (
     "plugtron.quantization",
     "plugtron.request",
     "plugtron.spec",
+    "plugtron.testing",
     "plugtron.tokenizer",
     "plugtron.utils",
 )

@@ -32,5 +32,5 @@ class SlotValues:
 
     def take(self, slots: Tensor, rows: tuple[int, ...]) -> Tensor:
         """The values of these slots, as a column [N, 1]. `rows` are the slots as the host knows them."""
-        self.reserve(max(rows))
+        self.reserve(max(rows, default=-1))
         return self._values[slots].unsqueeze(1)

@@ -64,6 +64,8 @@ class TopK(Sampler):
             limits = self._device_values.take(candidates.slots, candidates.slot_ids).float()
             return replace(candidates, logits=kernels.keep_most_likely(candidates.logits, limits, by_probability=False))
         asked = [self._values[slot] for slot in candidates.slot_ids if slot in self._values]
+        if not asked:
+            return candidates
         width = min(max(asked), candidates.logits.shape[1])
         ranked = keys(candidates)
         best, places = ranked.topk(width, dim=1)

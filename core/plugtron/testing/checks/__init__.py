@@ -1,0 +1,1 @@
+"""Classes of checks, one for each kind of component."""

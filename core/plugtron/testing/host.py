@@ -1,0 +1,75 @@
+"""plugtron's own parts and the plugins under test; nothing else that is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from plugtron.errors import PluginError
+from plugtron.plugin.component import Kind
+from plugtron.plugin.manager import PluginManager
+from plugtron.plugin.registry import OWN_DISTRIBUTION, RegisteredComponent
+
+if TYPE_CHECKING:
+    from plugtron.assembly.session import Session
+
+__all__ = ["Host"]
+
+
+class Host:
+    """Plugins without discovery: what is installed beside them changes no test.
+
+    Args:
+        plugins: modules with hooks, or their names; none: plugtron's own parts alone.
+
+    Raises:
+        PluginError: one of them does not load.
+    """
+
+    def __init__(self, *plugins: ModuleType | str) -> None:
+        modules = [import_module(plugin) if isinstance(plugin, str) else plugin for plugin in plugins]
+        self.manager = PluginManager(plugins=modules, builtins_only=True)
+        for plugin in self.manager.failed():
+            raise PluginError(plugin.complaint())
+        self._given = [plugin.name for plugin in self.manager.plugins if plugin.distribution != OWN_DISTRIBUTION]
+
+    def offers(self, kind: Kind) -> list[RegisteredComponent]:
+        """What the plugins under test offer of a kind; plugtron's own parts where there are none under test."""
+        offers = self.manager.registry.offers(kind)
+        return [offer for offer in offers if not self._given or offer.plugin in self._given]
+
+    def find(self, kind: Kind, name: str) -> RegisteredComponent:
+        """The component under test.
+
+        Raises:
+            PluginError: it is not offered.
+        """
+        for offer in self.offers(kind):
+            if offer.name == name:
+                return offer
+        names = ", ".join(offer.name for offer in self.offers(kind)) or "none"
+        raise PluginError(f"the plugin offers no {kind} {name!r} (offered: {names})")
+
+    def session(self, values: Mapping[str, Any]) -> Session:
+        """Assemble a spec, given as the data that a file would hold without its version. To be closed.
+
+        Raises:
+            PlugtronError: as `plugtron.assemble`.
+        """
+        # Imported here: looking at components does without torch.
+        from plugtron.assembly.assemble import assemble
+        from plugtron.spec.load import Source
+        from plugtron.spec.resolve import resolve
+
+        return assemble(resolve(Source(values={"version": 1, **values}), self.manager), manager=self.manager)
+
+    def reference(self, kind: Kind, name: str) -> str:
+        """How a spec names the component under test, whoever else offers the name."""
+        offer = self.find(kind, name)
+        return offer.name if offer.distribution == OWN_DISTRIBUTION else offer.qualified
+
+    def names(self, kinds: Sequence[Kind] = tuple(Kind)) -> list[str]:
+        """All that the plugins under test offer, "kind name" each."""
+        return [f"{offer.kind} {offer.name}" for kind in kinds for offer in self.offers(kind)]

@@ -123,11 +123,11 @@ def load_plugin(manager: pluggy.PluginManager, candidate: Candidate, *, strict: 
         return replace(record, state="failed", failure=failure)
 
 
-def strip_frames(error: BaseException, own_file: str) -> str:
-    """Format a traceback without the frames of `own_file` at its top, which say nothing of the plugin's defect."""
+def strip_frames(error: BaseException, *own_files: str) -> str:
+    """Format a traceback without the frames of `own_files` at its top, which say nothing of the plugin's defect."""
     formatted = traceback.TracebackException.from_exception(error)
     formatted.stack = traceback.StackSummary.from_list(
-        [frame for frame in formatted.stack if frame.filename != own_file]
+        [frame for frame in formatted.stack if frame.filename not in own_files]
     )
     return "".join(formatted.format())
 

@@ -23,13 +23,15 @@ def loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
 
 def load_target(target: str) -> Any:
-    """Import what "package.module:Name" names.
+    """Import what "package.module:Name" names, or a module: "package.module".
 
     Raises:
         AttributeError: the module has no such name; with one that is like it.
     """
     path, _, name = target.partition(":")
     module = import_module(path)
+    if not name:
+        return module
     if not hasattr(module, name):
         raise AttributeError(f"module {path!r} has no {name!r}.{suggestion(name, dir(module))}")
     return getattr(module, name)

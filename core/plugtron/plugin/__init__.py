@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from plugtron.plugin.discovery import Failure, Plugin
     from plugtron.plugin.manager import PluginManager, PluginOptions
     from plugtron.plugin.options import Options, Params, PathText
+    from plugtron.plugin.probe import Probe
     from plugtron.plugin.registry import RegisteredComponent, Registry
     from plugtron.plugin.run_info import Outcome, RunInfo
 
@@ -28,6 +29,7 @@ __all__ = [
     "Plugin",
     "PluginManager",
     "PluginOptions",
+    "Probe",
     "RegisteredComponent",
     "Registry",
     "RunInfo",
@@ -48,6 +50,7 @@ _HOMES = {
     "PluginManager": "plugtron.plugin.manager",
     "PluginOptions": "plugtron.plugin.manager",
     "RegisteredComponent": "plugtron.plugin.registry",
+    "Probe": "plugtron.plugin.probe",
     "Registry": "plugtron.plugin.registry",
     "RunInfo": "plugtron.plugin.run_info",
 }

@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING
 from plugtron.utils.lazy import loader
 
 if TYPE_CHECKING:
-    from plugtron.testing.checks.base import ComponentChecks, refuse
+    from plugtron.testing.checks.attention import AttentionChecks
+    from plugtron.testing.checks.base import ComponentChecks, PluginChecks, refuse
+    from plugtron.testing.checks.checkpoint import CheckpointChecks
+    from plugtron.testing.checks.command import CommandChecks
+    from plugtron.testing.checks.controller import ControllerChecks, PlainControllerChecks
+    from plugtron.testing.checks.engine import EngineChecks, SharedModelEngineChecks
+    from plugtron.testing.checks.execution import DeterministicExecutionChecks, ExecutionChecks
+    from plugtron.testing.checks.generation import GenerationChecks
+    from plugtron.testing.checks.observer import ObserverChecks
+    from plugtron.testing.checks.quantization import QuantizationChecks
     from plugtron.testing.checks.sampler import SamplerChecks
+    from plugtron.testing.checks.tokenizer import RoundTripTokenizerChecks, TokenizerChecks
+    from plugtron.testing.checks.wrapper import Answered, NativeWrapperChecks, WrapperChecks
     from plugtron.testing.host import Host
     from plugtron.testing.models import SHAPES, write_model, write_tokenizer
     from plugtron.testing.ranks import RankFailed, run_on_ranks
@@ -21,11 +32,29 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SHAPES",
+    "Answered",
+    "AttentionChecks",
+    "CheckpointChecks",
+    "CommandChecks",
     "ComponentChecks",
+    "ControllerChecks",
+    "DeterministicExecutionChecks",
+    "EngineChecks",
+    "ExecutionChecks",
+    "GenerationChecks",
     "HookRecorder",
     "Host",
+    "NativeWrapperChecks",
+    "ObserverChecks",
+    "PlainControllerChecks",
+    "PluginChecks",
+    "QuantizationChecks",
     "RankFailed",
+    "RoundTripTokenizerChecks",
     "SamplerChecks",
+    "SharedModelEngineChecks",
+    "TokenizerChecks",
+    "WrapperChecks",
     "candidates_of",
     "refuse",
     "request_of",
@@ -37,12 +66,28 @@ __all__ = [
 
 #: Where each public name lives; loaded when first asked for.
 _HOMES = {
+    "AttentionChecks": "plugtron.testing.checks.attention",
+    "CheckpointChecks": "plugtron.testing.checks.checkpoint",
+    "CommandChecks": "plugtron.testing.checks.command",
     "ComponentChecks": "plugtron.testing.checks.base",
+    "ControllerChecks": "plugtron.testing.checks.controller",
+    "DeterministicExecutionChecks": "plugtron.testing.checks.execution",
+    "EngineChecks": "plugtron.testing.checks.engine",
+    "ExecutionChecks": "plugtron.testing.checks.execution",
     "HookRecorder": "plugtron.testing.recorder",
     "Host": "plugtron.testing.host",
+    "NativeWrapperChecks": "plugtron.testing.checks.wrapper",
+    "ObserverChecks": "plugtron.testing.checks.observer",
+    "PlainControllerChecks": "plugtron.testing.checks.controller",
+    "PluginChecks": "plugtron.testing.checks.base",
+    "QuantizationChecks": "plugtron.testing.checks.quantization",
     "RankFailed": "plugtron.testing.ranks",
+    "RoundTripTokenizerChecks": "plugtron.testing.checks.tokenizer",
     "SHAPES": "plugtron.testing.models",
     "SamplerChecks": "plugtron.testing.checks.sampler",
+    "SharedModelEngineChecks": "plugtron.testing.checks.engine",
+    "TokenizerChecks": "plugtron.testing.checks.tokenizer",
+    "WrapperChecks": "plugtron.testing.checks.wrapper",
     "candidates_of": "plugtron.testing.requests",
     "refuse": "plugtron.testing.checks.base",
     "request_of": "plugtron.testing.requests",
@@ -50,6 +95,8 @@ _HOMES = {
     "sequence_of": "plugtron.testing.requests",
     "write_model": "plugtron.testing.models",
     "write_tokenizer": "plugtron.testing.models",
+    "Answered": "plugtron.testing.checks.wrapper",
+    "GenerationChecks": "plugtron.testing.checks.generation",
 }
 if not TYPE_CHECKING:  # type checkers know the names from the imports above
     __getattr__ = loader(__name__, _HOMES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -29,16 +29,18 @@ class Host:
     """
 
     def __init__(self, *plugins: ModuleType | str) -> None:
-        modules = [import_module(plugin) if isinstance(plugin, str) else plugin for plugin in plugins]
-        self.manager = PluginManager(plugins=modules, builtins_only=True)
+        self._modules = [import_module(plugin) if isinstance(plugin, str) else plugin for plugin in plugins]
+        self.manager = PluginManager(plugins=self._modules, builtins_only=True)
         for plugin in self.manager.failed():
             raise PluginError(plugin.complaint())
-        self._given = [plugin.name for plugin in self.manager.plugins if plugin.distribution != OWN_DISTRIBUTION]
+        foreign = [plugin for plugin in self.manager.plugins if plugin.distribution != OWN_DISTRIBUTION]
+        #: What specs call the plugins under test.
+        self.plugins = tuple(plugin.name for plugin in foreign if plugin.state == "active")
 
     def offers(self, kind: Kind) -> list[RegisteredComponent]:
         """What the plugins under test offer of a kind; plugtron's own parts where there are none under test."""
         offers = self.manager.registry.offers(kind)
-        return [offer for offer in offers if not self._given or offer.plugin in self._given]
+        return [offer for offer in offers if not self.plugins or offer.plugin in self.plugins]
 
     def find(self, kind: Kind, name: str) -> RegisteredComponent:
         """The component under test.
@@ -70,6 +72,10 @@ class Host:
         offer = self.find(kind, name)
         return offer.name if offer.distribution == OWN_DISTRIBUTION else offer.qualified
 
-    def names(self, kinds: Sequence[Kind] = tuple(Kind)) -> list[str]:
-        """All that the plugins under test offer, "kind name" each."""
-        return [f"{offer.kind} {offer.name}" for kind in kinds for offer in self.offers(kind)]
+    def hooks(self) -> Iterator[tuple[str, Callable[..., object]]]:
+        """The hooks that the plugins under test implement: each one's name, and the function."""
+        for module in self._modules:
+            for name in dir(module):
+                function = getattr(module, name)
+                if name.startswith("plugtron_") and hasattr(function, "plugtron_impl"):
+                    yield name, function

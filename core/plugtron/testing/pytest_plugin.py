@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from plugtron.testing.checks.base import ComponentChecks
+    from plugtron.plugin.probe import Probe
+    from plugtron.testing.checks.base import PluginChecks
     from plugtron.testing.host import Host
     from plugtron.testing.recorder import HookRecorder
 
-__all__ = ["plugtron_hooks", "plugtron_host", "plugtron_model", "plugtron_ranks", "plugtron_spec", "plugtron_subject"]
+__all__ = [
+    "plugtron_hooks",
+    "plugtron_host",
+    "plugtron_model",
+    "plugtron_probe",
+    "plugtron_ranks",
+    "plugtron_spec",
+    "plugtron_subject",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,14 +53,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{checks.__name__}.expected_failures: {', '.join(unknown)} is no check of it")
         if name in checks.expected_failures:
             item.add_marker(pytest.mark.xfail(reason=checks.expected_failures[name], strict=True))
-        item.user_properties += [("plugtron_component", f"{checks.kind} {checks.component}"), ("plugtron_check", name)]
+        item.user_properties += [("plugtron_component", checks.subject_name()), ("plugtron_check", name)]
 
 
-def _checks_of(item: pytest.Item) -> type[ComponentChecks] | None:
+def _checks_of(item: pytest.Item) -> type[PluginChecks] | None:
     """The class of checks that a test belongs to."""
     module = sys.modules.get("plugtron.testing.checks.base")  # not there: nobody has asked for checks
     owner = getattr(item, "cls", None)
-    return owner if module is not None and owner is not None and issubclass(owner, module.ComponentChecks) else None
+    return owner if module is not None and owner is not None and issubclass(owner, module.PluginChecks) else None
 
 
 @pytest.fixture(scope="class")
@@ -61,6 +70,13 @@ def plugtron_host(request: pytest.FixtureRequest) -> Host:
 
     plugin = getattr(request.cls, "plugin", None)
     return Host() if plugin is None else Host(plugin)
+
+
+@pytest.fixture(scope="class")
+def plugtron_probe(request: pytest.FixtureRequest) -> Probe:
+    """What importing the plugin of a class of checks does, in a process of its own."""
+    checks: Any = request.cls  # the class of checks that the test is in
+    return checks.probe()
 
 
 @pytest.fixture(scope="class")

@@ -1,21 +1,24 @@
-"""What holds for components of every kind."""
+"""What holds for plugins, and for components of every kind."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from inspect import Parameter, signature
 from types import MappingProxyType, ModuleType
 from typing import Any, ClassVar, NoReturn
 
 import pytest
 
 from plugtron.plugin.component import Kind, Need
+from plugtron.plugin.probe import Probe, probe
 from plugtron.testing.host import Host
 
-__all__ = ["ComponentChecks", "refuse"]
+__all__ = ["ComponentChecks", "PluginChecks", "refuse"]
 
-_SPAWN_LIMIT_S = 600
+#: How long importing a plugin may take, in seconds, beyond plugtron itself.
+_IMPORT_LIMIT_S = 0.3
+_TRIES = 3
 
 
 def refuse(reason: str) -> NoReturn:
@@ -23,7 +26,75 @@ def refuse(reason: str) -> NoReturn:
     pytest.fail(reason, pytrace=False)
 
 
-class ComponentChecks:
+class PluginChecks:
+    """Checks that any plugin has to pass: what its module does when plugtron imports it.
+
+    Attributes:
+        plugin: the module that the entry point names, or its name; None: plugtron's own parts.
+        expected_failures: checks that fail, by name (without "test_"), and why; one that passes all the same is a
+            failure, too.
+    """
+
+    plugin: ClassVar[ModuleType | str | None] = None
+    expected_failures: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    @classmethod
+    def subject_name(cls) -> str:
+        """What reports call it."""
+        return cls.module_name() or "plugtron"
+
+    @classmethod
+    def module_name(cls) -> str | None:
+        """The name of the plugin's module."""
+        return cls.plugin.__name__ if isinstance(cls.plugin, ModuleType) else cls.plugin
+
+    @classmethod
+    def probe(cls) -> Probe:
+        """Import the plugin's module in a process of its own."""
+        return probe([cls.module_name() or "plugtron.plugin.builtin"])[0]
+
+    def test_imports(self, plugtron_probe: Probe) -> None:
+        """The module can be imported by itself, in a process that has imported nothing else of the plugin."""
+        if plugtron_probe.error is not None:
+            refuse(f"importing {plugtron_probe.target} fails: {plugtron_probe.error}")
+
+    def test_imports_without_torch(self, plugtron_probe: Probe) -> None:
+        """Verbs that run no model do without torch; targets may import it."""
+        if plugtron_probe.imports_torch:
+            refuse(f"importing {plugtron_probe.target} imports torch: name what needs it in a target")
+
+    def test_starts_no_cuda(self, plugtron_probe: Probe) -> None:
+        """A process that has started CUDA cannot fork, and keeps memory of a device that it may not use."""
+        if plugtron_probe.starts_cuda:
+            refuse(f"importing {plugtron_probe.target} starts CUDA")
+
+    def test_imports_quietly(self, plugtron_probe: Probe) -> None:
+        """Nothing is printed: standard output is for results."""
+        said = (plugtron_probe.stdout + plugtron_probe.stderr).strip()
+        if said:
+            refuse(f"importing {plugtron_probe.target} prints {said.splitlines()[0]!r}")
+
+    def test_imports_fast(self, plugtron_probe: Probe, record_property: Callable[[str, object], None]) -> None:
+        """Every command of every user waits for it. The best of a few tries counts, for the sake of busy machines."""
+        best = plugtron_probe.seconds
+        for _ in range(_TRIES - 1):
+            if best > _IMPORT_LIMIT_S:
+                best = min(best, self.probe().seconds)
+        record_property("import_seconds", round(best, 4))
+        if best > _IMPORT_LIMIT_S:
+            refuse(f"importing {plugtron_probe.target} takes {best:.1f} s (accepted: {_IMPORT_LIMIT_S} s)")
+
+    def test_hooks_take_what_they_are_given(self, plugtron_host: Host) -> None:
+        """pluggy passes arguments by name: a default would win silently, a keyword-only parameter fails at the call."""
+        for hook, function in plugtron_host.hooks():
+            for name, parameter in signature(function).parameters.items():
+                if parameter.default is not Parameter.empty:
+                    refuse(f"{hook}: parameter {name} has a default, which some versions of pluggy never replace")
+                if parameter.kind is Parameter.KEYWORD_ONLY:
+                    refuse(f"{hook}: parameter {name} is keyword-only, which pluggy cannot pass")
+
+
+class ComponentChecks(PluginChecks):
     """Checks that a component of any kind has to pass. A kind has a subclass; a plugin's tests have one of that:
 
         class TestBan(SamplerChecks):
@@ -32,24 +103,19 @@ class ComponentChecks:
             cases = ({"acme_ban": "x"},)
 
     Attributes:
-        plugin: the module that the entry point names, or its name; None: plugtron's own parts.
         component: the component's name.
         kind: set by the subclass for a kind.
         options: what a spec says under the component's `options`.
-        expected_failures: checks that fail, by name (without "test_"), and why; one that passes all the same is a
-            failure, too.
     """
 
-    plugin: ClassVar[ModuleType | str | None] = None
     component: ClassVar[str]
     kind: ClassVar[Kind]
     options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
-    expected_failures: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @classmethod
-    def host(cls) -> Host:
-        """plugtron with this plugin alone."""
-        return Host() if cls.plugin is None else Host(cls.plugin)
+    def subject_name(cls) -> str:
+        """What reports call it."""
+        return f"{cls.kind} {cls.component}"
 
     @classmethod
     def reference(cls, host: Host) -> dict[str, Any]:
@@ -88,18 +154,11 @@ class ComponentChecks:
             refuse(f"needs {sorted(map(str, unknown))}, which no plugtron.Need is (accepted: {', '.join(Need)})")
 
     def test_survives_spawn(self, plugtron_host: Host) -> None:
-        """Other ranks find it, too: a process that starts from nothing loads it by its names."""
-        plugin = self.plugin.__name__ if isinstance(self.plugin, ModuleType) else self.plugin
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(1) as pool:
-            found = pool.apply_async(_load, (plugin, self.kind, self.component)).get(_SPAWN_LIMIT_S)
-        expected = plugtron_host.find(self.kind, self.component).component.target
-        if found != expected:
-            refuse(f"in another process its target is {found!r}, here {expected!r}")
-
-
-def _load(plugin: str | None, kind: Kind, name: str) -> str:
-    host = Host() if plugin is None else Host(plugin)
-    offer = host.find(kind, name)
-    offer.load()
-    return offer.component.target
+        """Other ranks find it, too: a process that starts from nothing imports it by its names."""
+        component = plugtron_host.find(self.kind, self.component).component
+        named = [component.target, component.options, component.params, component.precheck]
+        for found in probe([name for name in named if isinstance(name, str)]):
+            if found.error is not None:
+                refuse(f"{found.target} cannot be imported in a process of its own: {found.error}")
+            if found.stdout:
+                refuse(f"importing {found.target} prints {found.stdout.splitlines()[0]!r} among results")

@@ -23,7 +23,7 @@ FLOORS = [
     {"execution"},
     {"assembly"},
     {"llm"},
-    {*FAMILIES, "convert", "bench", "testing"},
+    {*FAMILIES, "convert", "bench", "testing", "scaffold"},
     {"cli"},
     {"__main__"},
 ]

@@ -25,6 +25,8 @@ PUBLIC = (
     "plugtron.testing",
     "plugtron.tokenizer",
     "plugtron.utils",
+    "plugtron_controllers",
+    "plugtron_engines",
 )
 _MODULES = modules()
 

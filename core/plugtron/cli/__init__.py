@@ -30,6 +30,7 @@ _VERBS = {
     "check": ("plugtron.cli.check:check", "check a spec without loading anything"),
     "show": ("plugtron.cli.show:show", "print a spec with every default written out"),
     "schema": ("plugtron.cli.schema:schema", "print JSON Schema for the plugins installed now"),
+    "new": ("plugtron.cli.new:new", "write a package with a plugin of any kind"),
     "plugins": ("plugtron.cli.plugins:plugins", "list plugins, or show one in full"),
     "components": ("plugtron.cli.components:components", "list engines, controllers, wrappers, samplers, ..."),
     "models": ("plugtron.cli.models:models", "list the models that have a short name"),

@@ -1,10 +1,25 @@
-"""The controllers that come with plugtron."""
+"""The controllers that come with plugtron; others may derive from them."""
 
 from __future__ import annotations
 
-from plugtron import Component, Need, hookimpl
+from typing import TYPE_CHECKING
 
-__all__ = ["plugtron_controllers"]
+from plugtron import Component, Need, hookimpl
+from plugtron.utils import loader
+
+if TYPE_CHECKING:
+    from plugtron_controllers.params import GenerationParams
+    from plugtron_controllers.text_generation import SimpleTextGenerationController
+
+__all__ = ["GenerationParams", "SimpleTextGenerationController", "plugtron_controllers"]
+
+#: Where each public name lives; loaded when first asked for.
+_HOMES = {
+    "GenerationParams": "plugtron_controllers.params",
+    "SimpleTextGenerationController": "plugtron_controllers.text_generation",
+}
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, _HOMES)
 
 
 @hookimpl

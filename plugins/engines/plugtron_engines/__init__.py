@@ -1,10 +1,30 @@
-"""The engines that come with plugtron."""
+"""The engines that come with plugtron; others may derive from them, and from what they have in common."""
 
 from __future__ import annotations
 
-from plugtron import Component, Need, hookimpl
+from typing import TYPE_CHECKING
 
-__all__ = ["plugtron_engines"]
+from plugtron import Component, Need, hookimpl
+from plugtron.utils import loader
+
+if TYPE_CHECKING:
+    from plugtron_engines.batching import BatchingEngine
+    from plugtron_engines.dynamic import DynamicEngine
+    from plugtron_engines.options import DynamicOptions, StaticOptions
+    from plugtron_engines.static import StaticEngine
+
+__all__ = ["BatchingEngine", "DynamicEngine", "DynamicOptions", "StaticEngine", "StaticOptions", "plugtron_engines"]
+
+#: Where each public name lives; loaded when first asked for.
+_HOMES = {
+    "BatchingEngine": "plugtron_engines.batching",
+    "DynamicEngine": "plugtron_engines.dynamic",
+    "DynamicOptions": "plugtron_engines.options",
+    "StaticEngine": "plugtron_engines.static",
+    "StaticOptions": "plugtron_engines.options",
+}
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, _HOMES)
 
 
 @hookimpl

@@ -128,14 +128,16 @@ class WrapperChecks(ComponentChecks):
             refuse(f"native: {found}, eager: {plugtron_subject[1]}")
 
     def test_quantized(self, plugtron_host: Host, plugtron_subject: Answered) -> None:
-        """Quantized weights run, and change an answer's first token rarely."""
+        """Quantized weights run; natively most first tokens are eager's with the same weights.
+
+        Not all of them: a native step rounds what the weights are multiplied with as well.
+        """
         for quantization in self.quantizations:
+            eager = self.answers(plugtron_host, plugtron_subject[0], quantization=quantization, execution="eager")
             found = self.answers(plugtron_host, plugtron_subject[0], quantization=quantization)
-            same = sum(one[0] == other[0] for one, other in zip(found, plugtron_subject[1], strict=True))
-            if same < len(PROMPTS) // 2:
-                refuse(
-                    f"{quantization}: {len(PROMPTS) - same} of {len(PROMPTS)} first tokens are others than in float32"
-                )
+            others = sum(one[0] != other[0] for one, other in zip(found, eager, strict=True))
+            if others > len(PROMPTS) // 2:
+                refuse(f"{quantization}: {others} of {len(PROMPTS)} first tokens are others than with execution eager")
 
     def test_over_ranks(self, plugtron_subject: Answered) -> None:
         """Ranks that share layers, and stages of layers, give the same."""

@@ -117,7 +117,7 @@ def test_code_in_a_model_folder_is_never_run(copy):
         (
             "architectures",
             ["AcmeForCausalLM"],
-            "no wrapper runs huggingface/AcmeForCausalLM (known: gguf/gemma3, gguf/llama",
+            "no wrapper runs huggingface/AcmeForCausalLM (known: gguf/bloom, gguf/chatglm",
         ),
         ("architectures", ["A", "B"], "architectures must name one class (got ['A', 'B'])"),
     ],

@@ -36,6 +36,9 @@ def random_blocks(rows, width, dtype, seed):
     elements, size = gguf.GGML_QUANT_SIZES[kind]
     random = np.random.default_rng(seed)
     blocks = random.integers(0, 256, (rows, width // elements, size), dtype=np.uint8)
+    if dtype == "MXFP4":  # whose scales are powers of two
+        blocks[:, :, 0] = random.integers(120, 124, blocks.shape[:2])
+        return blocks.reshape(rows, -1)
     for at in {"Q4_1": (0, 2), "Q5_1": (0, 2), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,)}.get(dtype, (0,)):
         # So large that weights are as a fresh model's, whose standard deviation is a few hundredths.
         spread = {"Q8_0": 0.0004, "Q4_K": 0.0002, "Q5_K": 0.0001, "Q6_K": 0.00002}.get(dtype, 0.004)

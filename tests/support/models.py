@@ -117,12 +117,12 @@ def every():
     return [pytest.param(name, marks=[pytest.mark.wide] if name in WIDE else []) for name in MODELS]
 
 
-def make(name):
+def make(name, *, seed=None, **changes):
     """Build a model with random weights, float32, every bias and norm away from its neutral value."""
-    model_class, config_class, differences, seed, *factors = MODELS[name]
-    torch.manual_seed(seed)
+    model_class, config_class, differences, usual, *factors = MODELS[name]
+    torch.manual_seed(usual if seed is None else seed)
     common = GPT2 if config_class is GPT2Config else COMMON
-    config = config_class(**{**common, **differences})
+    config = config_class(**{**common, **differences, **changes})
     # transformers' eager attention of Falcon adds ALiBi to the scores twice, in itself and in the mask.
     attention = "sdpa" if config_class is FalconConfig and config.alibi else "eager"
     model = model_class._from_config(config, attn_implementation=attention)

@@ -17,7 +17,7 @@ from plugtron.contracts.execution import StoredBlocks
 from plugtron.contracts.weights import Section, Weight, WeightMap
 from plugtron.errors import CheckpointError, PluginError
 from plugtron.parallel.layers import Part, ShardedModule
-from plugtron.quantization.weight import QuantizedWeight
+from plugtron.quantization.weight import QuantizedWeight, alike
 
 __all__ = ["check_weights", "expand", "load_weights", "targets"]
 
@@ -49,7 +49,7 @@ def load_weights(
     reader = under_expected_names(reader, _expected(weight_map, num_layers))
     for weight in check_weights(decoder, layers, num_layers, weight_map, reader):
         parameter, parts = own[weight.parameter]
-        if blocks is not None and (stored_blocks := _read_blocks(reader, weight, parts)):
+        if blocks is not None and (stored_blocks := _read_blocks(reader, weight, parameter, parts)):
             blocks[parameter] = stored_blocks
             continue
         for number, (tensor, part) in enumerate(zip(weight.tensors, parts, strict=True)):
@@ -127,9 +127,8 @@ def _read(reader: CheckpointReader, tensor: str | Section, part: Part) -> Tensor
     """Read what this rank holds of a tensor, and nothing beside it."""
     if isinstance(tensor, str):
         return reader.read(tensor, part.source)
-    wanted, *others = (*part.source, *[slice(None)] * (len(part.shape) - len(part.source)))
-    start, stop, _ = wanted.indices(part.shape[0])
-    stretches = tensor.stored_rows(start, stop)
+    wanted, others = _rows_wanted(part)
+    stretches = tensor.stored_rows(wanted.start, wanted.stop)
     if len(stretches) > _MOST_READS:
         first = stretches[0].start
         whole = _section(reader, tensor, slice(first, stretches[-1].stop), others)
@@ -139,18 +138,46 @@ def _read(reader: CheckpointReader, tensor: str | Section, part: Part) -> Tensor
 
 
 def _read_blocks(
-    reader: CheckpointReader, weight: Weight, parts: tuple[Part, ...]
+    reader: CheckpointReader, weight: Weight, parameter: nn.Parameter, parts: tuple[Part, ...]
 ) -> tuple[QuantizedWeight, ...] | None:
     """All of a parameter's tensors in quantized blocks; None when one of them is not stored so."""
     found: list[QuantizedWeight] = []
     for number, (tensor, part) in enumerate(zip(weight.tensors, parts, strict=True)):
-        if isinstance(tensor, Section) or len(part.shape) != 2:
+        if len(part.shape) != 2:
             return None
-        blocks = reader.read_blocks(tensor, part.source)
+        blocks = _blocks(reader, tensor, part)
         if blocks is None:
             return None
         found.append(blocks if weight.transform is None else blocks.transformed(weight.transform, number))
-    return tuple(found)
+    # Experts share one form, in which kernels find the one that is wanted.
+    return tuple(found) if parameter.dim() == 2 or alike(found) else None
+
+
+def _blocks(reader: CheckpointReader, tensor: str | Section, part: Part) -> QuantizedWeight | None:
+    """The quantized blocks of what this rank holds of a tensor; None when it is not stored so."""
+    if isinstance(tensor, str):
+        return reader.read_blocks(tensor, part.source)
+    if tensor.transposed:
+        return None
+    rows, others = _rows_wanted(part)
+    stretches = tensor.stored_rows(rows.start, rows.stop)
+    if len(stretches) > _MOST_READS:
+        return None
+    member = (slice(tensor.member, tensor.member + 1),) if tensor.stack else ()
+    pieces: list[QuantizedWeight] = []
+    for stretch in stretches:
+        piece = reader.read_blocks(tensor.tensor, (*member, stretch, *others))
+        if piece is None:
+            return None
+        pieces.append(piece)
+    return QuantizedWeight.stacked(pieces)
+
+
+def _rows_wanted(part: Part) -> tuple[slice, list[slice]]:
+    """Which rows of a tensor this rank holds, and what of its other axes."""
+    wanted, *others = (*part.source, *[slice(None)] * (len(part.shape) - len(part.source)))
+    start, stop, _ = wanted.indices(part.shape[0])
+    return slice(start, stop), others
 
 
 def _section(reader: CheckpointReader, section: Section, rows: slice, others: Sequence[slice]) -> Tensor:
@@ -179,7 +206,7 @@ def _mismatches(
             info = stored.get(name)
             if info is None:
                 yield f"tensor {name} is missing"
-            elif info.shape != expected:
+            elif info.shape != expected and (1, *info.shape) != expected:  # llama.cpp leaves out an outer axis of one
                 yield f"tensor {name} in {info.file.name} has shape {list(info.shape)}, expected {list(expected)}"
 
 

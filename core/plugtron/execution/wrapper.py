@@ -99,8 +99,13 @@ class DecoderWrapper(ModelWrapper):
 
         Raises:
             CheckpointError: it is wrong, or asks for what the family does not compute.
+            PluginError: the family has neither this method nor an `assemble` of its own.
         """
-        raise NotImplementedError(f"{cls.__name__}.describe")
+        del model, checkpoint, options
+        raise PluginError(
+            f"wrapper {cls.__module__}.{cls.__qualname__} lacks `describe`, which reads a model's configuration "
+            "(or an `assemble` of its own)"
+        )
 
     def build(self, layers: range) -> Decoder:
         """Return the decoder with these layers, its parameters allocated on the runtime's device and not yet read.

@@ -38,6 +38,17 @@ def _number(low: float, high: float) -> _Kind:
     return _Kind(f"a number from {low:g} to {high:g}", lambda value: _is_number(value) and low <= value <= high)
 
 
+def _flags_or(kind: _Kind) -> _Kind:
+    """One number, or true or false for each layer."""
+    return _Kind(
+        f"{kind.words}, or a list of true and false",
+        lambda value: (
+            kind.fits(value)
+            or (isinstance(value, list) and bool(value) and all(isinstance(each, bool) for each in value))
+        ),
+    )
+
+
 def _list(words: str, fits: Callable[[Any], bool]) -> _Kind:
     return _Kind(f"a list of {words}", lambda value: isinstance(value, list) and all(map(fits, value)))
 
@@ -79,15 +90,34 @@ _FIELDS: Mapping[str, _Kind] = {
     "{arch}.attention.head_count_kv": _per_layer(1, 65536),
     "{arch}.attention.key_length": _integer(1, 65536),
     "{arch}.attention.value_length": _integer(1, 65536),
+    "{arch}.attention.layer_norm_epsilon": _number(1e-12, 0.1),
     "{arch}.attention.layer_norm_rms_epsilon": _number(1e-12, 0.1),
+    "{arch}.attention.scale": _number(0.0, 1e6),
     "{arch}.attention.sliding_window": _per_layer(0),
+    "{arch}.attention.sliding_window_pattern": _flags_or(_integer(0, 10_000)),
+    "{arch}.attention.temperature_scale": _number(0.0, 1e6),
+    "{arch}.attn_logit_softcapping": _number(1e-3, 1e6),
     "{arch}.block_count": _integer(1, 10_000),
     "{arch}.context_length": _integer(1),
     "{arch}.embedding_length": _integer(1, 2**20),
+    "{arch}.embedding_scale": _number(0.0, 1e6),
+    "{arch}.expert_count": _integer(0, 65535),
+    "{arch}.expert_feed_forward_length": _per_layer(0, 2**22),
+    "{arch}.expert_gating_func": _integer(0, 3),
+    "{arch}.expert_shared_feed_forward_length": _integer(0, 2**22),
+    "{arch}.expert_used_count": _per_layer(0, 65535),
+    "{arch}.expert_weights_norm": _FLAG,
+    "{arch}.expert_weights_scale": _number(0.0, 1e6),
+    "{arch}.final_logit_softcapping": _number(1e-3, 1e6),
     "{arch}.feed_forward_length": _per_layer(1, 2**22),
+    "{arch}.interleave_moe_layer_step": _integer(0, 10_000),
+    "{arch}.logit_scale": _number(1e-6, 1e6),
+    "{arch}.residual_scale": _number(0.0, 1e6),
     "{arch}.rope.dimension_count": _integer(1, 65536),
     "{arch}.rope.freq_base": _number(1.0, 1e12),
+    "{arch}.rope.freq_base_swa": _number(1.0, 1e12),
     "{arch}.rope.scale_linear": _number(0.0, 1e6),
+    "{arch}.rope.scaling.finetuned": _FLAG,
     "{arch}.rope.scaling.type": _TEXT,
     "{arch}.rope.scaling.factor": _number(0.0, 1e6),
     "{arch}.rope.scaling.attn_factor": _number(1e-3, 1e3),
@@ -96,6 +126,7 @@ _FIELDS: Mapping[str, _Kind] = {
     "{arch}.rope.scaling.yarn_beta_fast": _number(1e-3, 1e6),
     "{arch}.rope.scaling.yarn_beta_slow": _number(1e-3, 1e6),
     "{arch}.rope.scaling.yarn_log_multiplier": _number(0.0, 1e3),
+    "{arch}.use_parallel_residual": _FLAG,
     "{arch}.vocab_size": _integer(1, 2**24),
 }
 _TOKEN_ID = re.compile(r"tokenizer\.ggml\.\w+_token_id")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-__all__ = ["GROUP", "QuantizedWeight"]
+__all__ = ["GROUP", "QuantizedWeight", "alike"]
 
 GROUP = 32
 
@@ -82,6 +82,15 @@ class QuantizedWeight:
         if self.minimums is None:
             return ((values - 128) * scales).flatten(1)
         return (values * scales + self.minimums.float().unsqueeze(-1)).flatten(1)
+
+
+def alike(weights: Sequence[QuantizedWeight]) -> bool:
+    """Whether weights are of one form, and differ in nothing but their numbers."""
+    forms = {
+        (each.bits, each.scales.dtype, each.minimums is None, each.values.shape[1] // each.scales.shape[1])
+        for each in weights
+    }
+    return len(forms) == 1
 
 
 def _inverse(scales: Tensor) -> Tensor:

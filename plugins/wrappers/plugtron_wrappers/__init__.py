@@ -19,7 +19,14 @@ def plugtron_wrappers() -> list[Component]:
             options="plugtron_wrappers.options:GPTOptions",
             summary="what Megatron Core trains as GPTModel, dense or with experts; GPT-2",
             needs=frozenset({Need.CHECKPOINT}),
-            provides=frozenset({"megatron/GPTModel", "huggingface/GPT2LMHeadModel", "huggingface/PlugtronForCausalLM"}),
+            provides=frozenset(
+                {
+                    "megatron/GPTModel",
+                    "huggingface/GPT2LMHeadModel",
+                    "huggingface/PlugtronForCausalLM",
+                    "gguf/gpt2",
+                }
+            ),
         ),
         Component(
             name="llama",

@@ -47,6 +47,7 @@ _TYPES = {
     23: ("IQ4_XS", 256, 136),
     29: ("IQ1_M", 256, 56),
     30: ("BF16", 1, 2),
+    39: ("MXFP4", 32, 17),
 }
 
 
@@ -102,20 +103,24 @@ class GGUFReader(CheckpointReader):
         return read_numbers(path, data + tensor.offset, info, elements, bytes_per_block, part)
 
     def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantizedWeight | None:
-        """Return a matrix's blocks as they are; None for types that are read as numbers alone."""
+        """Return a matrix's blocks as they are, or those of one of several that are stacked in a tensor.
+
+        None for types that are read as numbers alone.
+        """
         from plugtron.checkpoint.gguf.dequantize import map_blocks, own_copy
         from plugtron.checkpoint.gguf.quantized import BLOCKS
 
         info, (path, data, tensor) = self.tensors[name], self._located[name]
-        if info.dtype not in BLOCKS or len(info.shape) != 2:
+        if info.dtype not in BLOCKS or len(info.shape) < 2:
             return None
         _, elements, bytes_per_block = _TYPES[tensor.type]
-        rows, columns = (*part, slice(None), slice(None))[:2]
-        start, stop, _ = columns.indices(info.shape[1])
+        *rows, columns = (*part, *[slice(None)] * (len(info.shape) - len(part)))
+        start, stop, _ = columns.indices(info.shape[-1])
         if start % elements or stop % elements:
             return None
         blocks = map_blocks(path, data + tensor.offset, info, elements, bytes_per_block)
-        return BLOCKS[info.dtype](own_copy(blocks[rows, start // elements : stop // elements]))
+        chosen = own_copy(blocks[(*rows, slice(start // elements, stop // elements))])
+        return BLOCKS[info.dtype](chosen.flatten(0, -3))
 
 
 def _is_gguf(path: Path) -> bool:

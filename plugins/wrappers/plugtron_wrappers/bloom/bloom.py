@@ -9,8 +9,18 @@ from typing import Any, ClassVar
 from pydantic import AliasChoices, Field
 from torch import Tensor, nn
 
-from plugtron.contracts import AttentionMetadata, LayerState, Runtime, Weight
+from plugtron.contracts import (
+    AttentionMetadata,
+    CheckpointReader,
+    LayerState,
+    ModelDescription,
+    Runtime,
+    Weight,
+    WeightMap,
+)
 from plugtron.nn import DecoderConfig, LayerNorm, Rotation, TransformerDecoder, TransformerLayer
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields
@@ -18,6 +28,9 @@ from plugtron_wrappers.huggingface.names import head_by_head, layer_weights, who
 from plugtron_wrappers.weight_rules import linear
 
 __all__ = ["Bloom"]
+
+#: What llama.cpp takes for granted, beside layers that add to what they have not normalized.
+_GGUF_ACTIVATION = "gelu_tanh"
 
 
 class BloomFields(DecoderFields):
@@ -110,6 +123,25 @@ class Bloom(Family):
         """Return the decoder with these layers."""
         made = NormedStreamDecoder if self.config.norm_place == "stream" else BloomDecoder
         return made(self.config, layers, self.runtime)
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata; what llama.cpp takes for granted is not in them."""
+        plain = config_from_gguf(model, checkpoint, norm="layer")
+        return replace(
+            plain,
+            activation=_GGUF_ACTIVATION,
+            gated=False,
+            rotary=None,
+            rotates=(False,) * plain.num_layers,
+            alibi=True,
+            norm_place="branch",
+        )
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        norm = linear("embedding_norm", ("token_embd_norm",), bias=True)
+        return gguf_weights(self.config, self.checkpoint.tensors, more=norm)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

@@ -9,8 +9,19 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from plugtron.contracts import AttentionMetadata, LayerState, Runtime, Weight
+from plugtron.contracts import (
+    AttentionMetadata,
+    CheckpointReader,
+    LayerState,
+    ModelDescription,
+    Runtime,
+    Weight,
+    WeightMap,
+)
 from plugtron.nn import Attention, DecoderConfig, GatedMLP, LayerNorm, Rotation, TransformerDecoder
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.metadata import Metadata
+from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields
@@ -70,6 +81,8 @@ class Cohere(Family):
     name = "cohere"
     fields: ClassVar[type[DecoderFields]] = CohereFields
     decoder_class = CohereDecoder
+    #: Keys of GGUF files that are read beside those of all families.
+    gguf_keys: ClassVar[tuple[str, ...]] = ("logit_scale",)
 
     @classmethod
     def configure(cls, fields: Any, file: str) -> DecoderConfig:
@@ -87,6 +100,23 @@ class Cohere(Family):
             qk_norm_by_head=bool(fields.use_qk_norm),
             logit_scale=fields.logit_scale,
         )
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata."""
+        plain = config_from_gguf(model, checkpoint, norm="layer", own=cls.gguf_keys)
+        assert plain.rotary is not None, "all layers rotate until a family says otherwise"
+        return replace(
+            plain,
+            norm_bias=False,
+            rotary=replace(plain.rotary, interleaved=True),
+            qk_norm_by_head=plain.qk_norm,
+            logit_scale=Metadata.of(model).get("logit_scale", 1.0),
+        )
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        return gguf_weights(self.config, self.checkpoint.tensors, norms={"norm": "attn_norm"})
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

@@ -7,11 +7,17 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from plugtron.contracts import CheckpointReader, ModelDescription
 from plugtron.nn import DecoderConfig
 from plugtron_wrappers.cohere.cohere import Cohere, CohereFields
+from plugtron_wrappers.gguf.config import windows_from_gguf
+from plugtron_wrappers.gguf.metadata import Metadata
 from plugtron_wrappers.huggingface.fields import DecoderFields, every_other, windows_of
 
 __all__ = ["Cohere2"]
+
+#: A layer without a window in so many, where a GGUF file does not say it.
+_GGUF_PATTERN = 4
 
 
 class Cohere2Fields(CohereFields):
@@ -28,6 +34,7 @@ class Cohere2(Cohere):
 
     name = "cohere2"
     fields: ClassVar[type[DecoderFields]] = Cohere2Fields
+    gguf_keys: ClassVar[tuple[str, ...]] = (*Cohere.gguf_keys, "attention.sliding_window_pattern")
 
     @classmethod
     def configure(cls, fields: Any, file: str) -> DecoderConfig:
@@ -39,3 +46,10 @@ class Cohere2(Cohere):
         windows = windows_of(kinds, fields.sliding_window, layers, file)
         rotates = tuple(window is not None for window in windows)
         return replace(super().configure(fields, file), windows=windows, rotates=rotates)
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata."""
+        plain = super().configure_gguf(model, checkpoint)
+        windows = windows_from_gguf(Metadata.of(model), plain.num_layers, full_every=_GGUF_PATTERN)
+        return replace(plain, windows=windows, rotates=tuple(window is not None for window in windows))

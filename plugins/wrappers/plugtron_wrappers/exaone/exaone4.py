@@ -9,15 +9,30 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from plugtron.contracts import AttentionMetadata, LayerState, Runtime, Weight
+from plugtron.contracts import (
+    AttentionMetadata,
+    CheckpointReader,
+    LayerState,
+    ModelDescription,
+    Runtime,
+    Weight,
+    WeightMap,
+)
 from plugtron.errors import CheckpointError
 from plugtron.nn import Attention, DecoderConfig, GatedMLP, RMSNorm, Rotation, TransformerDecoder
+from plugtron_wrappers.gguf.config import config_from_gguf, windows_from_gguf
+from plugtron_wrappers.gguf.metadata import Metadata
+from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields, every_other, windows_of
 from plugtron_wrappers.huggingface.names import layer_weights, whole
 
 __all__ = ["Exaone4"]
+
+#: Norms of a layer, and their names in GGUF files; a layer without a window in so many, where a file does not say it.
+_GGUF_NORMS = {"attention_post_norm": "post_attention_norm", "mlp_post_norm": "post_ffw_norm"}
+_GGUF_PATTERN = 4
 
 
 class Exaone4Fields(DecoderFields):
@@ -76,6 +91,22 @@ class Exaone4(Family):
             # Where no layer has a window, all of them rotate.
             rotates=tuple(fields.sliding_window is None or window is not None for window in windows),
         )
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata."""
+        plain = config_from_gguf(model, checkpoint, own=("attention.sliding_window_pattern",))
+        windows = windows_from_gguf(Metadata.of(model), plain.num_layers, full_every=_GGUF_PATTERN)
+        return replace(
+            plain,
+            windows=windows,
+            # Where no layer has a window, all of them rotate.
+            rotates=tuple(not any(windows) or window is not None for window in windows),
+        )
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        return gguf_weights(self.config, self.checkpoint.tensors, norms=_GGUF_NORMS)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

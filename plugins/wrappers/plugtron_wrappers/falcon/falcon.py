@@ -9,9 +9,19 @@ from typing import Any, ClassVar, Literal
 from pydantic import AliasChoices, Field
 from torch import Tensor, nn
 
-from plugtron.contracts import AttentionMetadata, LayerState, Runtime, Weight
+from plugtron.contracts import (
+    AttentionMetadata,
+    CheckpointReader,
+    LayerState,
+    ModelDescription,
+    Runtime,
+    Weight,
+    WeightMap,
+)
 from plugtron.errors import CheckpointError
 from plugtron.nn import MLP, Attention, DecoderConfig, LayerNorm, Rotation, TransformerDecoder, alibi_slopes
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.gpt_neox.gpt_neox import ParallelDecoder
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
@@ -19,6 +29,10 @@ from plugtron_wrappers.huggingface.fields import DecoderFields, activation_of
 from plugtron_wrappers.huggingface.names import head_by_head, layer_weights, whole
 
 __all__ = ["Falcon"]
+
+#: llama.cpp takes it for granted that attention and MLP are beside each other, and that layers rotate. It computes the
+#: tanh approximation of the activation that models have been trained with.
+_GGUF_ACTIVATION = "gelu"
 
 
 class FalconFields(DecoderFields):
@@ -107,6 +121,20 @@ class Falcon(Family):
         made = ParallelDecoder if self.config.parallel else TransformerDecoder
         made = SharedNormDecoder if self.config.shared_norm else made
         return made(self.config, layers, self.runtime)
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata; what llama.cpp takes for granted is not in them."""
+        plain = config_from_gguf(model, checkpoint, norm="layer")
+        shared = "blk.0.attn_norm_2.weight" not in checkpoint.tensors
+        return replace(plain, activation=_GGUF_ACTIVATION, gated=False, parallel=True, shared_norm=shared)
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files, where the second norm of a layer is attention's."""
+        norms = {"attention_norm": "attn_norm"}
+        if not self.config.shared_norm:
+            norms = {"attention_norm": "attn_norm_2", "mlp_norm": "attn_norm"}
+        return gguf_weights(self.config, self.checkpoint.tensors, norms=norms)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

@@ -10,14 +10,35 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from plugtron.contracts import AttentionMetadata, LayerState, Runtime, Weight
+from plugtron.contracts import (
+    AttentionMetadata,
+    CheckpointReader,
+    LayerState,
+    ModelDescription,
+    Runtime,
+    Weight,
+    WeightMap,
+)
 from plugtron.nn import Attention, DecoderConfig, GatedMLP, RMSNorm, Rotation, TransformerDecoder
+from plugtron_wrappers.gguf.config import config_from_gguf, windows_from_gguf
+from plugtron_wrappers.gguf.metadata import Metadata
+from plugtron_wrappers.gguf.weights import NORMS, gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields, windows_of
 from plugtron_wrappers.huggingface.names import LLAMA_LAYER, layer_weights, whole
 
-__all__ = ["LAYER_NAMES", "Gemma2", "Gemma2Decoder"]
+__all__ = ["GGUF_NORMS", "LAYER_NAMES", "Gemma2", "Gemma2Decoder"]
+
+#: What llama.cpp takes for granted: a window in every other layer, what scores and logits are capped at where a file
+#: does not say it, and how many layers the model has whose scores are scaled by another width than a head's.
+_GGUF_PATTERN, _GGUF_CAPS, _LAYERS_OF_27B = 2, (50.0, 30.0), 46
+#: Norms of a layer, and their names in GGUF files, whose weights have 1 added to them.
+GGUF_NORMS: Mapping[str, str] = {
+    **NORMS,
+    "attention_post_norm": "post_attention_norm",
+    "mlp_post_norm": "post_ffw_norm",
+}
 
 #: Parameters of a layer, and their names in Hugging Face folders.
 LAYER_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -106,6 +127,25 @@ class Gemma2(Family):
             attention_soft_cap=fields.attn_logit_softcapping,
             logit_soft_cap=fields.final_logit_softcapping,
         )
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata; what llama.cpp takes for granted is not in them."""
+        own = ("attn_logit_softcapping", "final_logit_softcapping", "attention.sliding_window_pattern")
+        plain, metadata = config_from_gguf(model, checkpoint, own=own), Metadata.of(model)
+        width = plain.hidden_size // plain.num_heads if plain.num_layers == _LAYERS_OF_27B else plain.head_dim
+        return replace(
+            plain,
+            activation="gelu_tanh",
+            windows=windows_from_gguf(metadata, plain.num_layers, full_every=_GGUF_PATTERN),
+            attention_scales=(width**-0.5,) * plain.num_layers,
+            attention_soft_cap=metadata.get("attn_logit_softcapping", _GGUF_CAPS[0]),
+            logit_soft_cap=metadata.get("final_logit_softcapping", _GGUF_CAPS[1]),
+        )
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        return gguf_weights(self.config, self.checkpoint.tensors, norms=GGUF_NORMS)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

@@ -12,8 +12,9 @@ from plugtron import Options
 from plugtron.contracts import CheckpointReader, ModelDescription, Weight, WeightMap
 from plugtron.errors import CheckpointError
 from plugtron.nn import DecoderConfig, RotaryConfig
-from plugtron_wrappers.gemma.gemma2 import LAYER_NAMES, Gemma2Decoder
-from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gemma.gemma2 import GGUF_NORMS, LAYER_NAMES, Gemma2Decoder
+from plugtron_wrappers.gguf.config import config_from_gguf, windows_from_gguf
+from plugtron_wrappers.gguf.metadata import Metadata
 from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
@@ -108,23 +109,24 @@ class Gemma3(Family):
     @classmethod
     def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
         """Translate metadata; what llama.cpp takes for granted is not in them."""
-        plain = config_from_gguf(model, checkpoint)
-        full = [(layer + 1) % _GGUF_PATTERN == 0 for layer in range(plain.num_layers)]
+        own = ("attention.sliding_window_pattern", "rope.freq_base_swa", "final_logit_softcapping")
+        plain, metadata = config_from_gguf(model, checkpoint, own=own), Metadata.of(model)
+        windows = windows_from_gguf(metadata, plain.num_layers, full_every=_GGUF_PATTERN)
+        local = RotaryConfig(base=float(metadata.get("rope.freq_base_swa", _LOCAL_BASE)))
         assert plain.rotary is not None, "llama.cpp's files of this architecture have it"
         width = plain.hidden_size // plain.num_heads if plain.num_layers == _LAYERS_OF_27B else plain.head_dim
         return replace(
             plain,
             activation="gelu_tanh",
             attention_scales=(width**-0.5,) * plain.num_layers,
-            windows=tuple(None if each else window for each, window in zip(full, plain.windows, strict=True)),
-            layer_rotaries=tuple(plain.rotary if each else RotaryConfig(base=_LOCAL_BASE) for each in full),
+            windows=windows,
+            layer_rotaries=tuple(local if window else plain.rotary for window in windows),
+            logit_soft_cap=metadata.get("final_logit_softcapping", None),
         )
 
     def gguf_weights(self) -> WeightMap:
         """Names in GGUF files, whose norms have 1 added to their weights."""
-        return gguf_weights(
-            self.config, norms={"attention_post_norm": "post_attention_norm", "mlp_post_norm": "post_ffw_norm"}
-        )
+        return gguf_weights(self.config, self.checkpoint.tensors, norms=GGUF_NORMS)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from plugtron.contracts import Weight
+from plugtron.contracts import CheckpointReader, ModelDescription, Weight, WeightMap
 from plugtron.nn import DecoderConfig
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.weights import NORMS, gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields
@@ -40,6 +42,8 @@ class GLM(Family):
         "attention_norm": ("input_layernorm",),
         "mlp_norm": ("post_attention_layernorm",),
     }
+    #: The same in GGUF files.
+    gguf_norms: ClassVar[Mapping[str, str]] = NORMS
 
     @classmethod
     def configure(cls, fields: Any, file: str) -> DecoderConfig:
@@ -47,6 +51,17 @@ class GLM(Family):
         plain = plain_decoder(fields, file, norm_epsilon=fields.rms_norm_eps)
         assert plain.rotary is not None
         return replace(plain, rotary=replace(plain.rotary, interleaved=True), qkv_bias=fields.attention_bias)
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata."""
+        plain = config_from_gguf(model, checkpoint, partial=True)
+        assert plain.rotary is not None, "all layers rotate until a family says otherwise"
+        return replace(plain, rotary=replace(plain.rotary, interleaved=True))
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        return gguf_weights(self.config, self.checkpoint.tensors, norms=self.gguf_norms)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from plugtron.contracts import AttentionMetadata, LayerState, Runtime
 from plugtron.nn import DecoderConfig, RMSNorm, Rotation, TransformerDecoder, TransformerLayer
+from plugtron_wrappers.gguf.weights import NORMS
 from plugtron_wrappers.glm.glm import GLM
 
 __all__ = ["GLM4"]
@@ -46,4 +48,9 @@ class GLM4(GLM):
         "attention_post_norm": ("post_self_attn_layernorm",),
         "mlp_norm": ("post_attention_layernorm",),
         "mlp_post_norm": ("post_mlp_layernorm",),
+    }
+    gguf_norms: ClassVar[Mapping[str, str]] = {
+        **NORMS,
+        "attention_post_norm": "post_attention_norm",
+        "mlp_post_norm": "post_ffw_norm",
     }

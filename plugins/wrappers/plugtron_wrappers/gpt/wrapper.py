@@ -14,6 +14,7 @@ from plugtron.nn import TransformerDecoder
 from plugtron.utils import read_mapping
 from plugtron_wrappers.export import export
 from plugtron_wrappers.gpt.gpt2 import config_from_gpt2, gpt2_weights
+from plugtron_wrappers.gpt.gpt2_gguf import config_from_gpt2_gguf, gpt2_gguf_weights
 from plugtron_wrappers.gpt.plugtron_config import PLAIN_ARCHITECTURE, config_from_plain
 from plugtron_wrappers.huggingface.weights import huggingface_weights
 from plugtron_wrappers.megatron.config import MegatronModel, check_overrides, model_from_megatron
@@ -24,7 +25,7 @@ __all__ = ["GPTWrapper"]
 
 
 class GPTWrapper(DecoderWrapper):
-    """Runs checkpoints of Megatron Core, and GPT-2 and plugtron's own from Hugging Face folders.
+    """Runs checkpoints of Megatron Core, GPT-2 and plugtron's own from Hugging Face folders, and GPT-2 from GGUF files.
 
     Args:
         vocab_size: how many ids the tokenizer knows; those above are padding and are never drawn. By default what
@@ -56,6 +57,8 @@ class GPTWrapper(DecoderWrapper):
                 model.configuration, checkpoint.tensors, ignored, str(model.path), vocab_size
             )
             config = self._megatron.config
+        elif model.format == "gguf":
+            config = config_from_gpt2_gguf(model, checkpoint)
         elif model.architecture == PLAIN_ARCHITECTURE:
             config = config_from_plain(model)
         else:
@@ -90,6 +93,8 @@ class GPTWrapper(DecoderWrapper):
         if format == "megatron":
             assert self._megatron is not None
             return megatron_weights(self._megatron)
+        if format == "gguf":
+            return gpt2_gguf_weights(self.config, self.checkpoint.tensors)
         if self.model.architecture == PLAIN_ARCHITECTURE:
             return huggingface_weights(self.config)
         return gpt2_weights(self.config, self.checkpoint.tensors)

@@ -9,8 +9,11 @@ from typing import Any, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from plugtron.contracts import AttentionMetadata, LayerState, Weight
+from plugtron.contracts import AttentionMetadata, CheckpointReader, LayerState, ModelDescription, Weight, WeightMap
 from plugtron.nn import DecoderConfig, Rotation, TransformerDecoder, TransformerLayer
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.metadata import Metadata
+from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields, activation_of
@@ -18,6 +21,9 @@ from plugtron_wrappers.huggingface.names import head_by_head, layer_weights, who
 from plugtron_wrappers.huggingface.rope import rotary_width
 
 __all__ = ["GPTNeoX"]
+
+#: GGUF files do not say it. llama.cpp computes the tanh approximation of what models have been trained with.
+_GGUF_ACTIVATION = "gelu"
 
 
 class GPTNeoXFields(DecoderFields):
@@ -83,6 +89,17 @@ class GPTNeoX(Family):
         """Return the decoder with these layers."""
         made = ParallelDecoder if self.config.parallel else TransformerDecoder
         return made(self.config, layers, self.runtime)
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata; what llama.cpp takes for granted is not in them."""
+        plain = config_from_gguf(model, checkpoint, norm="layer", own=("use_parallel_residual",), partial=True)
+        parallel = Metadata.of(model).get("use_parallel_residual", True)
+        return replace(plain, activation=_GGUF_ACTIVATION, gated=False, parallel=parallel)
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        return gguf_weights(self.config, self.checkpoint.tensors)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

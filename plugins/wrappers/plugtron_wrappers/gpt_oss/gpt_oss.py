@@ -8,8 +8,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from plugtron.contracts import Weight
+from plugtron.contracts import CheckpointReader, ModelDescription, Weight, WeightMap
 from plugtron.nn import DecoderConfig, ExpertsConfig
+from plugtron_wrappers.gguf.config import config_from_gguf, windows_from_gguf
+from plugtron_wrappers.gguf.metadata import Metadata
+from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.experts import check_choice, stacked_experts, stored_as
 from plugtron_wrappers.huggingface.family import Family
@@ -18,6 +21,11 @@ from plugtron_wrappers.huggingface.names import layer_weights, whole
 from plugtron_wrappers.weight_rules import linear
 
 __all__ = ["GptOss"]
+
+#: Norms of a layer, and their names in GGUF files.
+_GGUF_NORMS = {"attention_norm": "attn_norm", "mlp_norm": "post_attention_norm"}
+#: What llama.cpp takes for granted: a layer without a window in so many, and what gates are clamped to.
+_GGUF_PATTERN, _GGUF_LIMIT = 2, 7.0
 
 #: What a folder without any rotary parameters means.
 _ROTARY = {
@@ -85,6 +93,26 @@ class GptOss(Family):
                 up_offset=1.0,
             ),
         )
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata; what llama.cpp takes for granted is not in them."""
+        own = ("attention.sliding_window_pattern",)
+        plain = config_from_gguf(model, checkpoint, own=own, score="softmax_chosen")
+        assert plain.rotary is not None and plain.experts is not None
+        return replace(
+            plain,
+            activation="gelu_quick",
+            windows=windows_from_gguf(Metadata.of(model), plain.num_layers, full_every=_GGUF_PATTERN),
+            sinks=True,
+            rotary=replace(plain.rotary, truncate=False),
+            experts=replace(plain.experts, limit=_GGUF_LIMIT, up_offset=1.0),
+        )
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        sinks = Weight(parameter="stack.{layer}.attention.core.sinks", tensors=("blk.{layer}.attn_sinks.weight",))
+        return gguf_weights(self.config, self.checkpoint.tensors, norms=_GGUF_NORMS, more=[sinks])
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

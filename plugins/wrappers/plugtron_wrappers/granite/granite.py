@@ -9,8 +9,19 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from plugtron.contracts import AttentionMetadata, LayerState, Runtime, Weight
+from plugtron.contracts import (
+    AttentionMetadata,
+    CheckpointReader,
+    LayerState,
+    ModelDescription,
+    Runtime,
+    Weight,
+    WeightMap,
+)
 from plugtron.nn import DecoderConfig, Rotation, TransformerDecoder, TransformerLayer
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.weights import gguf_weights
+from plugtron_wrappers.granite.multipliers import MULTIPLIERS, multipliers_from_gguf
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields
@@ -88,6 +99,22 @@ class Granite(Family):
             residual_scale=fields.residual_multiplier,
             logit_scale=1 / fields.logits_scaling,
         )
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata."""
+        plain, multipliers = config_from_gguf(model, checkpoint, own=MULTIPLIERS), multipliers_from_gguf(model)
+        return replace(
+            plain,
+            attention_scales=(multipliers["attention.scale"] or plain.head_dim**-0.5,) * plain.num_layers,
+            embedding_scale=multipliers["embedding_scale"],
+            residual_scale=multipliers["residual_scale"],
+            logit_scale=1 / multipliers["logit_scale"],
+        )
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        return gguf_weights(self.config, self.checkpoint.tensors, permuted=True)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

@@ -10,8 +10,19 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from plugtron.contracts import AttentionMetadata, LayerState, Runtime, Weight
+from plugtron.contracts import (
+    AttentionMetadata,
+    CheckpointReader,
+    LayerState,
+    ModelDescription,
+    Runtime,
+    Weight,
+    WeightMap,
+)
 from plugtron.nn import DecoderConfig, ExpertsConfig, Rotation, TransformerDecoder, TransformerLayer
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.weights import gguf_weights
+from plugtron_wrappers.granite.multipliers import MULTIPLIERS, multipliers_from_gguf
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.experts import check_choice, holds, stacked_experts
 from plugtron_wrappers.huggingface.family import Family
@@ -101,6 +112,23 @@ class GraniteMoe(Family):
             "logits_scaling": fields.logits_scaling,
         }
         return GraniteMoeConfig(**{**{each.name: getattr(plain, each.name) for each in members(plain)}, **own})
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata."""
+        plain = config_from_gguf(model, checkpoint, own=MULTIPLIERS, score="softmax_chosen")
+        multipliers = multipliers_from_gguf(model)
+        own = {
+            "attention_scales": (multipliers["attention.scale"] or plain.head_dim**-0.5,) * plain.num_layers,
+            "embedding_multiplier": multipliers["embedding_scale"],
+            "residual_multiplier": multipliers["residual_scale"],
+            "logits_scaling": multipliers["logit_scale"],
+        }
+        return GraniteMoeConfig(**{**{each.name: getattr(plain, each.name) for each in members(plain)}, **own})
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        return gguf_weights(self.config, self.checkpoint.tensors, permuted=True)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from plugtron import Options
 from plugtron.contracts import CheckpointReader, ModelDescription, Weight, WeightMap
-from plugtron.errors import CheckpointError
+from plugtron.errors import CheckpointError, PluginError
 from plugtron.execution import DecoderWrapper
 from plugtron.nn import DecoderConfig
 from plugtron_wrappers.huggingface.fields import DecoderFields, read_names, validated
@@ -33,6 +33,19 @@ class Family(DecoderWrapper):
     fields: ClassVar[type[DecoderFields]]
     ignored: ClassVar[tuple[str, ...]] = ("*.rotary_emb.inv_freq",)
     seeing: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        """See that what is read of GGUF files is both their metadata and their weights.
+
+        Raises:
+            PluginError: it is one of the two.
+        """
+        super().__init_subclass__()
+        reads = cls.configure_gguf.__func__ is not Family.configure_gguf.__func__
+        names = cls.gguf_weights is not Family.gguf_weights
+        if reads != names:
+            there, missing = ("configure_gguf", "gguf_weights") if reads else ("gguf_weights", "configure_gguf")
+            raise PluginError(f"{cls.__module__}.{cls.__qualname__} has {there} for GGUF files, and lacks {missing}")
 
     @classmethod
     @abstractmethod
@@ -59,7 +72,7 @@ class Family(DecoderWrapper):
 
     def gguf_weights(self) -> WeightMap:
         """Where they stand in GGUF files."""
-        raise NotImplementedError(f"{type(self).__name__}.gguf_weights")
+        raise PluginError(f"{type(self).__qualname__} has no gguf_weights")
 
     @classmethod
     def describe(cls, model: ModelDescription, checkpoint: CheckpointReader, options: Options) -> DecoderConfig:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from plugtron.nn import DecoderConfig
 from plugtron.utils import load_target
+from plugtron_wrappers.gguf.weights import NORMS
 from plugtron_wrappers.huggingface.fields import windows_of
 from plugtron_wrappers.llama.fields import LlamaFields
 from plugtron_wrappers.llama.names import RELATIVES
@@ -20,10 +21,12 @@ class Relative:
     Attributes:
         defaults: what the class means by a field that config.json leaves out, where it differs from Llama's.
         permuted: llama.cpp stores rotary pairs as neighbors in queries and keys.
+        gguf_norms: norms of a layer, and their names in GGUF files.
     """
 
     defaults: ClassVar[Mapping[str, Any]] = {}
     permuted: ClassVar[bool] = False
+    gguf_norms: ClassVar[Mapping[str, str]] = NORMS
 
     @classmethod
     def from_huggingface(cls, plain: DecoderConfig, fields: LlamaFields, file: str) -> DecoderConfig:

@@ -22,6 +22,7 @@ class SeedOss(Relative):
         "max_position_embeddings": 524288,
         "attention_bias": True,
     }
+    gguf_norms: ClassVar[Mapping[str, str]] = {"attention_norm": "attn_norm", "mlp_norm": "post_attention_norm"}
 
     @classmethod
     def from_huggingface(cls, plain: DecoderConfig, fields: LlamaFields, file: str) -> DecoderConfig:

@@ -56,11 +56,15 @@ class LlamaWrapper(DecoderWrapper):
     def weight_map(self, format: str) -> WeightMap:  # noqa: A002 - the contract's word for it
         """Say where the parameters stand."""
         if format == "gguf":
-            return gguf_weights(self.config, permuted=relative_of(self.model.architecture).permuted)
+            relative = relative_of(self.model.architecture)
+            tensors = self.checkpoint.tensors
+            return gguf_weights(self.config, tensors, norms=relative.gguf_norms, permuted=relative.permuted)
         return huggingface_weights(self.config)
 
 
 def _configuration(model: ModelDescription, checkpoint: CheckpointReader, options: FamilyOptions) -> DecoderConfig:
     if model.format == "gguf":
-        return relative_of(model.architecture).from_gguf(config_from_gguf(model, checkpoint))
+        # Those of Mixtral have llama.cpp's name for Llama.
+        score = "softmax_chosen" if model.architecture == "llama" else None
+        return relative_of(model.architecture).from_gguf(config_from_gguf(model, checkpoint, score=score))
     return config_from_huggingface(model, frozenset(options.ignore_fields))

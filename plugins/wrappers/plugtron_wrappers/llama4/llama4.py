@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from plugtron.contracts import Runtime, Weight
+from plugtron.contracts import CheckpointReader, ModelDescription, Runtime, Weight, WeightMap
 from plugtron.errors import CheckpointError
 from plugtron.nn import (
     Attention,
@@ -21,6 +21,9 @@ from plugtron.nn import (
     TransformerDecoder,
     TransformerLayer,
 )
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.metadata import Metadata
+from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.experts import sparse_layers, stacked_experts
 from plugtron_wrappers.huggingface.family import Family
@@ -28,6 +31,11 @@ from plugtron_wrappers.huggingface.fields import DecoderFields, one_per_layer
 from plugtron_wrappers.huggingface.names import layer_weights, whole
 
 __all__ = ["Llama4"]
+
+#: What llama.cpp takes for granted: a layer that does not rotate and sees everything in so many, how long the others'
+#: chunks are, and how the former's queries grow; queries and keys are normalized unless there are so many experts.
+_GGUF_PATTERN, _GGUF_CHUNK, _GGUF_UNNORMALIZED = 4, 8192, 128
+_GGUF_TEMPERATURE = Temperature(beta=0.1, period=8192, first=1)
 
 
 class Llama4Fields(DecoderFields):
@@ -137,6 +145,30 @@ class Llama4(Family):
             ),
         }
         return Llama4Config(**{**{each.name: getattr(plain, each.name) for each in members(plain)}, **own})
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata; what llama.cpp takes for granted is not in them."""
+        own = ("interleave_moe_layer_step",)
+        plain = config_from_gguf(model, checkpoint, own=own, score="sigmoid")
+        if plain.experts is None or "attention.sliding_window" in Metadata.of(model).values:
+            raise CheckpointError(f"{model.path}: a llama4 without experts or chunks is not implemented")
+        assert plain.rotary is not None
+        rotates = [(layer + 1) % _GGUF_PATTERN != 0 for layer in range(plain.num_layers)]
+        experts = replace(plain.experts, weighs_inputs=True)
+        own_values = {
+            "rotary": replace(plain.rotary, interleaved=True),
+            "rotates": tuple(rotates),
+            "chunks": tuple(_GGUF_CHUNK if each else None for each in rotates),
+            "experts": experts,
+            "normalized": experts.count != _GGUF_UNNORMALIZED,
+            "temperatures": tuple(None if each else _GGUF_TEMPERATURE for each in rotates),
+        }
+        return Llama4Config(**{**{each.name: getattr(plain, each.name) for each in members(plain)}, **own_values})
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        return gguf_weights(self.config, self.checkpoint.tensors)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

@@ -9,9 +9,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from plugtron import Options
-from plugtron.contracts import CheckpointReader, ModelDescription, Weight
+from plugtron.contracts import CheckpointReader, ModelDescription, Weight, WeightMap
 from plugtron.errors import CheckpointError
 from plugtron.nn import DecoderConfig, Temperature
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.metadata import Metadata
+from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields, validated
@@ -91,6 +94,18 @@ class Ministral3(Family):
             windows=(fields.sliding_window,) * plain.num_layers,
             temperatures=(temperature if temperature.beta else None,) * plain.num_layers,
         )
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata."""
+        plain, metadata = config_from_gguf(model, checkpoint, own=("attention.temperature_scale",)), Metadata.of(model)
+        period = metadata.get("rope.scaling.original_context_length", plain.max_positions)
+        temperature = Temperature(beta=metadata.get("attention.temperature_scale", 0.0), period=period)
+        return replace(plain, temperatures=(temperature if temperature.beta else None,) * plain.num_layers)
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        return gguf_weights(self.config, self.checkpoint.tensors, permuted=True)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

@@ -9,14 +9,28 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from plugtron.contracts import AttentionMetadata, LayerState, Runtime, Weight
+from plugtron.contracts import (
+    AttentionMetadata,
+    CheckpointReader,
+    LayerState,
+    ModelDescription,
+    Runtime,
+    Weight,
+    WeightMap,
+)
+from plugtron.errors import CheckpointError
 from plugtron.nn import Attention, DecoderConfig, GatedMLP, RMSNorm, Rotation, TransformerDecoder
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields
 from plugtron_wrappers.huggingface.names import LLAMA_LAYER, layer_weights, whole
 
 __all__ = ["Olmo2"]
+
+#: Norms of a layer, and their names in GGUF files.
+_GGUF_NORMS = {"attention_norm": "post_attention_norm", "mlp_norm": "post_ffw_norm"}
 
 
 class Olmo2Fields(DecoderFields):
@@ -73,6 +87,18 @@ class Olmo2(Family):
             qkv_bias=fields.attention_bias,
             output_bias=fields.attention_bias,
         )
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata."""
+        plain = config_from_gguf(model, checkpoint)
+        if any(plain.windows):
+            raise CheckpointError(f"{model.path}: olmo2.attention.sliding_window (OLMo 3) is not implemented")
+        return replace(plain, qk_norm_whole=True)
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        return gguf_weights(self.config, self.checkpoint.tensors, norms=_GGUF_NORMS)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

@@ -9,9 +9,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from plugtron import Options
-from plugtron.contracts import CheckpointReader, ModelDescription, Weight
+from plugtron.contracts import CheckpointReader, ModelDescription, Weight, WeightMap
 from plugtron.errors import CheckpointError
 from plugtron.nn import DecoderConfig
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.metadata import Metadata
+from plugtron_wrappers.gguf.rotary import longrope_from_gguf
+from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields
@@ -46,10 +50,13 @@ class Phi3(Family):
     @classmethod
     def describe(cls, model: ModelDescription, checkpoint: CheckpointReader, options: Options) -> DecoderConfig:
         """Translate a model's own configuration; the options say which of two rotations is meant."""
-        fields, file = cls.read(model, options)
         config = super().describe(model, checkpoint, options)
         if not isinstance(options, Phi3Options) or not options.long_factors:
             return config
+        if model.format == "gguf":
+            rotary, positions = longrope_from_gguf(Metadata.of(model), checkpoint, config.head_dim, long=True)
+            return replace(config, rotary=rotary, max_positions=positions)
+        fields, file = cls.read(model, options)
         if config.rotary is None or config.rotary.scaling != "factors":
             raise CheckpointError(f"{file}: long_factors is for models whose rotary scaling is longrope")
         rotary, positions = longrope(_as_today(fields, file), file, config.head_dim, long=True)
@@ -69,6 +76,17 @@ class Phi3(Family):
             return plain
         rotary, positions = longrope(fields, file, plain.head_dim, long=False)
         return replace(plain, rotary=rotary, max_positions=positions)
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata; of two rotations the one for short texts."""
+        plain = config_from_gguf(model, checkpoint, partial=True)
+        rotary, positions = longrope_from_gguf(Metadata.of(model), checkpoint, plain.head_dim, long=False)
+        return replace(plain, rotary=rotary, max_positions=positions)
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        return gguf_weights(self.config, self.checkpoint.tensors, ignored=("rope_factors_*.weight",))
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

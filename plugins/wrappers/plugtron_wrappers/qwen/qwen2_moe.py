@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from plugtron.contracts import Weight
+from plugtron.contracts import CheckpointReader, ModelDescription, Weight, WeightMap
 from plugtron.nn import DecoderConfig
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.experts import expert_weights, sparse_layers
 from plugtron_wrappers.huggingface.family import Family
@@ -46,6 +48,15 @@ class Qwen2Moe(Family):
             shared = replace(config.experts, shared_size=fields.shared_expert_intermediate_size, shared_gate=True)
             config = replace(config, experts=shared)
         return replace(config, qkv_bias=fields.qkv_bias, windows=_windows(fields, file))
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata; which experts are chosen by scores of all of them, llama.cpp takes for granted."""
+        return config_from_gguf(model, checkpoint, score="softmax")
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        return gguf_weights(self.config, self.checkpoint.tensors)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

@@ -8,8 +8,10 @@ from typing import Any
 
 from pydantic import Field
 
-from plugtron.contracts import Weight
+from plugtron.contracts import CheckpointReader, ModelDescription, Weight, WeightMap
 from plugtron.nn import DecoderConfig
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.experts import expert_weights, sparse_layers
 from plugtron_wrappers.huggingface.family import Family
@@ -47,6 +49,15 @@ class Qwen3Moe(Family):
             output_bias=fields.attention_bias,
             windows=(window,) * plain.num_layers,
         )
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata; that scores are divided by their sum, llama.cpp takes for granted."""
+        return config_from_gguf(model, checkpoint, score="softmax_renormalized")
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        return gguf_weights(self.config, self.checkpoint.tensors)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

@@ -8,14 +8,19 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from plugtron.contracts import Weight
+from plugtron.contracts import CheckpointReader, ModelDescription, Weight, WeightMap
 from plugtron.nn import DecoderConfig
+from plugtron_wrappers.gguf.config import config_from_gguf
+from plugtron_wrappers.gguf.weights import gguf_weights
 from plugtron_wrappers.huggingface.decoder import plain_decoder
 from plugtron_wrappers.huggingface.family import Family
 from plugtron_wrappers.huggingface.fields import DecoderFields, activation_of
 from plugtron_wrappers.huggingface.names import layer_weights, whole
 
 __all__ = ["StarCoder2"]
+
+#: What llama.cpp takes for granted.
+_GGUF_ACTIVATION = "gelu_tanh"
 
 
 class StarCoder2Fields(DecoderFields):
@@ -54,6 +59,16 @@ class StarCoder2(Family):
             output_bias=fields.use_bias,
             mlp_bias=fields.use_bias,
         )
+
+    @classmethod
+    def configure_gguf(cls, model: ModelDescription, checkpoint: CheckpointReader) -> DecoderConfig:
+        """Translate metadata; llama.cpp's converter leaves out how far layers look back."""
+        plain = config_from_gguf(model, checkpoint, norm="layer")
+        return replace(plain, activation=_GGUF_ACTIVATION, gated=False)
+
+    def gguf_weights(self) -> WeightMap:
+        """Names in GGUF files."""
+        return gguf_weights(self.config, self.checkpoint.tensors)
 
     def weights(self) -> Iterator[Weight]:
         """Names in Hugging Face folders."""

@@ -13,6 +13,7 @@ REQUIRED = ("num_layers", "hidden_size", "num_attention_heads", "max_position_em
 
 #: Arguments that ask for something else than is computed here, unless they are unset, false, or as given.
 NOT_IMPLEMENTED: dict[str, Any] = {
+    "apply_residual_connection_post_layernorm": False,  # only the first versions of Megatron Core heed it
     "enable_gpt_oss": False,
     "enable_hyper_connections": False,
     "enable_mhc_connections": False,

@@ -300,7 +300,10 @@ def test_arguments_that_are_missing_can_be_given(copy, tmp_path):
     ("changes", "complaint"),
     [
         ({"multi_latent_attention": True}, "multi_latent_attention (= True) is not implemented"),
-        ({"attention_output_gate": True, "head_wise_attn_gate": True}, "head_wise_attn_gate (= True) is not implemented"),
+        (
+            {"attention_output_gate": True, "head_wise_attn_gate": True},
+            "head_wise_attn_gate (= True) is not implemented",
+        ),
         ({"use_mup": True}, "use_mup (= True) is not implemented"),
         ({"softmax_type": "learnable"}, "core_attention.softmax_offset is missing"),
         ({"softmax_type": "sink"}, "softmax_type must be 'vanilla', 'off-by-one' or 'learnable'"),

@@ -61,7 +61,7 @@ def _attention(config: DecoderConfig) -> Iterator[Weight]:
 
 
 def _query_key_value(config: DecoderConfig, tensor: str) -> tuple[Section, ...]:
-    """Queries, keys, values, gates. Stored group after group: queries that share a key, their gates, the key, the value."""
+    """Queries, keys, values, gates. A group in the file: queries that share a key, their gates, the key, the value."""
     queries = config.num_heads // config.num_kv_heads * config.head_dim
     gates = queries if config.attention_gate else 0
     keys = queries + gates

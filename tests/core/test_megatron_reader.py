@@ -300,10 +300,28 @@ def test_arguments_that_are_missing_can_be_given(copy, tmp_path):
     ("changes", "complaint"),
     [
         ({"multi_latent_attention": True}, "multi_latent_attention (= True) is not implemented"),
-        ({"softmax_type": "learnable"}, "softmax_type (= 'learnable') is not implemented"),
+        (
+            {"attention_output_gate": True, "head_wise_attn_gate": True},
+            "head_wise_attn_gate (= True) is not implemented",
+        ),
+        ({"use_mup": True}, "use_mup (= True) is not implemented"),
+        ({"softmax_type": "learnable"}, "core_attention.softmax_offset is missing"),
+        ({"softmax_type": "sink"}, "softmax_type must be 'vanilla', 'off-by-one' or 'learnable'"),
         (
             {"position_embedding_type": "relative"},
-            "position_embedding_type must be 'learned_absolute', 'rope' or 'none'",
+            "position_embedding_type must be 'learned_absolute', 'rope', 'yarn' or 'none'",
+        ),
+        (
+            {"position_embedding_type": "yarn", "rotary_interleaved": True},
+            "rotary_interleaved excludes position_embedding_type 'yarn'",
+        ),
+        (
+            {"position_embedding_type": "rope", "use_rope_scaling": True, "rotary_seq_len_interpolation_factor": 2},
+            "use_rope_scaling and rotary_seq_len_interpolation_factor exclude each other",
+        ),
+        (
+            {"swiglu": True, "activation_func_clamp_value": 7.0},
+            "activation_func_clamp_value (= 7.0) and glu_linear_offset (= 0.0) are implemented for experts alone",
         ),
         ({"hidden_size": 63}, "hidden_size 63 is no multiple of 8 heads"),
         ({"num_query_groups": 3}, "8 attention heads cannot share 3 query groups"),
@@ -311,7 +329,7 @@ def test_arguments_that_are_missing_can_be_given(copy, tmp_path):
         ({"num_layers": "many"}, "num_layers must be"),
         ({"num_experts": 4, "moe_layer_freq": [1]}, "moe_layer_freq has 1 entries for 3 layers"),
         ({"window_size": [4, 4]}, "window_size (= [4, 4]): looking ahead is not implemented"),
-        ({"moe_router_topk_limited_devices": 1}, "moe_router_topk_limited_devices (= 1) is not implemented"),
+        ({"num_experts": 4, "moe_router_topk_limited_devices": 2}, "2 of 4 experts from 2 of 1 groups cannot be"),
         ({"num_experts": 4, "moe_layer_freq": 0}, "moe_layer_freq"),
         (
             {"position_embedding_type": "rope", "kv_channels": 9, "num_attention_heads": 8},

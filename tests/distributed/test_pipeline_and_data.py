@@ -21,7 +21,7 @@ SEEDED = SamplingParams(temperature=0.9, top_p=0.95, seed=7, max_tokens=24, igno
 SUPPORT = Path(__file__).parents[1] / "support"
 MEGATRON_CHECKPOINTS = [
     *(f"{name}{kind}" for name in ("gpt_learned", "gpt_rope_swiglu", "gpt_saved_tp2") for kind in ("", "_legacy")),
-    "moe_deepseek_legacy",
+    *("moe_deepseek_legacy", "gpt_oss"),
 ]
 SHAPES = [{"tensor": 2}, {"pipeline": 2}, {"tensor": 2, "pipeline": 2}]
 

@@ -25,14 +25,18 @@ DATA = Path(__file__).parents[1] / "data"
 CHECKPOINTS = DATA / "megatron"
 GREEDY = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)
 CLASSES = {
+    "gated_attention_tp2_legacy": "PlugtronForCausalLM",
     "gpt_learned": "PlugtronForCausalLM",
     "gpt_learned_legacy": "PlugtronForCausalLM",
+    "gpt_oss": "PlugtronForCausalLM",
     "gpt_rope_swiglu": "LlamaForCausalLM",
     "gpt_rope_swiglu_legacy": "LlamaForCausalLM",
     "gpt_saved_tp2": "LlamaForCausalLM",
     "gpt_saved_tp2_legacy": "LlamaForCausalLM",
     "interleaved_legacy": "LlamaForCausalLM",
+    "llama4_legacy": "PlugtronForCausalLM",
     "moe_deepseek_legacy": "PlugtronForCausalLM",
+    "off_by_one_ep2_legacy": "PlugtronForCausalLM",
     "partial_rotary_legacy": "PlugtronForCausalLM",
     "qk_norm_layer_legacy": "PlugtronForCausalLM",
     "rope_scaling_legacy": "LlamaForCausalLM",
@@ -70,6 +74,12 @@ def test_the_converted_model_gives_the_same_tokens(name, tmp_path):
         for entry in expected:
             choices, _ = reference.greedy_along(model, entry["prompt_tokens"], entry["greedy_tokens"])
             assert choices == entry["greedy_tokens"]
+
+
+def test_a_softmax_that_transformers_lacks_is_not_lost(tmp_path):
+    options = "model.wrapper={name: gpt, options: {configuration: {softmax_type: off-by-one}}}"
+    convert(CHECKPOINTS / "gpt_rope_swiglu", tmp_path / "out", "--set", options)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["architectures"] == ["PlugtronForCausalLM"]
 
 
 @pytest.mark.parametrize("name", ["llama_biases", "mistral_window", "qwen2", "qwen3", "gpt2", "mixtral"])

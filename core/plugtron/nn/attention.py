@@ -14,7 +14,7 @@ from plugtron.errors import ParallelError
 from plugtron.kernels.attention import TorchAttention
 from plugtron.nn.config import DecoderConfig
 from plugtron.nn.heads import Heads
-from plugtron.nn.norms import make_norm
+from plugtron.nn.norms import RMSNorm, make_norm
 from plugtron.nn.norms_over_ranks import RMSNormOverRanks
 from plugtron.nn.rotary import Rotation, rotate
 from plugtron.parallel.layers import ColumnParallelLinear, Part, RowParallelLinear, Rows, ShardedModule, parameter
@@ -67,18 +67,24 @@ class CoreAttention(ShardedModule):
 
     Args:
         slopes: [heads of this rank], what scores gain with every position; None: nothing.
-        sinks: of all ranks' heads, those of this one have a learned sink; None: there are none.
+        sinks: of all ranks' heads, those of this one have a learned sink; or the sinks of this rank's heads themselves,
+            [heads of this rank]; None: there are none.
     """
 
     def __init__(
-        self, shape: AttentionShape, runtime: Runtime, *, slopes: Tensor | None = None, sinks: Rows | None = None
+        self,
+        shape: AttentionShape,
+        runtime: Runtime,
+        *,
+        slopes: Tensor | None = None,
+        sinks: Rows | Tensor | None = None,
     ) -> None:
         super().__init__()
         self.shape = shape
         self.backend: AttentionBackend = TorchAttention()
         self.slopes = slopes
-        self.sinks = None if sinks is None else parameter(runtime, sinks.count)
-        if sinks is not None:
+        self.sinks = parameter(runtime, sinks.count) if isinstance(sinks, Rows) else sinks
+        if isinstance(sinks, Rows):
             source = slice(sinks.start, sinks.start + sinks.count)
             self.parts["sinks"] = (Part(shape=(sinks.total,), source=(source,)),)
 
@@ -126,15 +132,19 @@ class Attention(ShardedModule):
         )
         queries = Rows(total=config.num_heads, start=local.first, count=local.heads)
         keys = Rows(total=config.num_kv_heads, start=local.first_kv, count=local.kv_heads)
-        self.query_norm, self.key_norm = (
-            _head_norm(config, heads, runtime) if config.qk_norm else None for heads in (queries, keys)
-        )
+        self.query_norm, self.key_norm = (_head_norm(config, heads, runtime) for heads in (queries, keys))
         slopes = _slopes(config)[local.first : local.first + local.heads] if config.alibi else None
         self.core = CoreAttention(
             AttentionShape.of(config, layer, runtime),
             runtime,
             slopes=None if slopes is None else slopes.to(runtime.device),
-            sinks=queries if config.sinks else None,
+            sinks=_sinks(config, queries, runtime),
+        )
+        gate = local.projections(config)[:1]
+        self.gate = (
+            ColumnParallelLinear(config.hidden_size, gate, runtime, bias=config.qkv_bias)
+            if config.attention_gate
+            else None
         )
 
     def forward(
@@ -144,16 +154,29 @@ class Attention(ShardedModule):
         query, key, value = self.qkv(hidden).split(self._widths, dim=-1)
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
-        return self.output(self.core(query, key, value, rotation, state, memory))
+        attended = self.core(query, key, value, rotation, state, memory)
+        if self.gate is not None:
+            attended = attended * self.gate(hidden).sigmoid()
+        return self.output(attended)
 
 
-def _head_norm(config: DecoderConfig, heads: Rows, runtime: Runtime) -> nn.Module:
-    """The norm of queries or keys: of each head, or of all heads of all ranks together.
+def _sinks(config: DecoderConfig, heads: Rows, runtime: Runtime) -> Rows | Tensor | None:
+    if config.fixed_sink is not None:
+        return torch.full((heads.count,), config.fixed_sink, device=runtime.device)
+    return heads if config.sinks else None
+
+
+def _head_norm(config: DecoderConfig, heads: Rows, runtime: Runtime) -> nn.Module | None:
+    """The norm of queries or keys: of each head, or of all heads of all ranks together; None: there is none.
 
     Raises:
         ParallelError: ranks share heads whose mean is subtracted from all of them.
     """
     dim = config.head_dim
+    if config.qk_l2_norm:
+        return RMSNorm(dim, config.norm_epsilon, runtime, weighted=False)
+    if not config.qk_norm:
+        return None
     if not config.qk_norm_whole:
         return make_norm(config, dim, runtime, heads=heads if config.qk_norm_by_head else None)
     if runtime.tensor.size == 1:

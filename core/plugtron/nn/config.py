@@ -95,7 +95,9 @@ class DecoderConfig:
     over all heads together where `qk_norm_whole`. `norm_bias` is for norms of layers alone; `norm_offset` is added to
     the weights of norms, which have one where `norm_weight`; `final_norm`: there is one before the head.
     `attention_soft_cap`, `alibi` and `sinks`: see `plugtron.contracts.Scores`; `alibi_slopes`: of each head (empty: as
-    the paper has them).
+    the paper has them); `fixed_sink`: the sink of all heads where it is not learned. `qk_l2_norm`: queries and keys are
+    divided by the root of their mean square, head by head, whatever the other norms are. `attention_gate`: each channel
+    that attention makes is multiplied with the sigmoid of one more projection.
 
     For decoders that know of it: `parallel`, attention and MLP look at the same hidden states, with `shared_norm` under
     one norm; `norm_place`, what is normalized in each half f of a layer, with n = norm(h): "branch" is h + f(n),
@@ -137,12 +139,15 @@ class DecoderConfig:
     alibi: bool = False
     alibi_slopes: tuple[float, ...] = ()
     sinks: bool = False
+    fixed_sink: float | None = None
+    attention_gate: bool = False
     qkv_bias: bool = False
     output_bias: bool = False
     mlp_bias: bool = False
     qk_norm: bool = False
     qk_norm_by_head: bool = False
     qk_norm_whole: bool = False
+    qk_l2_norm: bool = False
     parallel: bool = False
     shared_norm: bool = False
     logit_soft_cap: float | None = None

@@ -21,12 +21,17 @@ def export(config: DecoderConfig) -> Export:
     """Describe a decoder as a Hugging Face folder, without the padding of its vocabulary."""
     bare = replace(config, padded_vocab_size=None)
     rows = dict.fromkeys(_WORDS, config.vocab_size)
-    if _is_gpt2(config):
+    if _is_usual(config) and _is_gpt2(config):
         return Export(configuration=_gpt2(config), weights=gpt2_weights(config, {}), rows=rows)
-    found = _llama_like(config)
+    found = _llama_like(config) if _is_usual(config) else None
     described = plain_config(bare) if found is None else _llama(bare, *found)
     name = PLAIN_ARCHITECTURE if found is None else found[0]
     return Export(configuration={"architectures": [name], **described}, weights=huggingface_weights(config), rows=rows)
+
+
+def _is_usual(config: DecoderConfig) -> bool:
+    """Whether attention has nothing that neither GPT-2 nor a relative of Llama knows of."""
+    return config == replace(config, sinks=False, fixed_sink=None, attention_gate=False, qk_l2_norm=False)
 
 
 def _is_gpt2(config: DecoderConfig) -> bool:

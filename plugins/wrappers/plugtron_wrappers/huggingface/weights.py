@@ -39,6 +39,10 @@ def _attention(config: DecoderConfig) -> Iterator[Weight]:
     if config.qk_norm:
         yield from norm(config, f"{_STACK}attention.query_norm", f"{attention}q_norm")
         yield from norm(config, f"{_STACK}attention.key_norm", f"{attention}k_norm")
+    if config.attention_gate:
+        yield from linear(f"{_STACK}attention.gate", (f"{attention}gate_proj",), bias=config.qkv_bias)
+    if config.sinks:
+        yield Weight(parameter=f"{_STACK}attention.core.sinks", tensors=(f"{attention}sinks",))
 
 
 def _mlps(config: DecoderConfig) -> Iterator[Weight]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from plugtron.contracts import TensorInfo
 from plugtron.errors import CheckpointError, suggestion
-from plugtron.nn import ActivationName, DecoderConfig, ExpertsConfig, RotaryConfig
+from plugtron.nn import ActivationName, DecoderConfig
 from plugtron_wrappers.huggingface.fields import validated
+from plugtron_wrappers.megatron.experts import experts_of, sparse_layers
 from plugtron_wrappers.megatron.fields import NOT_IMPLEMENTED, REQUIRED, MegatronFields
+from plugtron_wrappers.megatron.positions import rotary_of, rotates, windows
 
 __all__ = ["MegatronModel", "check_overrides", "model_from_megatron"]
 
-#: The length that Megatron's llama3 scaling takes the model to have been trained with first.
-_LLAMA3_POSITIONS = 8192
 _DEFAULT_EPSILON = 1e-5
 
 
@@ -79,33 +79,38 @@ def model_from_megatron(
     words = tensors.get("embedding.word_embeddings.weight")
     rows = words.shape[0] if words is not None and words.shape else fields.padded_vocab_size or 0
     head_dim = fields.kv_channels or fields.hidden_size // heads
-    kind = "rope" if fields.use_rotary_position_embeddings else fields.position_embedding_type
-    activation, gated = _activation(fields, place)
-    gated = gated or _is_gated(tensors)
+    rotary = rotary_of(fields, head_dim, place)
+    size = fields.ffn_hidden_size or _default_ffn(fields)
+    activation, gated = _activation(fields, place, gated=fields.gated_linear_unit or _is_gated(tensors))
     config = DecoderConfig(
         vocab_size=min(vocab_size or _saved_vocabulary(fields) or rows, rows),
         padded_vocab_size=rows,
         hidden_size=fields.hidden_size,
-        intermediate_size=fields.ffn_hidden_size or _default_ffn(fields),
+        intermediate_size=size,
         num_layers=layers,
         num_heads=heads,
         num_kv_heads=kv_heads,
         head_dim=head_dim,
         max_positions=fields.max_position_embeddings,
-        learned_positions=fields.max_position_embeddings if kind == "learned_absolute" else 0,
+        learned_positions=fields.max_position_embeddings if _has_learned_positions(fields) else 0,
         norm="layer" if fields.normalization == "LayerNorm" else "rms",
         norm_epsilon=fields.norm_epsilon or fields.layernorm_epsilon or _DEFAULT_EPSILON,
         activation=activation,
         gated=gated,
-        rotary=_rotary(fields, head_dim, place) if kind == "rope" else None,
-        windows=_windows(fields, ignored, place),
-        rotates=_rotates(fields, place) if kind == "rope" else (False,) * layers,
-        sparse=_sparse(fields, place),
-        experts=_experts(fields, tensors, place),
+        rotary=rotary,
+        windows=windows(fields, ignored, place),
+        rotates=(False,) * layers if rotary is None else rotates(fields, place),
+        sparse=sparse_layers(fields, place),
+        experts=experts_of(fields, tensors, size, place, gated=gated),
+        attention_scales=() if fields.softmax_scale is None else (fields.softmax_scale,) * layers,
+        sinks=fields.softmax_type == "learnable",
+        fixed_sink=0.0 if fields.softmax_type == "off-by-one" else None,
+        attention_gate=fields.attention_output_gate,
         qkv_bias=fields.add_bias_linear or fields.add_qkv_bias,
         output_bias=fields.add_bias_linear,
         mlp_bias=fields.add_bias_linear,
-        qk_norm=fields.qk_layernorm,
+        qk_norm=fields.qk_layernorm and not fields.qk_l2_norm,
+        qk_l2_norm=fields.qk_l2_norm,
         tied=not fields.untie_embeddings_and_output_weights,
     )
     return MegatronModel(
@@ -125,6 +130,10 @@ def _refuse(arguments: Mapping[str, Any], ignored: Collection[str], place: str) 
             )
 
 
+def _has_learned_positions(fields: MegatronFields) -> bool:
+    return fields.position_embedding_type == "learned_absolute" and not fields.use_rotary_position_embeddings
+
+
 def _saved_vocabulary(fields: MegatronFields) -> int | None:
     """Megatron counts the vocabulary without the id that ends a text."""
     return None if fields.vocab_size is None else fields.vocab_size + 1
@@ -137,8 +146,8 @@ def _default_ffn(fields: MegatronFields) -> int:
     return int(4 * fields.hidden_size * 2 / 3 / 64) * 64
 
 
-def _activation(fields: MegatronFields, place: str) -> tuple[ActivationName, bool]:
-    """Which activation, and whether the layer is gated."""
+def _activation(fields: MegatronFields, place: str, *, gated: bool) -> tuple[ActivationName, bool]:
+    """Which activation, and whether the layer is gated, which `gated` says where no activation does."""
     asked = [name for name in ("swiglu", "quick_geglu", "squared_relu", "openai_gelu") if getattr(fields, name)]
     if len(asked) > 1:
         raise CheckpointError(f"{place}: {' and '.join(asked)} exclude each other")
@@ -147,12 +156,12 @@ def _activation(fields: MegatronFields, place: str) -> tuple[ActivationName, boo
     if fields.quick_geglu:
         return "gelu_quick", True
     if fields.squared_relu:
-        return "relu_squared", fields.gated_linear_unit
+        return "relu_squared", gated
     if fields.activation_func is not None and not fields.openai_gelu:
-        return _named_activation(fields.activation_func, place), fields.gated_linear_unit
-    # The fused kernel, which training uses with biases, computes the tanh form.
-    approximate = fields.openai_gelu or (fields.bias_gelu_fusion and fields.add_bias_linear)
-    return "gelu_tanh" if approximate else "gelu", fields.gated_linear_unit
+        return _named_activation(fields.activation_func, place), gated
+    # The fused kernels, which training uses with biases and with gates, compute the tanh form.
+    approximate = fields.openai_gelu or (fields.bias_gelu_fusion and (fields.add_bias_linear or gated))
+    return "gelu_tanh" if approximate else "gelu", gated
 
 
 def _is_gated(tensors: Mapping[str, TensorInfo]) -> bool:
@@ -181,103 +190,3 @@ def _named_activation(name: str, place: str) -> ActivationName:
     if short not in known:
         raise CheckpointError(f"{place}: activation_func {name!r} (accepted: {', '.join(known)})")
     return known[short]
-
-
-def _rotary(fields: MegatronFields, head_dim: int, place: str) -> RotaryConfig:
-    width = int(head_dim * fields.rotary_percent) if fields.rotary_percent < 1 else None
-    if (width or head_dim) % 2 and (width or head_dim) == head_dim:
-        raise CheckpointError(f"{place}: heads of {head_dim} channels cannot be rotated in pairs")
-    if fields.use_rope_scaling:
-        return RotaryConfig(
-            base=fields.rotary_base,
-            width=width,
-            scaling="llama3",
-            factor=fields.rope_scaling_factor,
-            original_positions=_LLAMA3_POSITIONS,
-        )
-    if fields.rotary_seq_len_interpolation_factor is not None:
-        return RotaryConfig(
-            base=fields.rotary_base,
-            width=width,
-            scaling="linear",
-            factor=fields.rotary_seq_len_interpolation_factor,
-        )
-    return RotaryConfig(base=fields.rotary_base, width=width)
-
-
-def _rotates(fields: MegatronFields, place: str) -> tuple[bool, ...]:
-    """In the list 1 means that a layer does not rotate; a number, that one in so many does not."""
-    freq = fields.no_rope_freq
-    if not freq:
-        return (True,) * fields.num_layers
-    if isinstance(freq, int):
-        return tuple((layer + 1) % freq != 0 for layer in range(fields.num_layers))
-    return tuple(skip == 0 for skip in _per_layer("no_rope_freq", freq, fields, place))
-
-
-def _windows(fields: MegatronFields, ignored: Collection[str], place: str) -> tuple[int | None, ...]:
-    """How far each layer looks back: the window counts the tokens before a token's own; -1 is all of them."""
-    if fields.window_size is not None and fields.window_size[1] > 0 and "window_size" not in ignored:
-        raise CheckpointError(
-            f"{place}: window_size (= {fields.window_size!r}): looking ahead is not implemented; if it changes "
-            "nothing, allow it with model.wrapper: {name: gpt, options: {ignore_fields: [window_size]}}"
-        )
-    if fields.window_size is None or fields.window_size[0] < 0:
-        return (None,) * fields.num_layers
-    window, freq = fields.window_size[0] + 1, fields.window_attn_skip_freq
-    if freq is None:
-        return (window,) * fields.num_layers
-    if isinstance(freq, int):
-        return tuple(window if (layer + 1) % freq else None for layer in range(fields.num_layers))
-    marked = _per_layer("window_attn_skip_freq", freq, fields, place)
-    return tuple(window if wanted else None for wanted in marked)
-
-
-def _sparse(fields: MegatronFields, place: str) -> tuple[bool, ...]:
-    if not (fields.num_experts or fields.num_moe_experts):
-        return ()
-    freq = fields.moe_layer_freq
-    if isinstance(freq, int):
-        return tuple(layer % freq == 0 for layer in range(fields.num_layers))
-    return tuple(map(bool, _per_layer("moe_layer_freq", freq, fields, place)))
-
-
-def _experts(fields: MegatronFields, tensors: Mapping[str, TensorInfo], place: str) -> ExpertsConfig | None:
-    count = fields.num_experts or fields.num_moe_experts
-    if not count:
-        return None
-    score: Literal["softmax", "softmax_chosen", "sigmoid"] = (
-        "softmax" if fields.moe_router_pre_softmax else "softmax_chosen"
-    )
-    if fields.moe_router_score_function == "sigmoid":
-        score = "sigmoid"
-    # Sinkhorn routing knows nothing of groups, scales and biases.
-    sinkhorn = fields.moe_router_load_balancing_type == "sinkhorn"
-    if sinkhorn:
-        score = "sigmoid" if fields.moe_router_topk == 1 else "softmax"
-    grouped = bool(fields.moe_router_group_topk) and not sinkhorn
-    groups, top_groups = (fields.moe_router_num_groups or 1, fields.moe_router_group_topk or 1) if grouped else (1, 1)
-    if count % groups or fields.moe_router_topk > count or top_groups > groups:
-        raise CheckpointError(
-            f"{place}: {fields.moe_router_topk} of {count} experts from {top_groups} of {groups} groups cannot be"
-        )
-    return ExpertsConfig(
-        count=count,
-        top_k=fields.moe_router_topk,
-        size=fields.moe_ffn_hidden_size or fields.ffn_hidden_size or _default_ffn(fields),
-        score=score,
-        scale=1.0 if sinkhorn else fields.moe_router_topk_scaling_factor or 1.0,
-        # No argument says whether the router has a bias: it came with a version.
-        router_bias=any(name.endswith(".mlp.router.bias") for name in tensors),
-        choice_bias=fields.moe_router_enable_expert_bias and not sinkhorn,
-        groups=groups,
-        top_groups=top_groups,
-        shared_size=fields.moe_shared_expert_intermediate_size or 0,
-        shared_gate=fields.moe_shared_expert_gate and bool(fields.moe_shared_expert_intermediate_size),
-    )
-
-
-def _per_layer(name: str, entries: Sequence[int], fields: MegatronFields, place: str) -> Sequence[int]:
-    if len(entries) != fields.num_layers:
-        raise CheckpointError(f"{place}: {name} has {len(entries)} entries for {fields.num_layers} layers")
-    return entries

@@ -13,11 +13,15 @@ REQUIRED = ("num_layers", "hidden_size", "num_attention_heads", "max_position_em
 
 #: Arguments that ask for something else than is computed here, unless they are unset, false, or as given.
 NOT_IMPLEMENTED: dict[str, Any] = {
-    "activation_func_clamp_value": None,
-    "apply_residual_connection_post_layernorm": False,
-    "attention_output_gate": False,
+    "apply_residual_connection_post_layernorm": False,  # only the first versions of Megatron Core heed it
+    "enable_gpt_oss": False,
+    "enable_hyper_connections": False,
+    "enable_mhc_connections": False,
     "experimental_attention_variant": None,
-    "glu_linear_offset": 0.0,
+    "export_moe_apply_probs_on_input": False,
+    "export_qk_l2_norm": False,
+    "head_wise_attn_gate": False,
+    "heterogeneous_block_specs": False,
     "heterogeneous_layers_config_encoded_json": None,
     "heterogeneous_layers_config_path": None,
     "hybrid_attention_ratio": 0.0,
@@ -27,17 +31,20 @@ NOT_IMPLEMENTED: dict[str, Any] = {
     "is_hybrid_model": False,
     "linear_attention_freq": None,
     "linear_attention_type": None,
-    "moe_apply_probs_on_input": False,
     "moe_expert_capacity_factor": None,
+    "moe_expert_rank_capacity_factor": None,
     "moe_latent_size": None,
+    "moe_mlp_glu_interleave_size": None,
+    "moe_n_hash_layers": 0,
+    "moe_router_force_biased": None,
     "moe_router_force_load_balancing": False,
-    "moe_router_topk_limited_devices": None,
+    "moe_shared_expert_glu_interleave_size": None,
     "mrope_section": None,
     "multi_latent_attention": False,
-    "qk_l2_norm": False,
     "retro_add_retriever": False,
-    "softmax_scale": None,
-    "softmax_type": "vanilla",
+    "rotary_base_per_layer": None,
+    "spec": None,
+    "use_mup": False,
 }
 
 
@@ -54,7 +61,7 @@ class MegatronFields(BaseModel):
     kv_channels: int | None = Field(default=None, gt=0, lt=2**16)
     group_query_attention: bool | None = None
     num_query_groups: int | None = Field(default=None, gt=0, lt=2**16)
-    position_embedding_type: Literal["learned_absolute", "rope", "none"] = "learned_absolute"
+    position_embedding_type: Literal["learned_absolute", "rope", "yarn", "none"] = "learned_absolute"
     use_rotary_position_embeddings: bool = False
     rotary_percent: float = Field(default=1.0, gt=0, le=1)
     rotary_base: float = Field(default=10_000, gt=0)
@@ -62,6 +69,13 @@ class MegatronFields(BaseModel):
     rotary_seq_len_interpolation_factor: float | None = Field(default=None, gt=0)
     use_rope_scaling: bool = False
     rope_scaling_factor: float = Field(default=8.0, gt=0)
+    rotary_scaling_factor: float = Field(default=1.0, gt=0)
+    yarn_original_max_position_embeddings: int = Field(default=4096, gt=0, lt=2**31)
+    yarn_beta_fast: float = Field(default=32.0, gt=0)
+    yarn_beta_slow: float = Field(default=1.0, gt=0)
+    yarn_correction_range_round_to_int: bool = True
+    mscale: float = 1.0
+    mscale_all_dim: float = 0.0
     no_rope_freq: int | list[int] | None = None
     window_size: list[int] | None = Field(default=None, min_length=2, max_length=2)
     window_attn_skip_freq: Annotated[int, Field(gt=0)] | list[int] | None = None
@@ -77,9 +91,15 @@ class MegatronFields(BaseModel):
     bias_gelu_fusion: bool = False
     gated_linear_unit: bool = False
     activation_func: str | None = None
+    activation_func_clamp_value: float | None = Field(default=None, gt=0)
+    glu_linear_offset: float = 0.0
     add_bias_linear: bool = True
     add_qkv_bias: bool = False
     qk_layernorm: bool = False
+    qk_l2_norm: bool = False
+    softmax_type: Literal["vanilla", "off-by-one", "learnable"] = "vanilla"
+    softmax_scale: float | None = Field(default=None, gt=0)
+    attention_output_gate: bool = False
     untie_embeddings_and_output_weights: bool = False
     padded_vocab_size: int | None = Field(default=None, gt=0)
     vocab_size: int | None = Field(default=None, gt=0)
@@ -95,5 +115,8 @@ class MegatronFields(BaseModel):
     moe_router_enable_expert_bias: bool = False
     moe_router_num_groups: int | None = Field(default=None, gt=0)
     moe_router_group_topk: int | None = Field(default=None, gt=0)
+    moe_router_topk_limited_devices: int | None = Field(default=None, gt=0)
+    moe_apply_probs_on_input: bool = False
+    expert_model_parallel_size: int = Field(default=1, gt=0)
     moe_shared_expert_intermediate_size: int | None = Field(default=None, gt=0, lt=2**22)
     moe_shared_expert_gate: bool = False

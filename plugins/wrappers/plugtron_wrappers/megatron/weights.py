@@ -50,15 +50,22 @@ def _attention(config: DecoderConfig) -> Iterator[Weight]:
         yield from norm(config, f"{_STACK}attention.key_norm", f"{_LAYER}self_attention.k_layernorm")
     for kind in ("weight", "bias") if config.qkv_bias else ("weight",):
         fused = _query_key_value(config, f"{_LAYER}self_attention.linear_qkv.{kind}")
-        yield Weight(parameter=f"{_STACK}attention.qkv.{kind}", tensors=fused)
+        yield Weight(parameter=f"{_STACK}attention.qkv.{kind}", tensors=fused[:3])
+        if config.attention_gate:
+            yield Weight(parameter=f"{_STACK}attention.gate.{kind}", tensors=fused[3:])
+    if config.sinks:
+        sinks = (f"{_LAYER}self_attention.core_attention.softmax_offset",)
+        yield Weight(parameter=f"{_STACK}attention.core.sinks", tensors=sinks)
     projection = (f"{_LAYER}self_attention.linear_proj",)
     yield from linear(f"{_STACK}attention.output", projection, bias=config.output_bias)
 
 
 def _query_key_value(config: DecoderConfig, tensor: str) -> tuple[Section, ...]:
-    """Group after group: the queries that share a key, the key, the value."""
+    """Queries, keys, values, gates. A group in the file: queries that share a key, their gates, the key, the value."""
     queries = config.num_heads // config.num_kv_heads * config.head_dim
-    group = queries + 2 * config.head_dim
+    gates = queries if config.attention_gate else 0
+    keys = queries + gates
+    group = keys + 2 * config.head_dim
     total = config.num_kv_heads * group
 
     def section(first: int, run: int) -> Section:
@@ -66,8 +73,9 @@ def _query_key_value(config: DecoderConfig, tensor: str) -> tuple[Section, ...]:
 
     return (
         section(0, queries),
-        section(queries, config.head_dim),
-        section(queries + config.head_dim, config.head_dim),
+        section(keys, config.head_dim),
+        section(keys + config.head_dim, config.head_dim),
+        *((section(queries, gates),) if gates else ()),
     )
 
 

@@ -3,6 +3,8 @@
 import json
 import shutil
 
+from safetensors.torch import load_file, save_file
+
 
 def change(folder, target, *, without=(), **changes):
     """A copy of a folder with fields of config.json changed or left out."""
@@ -15,3 +17,12 @@ def change(folder, target, *, without=(), **changes):
 
 def same(found, expected):
     return (found - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+def rewritten(folder, target, change, **fields):
+    """A copy of a folder with other tensors, and other fields in its configuration."""
+    target.mkdir(exist_ok=True)
+    save_file(change(load_file(folder / "model.safetensors")), target / "model.safetensors")
+    configuration = json.loads((folder / "config.json").read_text()) | fields
+    (target / "config.json").write_text(json.dumps(configuration))
+    return target

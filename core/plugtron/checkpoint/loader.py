@@ -144,13 +144,30 @@ def _read_blocks(
     """All of a parameter's tensors in quantized blocks; None when one of them is not stored so."""
     found: list[QuantizedWeight] = []
     for number, (tensor, part) in enumerate(zip(weight.tensors, parts, strict=True)):
-        if isinstance(tensor, Section) or len(part.shape) != 2:
+        if len(part.shape) != 2:
             return None
-        blocks = reader.read_blocks(tensor, part.source)
+        blocks = _blocks_of(reader, tensor, part)
         if blocks is None:
             return None
         found.append(blocks if weight.transform is None else blocks.transformed(weight.transform, number))
     return tuple(found)
+
+
+def _blocks_of(reader: CheckpointReader, tensor: str | Section, part: Part) -> QuantizedWeight | None:
+    """What this rank holds of a tensor in quantized blocks, and perhaps the rows between."""
+    if isinstance(tensor, str):
+        return reader.read_blocks(tensor, part.source)
+    if tensor.transposed:
+        return None
+    wanted, *others = (*part.source, *[slice(None)] * (len(part.shape) - len(part.source)))
+    stretches = tensor.stored_rows(*wanted.indices(part.shape[0])[:2])
+    first, member = stretches[0].start, slice(tensor.member, tensor.member + 1)
+    stored = (slice(first, stretches[-1].stop), *others)
+    blocks = reader.read_blocks(tensor.tensor, (member, *stored) if tensor.stack else stored)
+    if blocks is None or len(stretches) == 1:
+        return blocks
+    own = torch.cat([torch.arange(rows.start - first, rows.stop - first) for rows in stretches])
+    return blocks.transformed(lambda rows, _: rows[own], 0)
 
 
 def _section(reader: CheckpointReader, section: Section, rows: slice, others: Sequence[slice]) -> Tensor:

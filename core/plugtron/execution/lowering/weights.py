@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from plugtron.contracts.execution import StoredBlocks
 from plugtron.execution.packed import Store
 from plugtron.execution.rounding import quantized_part, rounded
+from plugtron.execution.stored import dense_blocks, expert_blocks
 from plugtron.kernels.native.packing import WeightFormat, format_of, pack, pack_dense
 from plugtron.quantization.float8 import Float8Weight
 from plugtron.quantization.method import QuantizationMethod, WeightPart, hold_rows
@@ -59,17 +60,25 @@ class WeightPacker:
         packed = pack_dense(weight.detach().to(self._dtype).float())
         return [self._packed(len(weight), WeightFormat.F32, packed)]
 
-    def as_torch_has_it(self, module: nn.Module, weight: Tensor) -> Tensor:
+    def as_torch_has_it(self, module: nn.Module, weight: nn.Parameter) -> Tensor:
         """A parameter for what runs through torch, in float32; the weights of products as others multiply with them."""
-        part = quantized_part(module)
+        if weight in self._blocks:
+            return dense_blocks(self._blocks, weight)
+        part, data = quantized_part(module), weight.detach()
         if part is None:
-            return weight.float()
-        held = rounded(self._quantization, part, weight)
-        return weight.to(self._dtype).float() if held is None else held.float()
+            return data.float()
+        held = rounded(self._quantization, part, data)
+        return data.to(self._dtype).float() if held is None else held.float()
 
-    def experts(self, weights: Tensor) -> PackedRows:
+    def experts(self, weights: nn.Parameter) -> PackedRows:
         """Keep the weights [E, O, I] of experts one after the other, all in one form."""
-        packed = [self._pieces(nn.Parameter(weight, requires_grad=False), "layer") for weight in weights]
+        stored = expert_blocks(self._blocks, weights)
+        stored_forms = {format_of(part) for parts in stored for part in parts}
+        if len(stored_forms) == 1:
+            tensors = chain.from_iterable(pack(QuantizedWeight.stacked(parts)) for parts in stored)
+            return self._packed(weights.shape[1], stored_forms.pop(), tensors)
+        dense = dense_blocks(self._blocks, weights)
+        packed = [self._pieces(nn.Parameter(weight, requires_grad=False), "layer") for weight in dense]
         forms = {form for pieces in packed for _, form, _ in pieces}
         assert len(forms) == 1, "the form of rows depends on their length alone"
         everything = chain.from_iterable(tensors for pieces in packed for _, _, tensors in pieces)

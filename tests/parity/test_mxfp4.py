@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support import models, reference
-from support.folders import rewritten
+from support.folders import EXPERTS, mxfp4_folder
 from support.logits import all_logits
 from support.rounded_products import RoundedProducts
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
@@ -15,29 +15,11 @@ from plugtron import LLM, SamplingParams
 from plugtron.checkpoint.safetensors import SafetensorsReader
 from plugtron.kernels.native.packing import WeightFormat
 
-PARTS = ("gate_up_proj", "down_proj")
-
-
-def packed_fours(tensors):
-    """Experts of gpt-oss in MXFP4, random ones."""
-    random = torch.Generator().manual_seed(5)
-    found = {}
-    for name, tensor in tensors.items():
-        if not name.endswith(PARTS):
-            found[name] = tensor
-            continue
-        count, inputs, outputs = tensor.shape
-        shape = count, outputs, inputs // 32
-        found[f"{name}_blocks"] = torch.randint(0, 256, (*shape, 16), generator=random, dtype=torch.uint8)
-        found[f"{name}_scales"] = torch.randint(121, 126, shape, generator=random, dtype=torch.uint8)
-    return found
-
 
 @pytest.fixture(scope="module")
 def folder(random_model, tmp_path_factory):
     """gpt-oss as it is published."""
-    target = tmp_path_factory.mktemp("gpt_oss") / "mxfp4"
-    return rewritten(random_model("gpt_oss")[1], target, packed_fours, quantization_config={"quant_method": "mxfp4"})
+    return mxfp4_folder(random_model("gpt_oss")[1], tmp_path_factory.mktemp("gpt_oss") / "mxfp4")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +27,7 @@ def dense(folder):
     """What transformers makes of it: its model, by transformers' own unpacking."""
     tensors, model = load_file(folder / "model.safetensors"), models.make("gpt_oss")
     for name, parameter in model.named_parameters():
-        if name.endswith(PARTS):
+        if name.endswith(EXPERTS):
             parameter.data = convert_moe_packed_tensors(tensors[f"{name}_blocks"], tensors[f"{name}_scales"]).float()
         else:
             parameter.data = tensors[name]
@@ -67,7 +49,7 @@ def test_logits(execution, folder, dense, recwarn):
     prompt = models.prompts()[-1]
     products = RoundedProducts(dense)
     for name, parameter in dense.named_parameters():
-        if name.endswith(PARTS):
+        if name.endswith(EXPERTS):
             products.take(parameter)
     with products if execution == "native" else contextlib.nullcontext():
         expected = reference.logits(dense, prompt)

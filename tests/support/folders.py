@@ -3,7 +3,11 @@
 import json
 import shutil
 
+import torch
 from safetensors.torch import load_file, save_file
+
+#: How the names of gpt-oss's experts end.
+EXPERTS = ("gate_up_proj", "down_proj")
 
 
 def change(folder, target, *, without=(), **changes):
@@ -26,3 +30,22 @@ def rewritten(folder, target, change, **fields):
     configuration = json.loads((folder / "config.json").read_text()) | fields
     (target / "config.json").write_text(json.dumps(configuration))
     return target
+
+
+def mxfp4_folder(folder, target):
+    """A copy of a folder of gpt-oss with random experts in MXFP4, as it is published."""
+    return rewritten(folder, target, _in_fours, quantization_config={"quant_method": "mxfp4"})
+
+
+def _in_fours(tensors):
+    random = torch.Generator().manual_seed(5)
+    found = {}
+    for name, tensor in tensors.items():
+        if not name.endswith(EXPERTS):
+            found[name] = tensor
+            continue
+        count, inputs, outputs = tensor.shape
+        shape = count, outputs, inputs // 32
+        found[f"{name}_blocks"] = torch.randint(0, 256, (*shape, 16), generator=random, dtype=torch.uint8)
+        found[f"{name}_scales"] = torch.randint(121, 126, shape, generator=random, dtype=torch.uint8)
+    return found

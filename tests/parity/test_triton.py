@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from support import compile_triton, models, reference
+from support.folders import mxfp4_folder
 
 from plugtron import LLM, SamplingParams
 from plugtron.errors import PlugtronError
 from plugtron.execution import graph
+from plugtron.nn.experts import Experts
 from plugtron.quantization.float8 import quantize_rows
 from plugtron.quantization.weight import QuantizedWeight
 
@@ -76,6 +78,42 @@ def test_graph_steps_over_quantized_weights(form, random_model):
         tokens = llm.generate(prompt, params).tokens
         assert tokens == reference.greedy_along(model, prompt, tokens)[0]
         assert len(tokens) == 3
+
+
+def forms_of_experts(llm):
+    """What a graph's experts are held in."""
+    modules = llm.session.parts.wrapper.execution._decoder.layers.modules()
+    return {product.format for module in modules if isinstance(module, Experts) for product in module.products.values()}
+
+
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float16", marks=pytest.mark.wide)])
+def test_graph_steps_over_experts_in_mxfp4(dtype, random_model, tmp_path):
+    """As gpt-oss is published, without a word in the spec."""
+    folder = mxfp4_folder(random_model("gpt_oss")[1], tmp_path / "mxfp4")
+    params = SamplingParams(temperature=0, max_tokens=2, ignore_eos=True)
+    overrides = {"device": DEVICE, "engine.options.max_sequence_length": 64}
+    found = []
+    for execution in ("eager", "graph"):
+        with LLM(folder, dtype=dtype, overrides={**overrides, "execution": execution}) as llm:
+            found.append(llm.generate(models.prompts()[1], params).tokens)
+            if execution == "graph":
+                assert forms_of_experts(llm) == {"mxfp4"}
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("form", ["int4", *(pytest.param(form, marks=pytest.mark.wide) for form in ("int8", "fp8"))])
+def test_graph_steps_over_quantized_experts(form, random_model):
+    """What eager steps give with the same weights made dense."""
+    params = SamplingParams(temperature=0, max_tokens=2, ignore_eos=True)
+    overrides = {"device": DEVICE, "engine.options.max_sequence_length": 64}
+    found = []
+    for execution in ("eager", "graph"):
+        overrides["execution"] = execution
+        with LLM(random_model("mixtral")[1], dtype="float32", quantization=form, overrides=overrides) as llm:
+            found.append(llm.generate(models.prompts()[1], params).tokens)
+            if execution == "graph":
+                assert forms_of_experts(llm) == {form}
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("deterministic", [False, True])

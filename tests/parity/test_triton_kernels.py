@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis.strategies import booleans, integers, sampled_from, tuples
 
 from plugtron.contracts.attention import Scores
@@ -16,7 +16,8 @@ from plugtron.kernels.triton.activations import ACTIVATIONS, activate
 from plugtron.kernels.triton.chunk_attention import chunk_attention, tile_tokens, tiles_of
 from plugtron.kernels.triton.decode_attention import decode_attention
 from plugtron.kernels.triton.device_weight import DeviceWeight
-from plugtron.kernels.triton.expert_linear import ExpertRows, expert_linear
+from plugtron.kernels.triton.expert_linear import ExpertRows
+from plugtron.kernels.triton.expert_weights import ExpertWeights
 from plugtron.kernels.triton.float8_rows import float8_rows
 from plugtron.kernels.triton.norms import add_and_normalize
 from plugtron.kernels.triton.rotary import rotate_and_write
@@ -24,6 +25,7 @@ from plugtron.nn.activations import Activation
 from plugtron.nn.attention import alibi_slopes
 from plugtron.nn.rotary import rotate
 from plugtron.quantization.float8 import FLOAT8, LARGEST, Float8Weight, quantize_rows, to_float8
+from plugtron.quantization.method import dense
 from plugtron.quantization.weight import QuantizedWeight
 
 assert os.environ.get("TRITON_INTERPRET") == "1" or torch.cuda.is_available(), "tests/conftest.py says so"
@@ -336,28 +338,49 @@ def test_attention_over_memory_in_fp8(group):
     close(last[0] / LARGEST, expected[-1] / LARGEST, torch.float32)
 
 
+def held_in(form, weight):
+    """What a weight is held in; of MXFP4 other numbers, of any exponent that float16 has."""
+    if form == "plain":
+        return weight
+    if form == "fp8":
+        return Float8Weight.of(weight)
+    if form == "mxfp4":
+        random, (outputs, inputs) = torch.Generator().manual_seed(len(weight)), weight.shape
+        values = torch.randint(0, 16, (outputs, inputs), generator=random, dtype=torch.uint8)
+        scales = torch.randint(120, 129, (outputs, inputs // 32), generator=random, dtype=torch.uint8)
+        return QuantizedWeight(bits=4, values=values, scales=scales, minimums=None)
+    return QuantizedWeight.of(weight.cpu(), int(form.removeprefix("int")))
+
+
 @FEW
 @given(
     tokens=integers(1, 40),
     experts=integers(1, 9),
     top_k=integers(1, 4),
+    form=sampled_from(["int4", "int8", "mxfp4", "fp8", "plain"]),
     inputs=integers(1, 100),
     outputs=integers(1, 100),
     biased=booleans(),
     dtype=PRODUCTS,
     seed=integers(0, 99),
 )
-def test_expert_linear(tokens, experts, top_k, inputs, outputs, biased, dtype, seed):
+@example(tokens=5, experts=3, top_k=2, form="mxfp4", inputs=70, outputs=70, biased=True, dtype=torch.float32, seed=1)
+def test_expert_linear(tokens, experts, top_k, form, inputs, outputs, biased, dtype, seed):
+    inputs = inputs if form == "plain" else -(-inputs // 32) * 32
     generator = torch.Generator().manual_seed(seed)
     ranked = torch.rand(tokens, max(experts, top_k), generator=generator)
     chosen = (ranked.argsort(1)[:, :top_k] % experts).to(DEVICE)
     x, weights = numbers(tokens, inputs, seed=seed, dtype=dtype), numbers(experts, outputs, inputs, seed=1, dtype=dtype)
+    held = [held_in(form, weight) for weight in weights]
+    weights = torch.stack([dense(own).to(weights) for own in held])
+    product = ExpertWeights.of(held, weights)
+    assert product.shape == weights.shape
     bias = numbers(experts, outputs, seed=2, dtype=dtype) if biased else None
     rows = ExpertRows.of(chosen, experts)
     found = torch.empty(tokens * top_k, outputs, dtype=dtype, device=DEVICE)
-    found[rows.places] = expert_linear(x, rows.tokens, rows.tiles, weights, bias)
+    found[rows.places] = product(x, rows.tokens, rows.tiles, bias)
     expected = torch.einsum("ti,tkoi->tko", x.float(), weights[chosen].float())
     expected = expected if bias is None else expected + bias[chosen].float()
     close(found, expected.flatten(0, 1), dtype, 10 * TOLERANCE[dtype])
-    again = expert_linear(x[rows.tokens], None, rows.tiles, weights, bias)
+    again = product(x[rows.tokens], None, rows.tiles, bias)
     close(again, found[rows.places], dtype)

@@ -16,6 +16,7 @@ from plugtron.kernels.triton import (
     chunk_attention,
     decode_attention,
     draw,
+    expert_linear,
     float8_rows,
     most_likely,
     norms,
@@ -35,7 +36,7 @@ TYPES = {
     "parts": "*fp32", "peaks": "*fp32", "sums": "*fp32", "scales": "*fp16", "minimums": "*fp16",
 }  # fmt: skip
 #: What the values of a weight are, by the form in which it is held.
-HELD = {"int4": "*i32", "int8": "*u8", "fp8": "*fp8e4nv", "plain": "*bf16"}
+HELD = {"int4": "*i32", "int8": "*u8", "mxfp4": "*i32", "fp8": "*fp8e4nv", "plain": "*bf16"}
 
 
 def compiled(kernel, dtype, types=None, options=None, **constants):
@@ -89,10 +90,17 @@ def main():
             QUERIES=4 * chunk_attention.tile_tokens(3, dim * size), AT_ONCE=decode_attention.at_once(dim * size),
         )  # fmt: skip
     for form, held in HELD.items():
-        types = {"values": held, "scales": "*fp32" if form == "fp8" else "*fp16"}
+        scales = {"fp8": "*fp32", "mxfp4": "*u8"}.get(form, "*fp16")
+        types = {"values": held, "scales": scales}
         constants = {"FORMAT": form, "MINIMUM": form == "int4", "GROUP": 32}
         for dtype, size in (("bf16", 2), ("fp16", 2), ("fp32", 4)):
             own = {**types, "values": f"*{dtype}"} if form == "plain" else types
+            if dtype == "bf16" or form == "plain":
+                found[f"experts {form} {dtype}"] = compiled(
+                    expert_linear._expert_linear, dtype, {**own, "rows": "*i64"}, expert_linear.OPTIONS,
+                    GATHERS=True, BIAS=True, ROWS=expert_linear.ROWS, OUTPUTS=expert_linear.OUTPUTS,
+                    INPUTS=expert_linear.INPUTS, **constants,
+                )  # fmt: skip
             for rows in (16, 64) if form != "plain" else (64,):  # which is for sums in order, in tiles of one shape
                 options = tile_linear.tile_options(rows, size)
                 found[f"tiles {form} {dtype} {rows}"] = compiled(
@@ -103,6 +111,7 @@ def main():
             found[f"dense {form}"] = compiled(
                 tile_linear._dense, "bf16", types, OUTPUTS=32, INPUTS=tile_linear.INPUTS, **constants
             )
+        if form not in ("plain", "mxfp4"):
             found[f"row {form}"] = compiled(
                 row_linear._row_linear, "bf16", types, row_linear.OPTIONS,
                 BIAS=True, OUTPUTS=row_linear.OUTPUTS, WIDTH=row_linear.BYTES // (4 if form == "int4" else 1),

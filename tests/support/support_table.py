@@ -36,8 +36,8 @@ family. Every line holds for transformers' class in float32, token for token (`t
   not measured on a GPU. `execution: eager` runs everything.
 - **tensor, pipeline**: over ranks ("cut": pieces of the step run through torch there). Data parallelism and both
   engines run everything.
-- **int8, int4**: linear layers and experts in groups of 32, on a CPU and on a GPU (experts are dense there, rounded
-  alike). `fp8` is for GPUs; `as_stored` runs what GGUF files hold.
+- **int8, int4**: linear layers and experts in groups of 32, on a CPU and on a GPU. `fp8` is for GPUs; `as_stored` runs
+  what GGUF files hold, and gpt-oss's experts in MXFP4, which it is the default for.
 
 | class of transformers | wrapper | formats | native | graph | tensor | pipeline | int8, int4 |
 |---|---|---|---|---|---|---|---|

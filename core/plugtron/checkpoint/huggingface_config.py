@@ -12,8 +12,8 @@ __all__ = ["METHOD", "READ", "architecture_of", "quantization_method"]
 
 #: quantization_config.quant_method of folders that `plugtron convert` has quantized.
 METHOD = "plugtron"
-#: All that are read.
-READ = (METHOD, "mxfp4")
+#: All that are read, and how their weights are held where a spec does not say: those that were published so, as stored.
+READ = {METHOD: None, "mxfp4": "as_stored"}
 #: Classes by model_type, for folders that name none.
 _CLASSES = {
     "gpt2": "GPT2LMHeadModel",

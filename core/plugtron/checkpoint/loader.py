@@ -145,7 +145,7 @@ def _read_blocks(
     for number, (tensor, part) in enumerate(zip(weight.tensors, parts, strict=True)):
         if len(part.shape) != 2:
             return None
-        blocks = _blocks(reader, tensor, part)
+        blocks = _blocks_of(reader, tensor, part)
         if blocks is None:
             return None
         found.append(blocks if weight.transform is None else blocks.transformed(weight.transform, number))
@@ -153,24 +153,21 @@ def _read_blocks(
     return tuple(found) if parameter.dim() == 2 or alike(found) else None
 
 
-def _blocks(reader: CheckpointReader, tensor: str | Section, part: Part) -> QuantizedWeight | None:
-    """The quantized blocks of what this rank holds of a tensor; None when it is not stored so."""
+def _blocks_of(reader: CheckpointReader, tensor: str | Section, part: Part) -> QuantizedWeight | None:
+    """What this rank holds of a tensor in quantized blocks, and perhaps the rows between."""
     if isinstance(tensor, str):
         return reader.read_blocks(tensor, part.source)
     if tensor.transposed:
         return None
-    rows, others = _rows_wanted(part)
-    stretches = tensor.stored_rows(rows.start, rows.stop)
-    if len(stretches) > _MOST_READS:
-        return None
-    member = (slice(tensor.member, tensor.member + 1),) if tensor.stack else ()
-    pieces: list[QuantizedWeight] = []
-    for stretch in stretches:
-        piece = reader.read_blocks(tensor.tensor, (*member, stretch, *others))
-        if piece is None:
-            return None
-        pieces.append(piece)
-    return QuantizedWeight.stacked(pieces)
+    wanted, others = _rows_wanted(part)
+    stretches = tensor.stored_rows(wanted.start, wanted.stop)
+    first, member = stretches[0].start, slice(tensor.member, tensor.member + 1)
+    stored = (slice(first, stretches[-1].stop), *others)
+    blocks = reader.read_blocks(tensor.tensor, (member, *stored) if tensor.stack else stored)
+    if blocks is None or len(stretches) == 1:
+        return blocks
+    own = torch.cat([torch.arange(rows.start - first, rows.stop - first) for rows in stretches])
+    return blocks.transformed(lambda rows, _: rows[own], 0)
 
 
 def _rows_wanted(part: Part) -> tuple[slice, list[slice]]:

@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from plugtron.contracts.checkpoint import TensorInfo
+from plugtron.quantization.weight import GROUP, QuantizedWeight
 
-__all__ = ["MXFP4", "merged", "read_part"]
+__all__ = ["MXFP4", "merged", "read_blocks", "read_part"]
 
 #: The dtype of such tensors.
 MXFP4 = "MXFP4"
 _BLOCKS, _SCALES = "_blocks", "_scales"
-_GROUP = 32
-_NUMBERS = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
+
+#: Reads a part of what is stored under a name.
+_Read = Callable[[str, tuple[slice, ...]], Tensor]
 
 
 def merged(stored: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
@@ -27,23 +29,39 @@ def merged(stored: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
     found = dict(stored)
     for name in [name.removesuffix(_BLOCKS) for name in stored if name.endswith(_BLOCKS)]:
         blocks, scales = stored[name + _BLOCKS], stored.get(name + _SCALES)
-        if scales is not None and blocks.shape == (*scales.shape, _GROUP // 2) and blocks.dtype == "U8":
-            shape = (*scales.shape[:-1], scales.shape[-1] * _GROUP)
+        if scales is not None and blocks.shape == (*scales.shape, GROUP // 2) and blocks.dtype == "U8":
+            shape = (*scales.shape[:-1], scales.shape[-1] * GROUP)
             found[name] = TensorInfo(shape=shape, dtype=MXFP4, file=blocks.file)
             del found[name + _BLOCKS], found[name + _SCALES]
     return found
 
 
-def read_part(
-    name: str, info: TensorInfo, part: tuple[slice, ...], read: Callable[[str, tuple[slice, ...]], Tensor]
-) -> Tensor:
+def read_part(name: str, info: TensorInfo, part: tuple[slice, ...], read: _Read) -> Tensor:
     """Some of a tensor in float32. `read` reads a part of what is stored."""
-    *others, columns = (*part, *[slice(None)] * (len(info.shape) - len(part)))
+    *others, columns = _slices(info, part)
     start, stop, _ = columns.indices(info.shape[-1])
-    first, last = start // _GROUP, -(-stop // _GROUP)
-    groups = (*others, slice(first, last))
+    first, last = start // GROUP, -(-stop // GROUP)
+    blocks = _read_groups(name, (*others, slice(first, last)), read)
+    counts = [len(range(*own.indices(size))) for own, size in zip(others, info.shape, strict=False)]
+    return blocks.dense().view(*counts, -1)[..., start - first * GROUP : stop - first * GROUP]
+
+
+def read_blocks(name: str, info: TensorInfo, part: tuple[slice, ...], read: _Read) -> QuantizedWeight | None:
+    """The rows of some of a tensor, one after the other; None where columns are no whole groups."""
+    *others, columns = _slices(info, part)
+    start, stop, _ = columns.indices(info.shape[-1])
+    if start % GROUP or stop % GROUP:
+        return None
+    return _read_groups(name, (*others, slice(start // GROUP, stop // GROUP)), read)
+
+
+def _slices(info: TensorInfo, part: tuple[slice, ...]) -> tuple[slice, ...]:
+    """A part with a slice for each axis."""
+    return (*part, *[slice(None)] * (len(info.shape) - len(part)))
+
+
+def _read_groups(name: str, groups: tuple[slice, ...], read: _Read) -> QuantizedWeight:
     blocks, scales = read(name + _BLOCKS, groups), read(name + _SCALES, groups)
-    codes = torch.stack([blocks & 15, blocks >> 4], dim=-1).flatten(-2)  # [..., groups, 32]
-    numbers = torch.cat([_NUMBERS, -_NUMBERS])[codes.int()]
-    numbers = torch.ldexp(numbers, scales.int().unsqueeze(-1) - 127).flatten(-2)
-    return numbers[..., start - first * _GROUP : stop - first * _GROUP]
+    codes = torch.stack([blocks & 15, blocks >> 4], dim=-1)  # [..., groups, 16, 2]
+    rows = scales.shape[:-1].numel()
+    return QuantizedWeight(bits=4, values=codes.view(rows, -1), scales=scales.reshape(rows, -1), minimums=None)

@@ -43,7 +43,8 @@ class SafetensorsReader(CheckpointReader):
         if not (path / "config.json").is_file():
             return None
         configuration = read_mapping(path / "config.json", CheckpointError)
-        if quantization_method(path, configuration) in READ:
+        method = quantization_method(path, configuration)
+        if method is not None:
             # Only how tensors are stored, which `read` and `read_blocks` see to.
             configuration = {name: value for name, value in configuration.items() if name != "quantization_config"}
         architectures = [architecture_of(path / "config.json", configuration)]
@@ -64,6 +65,7 @@ class SafetensorsReader(CheckpointReader):
             configuration=configuration,
             tokenizer=tokenizer,
             eos_ids=read_special_tokens(path).eos_ids,
+            quantization=None if method is None else READ[method],
         )
 
     @property
@@ -101,15 +103,14 @@ class SafetensorsReader(CheckpointReader):
         return blocks.dense()[(slice(None), *part[1:])]
 
     def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantizedWeight | None:
-        """Return a quantized matrix as it is; None for any other tensor."""
+        """Return a quantized matrix, or some of a stack of them, as they are; None for any other tensor."""
         if name in self._tensors:
             return None
-        from plugtron.checkpoint.mxfp4 import MXFP4
-        from plugtron.checkpoint.quantized_safetensors import from_stored
+        from plugtron.checkpoint import mxfp4, quantized_safetensors
 
-        if self.tensors[name].dtype == MXFP4:
-            return None
-        return from_stored(name, self.tensors[name], part, self._read)
+        stored = self.tensors[name]
+        read = mxfp4.read_blocks if stored.dtype == mxfp4.MXFP4 else quantized_safetensors.from_stored
+        return read(name, stored, part, self._read)
 
     def _read(self, name: str, part: tuple[slice, ...]) -> torch.Tensor:
         with self._open(self._tensors[name].file) as handle:

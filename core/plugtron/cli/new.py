@@ -18,7 +18,7 @@ __all__ = ["new"]
 @click.argument("name")
 @click.option("--into", type=click.Path(path_type=Path), help="The folder to make (default: the distribution's name).")
 def new(kind: str, name: str, into: Path | None) -> None:
-    """Write a package with a plugin of KIND called NAME: the part, its options, a conformance test, a spec, a README."""
+    """Write a package with a plugin of KIND called NAME: the part, its tests, a spec file, a README."""
     own = PluginManager(builtins_only=True).registry.offers()
     if any((offer.kind, offer.name) == (kind, name) for offer in own):
         raise ScaffoldError(f"name {name!r}: plugtron has a {kind} of this name, which specs would mean")

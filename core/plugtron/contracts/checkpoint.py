@@ -24,7 +24,8 @@ class ModelDescription:
 
     `format` and `architecture` select the wrapper ("huggingface/LlamaForCausalLM"), `configuration` is in the format's
     own vocabulary, `tokenizer` names what a tokenizer can be built from (None: nothing is there). `eos_ids` end a text
-    even where there is no tokenizer to say so.
+    even where there is no tokenizer to say so. `quantization` is the method that the weights are held by where a spec
+    names none (None: in the run's dtype).
     """
 
     format: str
@@ -33,6 +34,7 @@ class ModelDescription:
     configuration: Mapping[str, Any]
     tokenizer: str | None = None
     eos_ids: tuple[int, ...] = ()
+    quantization: str | None = None
 
     @property
     def provision(self) -> str:
@@ -96,6 +98,7 @@ class CheckpointReader(ABC):
     def read_blocks(self, name: str, part: tuple[slice, ...] = ()) -> QuantizedWeight | None:  # noqa: ARG002 - for those that override it
         """Return a matrix that is stored in quantized blocks, or a part of it, without rounding anything.
 
+        Of a stack of matrices [E, O, I] it is the rows of all of them that `part` selects, one after the other.
         None: it is not stored so, or in blocks that `QuantizedWeight` has no form for, or `part` divides blocks.
         """
         return None

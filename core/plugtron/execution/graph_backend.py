@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 
+from plugtron.checkpoint.mxfp4 import MXFP4
 from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend
 from plugtron.execution.capturable import check_traces
 from plugtron.execution.tracing import trace
@@ -63,7 +64,8 @@ def _check(source: DecoderSource) -> None:
         raise Unsupported(lack)
     if runtime.pipeline.size > 1:
         raise Unsupported("pipeline stages")
-    if options.quantization is not None and options.quantization.reads_stored:
+    method, stored = options.quantization, source.checkpoint.tensors
+    if method is not None and method.reads_stored and MXFP4 not in {info.dtype for info in stored.values()}:
         raise Unsupported("quantized blocks as they are in a file")
     if options.attention is not None:
         raise Unsupported("an attention that is named, which torch steps alone use")

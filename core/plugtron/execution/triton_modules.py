@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from plugtron.contracts.attention import Scores
 from plugtron.contracts.memory import LayerState
 from plugtron.execution.step_inputs import StepInputs
-from plugtron.kernels.triton.expert_linear import ExpertRows, expert_linear
+from plugtron.kernels.triton.expert_linear import ExpertRows
+from plugtron.kernels.triton.expert_weights import ExpertWeights
 from plugtron.kernels.triton.norms import add_and_normalize
 from plugtron.kernels.triton.rotary import rotate_and_write
 from plugtron.nn.attention import CoreAttention
@@ -82,6 +83,10 @@ class KernelExperts(nn.Module):
     def __init__(self, experts: Experts) -> None:
         super().__init__()
         self._of = (experts,)
+        self._into, self._down = (
+            experts.products.get(name) or ExpertWeights(format="plain", values=experts.get_parameter(name).data)
+            for name in ("into", "down")
+        )
 
     def forward(self, hidden: Tensor, chosen: Tensor, strengths: Tensor) -> Tensor:
         """Map [T, H] to [T, H]; `chosen` and `strengths` [T, K] are the router's."""
@@ -90,11 +95,11 @@ class KernelExperts(nn.Module):
         weighs_inputs = experts.config.weighs_inputs
         if weighs_inputs:
             own = hidden[rows.tokens] * strengths.flatten()[rows.places].unsqueeze(1)
-            into = expert_linear(own, None, rows.tiles, experts.into, experts.into_bias)
+            into = self._into(own, None, rows.tiles, experts.into_bias)
         else:
-            into = expert_linear(hidden, rows.tokens, rows.tiles, experts.into, experts.into_bias)
+            into = self._into(hidden, rows.tokens, rows.tiles, experts.into_bias)
         made = torch.empty(len(rows.places), hidden.shape[1], dtype=hidden.dtype, device=hidden.device)
-        made[rows.places] = expert_linear(experts.activate(into), None, rows.tiles, experts.down, None)
+        made[rows.places] = self._down(experts.activate(into), None, rows.tiles, None)
         made = made.unflatten(0, chosen.shape)  # in the order of the router, so that sums do not depend on others
         output = (made if weighs_inputs else made * strengths.unsqueeze(2)).sum(1)
         return experts.finish(output, chosen, strengths)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from torch import nn
 
+from plugtron.nn.experts import ExpertMethod, Experts
 from plugtron.nn.positions import LearnedPositions
 from plugtron.parallel.layers import LinearMethod, ShardedModule, VocabParallelEmbedding
 
@@ -32,8 +33,12 @@ def _is_of_layers(module: nn.Module, decoder: nn.Module) -> bool:
     return any(module is other for layer in getattr(decoder, "layers", ()) for other in layer.modules())
 
 
-def _weights(modules: Iterable[nn.Module]) -> Iterator[nn.Parameter | LinearMethod]:
+def _weights(modules: Iterable[nn.Module]) -> Iterator[nn.Parameter | LinearMethod | ExpertMethod]:
     for module in modules:
-        product = module.product if isinstance(module, ShardedModule) else None
+        products: dict[str, LinearMethod | ExpertMethod] = {}
+        if isinstance(module, Experts):
+            products |= module.products
+        elif isinstance(module, ShardedModule) and module.product is not None:
+            products["weight"] = module.product
         for name, parameter in module.named_parameters(recurse=False):
-            yield product if product is not None and name == "weight" else parameter
+            yield products.get(name, parameter)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,7 +15,25 @@ from plugtron.nn.router import Router
 from plugtron.parallel.layers import Part, ReplicatedLinear, ShardedModule, divide, parameter
 from plugtron.parallel.runtime import Runtime
 
-__all__ = ["Experts", "MixtureOfExperts"]
+__all__ = ["ExpertMethod", "Experts", "MixtureOfExperts"]
+
+
+class ExpertMethod(Protocol):
+    """Weights [E, O, I] that are held in a form of their own, which knows how to multiply with them."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """E, O and I."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """What they take."""
+        ...
+
+    def __call__(self, x: Tensor, rows: Tensor | None, tiles: Tensor, bias: Tensor | None) -> Tensor:
+        """Multiply each row with its expert's weight; see plugtron.kernels.triton.expert_linear."""
+        ...
 
 
 class Experts(ShardedModule):
@@ -21,6 +41,8 @@ class Experts(ShardedModule):
 
     Shapes: E experts, F their width, H hidden: `into` [E, F / tp, H], or [E, 2 F / tp, H] with gate and up stacked;
     `down` [E, H, F / tp]; biases, if any, [E, F / tp] or [E, 2 F / tp], and [E, H].
+
+    `products`: what multiplies in place of `into` and `down`, by name, where those are held otherwise.
     """
 
     def __init__(self, config: DecoderConfig, experts: ExpertsConfig, runtime: Runtime) -> None:
@@ -29,6 +51,7 @@ class Experts(ShardedModule):
         self.activation = Activation(config.activation)
         self.gated = config.gated
         self.config = experts
+        self.products: dict[str, ExpertMethod] = {}
         share = divide("expert channels", experts.size, runtime)
         mine = slice(runtime.tensor.rank * share, (runtime.tensor.rank + 1) * share)
         stacked = 2 if config.gated else 1

@@ -3,7 +3,8 @@
 What the quantizers here make: 4 bits with a minimum, w = q · scale + minimum with q from 0 to 15, as in GGUF's Q4_1; 8
 bits without, w = (q - 128) · scale, as in Q8_0. What comes from blocks of those formats is quantized without a loss:
 the groups' extremes give back the scale (and minimum) that they were made with. Files have further forms, in which
-scales and minimums are float32 or groups are of 16.
+scales and minimums are float32 or groups are of 16; and MXFP4 (OCP Microscaling Formats 1.0), numbers of 4 bits in
+floating point times a power of 2.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from torch import Tensor
 __all__ = ["GROUP", "QuantizedWeight", "alike"]
 
 GROUP = 32
+#: What e2m1 stands for, by its 4 bits.
+_E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,7 @@ class QuantizedWeight:
     """A weight [O, I] as `values` [O, I] uint8, `scales` [O, I / group], and `minimums` alike or None.
 
     Groups are of 32, or of 16. Without minimums, 128 has been added to the values. Scales and minimums are float16, or
-    float32.
+    float32. Where scales are uint8 they are exponents of 2 plus 127, and values the 4 bits of e2m1.
     """
 
     bits: int
@@ -77,6 +80,9 @@ class QuantizedWeight:
 
     def dense(self) -> Tensor:
         """The weight that this stands for, [O, I] float32."""
+        if self.scales.dtype == torch.uint8:
+            numbers = torch.tensor(_E2M1)[self.values.int()].unflatten(1, (-1, GROUP))
+            return torch.ldexp(numbers, self.scales.int().unsqueeze(-1) - 127).flatten(1)
         values = self.values.unflatten(1, (self.scales.shape[1], -1)).float()
         scales = self.scales.float().unsqueeze(-1)
         if self.minimums is None:

@@ -78,7 +78,8 @@ class ModelSpec(_Section):
     wrapper: ComponentRef = ComponentRef(name="auto")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: ComponentRef | None = Field(
-        default=None, description="how the weights of linear layers are held; null: in dtype"
+        default=None,
+        description="how the weights of linear layers are held; null: in dtype, or as MXFP4 where that is stored",
     )
     kv_dtype: Literal["auto", "fp8"] = Field(
         default="auto", description="of keys and values in memory; auto: dtype; fp8: e4m3, not on a native step"

@@ -164,7 +164,10 @@ class _Resolver:
     def run(self) -> None:
         self._describe_model()
         for kind, place, default in _SITES:
-            self._component(kind, place, _at(self.source.values, place, default))
+            raw = _at(self.source.values, place, default)
+            if raw is None and kind is Kind.QUANTIZATION and self.model is not None:
+                raw = self.model.quantization
+            self._component(kind, place, raw)
         for place, raw in self._samplers():
             self._component(Kind.SAMPLER, place, raw)
         self._plugin_options()

@@ -9,6 +9,7 @@
 typedef float __m512 __attribute__((vector_size(64), aligned(64)));
 typedef long long __m512i __attribute__((vector_size(64), aligned(64)));
 typedef long long __m256i __attribute__((vector_size(32), aligned(32)));
+typedef long long __m128i __attribute__((vector_size(16), aligned(16)));
 typedef short __m512bh __attribute__((vector_size(64), aligned(64)));
 
 namespace emulated {
@@ -37,6 +38,26 @@ inline __m256i _mm256_loadu_si256(const __m256i* from) {
     __m256i to;
     std::memcpy(&to, from, sizeof(to));
     return to;
+}
+inline __m128i _mm_loadu_si128(const __m128i* from) {
+    __m128i to;
+    std::memcpy(&to, from, sizeof(to));
+    return to;
+}
+inline __m512i _mm512_broadcast_i32x4(__m128i a) {
+    return emulated::as<__m512i>(emulated::Array<__m128i, 4>{{a, a, a, a}});
+}
+inline __m512i _mm512_shuffle_epi8(__m512i a, __m512i places) {
+    const emulated::Bytes from = emulated::as<emulated::Bytes>(a);
+    emulated::Bytes to = emulated::as<emulated::Bytes>(places);
+    for (int at = 0; at < 64; at++) to.at[at] = to.at[at] & 128 ? 0 : from.at[at / 16 * 16 + to.at[at] % 16];
+    return emulated::as<__m512i>(to);
+}
+inline __m512i _mm512_cvtepu8_epi32(__m128i a) {
+    const emulated::Array<uint8_t, 16> from = emulated::as<emulated::Array<uint8_t, 16>>(a);
+    emulated::Ints to;
+    for (int at = 0; at < 16; at++) to.at[at] = from.at[at];
+    return emulated::as<__m512i>(to);
 }
 inline __m512i _mm512_set1_epi32(int32_t value) {
     emulated::Ints all;

@@ -70,7 +70,7 @@ def piece_name(call: TorchCall) -> str:
 
 
 def kept_parameters(
-    call: TorchCall, root: nn.Module, convert: Callable[[nn.Module, Tensor], Tensor]
+    call: TorchCall, root: nn.Module, convert: Callable[[nn.Module, nn.Parameter], Tensor]
 ) -> dict[str, Tensor]:
     """The parameters that a piece reads, by name, from a part whose weights are loaded.
 
@@ -90,8 +90,9 @@ def kept_parameters(
             read = [argument for argument in node.all_input_nodes if argument.op == "get_attr"]
             names = [str(each.target) for each in read if _is_parameter(root, str(each.target))]
         for name in names:
-            module, data = root.get_submodule(name.rpartition(".")[0]), root.get_parameter(name).data
-            found[f"cut.{call.part}.{name}"] = convert(module, data) if data.dim() > 1 else data.float()
+            module, parameter = root.get_submodule(name.rpartition(".")[0]), root.get_parameter(name)
+            own = convert(module, parameter) if parameter.dim() > 1 else parameter.data.float()
+            found[f"cut.{call.part}.{name}"] = own
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby
 
@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from plugtron.contracts.execution import StoredBlocks
 from plugtron.execution.packed import Store
 from plugtron.execution.rounding import quantized_part, rounded
+from plugtron.execution.stored import dense_blocks, expert_blocks
 from plugtron.kernels.native.packing import WeightFormat, format_of, pack, pack_dense
 from plugtron.quantization.float8 import Float8Weight
 from plugtron.quantization.method import QuantizationMethod, WeightPart, hold_rows
-from plugtron.quantization.weight import QuantizedWeight, alike
+from plugtron.quantization.weight import QuantizedWeight
 
 __all__ = ["PackedRows", "WeightPacker"]
 
@@ -59,30 +60,29 @@ class WeightPacker:
         packed = pack_dense(weight.detach().to(self._dtype).float())
         return [self._packed(len(weight), WeightFormat.F32, packed)]
 
-    def as_torch_has_it(self, module: nn.Module, weight: Tensor) -> Tensor:
+    def as_torch_has_it(self, module: nn.Module, weight: nn.Parameter) -> Tensor:
         """A parameter for what runs through torch, in float32; the weights of products as others multiply with them."""
-        part = quantized_part(module)
+        if weight in self._blocks:
+            return dense_blocks(self._blocks, weight)
+        part, data = quantized_part(module), weight.detach()
         if part is None:
-            return weight.float()
-        held = rounded(self._quantization, part, weight)
-        return weight.to(self._dtype).float() if held is None else held.float()
+            return data.float()
+        held = rounded(self._quantization, part, data)
+        return data.to(self._dtype).float() if held is None else held.float()
 
     def experts(self, weights: nn.Parameter) -> PackedRows:
         """Keep the weights [E, O, I] of experts one after the other, all in one form."""
-        if weights in self._blocks:
-            return self._stored_experts(weights.shape[1], self._blocks[weights])
-        packed = [self._pieces(nn.Parameter(weight, requires_grad=False), "layer") for weight in weights]
+        stored = expert_blocks(self._blocks, weights)
+        stored_forms = {format_of(part) for parts in stored for part in parts}
+        if len(stored_forms) == 1:
+            tensors = chain.from_iterable(pack(QuantizedWeight.stacked(parts)) for parts in stored)
+            return self._packed(weights.shape[1], stored_forms.pop(), tensors)
+        dense = dense_blocks(self._blocks, weights)
+        packed = [self._pieces(nn.Parameter(weight, requires_grad=False), "layer") for weight in dense]
         forms = {form for pieces in packed for _, form, _ in pieces}
         assert len(forms) == 1, "the form of rows depends on their length alone"
         everything = chain.from_iterable(tensors for pieces in packed for _, _, tensors in pieces)
         return self._packed(weights.shape[1], forms.pop(), everything)
-
-    def _stored_experts(self, rows: int, blocks: Sequence[QuantizedWeight]) -> PackedRows:
-        """Keep experts of `rows` rows each, whose blocks are listed one expert after the other."""
-        assert alike(blocks), "others have been read as numbers"
-        each = rows // len(blocks[0].values)
-        experts = (QuantizedWeight.stacked(blocks[first : first + each]) for first in range(0, len(blocks), each))
-        return self._packed(rows, format_of(blocks[0]), chain.from_iterable(map(pack, experts)))
 
     def weight(self, weight: nn.Parameter, part: WeightPart | None) -> list[PackedRows]:
         """Keep a weight [O, I], in as many pieces as it has forms. `part`: None: it is not to be quantized."""

@@ -18,6 +18,7 @@ struct Dot<FORMAT, Quantized> {
     static __m256i load(const void* at) { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); }
 
     static Lane load_numbers(const uint8_t* at) {
+        if constexpr (Own::powers) return load_half_powers(at);
         if constexpr (Own::wide) return load_lane(reinterpret_cast<const float*>(at));
         const __m128i* halves = reinterpret_cast<const __m128i*>(at);
         return {_mm256_cvtph_ps(_mm_loadu_si128(halves)), _mm256_cvtph_ps(_mm_loadu_si128(halves + 1))};
@@ -29,23 +30,37 @@ struct Dot<FORMAT, Quantized> {
         return _mm256_set1_epi32(four);
     }
 
+    // A product of unsigned and signed bytes: signs of weights that have one go over to the activations.
+    static __m256i add_products(__m256i sums, __m256i weights, __m256i x) {
+        if constexpr (Own::powers) {
+            x = _mm256_sign_epi8(x, weights);
+            weights = _mm256_abs_epi8(weights);
+        }
+        return _mm256_add_epi16(sums, _mm256_maddubs_epi16(weights, x));
+    }
+
     // A group's products: eight sums of at most 2 · 15 · 127 fit 16 bits.
     template <int TILE>
     static void four_bits(const uint8_t* at, const int8_t* values, Pair<__m256i>* dots) {
         const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+        const __m256i numbers = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(kTwiceE2m1)));
         for (int t = 0; t < TILE; t++) dots[t] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
 #pragma GCC unroll 4
         for (int pair = 0; pair < kSteps / 2; pair++) {
             const __m256i first = load(at + 64 * pair), second = load(at + 64 * pair + 32);
 #pragma GCC unroll 2
             for (int half = 0; half < 2; half++) {
-                const __m256i a = _mm256_and_si256(half ? _mm256_srli_epi16(first, 4) : first, low);
-                const __m256i b = _mm256_and_si256(half ? _mm256_srli_epi16(second, 4) : second, low);
+                __m256i a = _mm256_and_si256(half ? _mm256_srli_epi16(first, 4) : first, low);
+                __m256i b = _mm256_and_si256(half ? _mm256_srli_epi16(second, 4) : second, low);
+                if constexpr (Own::powers) {
+                    a = _mm256_shuffle_epi8(numbers, a);
+                    b = _mm256_shuffle_epi8(numbers, b);
+                }
 #pragma GCC unroll 4
                 for (int t = 0; t < TILE; t++) {
                     const __m256i x = four_inputs(values + t * kGroup + 8 * pair + 4 * half);
-                    dots[t].low = _mm256_add_epi16(dots[t].low, _mm256_maddubs_epi16(a, x));
-                    dots[t].high = _mm256_add_epi16(dots[t].high, _mm256_maddubs_epi16(b, x));
+                    dots[t].low = add_products(dots[t].low, a, x);
+                    dots[t].high = add_products(dots[t].high, b, x);
                 }
             }
         }

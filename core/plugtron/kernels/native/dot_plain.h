@@ -1,6 +1,8 @@
 // Products with weights in groups on any processor, one number after the other.
 #pragma once
 
+#include <algorithm>
+
 #include "activations.h"
 
 namespace plugtron {
@@ -19,6 +21,13 @@ inline float half_to_float(const uint8_t* at) {
     return value;
 }
 
+inline float half_power(uint8_t exponent) {
+    const uint32_t bits = std::max(uint32_t{exponent} << 23, 0x400000u);
+    float power;
+    std::memcpy(&power, &bits, 4);
+    return power * 0.5f;
+}
+
 template <int FORMAT>
 struct Dot<FORMAT, Quantized> {
     using Own = Traits<FORMAT>;
@@ -27,6 +36,7 @@ struct Dot<FORMAT, Quantized> {
     static long block_bytes(int inputs) { return inputs / kGroup * Own::bytes; }
 
     static float number(const uint8_t* at, int index) {
+        if constexpr (Own::powers) return half_power(at[index]);
         if constexpr (!Own::wide) return half_to_float(at + 2 * index);
         float value;
         std::memcpy(&value, at + 4 * index, 4);
@@ -34,8 +44,9 @@ struct Dot<FORMAT, Quantized> {
     }
 
     static int32_t weight(const uint8_t* at, int step, int place) {
-        if constexpr (Own::four) return (at[64 * (step / 2) + place] >> (4 * (step & 1))) & 15;
-        return at[64 * step + place];
+        if constexpr (!Own::four) return at[64 * step + place];
+        const int32_t nibble = (at[64 * (step / 2) + place] >> (4 * (step & 1))) & 15;
+        return Own::powers ? kTwiceE2m1[nibble] + 128 : nibble;
     }
 
     template <int TILE, class Total>

@@ -15,6 +15,12 @@ struct Dot<FORMAT, Quantized> {
 
     static long block_bytes(int inputs) { return inputs / kGroup * Own::bytes; }
 
+    // What 4 bits of floating point stand for, twice over, and 128 added.
+    static __m512i numbers() {
+        const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kTwiceE2m1));
+        return _mm512_broadcast_i32x4(table) ^ _mm512_set1_epi8(-128);
+    }
+
     static void load_steps(const uint8_t* at, __m512i* steps) {
         if constexpr (Own::four) {
             const __m512i low = _mm512_set1_epi8(15);
@@ -23,12 +29,15 @@ struct Dot<FORMAT, Quantized> {
                 steps[2 * pair] = _mm512_and_si512(both, low);
                 steps[2 * pair + 1] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
             }
+            if constexpr (Own::powers)
+                for (int step = 0; step < kSteps; step++) steps[step] = _mm512_shuffle_epi8(numbers(), steps[step]);
         } else {
             for (int step = 0; step < kSteps; step++) steps[step] = _mm512_loadu_si512(at + 64 * step);
         }
     }
 
     static Lane load_numbers(const uint8_t* at) {
+        if constexpr (Own::powers) return load_half_powers(at);
         if constexpr (Own::wide) return _mm512_loadu_ps(at);
         return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
     }

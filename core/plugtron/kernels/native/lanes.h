@@ -88,6 +88,23 @@ PLUGTRON_INLINE void read(const uint16_t* from, Word& to) {
     to = reinterpret_cast<Word>(bits);
 }
 
+// Bytes as half the powers of 2 that they are the exponents of, plus 127.
+PLUGTRON_INLINE void read_half_powers(const uint8_t* from, Word& to) {
+#if PLUGTRON_VNNI
+    Ints bits = reinterpret_cast<Ints>(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+#elif PLUGTRON_AVX2
+    Ints bits = reinterpret_cast<Ints>(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+#else
+    Ints bits;
+    for (int at = 0; at < kWord; at++) bits[at] = from[at];
+#endif
+    bits = bits << 23;
+    // The least of them is below the normal numbers.
+    const Ints least = Ints{} + 0x400000;
+    bits = bits < least ? least : bits;
+    to = reinterpret_cast<Word>(bits) * 0.5f;
+}
+
 // Sixteen pairs of bfloat16: the even and the odd ones as float.
 PLUGTRON_INLINE void read_pairs(const uint8_t* from, Word& even, Word& odd) {
     Ints both;
@@ -124,6 +141,10 @@ template <class T, class H> PLUGTRON_INLINE void read(const T* from, Pair<H>& to
     read(from, to.low);
     read(from + sizeof(H) / sizeof(float), to.high);
 }
+template <class H> PLUGTRON_INLINE void read_half_powers(const uint8_t* from, Pair<H>& to) {
+    read_half_powers(from, to.low);
+    read_half_powers(from + sizeof(H) / sizeof(float), to.high);
+}
 template <class H> PLUGTRON_INLINE void read_pairs(const uint8_t* from, Pair<H>& even, Pair<H>& odd) {
     read_pairs(from, even.low, odd.low);
     read_pairs(from + sizeof(H), even.high, odd.high);
@@ -148,6 +169,12 @@ template <class Stored>
 PLUGTRON_INLINE Lane load_lane(const Stored* from) {
     Lane lane;
     read(from, lane);
+    return lane;
+}
+
+PLUGTRON_INLINE Lane load_half_powers(const uint8_t* from) {
+    Lane lane;
+    read_half_powers(from, lane);
     return lane;
 }
 

@@ -2,8 +2,8 @@
 //
 // Weights are packed in blocks of 16 outputs, in the order in which they are used. In groups: 32 inputs at a time, eight
 // steps of 16 outputs × 4 inputs, then a scale per output, then a minimum; two steps of 4 bits share 64 bytes, of which
-// the first has the low halves. A value is q · scale + minimum, or (q - 128) · scale where there is no minimum;
-// plugtron.contracts.quantized says more. Floats: 16 outputs of one input after the other, bfloat16: 16 outputs ×
+// the first has the low halves. A value is q · scale + minimum, or (q - 128) · scale where there is no minimum; in MXFP4
+// it is a number of the table times a power of 2; plugtron.quantization.weight says more. Floats: 16 outputs of one input after the other, bfloat16: 16 outputs ×
 // 2 inputs; inputs are padded with zeros to a multiple of 16. Every row of x is added up in the same order, whatever rows
 // are beside it.
 #pragma once
@@ -19,17 +19,21 @@ constexpr int kSteps = 8;
 // Rows that stay in the nearest cache while all weights pass by.
 constexpr long kChunk = 64;
 
-// Those of packing.Format. Wide ones have float32 scales, halves two of them for 32 inputs.
-enum Format : int32_t { kInt4, kInt4F32Scales, kInt8, kInt8F32Scales, kInt8G16, kF32, kBf16 };
+// Those of packing.Format. Wide ones have float32 scales, halves two of them for 32 inputs, powers a byte for each.
+enum Format : int32_t { kInt4, kInt4F32Scales, kInt8, kInt8F32Scales, kInt8G16, kMxfp4, kF32, kBf16 };
+
+// What 4 bits of floating point stand for, twice over, so that they are integers.
+alignas(16) constexpr int8_t kTwiceE2m1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 template <int FORMAT>
 struct Traits {
-    static constexpr bool four = FORMAT == kInt4 || FORMAT == kInt4F32Scales;
+    static constexpr bool powers = FORMAT == kMxfp4;
+    static constexpr bool four = FORMAT == kInt4 || FORMAT == kInt4F32Scales || powers;
     static constexpr bool wide = FORMAT == kInt4F32Scales || FORMAT == kInt8F32Scales || FORMAT == kInt8G16;
     static constexpr bool halves = FORMAT == kInt8G16;
-    static constexpr bool minimum = four || FORMAT == kInt8F32Scales;
+    static constexpr bool minimum = FORMAT == kInt4 || FORMAT == kInt4F32Scales || FORMAT == kInt8F32Scales;
     static constexpr long values = four ? 4 * 64 : 8 * 64;
-    static constexpr long numbers = kLanes * (wide ? 4 : 2);  // bytes of sixteen scales
+    static constexpr long numbers = kLanes * (powers ? 1 : wide ? 4 : 2);  // bytes of sixteen scales
     static constexpr long bytes = values + numbers * (minimum || halves ? 2 : 1);
 };
 
@@ -131,6 +135,7 @@ inline void multiply(
         case kInt8: return multiply_as<kInt8>(layer, x, first, rows, y, begin, end);
         case kInt8F32Scales: return multiply_as<kInt8F32Scales>(layer, x, first, rows, y, begin, end);
         case kInt8G16: return multiply_as<kInt8G16>(layer, x, first, rows, y, begin, end);
+        case kMxfp4: return multiply_as<kMxfp4>(layer, x, first, rows, y, begin, end);
         case kF32: return multiply_as<kF32>(layer, dense, first, rows, y, begin, end);
         default: return multiply_as<kBf16>(layer, dense, first, rows, y, begin, end);
     }
@@ -144,6 +149,7 @@ inline long block_bytes(int32_t format, int inputs) {
         case kInt8: return Dot<kInt8, Quantized>::block_bytes(inputs);
         case kInt8F32Scales: return Dot<kInt8F32Scales, Quantized>::block_bytes(inputs);
         case kInt8G16: return Dot<kInt8G16, Quantized>::block_bytes(inputs);
+        case kMxfp4: return Dot<kMxfp4, Quantized>::block_bytes(inputs);
         case kF32: return Dot<kF32, Dense>::block_bytes(inputs);
         default: return Dot<kBf16, Dense>::block_bytes(inputs);
     }

@@ -28,12 +28,15 @@ class WeightFormat(IntEnum):
     INT8 = 2
     INT8_F32_SCALES = 3  # with a minimum
     INT8_G16 = 4  # groups of 16
-    F32 = 5
-    BF16 = 6  # bfloat16
+    MXFP4 = 5  # scales are powers of 2
+    F32 = 6
+    BF16 = 7  # bfloat16
 
 
 def format_of(weight: QuantizedWeight) -> WeightFormat:
     """How the native kernels hold a quantized weight."""
+    if weight.scales.dtype == torch.uint8:
+        return WeightFormat.MXFP4
     wide = weight.scales.dtype == torch.float32
     if weight.bits == 4:
         return WeightFormat.INT4_F32_SCALES if wide else WeightFormat.INT4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,10 @@ from plugtron.quantization.float8 import Float8Weight, scaled_product, takes_pro
 from plugtron.quantization.method import HeldWeight
 from plugtron.quantization.weight import GROUP, QuantizedWeight
 
-__all__ = ["DeviceWeight"]
+__all__ = ["DeviceWeight", "WeightForm"]
+
+#: What the values of a weight are.
+WeightForm: TypeAlias = Literal["int8", "int4", "mxfp4", "fp8", "plain"]
 
 #: From more rows than these on, what a product computes takes longer than reading its weights. Those of 8 bits in
 #: floating point are then multiplied as such; others are worth being made dense for torch's product.
@@ -28,14 +31,14 @@ class DeviceWeight:
     """A weight [O, I] on a device.
 
     Args:
-        format: int8: `values` [O, I] uint8, 128 added; int4: [O, I / 2] uint8, an even input in each byte's low half;
-            fp8: [O, I] e4m3; plain: [O, I].
-        scales: [O, I / 32] float16 of int8 and int4; [O, 1] float32 of fp8; None of plain.
+        format: int8: `values` [O, I] uint8, 128 added; int4, mxfp4: [O, I / 2] uint8, an even input in each byte's low
+            half; fp8: [O, I] e4m3; plain: [O, I].
+        scales: [O, I / 32] float16 of int8 and int4, uint8 of mxfp4; [O, 1] float32 of fp8; None of plain.
         minimums: [O, I / 32] float16, of int4 where it has them.
         in_order: sums are added up in the same order for any number of rows, at some cost.
     """
 
-    format: Literal["int8", "int4", "fp8", "plain"]
+    format: WeightForm
     values: Tensor
     scales: Tensor | None = None
     minimums: Tensor | None = None
@@ -48,8 +51,9 @@ class DeviceWeight:
         values = weight.values
         if weight.bits == 4:
             values = values[:, 0::2] | (values[:, 1::2] << 4)
+        four = "mxfp4" if weight.scales.dtype == torch.uint8 else "int4"
         return cls(
-            format="int4" if weight.bits == 4 else "int8",
+            format=four if weight.bits == 4 else "int8",
             values=values.contiguous().to(device),
             scales=weight.scales.to(device),
             minimums=None if weight.minimums is None else weight.minimums.to(device),
@@ -69,7 +73,7 @@ class DeviceWeight:
     def shape(self) -> tuple[int, int]:
         """O and I."""
         outputs, width = self.values.shape
-        return outputs, width * 2 if self.format == "int4" else width
+        return outputs, width * 2 if self.format in ("int4", "mxfp4") else width
 
     @property
     def nbytes(self) -> int:
@@ -81,7 +85,7 @@ class DeviceWeight:
         rows = len(hidden)
         if self.in_order:
             return self._tiles(hidden, bias)
-        if rows == 1:
+        if rows == 1 and self.format != "mxfp4":  # which experts alone are held in, as yet
             return row_linear(hidden, self.values, self.scales, self.minimums, bias, format=self.format)
         if self.format == "fp8" and rows > _MANY_FLOAT8 and takes_products(self.values):
             assert self.scales is not None

@@ -17,12 +17,15 @@ import triton.language as tl
 from torch import Tensor
 
 from plugtron.kernels.triton.launch import FUSED
+from plugtron.kernels.triton.tile_linear import packed_words, weight_tile
+from plugtron.quantization.weight import GROUP
 
-__all__ = ["ExpertRows", "expert_linear"]
+__all__ = ["INPUTS", "OPTIONS", "OUTPUTS", "ROWS", "ExpertRows", "expert_linear"]
 
 #: Rows of a tile: a matrix product of Triton's has no fewer.
-_ROWS = 16
-_OUTPUTS, _INPUTS = 64, 64
+ROWS = 16
+OUTPUTS, INPUTS = 64, 64
+OPTIONS = {"num_warps": 4, "num_stages": 3, **FUSED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +50,12 @@ class ExpertRows:
         counts = torch.zeros(experts, dtype=torch.int64, device=chosen.device)
         counts = counts.scatter_add_(0, flat, torch.ones_like(flat))
         firsts = counts.cumsum(0) - counts
-        tile_counts = (counts + _ROWS - 1) // _ROWS
+        tile_counts = (counts + ROWS - 1) // ROWS
         ends = tile_counts.cumsum(0)
-        at = torch.arange(min(experts, len(flat)) + len(flat) // _ROWS, device=chosen.device)
+        at = torch.arange(min(experts, len(flat)) + len(flat) // ROWS, device=chosen.device)
         expert = torch.searchsorted(ends, at, right=True).clamp(max=experts - 1)
-        within = (at - (ends - tile_counts)[expert]) * _ROWS
-        left = (counts[expert] - within).clamp(0, _ROWS)
+        within = (at - (ends - tile_counts)[expert]) * ROWS
+        left = (counts[expert] - within).clamp(0, ROWS)
         return cls(
             tokens=places // chosen.shape[1],
             places=places,
@@ -60,42 +63,57 @@ class ExpertRows:
         )
 
 
-def expert_linear(x: Tensor, rows: Tensor | None, tiles: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
+def expert_linear(
+    x: Tensor,
+    rows: Tensor | None,
+    tiles: Tensor,
+    values: Tensor,
+    scales: Tensor | None,
+    minimums: Tensor | None,
+    bias: Tensor | None,
+    *,
+    format: str,  # noqa: A002 - DeviceWeight's word
+) -> Tensor:
     """Multiply each row with its expert's weight, [P, O].
 
     Args:
         x: [T, I], whose rows `rows` [P] are the ones that are meant; None: all, in order.
         tiles: see `ExpertRows`.
-        weights: [E, O, I]; bias: [E, O].
+        values: of all experts [E, O, ...], like the other parts of their weights; see DeviceWeight.
+        bias: [E, O].
     """
     count = len(x) if rows is None else len(rows)
-    _, outputs, inputs = weights.shape
+    inputs, outputs = x.shape[1], values.shape[1]
     y = torch.empty(count, outputs, dtype=x.dtype, device=x.device)
-    _expert_linear[(len(tiles), triton.cdiv(outputs, _OUTPUTS))](
+    _expert_linear[(len(tiles), triton.cdiv(outputs, OUTPUTS))](
         x.contiguous(),
         tiles if rows is None else rows,
         tiles,
-        weights,
+        packed_words(values, format),
+        x if scales is None else scales,
+        x if minimums is None else minimums,
         x if bias is None else bias,
         y,
         inputs,
         outputs,
+        FORMAT=format,
+        MINIMUM=minimums is not None,
         GATHERS=rows is not None,
         BIAS=bias is not None,
-        ROWS=_ROWS,
-        OUTPUTS=_OUTPUTS,
-        INPUTS=_INPUTS,
-        num_warps=4,
-        num_stages=3,
-        **FUSED,
+        ROWS=ROWS,
+        OUTPUTS=OUTPUTS,
+        INPUTS=INPUTS,
+        GROUP=GROUP,
+        **OPTIONS,
     )
     return y
 
 
 @triton.jit(do_not_specialize_on_alignment=["rows", "tiles"])  # parts of larger tensors
 def _expert_linear(
-    x, rows, tiles, weights, bias, y, inputs, outputs,
-    GATHERS: tl.constexpr, BIAS: tl.constexpr, ROWS: tl.constexpr, OUTPUTS: tl.constexpr, INPUTS: tl.constexpr,
+    x, rows, tiles, values, scales, minimums, bias, y, inputs, outputs,
+    FORMAT: tl.constexpr, MINIMUM: tl.constexpr, GATHERS: tl.constexpr, BIAS: tl.constexpr, ROWS: tl.constexpr,
+    OUTPUTS: tl.constexpr, INPUTS: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(0).to(tl.int64)
     count = tl.load(tiles + tile * 3 + 2)
@@ -109,14 +127,22 @@ def _expert_linear(
         source = tl.load(rows + at, mask=there, other=0)
     output = tl.program_id(1) * OUTPUTS + tl.arange(0, OUTPUTS)
     inside = output < outputs
+    # From here on the weights are this expert's.
+    line = expert * outputs
+    values += line * (inputs // 8 if FORMAT == "int4" or FORMAT == "mxfp4" else inputs)
+    scales += line * (1 if FORMAT == "fp8" else inputs // GROUP)
+    minimums += line * (inputs // GROUP)
     total = tl.zeros([ROWS, OUTPUTS], tl.float32)
     for start in range(0, inputs, INPUTS):
         position = start + tl.arange(0, INPUTS)
         known = position < inputs
         own = tl.load(x + source[:, None] * inputs + position[None, :], mask=there[:, None] & known[None, :], other=0.0)
-        line = weights + (expert * outputs + output)[:, None] * inputs + position[None, :]
-        weight = tl.load(line, mask=inside[:, None] & known[None, :], other=0.0)
+        weight = weight_tile(
+            values, scales, minimums, output, start, inputs, outputs, own.dtype, FORMAT, MINIMUM, OUTPUTS, INPUTS, GROUP
+        )
         total += tl.dot(own, tl.trans(weight), input_precision="ieee")
+    if FORMAT == "fp8":
+        total *= tl.load(scales + output, mask=inside, other=0.0)[None, :]
     if BIAS:
         total += tl.load(bias + expert * outputs + output, mask=inside, other=0.0).to(tl.float32)[None, :]
     place = at[:, None] * outputs + output[None, :]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["columns", "joined", "nibble", "unit"]
+__all__ = ["columns", "e2m1", "joined", "nibble", "power", "unit"]
 
 
 @triton.jit
@@ -29,6 +29,22 @@ def nibble(word, J: tl.constexpr):
 def unit(J: tl.constexpr):
     """What takes the power of 16 off that `nibble` comes with."""
     return 1.0 / (1 << (J % 5 * 4))
+
+
+@triton.jit
+def e2m1(word, J: tl.constexpr):
+    """What bits 4 J to 4 J + 3 of words int32 are in floating point, of 2 bits of exponent and 1 of mantissa."""
+    size = (word >> (4 * J)) & 7
+    # From 1 on they are the same bits as in float32, but for the bias of exponents; below, halves.
+    number = tl.where(size < 2, size.to(tl.float32) * 0.5, ((size << 22) + (126 << 23)).to(tl.float32, bitcast=True))
+    return tl.where(((word >> (4 * J)) & 8) == 0, number, -number)
+
+
+@triton.jit
+def power(exponent):
+    """2 to exponents uint8, of which 127 is taken off."""
+    bits = exponent.to(tl.int32) << 23
+    return tl.where(bits == 0, 1 << 22, bits).to(tl.float32, bitcast=True)
 
 
 @triton.jit

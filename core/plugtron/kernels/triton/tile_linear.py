@@ -11,10 +11,10 @@ import triton.language as tl
 from torch import Tensor
 
 from plugtron.kernels.triton.launch import FUSED, power_of_two
-from plugtron.kernels.triton.nibbles import joined, nibble, unit
+from plugtron.kernels.triton.nibbles import e2m1, joined, nibble, power, unit
 from plugtron.quantization.weight import GROUP
 
-__all__ = ["INPUTS", "dense", "tile_linear", "tile_options", "tile_outputs"]
+__all__ = ["INPUTS", "dense", "packed_words", "tile_linear", "tile_options", "tile_outputs", "weight_tile"]
 
 #: Rows of x that one program multiplies: a matrix product of Triton's has no fewer.
 _LEAST_ROWS, _MOST_ROWS = 16, 64
@@ -63,7 +63,7 @@ def tile_linear(
     # Neighbors share a tile of weights, which then is read but once.
     _tile_linear[(triton.cdiv(rows, tile), triton.cdiv(outputs, width))](
         x.contiguous(),
-        _words(values, format),
+        packed_words(values, format),
         x if scales is None else scales,
         x if minimums is None else minimums,
         x if bias is None else bias,
@@ -91,10 +91,10 @@ def dense(
     format: str,  # noqa: A002 - DeviceWeight's word
 ) -> Tensor:
     """The whole weight [O, I] in another dtype."""
-    outputs, inputs = len(values), values.shape[1] * (2 if format == "int4" else 1)
+    outputs, inputs = len(values), values.shape[1] * (2 if format in ("int4", "mxfp4") else 1)
     result = torch.empty(outputs, inputs, dtype=dtype, device=values.device)
     _dense[(triton.cdiv(outputs, 32), triton.cdiv(inputs, INPUTS))](
-        _words(values, format),
+        packed_words(values, format),
         values if scales is None else scales,
         values if minimums is None else minimums,
         result,
@@ -107,17 +107,17 @@ def dense(
         GROUP=GROUP,
         **FUSED,
     )
-    # Those of fp8 are not in the kernel's tiles: see `_weights`.
+    # Those of fp8 are not in the kernel's tiles: see `weight_tile`.
     return result.mul_(scales) if format == "fp8" and scales is not None else result
 
 
-def _words(values: Tensor, format: str) -> Tensor:  # noqa: A002 - DeviceWeight's word
+def packed_words(values: Tensor, format: str) -> Tensor:  # noqa: A002 - DeviceWeight's word
     """Numbers of 4 bits by eight, others as they are."""
-    return values.view(torch.int32) if format == "int4" else values
+    return values.view(torch.int32) if format in ("int4", "mxfp4") else values
 
 
 @triton.jit
-def _weights(
+def weight_tile(
     values, scales, minimums, output, start, inputs, outputs, dtype: tl.constexpr,
     FORMAT: tl.constexpr, MINIMUM: tl.constexpr, OUTPUTS: tl.constexpr, INPUTS: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
@@ -146,6 +146,23 @@ def _weights(
             (nibble(word, 5) * (scale * unit(5)) + low).to(dtype),
             (nibble(word, 6) * (scale * unit(6)) + low).to(dtype),
             (nibble(word, 7) * (scale * unit(7)) + low).to(dtype),
+            OUTPUTS, INPUTS,
+        )  # fmt: skip
+    elif FORMAT == "mxfp4":
+        WORDS: tl.constexpr = INPUTS // 8
+        word_at = start // 8 + tl.arange(0, WORDS)
+        inside = there & (word_at < inputs // 8)[None, :]
+        word = tl.load(values + line * (inputs // 8) + word_at[None, :], mask=inside, other=0)
+        scale = _spread(power(tl.load(scales + place, mask=held, other=0)), OUTPUTS, WORDS, GROUP // 8)
+        weight = joined(
+            (e2m1(word, 0) * scale).to(dtype),
+            (e2m1(word, 1) * scale).to(dtype),
+            (e2m1(word, 2) * scale).to(dtype),
+            (e2m1(word, 3) * scale).to(dtype),
+            (e2m1(word, 4) * scale).to(dtype),
+            (e2m1(word, 5) * scale).to(dtype),
+            (e2m1(word, 6) * scale).to(dtype),
+            (e2m1(word, 7) * scale).to(dtype),
             OUTPUTS, INPUTS,
         )  # fmt: skip
     elif FORMAT == "int8":
@@ -183,7 +200,7 @@ def _tile_linear(
             mask=(row < rows)[:, None] & (at < inputs)[None, :],
             other=0.0,
         )
-        weight = _weights(
+        weight = weight_tile(
             values, scales, minimums, output, start, inputs, outputs, own.dtype,
             FORMAT, MINIMUM, OUTPUTS, INPUTS, GROUP,
         )  # fmt: skip
@@ -206,7 +223,7 @@ def _dense(
 ):  # fmt: skip
     output = tl.program_id(0) * OUTPUTS + tl.arange(0, OUTPUTS)
     start = tl.program_id(1) * INPUTS
-    weight = _weights(
+    weight = weight_tile(
         values, scales, minimums, output, start, inputs, outputs, result.dtype.element_ty,
         FORMAT, MINIMUM, OUTPUTS, INPUTS, GROUP,
     )  # fmt: skip

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from plugtron.plugin.api_version import API_VERSION
     from plugtron.quantization.float8 import Float8Weight
     from plugtron.quantization.method import HeldWeight, QuantizationMethod, WeightPart
+    from plugtron.quantization.packed_weight import PackedWeight
     from plugtron.quantization.weight import QuantizedWeight
     from plugtron.utils.transfers import HostCopy
 
@@ -55,6 +56,7 @@ __all__ = [
     "ModelInfo",
     "ModelOptions",
     "ModelWrapper",
+    "PackedWeight",
     "Parts",
     "PendingStep",
     "QuantizationMethod",
@@ -106,6 +108,7 @@ _HOMES = {
     "ModelInfo": "plugtron.contracts.decoder",
     "ModelOptions": "plugtron.contracts.execution",
     "ModelWrapper": "plugtron.contracts.wrapper",
+    "PackedWeight": "plugtron.quantization.packed_weight",
     "Parts": "plugtron.contracts.parts",
     "PendingStep": "plugtron.contracts.controller",
     "QuantizationMethod": "plugtron.quantization.method",

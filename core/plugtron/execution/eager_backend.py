@@ -8,10 +8,12 @@ from plugtron.contracts.attention import AttentionBackend
 from plugtron.contracts.decoder import Decoder
 from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend
 from plugtron.execution.eager import EagerExecution
-from plugtron.execution.rounding import quantized_part, round_experts, rounded
+from plugtron.execution.rounding import quantized_part, round_experts
 from plugtron.nn.attention import CoreAttention
 from plugtron.nn.experts import Experts
-from plugtron.quantization.method import QuantizationMethod
+from plugtron.parallel.layers import ShardedModule
+from plugtron.quantization.method import QuantizationMethod, dense, hold_all
+from plugtron.quantization.packed_weight import PackedWeight
 
 __all__ = ["EagerBackend"]
 
@@ -45,13 +47,20 @@ def _attend_with(decoder: Decoder, backend: AttentionBackend) -> None:
 
 
 def _quantize_in_place(decoder: Decoder, method: QuantizationMethod) -> None:
-    """Replace the weights of linear layers and head by what they are after quantizing."""
+    """Replace the weights of linear layers and head by what they are after quantizing, or by a form of the method's."""
     assert isinstance(decoder, torch.nn.Module)
     for module in decoder.modules():
         if isinstance(module, Experts):
             round_experts(method, module)
         part = quantized_part(module)
-        held = None if part is None else rounded(method, part, module.get_parameter("weight").data)
+        if part is None:
+            continue
+        assert isinstance(module, ShardedModule), "linear layers and heads are"
+        weight = module.get_parameter("weight").data
+        held = hold_all(method, part, weight)
+        if isinstance(held, PackedWeight):
+            module.product = held
         if held is not None:
+            left = dense(held).to(weight.dtype) if module.product is None else weight.new_empty(0, weight.shape[1])
             # In a new parameter: a tied head is the embedding, and what that looks up stays as it is.
-            module.register_parameter("weight", torch.nn.Parameter(held, requires_grad=False))
+            module.register_parameter("weight", torch.nn.Parameter(left, requires_grad=False))

@@ -13,6 +13,7 @@ from plugtron.execution.tracing import trace
 from plugtron.execution.unsupported import Unsupported
 from plugtron.kernels.triton_here import why_no_triton
 from plugtron.quantization.float8 import FLOAT8, Float8Weight
+from plugtron.quantization.method import has_own_forms
 
 __all__ = ["GraphBackend"]
 
@@ -67,6 +68,8 @@ def _check(source: DecoderSource) -> None:
     method, stored = options.quantization, source.checkpoint.tensors
     if method is not None and method.reads_stored and MXFP4 not in {info.dtype for info in stored.values()}:
         raise Unsupported("quantized blocks as they are in a file")
+    if has_own_forms(options.quantization):
+        raise Unsupported("weights in a form of its own, which torch steps alone multiply with")
     if options.attention is not None:
         raise Unsupported("an attention that is named, which torch steps alone use")
     float8 = options.kv_dtype == FLOAT8 or (

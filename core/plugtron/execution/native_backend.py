@@ -25,6 +25,7 @@ from plugtron.execution.unsupported import Unsupported
 from plugtron.kernels.native.build import NoCompiler, library
 from plugtron.kernels.native.sources import functions_of
 from plugtron.quantization.float8 import Float8Weight
+from plugtron.quantization.method import has_own_forms
 
 __all__ = ["NativeBackend"]
 
@@ -87,6 +88,8 @@ def _check(source: DecoderSource) -> None:
         raise Unsupported(f"the native kernels run on a CPU, not on {runtime.device.type}")
     if options.quantization is not None and Float8Weight in options.quantization.forms:
         raise Unsupported(f"weights in {options.quantization.name}")
+    if has_own_forms(options.quantization):
+        raise Unsupported("weights in a form of its own, which torch steps alone multiply with")
     if options.attention is not None:
         raise Unsupported("an attention that is named, which torch steps alone use")
     kv_dtype = options.kv_dtype or runtime.dtype

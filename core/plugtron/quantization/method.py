@@ -10,12 +10,13 @@ from torch import Tensor
 
 from plugtron.errors import PluginError
 from plugtron.quantization.float8 import Float8Weight
+from plugtron.quantization.packed_weight import PackedWeight
 from plugtron.quantization.weight import QuantizedWeight
 
-__all__ = ["HeldWeight", "QuantizationMethod", "WeightPart", "dense", "hold_all", "hold_rows"]
+__all__ = ["HeldWeight", "QuantizationMethod", "WeightPart", "dense", "has_own_forms", "hold_all", "hold_rows"]
 
 #: What a weight is held in. A plain tensor holds the values that quantizing leaves, in any dtype.
-HeldWeight: TypeAlias = QuantizedWeight | Float8Weight | Tensor
+HeldWeight: TypeAlias = QuantizedWeight | Float8Weight | PackedWeight | Tensor
 #: A linear layer's weight, or the head's. What an embedding looks up is never quantized.
 WeightPart: TypeAlias = Literal["layer", "head"]
 
@@ -41,6 +42,11 @@ class QuantizationMethod(ABC):
         """
 
 
+def has_own_forms(method: QuantizationMethod | None) -> bool:
+    """Whether a method holds weights in forms of its own, which torch alone multiplies with."""
+    return method is not None and any(issubclass(form, PackedWeight) for form in method.forms)
+
+
 def hold_rows(method: QuantizationMethod, part: WeightPart, rows: Tensor) -> HeldWeight | None:
     """Quantize some rows [R, I], and see whether the method keeps its word.
 
@@ -53,7 +59,7 @@ def hold_rows(method: QuantizationMethod, part: WeightPart, rows: Tensor) -> Hel
     if not isinstance(held, method.forms):
         declared = ", ".join(form.__name__ for form in method.forms)
         raise PluginError(f"quantization {method.name}: it holds weights in {type(held).__name__}, not in {declared}")
-    shape = held.shape if isinstance(held, Tensor) else held.values.shape
+    shape = held.shape if isinstance(held, Tensor | PackedWeight) else held.values.shape
     if shape != rows.shape:
         raise PluginError(f"quantization {method.name}: it made {tuple(shape)} of a weight {tuple(rows.shape)}")
     return held
@@ -77,6 +83,9 @@ def hold_all(
     quantized = [piece for piece in pieces if isinstance(piece, QuantizedWeight)]
     if quantized:
         return QuantizedWeight.stacked(quantized)
+    packed = [piece for piece in pieces if isinstance(piece, PackedWeight)]
+    if packed:
+        return type(packed[0]).stacked(packed)
     float8 = [piece for piece in pieces if isinstance(piece, Float8Weight)]
     return (
         Float8Weight.stacked(float8) if float8 else torch.cat([piece for piece in pieces if isinstance(piece, Tensor)])

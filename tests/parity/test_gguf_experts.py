@@ -22,11 +22,11 @@ def run(path, quantization):
 @pytest.mark.parametrize(
     "types",
     [
-        pytest.param(dict.fromkeys(EXPERTS, "Q4_K"), id="Q4_K"),
+        pytest.param(dict.fromkeys(EXPERTS, "MXFP4"), id="MXFP4"),
         pytest.param({**dict.fromkeys(EXPERTS, "Q4_0"), "ffn_down_exps": "Q6_K"}, id="mixed"),
         *(
             pytest.param(dict.fromkeys(EXPERTS, dtype), id=dtype, marks=pytest.mark.wide)
-            for dtype in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q5_K", "Q6_K")
+            for dtype in ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K")
         ),
     ],
 )

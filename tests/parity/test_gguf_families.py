@@ -12,10 +12,19 @@ from support.logits import all_logits
 
 from plugtron import LLM, SamplingParams
 from plugtron.errors import CheckpointError, PlugtronError
+from plugtron.nn import Temperature
 
 GREEDY = SamplingParams(temperature=0, max_tokens=64, ignore_eos=True)
 #: Those that say more of what others say, too.
-WIDE = {"command-r-normed", "exaone4-full", "falcon-shared-norm", "gptneox-sequential", "nemotron-biases"}
+WIDE = {
+    "command-r-normed",
+    "exaone4-full",
+    "falcon-shared-norm",
+    "gptneox-sequential",
+    "nemotron-biases",
+    "qwen2",
+    "qwen3",
+}
 EVERY = [pytest.param(name, marks=[pytest.mark.wide] if name in WIDE else []) for name in gguf_models.MODELS]
 LONG = models.prompts()[-1]
 
@@ -56,6 +65,27 @@ def test_greedy_tokens(name, written):
         assert request.tokens == expected
         assert min(gaps) > 5e-4, "weights that come near a tie prove nothing"
         assert len(set(expected[:32])) >= 6, "weights that stand still prove nothing"
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("name", ["bloom", "falcon-groups", "gpt-oss", "gpt2", "mixtral", "phi3", "qwen2moe"])
+def test_over_ranks(name, written):
+    _, path = written(name)
+    found = []
+    for ways in ({}, {"tensor_parallel": 2}, {"pipeline_parallel": 2}):
+        with LLM(path, dtype="float32", **ways) as llm:
+            found.append([request.tokens for request in llm.generate(models.prompts()[2:5], GREEDY)])
+    assert found[1:] == [found[0]] * 2
+
+
+def test_what_llama_cpp_takes_for_granted(written):
+    """Of what small models do not come to: Llama 4's chunks and temperatures."""
+    path = written("llama4")[1]
+    with LLM(path, dtype="float32") as llm:
+        config = llm.session.parts.wrapper.config
+    assert config.chunks == (8192, 8192, 8192, None)
+    assert config.rotates == (True, True, True, False)
+    assert config.temperatures == (None, None, None, Temperature(beta=0.1, period=8192, first=1))
 
 
 def one_by_one(tensors):
@@ -146,17 +176,18 @@ def test_long_factors(written):
         ("qwen3moe", {"expert_group_count": 4}, r"qwen3moe\.expert_group_count \(= 4\) is not implemented"),
         ("qwen3moe", {"expert_used_count": 9}, r"expert_used_count 9 is more than the 8 experts"),
         ("qwen3moe", {"expert_gating_func": 7}, r"expert_gating_func must be a whole number from 0 to 3"),
-        ("granite", {"rope__scaling__finetuned": False}, r"layers that do not rotate are not implemented"),
+        ("granite", {"rope.scaling.finetuned": False}, r"layers that do not rotate are not implemented"),
         ("granite", {"logit_scale": "x"}, r"logit_scale must be a number"),
-        ("olmo2", {"attention__sliding_window": 16}, r"olmo2\.attention\.sliding_window \(OLMo 3\)"),
-        ("llama4", {"attention__sliding_window": 0}, r"a llama4 without experts or chunks is not implemented"),
+        ("olmo2", {"attention.sliding_window": 16}, r"olmo2\.attention\.sliding_window \(OLMo 3\)"),
+        ("llama4", {"attention.sliding_window": 0}, r"a llama4 without experts or chunks is not implemented"),
         (
             "cohere2",
-            {"attention__sliding_window_pattern": [True]},
+            {"attention.sliding_window_pattern": [True]},
             r"sliding_window_pattern has 1 entries for 4 layers",
         ),
-        ("starcoder2", {"rope__dimension_count": 4}, r"rotary over part of a head is not implemented"),
-        ("glm4", {"rope__dimension_count": 64}, r"rope\.dimension_count \(= 64\) must be an even number up to 24"),
+        ("starcoder2", {"rope.dimension_count": 4}, r"rotary over part of a head is not implemented"),
+        ("glm4", {"rope.dimension_count": 64}, r"rope\.dimension_count \(= 64\) must be an even number up to 24"),
+        ("mistral3", {"rope.freq_base": 1.0}, r"rope\.freq_base \(= 1\) must be above 1 where the scaling is yarn"),
         ("command-r", {"logit_scale": 0.0}, r"logit_scale must be a number"),
     ],
 )

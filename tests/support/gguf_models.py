@@ -29,6 +29,9 @@ ARCHITECTURES = {
     "LlamaForCausalLM": gguf.MODEL_ARCH.LLAMA,
     "Ministral3ForCausalLM": gguf.MODEL_ARCH.MISTRAL3,
     "MixtralForCausalLM": gguf.MODEL_ARCH.LLAMA,
+    "Qwen2ForCausalLM": gguf.MODEL_ARCH.QWEN2,
+    "Qwen3ForCausalLM": gguf.MODEL_ARCH.QWEN3,
+    "SmolLM3ForCausalLM": gguf.MODEL_ARCH.SMOLLM3,
     "NemotronForCausalLM": gguf.MODEL_ARCH.NEMOTRON,
     "Olmo2ForCausalLM": gguf.MODEL_ARCH.OLMO2,
     "Phi3ForCausalLM": gguf.MODEL_ARCH.PHI3,
@@ -41,7 +44,7 @@ ARCHITECTURES = {
 #: Whatever is written of groups.
 _UNGROUPED = ("BloomForCausalLM", "GPTNeoXForCausalLM")
 _PERMUTED = ("LlamaForCausalLM", "MixtralForCausalLM", "Ministral3ForCausalLM", "GraniteForCausalLM")
-_PERMUTED = (*_PERMUTED, "GraniteMoeForCausalLM")
+_PERMUTED = (*_PERMUTED, "GraniteMoeForCausalLM", "SmolLM3ForCausalLM")
 #: Norms hold their difference from 1 in transformers.
 _OFFSET = ("Gemma2ForCausalLM", "Gemma3ForCausalLM", "NemotronForCausalLM")
 #: Experts are stored inputs first in transformers.
@@ -63,7 +66,7 @@ def write_model(path, model, *, types=None, arranged=None, vocabulary=False, wit
     writer = gguf.GGUFWriter(path, name)
     for key, value in {**metadata(model), **extra}.items():
         if value is not None and key not in without:
-            _add(writer, f"{name}.{key.replace('__', '.')}", value)
+            _add(writer, f"{name}.{key}", value)
     if vocabulary:
         _add_vocabulary(writer, model.config.vocab_size)
     stored = dict(tensors(model))
@@ -155,7 +158,7 @@ def _head_dim(config):
 
 
 def metadata(model):
-    """Keys under the architecture's name; two underlines stand for a point."""
+    """Keys under the architecture's name."""
     kind, config = type(model).__name__, model.config
     get = config.to_dict().get
     rms = get("rms_norm_eps")
@@ -267,6 +270,10 @@ def _add_vocabulary(writer, size):
 
 #: name: (name in models.py, what has to be different for a GGUF file to be able to say it)
 MODELS = {
+    "llama": ("llama_llama3_rope", {}),
+    "qwen2": ("qwen2", {}),
+    "qwen3": ("qwen3", {}),
+    "smollm3": ("smollm3", {"no_rope_layer_interval": 4}),
     "mixtral": ("mixtral", {}),
     "seed_oss": ("seed_oss", {}),
     "bloom": ("bloom", {}),

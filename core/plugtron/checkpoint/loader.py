@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
@@ -49,9 +50,11 @@ def load_weights(
     reader = under_expected_names(reader, _expected(weight_map, num_layers))
     for weight in check_weights(decoder, layers, num_layers, weight_map, reader):
         parameter, parts = own[weight.parameter]
-        if blocks is not None and (stored_blocks := _read_blocks(reader, weight, parameter, parts)):
-            blocks[parameter] = stored_blocks
-            continue
+        if blocks is not None:
+            if stored_blocks := _read_blocks(reader, weight, parameter, parts):
+                blocks[parameter] = stored_blocks
+                continue
+            _say_dequantized(reader, weight)
         for number, (tensor, part) in enumerate(zip(weight.tensors, parts, strict=True)):
             read = _read(reader, tensor, part)
             read = weight.transform(read, number) if weight.transform else read
@@ -151,6 +154,15 @@ def _read_blocks(
         found.append(blocks if weight.transform is None else blocks.transformed(weight.transform, number))
     # Experts share one form, in which kernels find the one that is wanted.
     return tuple(found) if parameter.dim() == 2 or alike(found) else None
+
+
+def _say_dequantized(reader: CheckpointReader, weight: Weight) -> None:
+    """Warn of blocks that become numbers, which take many times as much memory."""
+    types = {reader.tensors[_name(tensor)].dtype for tensor in weight.tensors}
+    if not any(name.startswith(("F", "BF")) for name in types):  # floating point, beside which blocks are numbers, too
+        names = ", ".join(sorted(types))
+        what = f"{weight.parameter} is stored in blocks ({names}) that cannot be used as they are: of a type without "
+        warnings.warn(f"{what}kernels, of several types, or divided by ranks. It is dequantized", stacklevel=2)
 
 
 def _blocks_of(reader: CheckpointReader, tensor: str | Section, part: Part) -> QuantizedWeight | None:

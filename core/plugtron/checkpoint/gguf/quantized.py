@@ -94,6 +94,11 @@ def _q6_k(blocks: Tensor) -> QuantizedWeight:
     return _affine(8, values + (128 - 32), scales.flatten(1), None)
 
 
+def _mxfp4(blocks: Tensor) -> QuantizedWeight:
+    # Its numbers are twice those of the standard there, times half its power of 2.
+    return _affine(4, _nibbles(blocks[:, :, 1:]), blocks[:, :, 0], None)
+
+
 #: From bytes [O, B, bytes of a block] to a weight, by the type's name.
 BLOCKS: Mapping[str, Callable[[Tensor], QuantizedWeight]] = {
     "Q4_0": _q4_0,
@@ -104,4 +109,5 @@ BLOCKS: Mapping[str, Callable[[Tensor], QuantizedWeight]] = {
     "Q4_K": _q4_k,
     "Q5_K": _q5_k,
     "Q6_K": _q6_k,
+    "MXFP4": _mxfp4,
 }

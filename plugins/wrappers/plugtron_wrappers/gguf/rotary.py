@@ -98,6 +98,8 @@ def _scaled(metadata: Metadata, checkpoint: CheckpointReader, width: int) -> Rot
     if kind == "linear":
         return RotaryConfig(base=base, scaling="linear", factor=factor)
     if kind == "yarn":
+        if base <= 1:
+            raise metadata.error(f"rope.freq_base (= {base:g})", "must be above 1 where the scaling is yarn")
         return RotaryConfig(
             base=base,
             scaling="yarn",

@@ -16,7 +16,7 @@ from plugtron.parallel.group import Group
 from plugtron.parallel.runtime import choose_device
 from plugtron.parallel.world import World, check_size, join
 from plugtron.plugin.component import Kind
-from plugtron.plugin.manager import PluginManager
+from plugtron.plugin.manager import GIVEN, PluginManager
 from plugtron.spec.dump import plain_data
 from plugtron.spec.load import Source
 from plugtron.spec.model import Spec
@@ -51,6 +51,8 @@ def assemble(spec: Spec | ResolvedSpec, *, manager: PluginManager | None = None,
             f"parallel.data {resolved.spec.parallel.data}: replicas share the prompts of an offline run; start it with "
             "'plugtron run' or torchrun"
         )
+    if world is None and not is_launched() and resolved.spec.parallel.ranks > 1:
+        _check_reachable(resolved)
     world = world or join(resolved.spec.parallel.ranks, spec=_for_followers(resolved, manager))
     try:
         if world.interactive:
@@ -69,7 +71,7 @@ def follow_leader(world: World, spec: str) -> bool:
     sent = json.loads(spec)
 
     def obtain() -> tuple[ResolvedSpec, PluginManager]:
-        manager = PluginManager(disable=sent["disable"], builtins_only=sent["builtins_only"])
+        manager = PluginManager(**sent["plugins"])
         return resolve(Source(values=sent["spec"]), manager), manager
 
     resolved, manager = world.group().run_on_all_ranks(obtain)
@@ -116,8 +118,22 @@ def _at_hand(resolved: ResolvedSpec | None, plain: Spec, manager: PluginManager)
 
 def _for_followers(resolved: ResolvedSpec, manager: PluginManager) -> str:
     """All that another process needs to resolve the same spec over the same plugins."""
-    sent = {"spec": plain_data(resolved), "disable": list(manager.disable), "builtins_only": manager.builtins_only}
-    return json.dumps(sent)
+    given = {
+        "disable": list(manager.disable),
+        "builtins_only": manager.builtins_only,
+        "files": [str(file) for file in manager.files],
+    }
+    return json.dumps({"spec": plain_data(resolved), "plugins": given})
+
+
+def _check_reachable(resolved: ResolvedSpec) -> None:
+    """See whether the processes that are to be started can have the same parts."""
+    for chosen in resolved.components:
+        if chosen.offer.distribution == GIVEN:
+            raise ParallelError(
+                f"{chosen.offer.title} is of a plugin object, which other processes cannot have: use one rank, a file "
+                "(PluginManager(files=...), --plugin), or a package"
+            )
 
 
 def _as_written(resolved: ResolvedSpec | None, plain: Spec) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from plugtron.assembly.declared_parts import as_declared
 from plugtron.assembly.dtypes import choose_dtype
 from plugtron.contracts.attention import AttentionBackend
 from plugtron.contracts.checkpoint import ModelDescription
@@ -130,7 +131,7 @@ def build_component(chosen: ResolvedComponent, parts: Parts) -> Any:
     target = chosen.offer.load()
     factory = getattr(target, "assemble", target)
     try:
-        made = factory(parts, chosen.options)
+        made = factory(as_declared(parts, chosen.offer.title, chosen.offer.component.needs), chosen.options)
     except PlugtronError:
         raise
     except Exception as error:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -21,8 +21,6 @@ __all__ = ["bench"]
 
 #: The options that random requests are made from.
 _SHAPE = ("requests", "prompt_tokens", "output_tokens", "shared_prefix", "seed")
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _Range(click.ParamType):
@@ -43,7 +41,7 @@ class _Range(click.ParamType):
         return found
 
 
-def _load_options(function: Function) -> Function:
+def _load_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add what says which requests are run, and on what."""
     for option in reversed(
         (
@@ -155,7 +153,7 @@ def _source(asked: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError("give SPEC or --model, not both")
     return {
         "model": asked["model"] or DEFAULT_MODEL,
-        **{name: asked[name] for name in ("spec", "overrides", "no_plugins", "no_plugin")},
+        **{name: asked[name] for name in ("spec", "overrides", "choice")},
     }
 
 

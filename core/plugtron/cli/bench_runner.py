@@ -19,6 +19,7 @@ from plugtron.bench.replay import one_by_one, replay
 from plugtron.bench.summary import Summary
 from plugtron.bench.trace import write_trace
 from plugtron.bench.workload import Workload, poisson
+from plugtron.cli.common import PluginChoice
 from plugtron.cli.prompts import read_prompts
 from plugtron.cli.specs import resolve_source
 from plugtron.errors import SpecError
@@ -84,8 +85,7 @@ def measure(
     model: str,
     engines: Sequence[str],
     overrides: Sequence[str],
-    no_plugins: bool,
-    no_plugin: Sequence[str],
+    choice: PluginChoice,
     profile: Path | None = None,
 ) -> dict[str, Any]:
     """Run a load through each engine in turn, a warm-up and then `repeat` times; return all figures, JSON-ready.
@@ -104,11 +104,11 @@ def measure(
             # The name first: it would drop the options that an override has set.
             named = base if name is None else apply(base, {"engine.name": name})
             source = apply(named, split(overrides))
-            if len(engines) > 1 and resolve_source(source, no_plugins, no_plugin)[0].spec.parallel.ranks > 1:
+            if len(engines) > 1 and resolve_source(source, choice)[0].spec.parallel.ranks > 1:
                 raise SpecError(
                     "several engines are measured in one process; give one --engine where parallel asks for more"
                 )
-            resolved, manager = resolve_source(source, no_plugins, no_plugin)
+            resolved, manager = resolve_source(source, choice)
             session = stack.enter_context(assemble(resolved, manager=manager))
             assemblies[resolved.spec.engine.name] = session
         found: dict[str, list[Summary]] = {name: [] for name in assemblies}
@@ -125,11 +125,9 @@ def measure(
         return _record(load, assemblies, found)
 
 
-def limits(
-    *, spec: Path | None, model: str, overrides: Sequence[str], no_plugins: bool, no_plugin: Sequence[str]
-) -> Limits:
+def limits(*, spec: Path | None, model: str, overrides: Sequence[str], choice: PluginChoice) -> Limits:
     """Measure what this machine can do, and what share of it a model reaches."""
-    resolved, manager = resolve_source(apply(_base(spec, model), split(overrides)), no_plugins, no_plugin)
+    resolved, manager = resolve_source(apply(_base(spec, model), split(overrides)), choice)
     with assemble(resolved, manager=manager) as session:
         return measure_limits(session)
 

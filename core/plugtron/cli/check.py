@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from plugtron.cli.common import make_manager, plugin_options, set_option, spec_argument, verbose_option
+from plugtron.cli.common import PluginChoice, make_manager, plugin_options, set_option, spec_argument, verbose_option
 from plugtron.errors import PluginError, SpecError
 from plugtron.spec.load import read
 from plugtron.spec.overrides import apply, split
@@ -21,13 +21,13 @@ __all__ = ["check"]
 @set_option
 @plugin_options
 @verbose_option
-def check(spec: Path, overrides: tuple[str, ...], no_plugins: bool, no_plugin: tuple[str, ...]) -> None:
+def check(spec: Path, overrides: tuple[str, ...], choice: PluginChoice) -> None:
     """Check SPEC: every mistake at once, with its line, and what is sure to fail on this machine.
 
     Loads no model and downloads nothing.
     """
     source = apply(read(spec), split(overrides))
-    resolution = Resolution(source, make_manager(no_plugins, no_plugin, source.disabled))
+    resolution = Resolution(source, make_manager(choice, source.disabled))
     failures = [*preflight(source, resolution.model), *resolution.prechecks()]
     try:
         resolved = resolution.resolved()

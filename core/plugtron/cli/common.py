@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from plugtron.errors import suggestion
+from plugtron.errors import PluginError, suggestion
 from plugtron.plugin.manager import PluginManager
 
 __all__ = [
     "DEFAULT_MODEL",
+    "PluginChoice",
     "make_manager",
     "plugin_options",
     "set_option",
@@ -26,10 +29,36 @@ DEFAULT_MODEL = "smollm2-135m-instruct"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def plugin_options(function: Function) -> Function:
-    """Add --no-plugins and --no-plugin."""
-    function = click.option("--no-plugins", is_flag=True, help="Import built-in plugins only.")(function)
-    return click.option("--no-plugin", multiple=True, metavar="NAME", help="Do not import this plugin.")(function)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginChoice:
+    """Which plugins the command line asks for: of the installed ones, and files beside them."""
+
+    builtins_only: bool = False
+    disabled: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+
+
+def plugin_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --plugin, --no-plugins and --no-plugin; the function gets them as one `choice`."""
+
+    @functools.wraps(function)
+    def call(*, plugin_files: tuple[Path, ...], no_plugins: bool, no_plugin: tuple[str, ...], **others: Any) -> Any:
+        choice = PluginChoice(builtins_only=no_plugins, disabled=no_plugin, files=plugin_files)
+        return function(choice=choice, **others)
+
+    for option in (
+        click.option("--no-plugins", is_flag=True, help="Import built-in plugins only."),
+        click.option("--no-plugin", multiple=True, metavar="NAME", help="Do not import this plugin."),
+        click.option(
+            "--plugin",
+            "plugin_files",
+            multiple=True,
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="A file of Python that is a plugin, without being installed.",
+        ),
+    ):
+        call = option(call)
+    return call
 
 
 def set_option(function: Function) -> Function:
@@ -49,13 +78,21 @@ def verbose_option(function: Function) -> Function:
     return click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show tracebacks.")(function)
 
 
-def make_manager(no_plugins: bool, no_plugin: Sequence[str], disable: Sequence[str] = ()) -> PluginManager:
-    """Discover plugins; say of those that are broken that they are, and go on."""
-    manager = PluginManager(disable=[*no_plugin, *disable], builtins_only=no_plugins)
+def make_manager(choice: PluginChoice, disable: Sequence[str] = ()) -> PluginManager:
+    """Discover plugins; say of those that are broken that they are, and go on.
+
+    Raises:
+        PluginError: a file that was asked for is broken.
+    """
+    manager = PluginManager(
+        disable=[*choice.disabled, *disable], builtins_only=choice.builtins_only, files=choice.files
+    )
     for plugin in manager.failed():
+        if plugin.distribution in {file.name for file in choice.files}:
+            raise PluginError(plugin.complaint())
         click.echo(f"warning: {plugin.complaint()}", err=True)
     installed = {name for plugin in manager.plugins for name in (plugin.name, plugin.distribution)}
-    for name in (*no_plugin, *disable):
+    for name in (*choice.disabled, *disable):
         if name not in installed:
             hint = suggestion(name, sorted(installed))
             click.echo(f"warning: no plugin {name!r} is installed, so none is disabled.{hint}", err=True)

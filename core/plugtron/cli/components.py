@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from plugtron.cli.common import make_manager, plugin_options, verbose_option
+from plugtron.cli.common import PluginChoice, make_manager, plugin_options, verbose_option
 from plugtron.errors import PluginError
 from plugtron.plugin.component import Kind
 
@@ -15,9 +15,9 @@ __all__ = ["components"]
 @click.argument("kind", required=False, type=click.Choice([kind.value for kind in Kind]))
 @plugin_options
 @verbose_option
-def components(kind: str | None, no_plugins: bool, no_plugin: tuple[str, ...]) -> None:
+def components(kind: str | None, choice: PluginChoice) -> None:
     """List what a spec may name, with options and per-request parameters."""
-    offers = make_manager(no_plugins, no_plugin).registry.offers(Kind(kind) if kind else None)
+    offers = make_manager(choice).registry.offers(Kind(kind) if kind else None)
     width = max((len(f"{offer.kind} {offer.name}") for offer in offers), default=0)
     for offer in offers:
         title = f"{offer.kind} {offer.name}"

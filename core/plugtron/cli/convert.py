@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from plugtron.cli.common import plugin_options, set_option, verbose_option
+from plugtron.cli.common import PluginChoice, plugin_options, set_option, verbose_option
 from plugtron.cli.specs import resolve_source
 from plugtron.spec.load import Source
 from plugtron.spec.overrides import apply, split
@@ -32,8 +32,7 @@ def convert_checkpoint(
     dtype: str,
     quantization: str | None,
     overrides: tuple[str, ...],
-    no_plugins: bool,
-    no_plugin: tuple[str, ...],
+    choice: PluginChoice,
 ) -> None:
     """Write CHECKPOINT, of any format, to OUTPUT as a Hugging Face folder, which appears when it is whole."""
     from plugtron.convert import convert
@@ -41,7 +40,7 @@ def convert_checkpoint(
 
     model = {"checkpoint": str(fetch(checkpoint)), "dtype": dtype, "quantization": quantization}
     values = {"version": 1, "model": model, "device": "cpu"}
-    resolved, _ = resolve_source(apply(Source(values=values), split(overrides)), no_plugins, no_plugin)
+    resolved, _ = resolve_source(apply(Source(values=values), split(overrides)), choice)
     has_tokenizer = convert(resolved, output)
     without = "" if has_tokenizer else ", without a tokenizer: name one when you use it, or prompt with ids"
     click.echo(f"{output}: written{without}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from plugtron.cli.common import DEFAULT_MODEL, plugin_options, set_option, stats_option, verbose_option
+from plugtron.cli.common import DEFAULT_MODEL, PluginChoice, plugin_options, set_option, stats_option, verbose_option
 from plugtron.cli.specs import resolve_source
 from plugtron.request.sampling_params import DEFAULT_MAX_TOKENS
 from plugtron.spec.load import Source
@@ -40,15 +40,14 @@ def generate(
     as_json: bool,
     stats: bool,
     overrides: tuple[str, ...],
-    no_plugins: bool,
-    no_plugin: tuple[str, ...],
+    choice: PluginChoice,
     **sampling: Any,
 ) -> None:
     """Answer each PROMPT. On a terminal, text appears as it is generated."""
     asked = {name: value for name, value in sampling.items() if value is not None}
     entries = [{"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text} for text in prompts]
     values = {"version": 1, "model": {"checkpoint": model}, "sampling": asked, "prompts": entries}
-    resolved, manager = resolve_source(apply(Source(values=values), split(overrides)), no_plugins, no_plugin)
+    resolved, manager = resolve_source(apply(Source(values=values), split(overrides)), choice)
     output = None if resolved.spec.output is None else Path(resolved.spec.output.file)
     from plugtron.cli.run_spec import SEPARATOR, run_spec, to_json, to_text
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from plugtron.cli.common import plugin_options, set_option, spec_argument, stats_option, verbose_option
+from plugtron.cli.common import PluginChoice, plugin_options, set_option, spec_argument, stats_option, verbose_option
 from plugtron.cli.specs import resolve_source
 from plugtron.parallel.environment import is_launched
 from plugtron.spec.load import read
@@ -39,14 +39,13 @@ def run(
     output: Path | None,
     text: bool,
     stats: bool,
-    no_plugins: bool,
-    no_plugin: tuple[str, ...],
+    choice: PluginChoice,
 ) -> None:
     """Run SPEC: its prompts in order, one JSON line each. Starts as many ranks as `parallel` asks for."""
 
     def resolved() -> tuple[ResolvedSpec, PluginManager]:
         source = apply(read(spec), split(overrides))
-        checked, manager = resolve_source(source, no_plugins, no_plugin)
+        checked, manager = resolve_source(source, choice)
         check_ranks(source, checked.model, started_here=not is_launched())
         return checked, manager
 

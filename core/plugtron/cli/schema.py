@@ -6,7 +6,7 @@ import json
 
 import click
 
-from plugtron.cli.common import make_manager, plugin_options, verbose_option
+from plugtron.cli.common import PluginChoice, make_manager, plugin_options, verbose_option
 
 __all__ = ["schema"]
 
@@ -14,8 +14,8 @@ __all__ = ["schema"]
 @click.command()
 @plugin_options
 @verbose_option
-def schema(no_plugins: bool, no_plugin: tuple[str, ...]) -> None:
+def schema(choice: PluginChoice) -> None:
     """Print JSON Schema of a spec for the plugins installed now; editors complete and check with it."""
     from plugtron.spec.schema import json_schema
 
-    click.echo(json.dumps(json_schema(make_manager(no_plugins, no_plugin).registry), indent=2))
+    click.echo(json.dumps(json_schema(make_manager(choice).registry), indent=2))

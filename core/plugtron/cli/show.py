@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from plugtron.cli.common import plugin_options, set_option, spec_argument, verbose_option
+from plugtron.cli.common import PluginChoice, plugin_options, set_option, spec_argument, verbose_option
 from plugtron.cli.specs import resolve_file
 
 __all__ = ["show"]
@@ -17,7 +17,7 @@ __all__ = ["show"]
 @set_option
 @plugin_options
 @verbose_option
-def show(spec: Path, overrides: tuple[str, ...], no_plugins: bool, no_plugin: tuple[str, ...]) -> None:
+def show(spec: Path, overrides: tuple[str, ...], choice: PluginChoice) -> None:
     """Print SPEC with every default written out, where each component comes from, and what `auto` comes to here.
 
     What is printed loads back equal.
@@ -25,5 +25,5 @@ def show(spec: Path, overrides: tuple[str, ...], no_plugins: bool, no_plugin: tu
     from plugtron.cli.settled import settled
     from plugtron.spec.dump import dump
 
-    resolved, _ = resolve_file(spec, overrides, no_plugins, no_plugin)
+    resolved, _ = resolve_file(spec, overrides, choice)
     click.echo(dump(resolved, settled(resolved)), nl=False)

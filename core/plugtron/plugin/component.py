@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from plugtron.utils.lazy import load_target
 if TYPE_CHECKING:
     from plugtron.plugin.options import Options, Params
 
-__all__ = ["Component", "Kind", "Need", "params_model"]
+__all__ = ["NEEDS_OF", "Component", "Kind", "Need", "params_model"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -43,6 +44,22 @@ class Need(StrEnum):
     CONTROLLER = "controller"
 
 
+_ALL = frozenset(Need)
+#: What is built before a part of each kind, and may be needed by it.
+NEEDS_OF: Mapping[Kind, frozenset[Need]] = {
+    Kind.ENGINE: _ALL,
+    Kind.CONTROLLER: _ALL - {Need.CONTROLLER},
+    Kind.SAMPLER: frozenset({Need.CHECKPOINT, Need.TOKENIZER, Need.WRAPPER}),
+    Kind.WRAPPER: frozenset({Need.CHECKPOINT, Need.TOKENIZER}),
+    Kind.TOKENIZER: frozenset({Need.CHECKPOINT}),
+    Kind.EXECUTION: frozenset({Need.CHECKPOINT}),
+    Kind.QUANTIZATION: frozenset({Need.CHECKPOINT}),
+    Kind.ATTENTION: frozenset({Need.CHECKPOINT}),
+    Kind.CHECKPOINT: frozenset(),
+    Kind.COMMAND: frozenset(),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Component:
     """One part on offer.
@@ -57,7 +74,7 @@ class Component:
     without torch what about a model is sure to fail: (ModelDescription, options) to texts.
 
     Raises:
-        ValueError: the name or a target is not well formed.
+        ValueError: the name or a target is not well formed, or a need is none.
     """
 
     name: str
@@ -80,6 +97,13 @@ class Component:
         for target in (self.target, self.options, self.params, self.precheck):
             if isinstance(target, str) and not _TARGET.fullmatch(target):
                 raise ValueError(f"component {self.name!r}: target {target!r} is not 'package.module:name'")
+
+        unknown = sorted(set(self.needs) - set(Need))
+        if unknown:
+            accepted = ", ".join(Need)
+            raise ValueError(f"component {self.name!r}: needs {', '.join(map(repr, unknown))} (accepted: {accepted})")
+        if isinstance(self.provides, str):
+            raise ValueError(f"component {self.name!r}: provides is a text, and must be a set of them")
 
     def options_model(self) -> type[Options]:
         """The model of the options."""

@@ -1,4 +1,4 @@
-"""Finding and loading plugins, each on its own: one that is broken becomes a record, the others go on.
+"""Loading plugins, each on its own: one that is broken becomes a record, the others go on.
 
 pluggy's own entry-point loop is not used: it drops a second plugin of the same name without a word and dies of
 the first that fails to import.
@@ -7,25 +7,26 @@ the first that fails to import.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pluggy
 
-from plugtron.errors import suggestion
 from plugtron.plugin import hookspecs
-from plugtron.plugin.api_version import API_VERSION
-from plugtron.plugin.component import Component, Kind
+from plugtron.plugin.api_version import check_api, check_requirements
+from plugtron.plugin.candidate import Candidate
+from plugtron.plugin.component import NEEDS_OF, Component, Kind
+from plugtron.plugin.hook_check import check_hooks
 from plugtron.plugin.registry import RegisteredComponent
 from plugtron.utils.lazy import load_target
 
 if TYPE_CHECKING:
     from plugtron.plugin.options import Options
 
-__all__ = ["Candidate", "Failure", "Plugin", "find", "load_plugin", "strip_frames"]
+__all__ = ["Failure", "Plugin", "load_plugin", "strip_frames"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,8 @@ class Failure:
 class Plugin:
     """A plugin that was found: `state` is "active", "failed" or "disabled".
 
-    `options`: what its observers may be given in a spec, as its module's PLUGTRON_OPTIONS says.
+    `options`: what its observers may be given in a spec, as its module's PLUGTRON_OPTIONS says. `api`: its module's
+    PLUGTRON_API, None where it says nothing.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Plugin:
     hooks: tuple[str, ...] = ()
     offers: tuple[RegisteredComponent, ...] = ()
     options: type[Options] | None = None
+    api: object = None
     failure: Failure | None = None
 
     @property
@@ -68,45 +71,32 @@ class Plugin:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A plugin before it is loaded. `load` imports it, and may raise anything."""
-
-    name: str
-    distribution: str
-    version: str
-    load: Callable[[], object]
-
-    @classmethod
-    def from_entry_point(cls, entry: EntryPoint) -> Candidate:
-        """Describe an installed plugin without importing it."""
-        assert entry.dist is not None
-        return cls(name=entry.name, distribution=entry.dist.name, version=entry.dist.version, load=entry.load)
-
-
-def find() -> list[Candidate]:
-    """All installed plugins, sorted, so that every process of a job sees one order."""
-    candidates = map(Candidate.from_entry_point, entry_points(group=hookspecs.PROJECT))
-    return sorted(candidates, key=lambda candidate: (candidate.distribution, candidate.name))
-
-
-def load_plugin(manager: pluggy.PluginManager, candidate: Candidate, *, strict: bool) -> Plugin:
+def load_plugin(
+    manager: pluggy.PluginManager, candidate: Candidate, *, own_version: str | None, strict: bool
+) -> Plugin:
     """Import and register one plugin and collect what it offers; on any error take it out again.
 
-    With `strict` the error is raised instead of recorded.
+    Args:
+        own_version: plugtron's, which the plugin's distribution may require to be another; None: not installed.
+        strict: raise the error instead of recording it.
     """
     record = Plugin(name=candidate.name, distribution=candidate.distribution, version=candidate.version, state="active")
     identity = f"{candidate.distribution}:{candidate.name}"
-    stage = "import"
+    stage = "its requirements"
     try:
+        if own_version is not None:
+            check_requirements(candidate.requires, candidate.distribution, own_version)
+        stage = "import"
         plugin = candidate.load()
-        record = replace(record, file=_file(plugin))
+        record = replace(record, file=_file(plugin), api=getattr(plugin, "PLUGTRON_API", None))
         stage = "registration"
-        _check_api(plugin)
+        if record.api is not None:
+            check_api(record.api, candidate.distribution)
+        check_hooks(manager, plugin)
         manager.register(plugin, name=identity)
-        _check_hooks(manager, plugin)
         stage = "its hooks"
         offers = tuple(_collect(manager, plugin, record))
+        _check_offers(offers)
         implemented = tuple(sorted(caller.name for caller in manager.get_hookcallers(plugin) or ()))
         return replace(record, hooks=implemented, offers=offers, options=_options(plugin))
     except KeyboardInterrupt:
@@ -145,23 +135,6 @@ def _options(plugin: object) -> type[Options] | None:
     return model
 
 
-def _check_api(plugin: object) -> None:
-    wanted = getattr(plugin, "PLUGTRON_API", API_VERSION)
-    if wanted > API_VERSION:
-        raise RuntimeError(f"asks for plugin API {wanted}; this plugtron offers {API_VERSION}: upgrade plugtron")
-
-
-def _check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
-    known = [name for name in vars(hookspecs) if name.startswith(f"{hookspecs.PROJECT}_")]
-    implemented = manager.get_hookcallers(plugin) or []
-    if not implemented:
-        raise RuntimeError("implements no hook: mark its functions with @plugtron.hookimpl")
-    for caller in implemented:
-        if caller.name not in known:
-            hint = suggestion(caller.name, known)
-            raise RuntimeError(f"unknown hook {caller.name!r} (known: {', '.join(known)}).{hint}")
-
-
 def _collect(manager: pluggy.PluginManager, plugin: object, record: Plugin) -> Iterable[RegisteredComponent]:
     """Call the plugin's registration hooks one by one: a pluggy call over all plugins would fail as a whole."""
     for kind, hook in hookspecs.REGISTRATION_HOOKS.items():
@@ -174,6 +147,22 @@ def _collect(manager: pluggy.PluginManager, plugin: object, record: Plugin) -> I
                 raise TypeError(f"{hook} returned {kind_of}: return a list of plugtron.Component, [] for nothing")
             for component in offered:
                 yield _offer(kind, hook, component, record)
+
+
+def _check_offers(offers: Iterable[RegisteredComponent]) -> None:
+    """See whether each can be named, and can have what it needs."""
+    counted = Counter((offer.kind, offer.name) for offer in offers)
+    for (kind, name), times in counted.items():
+        if times > 1:
+            raise ValueError(f"offers {times} {kind}s {name!r}, which no spec could tell apart")
+    for offer in offers:
+        later = sorted(set(offer.component.needs) - NEEDS_OF[offer.kind])
+        if later:
+            accepted = ", ".join(sorted(NEEDS_OF[offer.kind])) or "none"
+            raise ValueError(
+                f"{offer.kind} {offer.name!r} needs {', '.join(later)}, which is not built before a {offer.kind} "
+                f"(accepted: {accepted})"
+            )
 
 
 def _offer(kind: Kind, hook: str, component: object, record: Plugin) -> RegisteredComponent:

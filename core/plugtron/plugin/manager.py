@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,7 +16,8 @@ import pluggy
 
 from plugtron.errors import Problem
 from plugtron.plugin import hookspecs
-from plugtron.plugin.discovery import Candidate, Plugin, find, load_plugin
+from plugtron.plugin.candidate import Candidate, find
+from plugtron.plugin.discovery import Plugin, load_plugin
 from plugtron.plugin.registry import OWN_DISTRIBUTION, Registry
 
 if TYPE_CHECKING:
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
     from plugtron.request.request import InferenceRequest
     from plugtron.request.sampling_params import SamplingParams
 
-__all__ = ["PluginManager", "PluginOptions"]
+__all__ = ["GIVEN", "PluginManager", "PluginOptions"]
 
 #: What a spec gives the observers of each plugin, by the plugin's name.
 PluginOptions: TypeAlias = "Mapping[str, Options]"
+#: The distribution, in messages and qualified names, of plugins that are objects of this process.
+GIVEN = "given"
 #: After how long a plugin's import is said to take long.
 _SLOW_S = 5.0
 
@@ -38,6 +42,7 @@ class PluginManager:
 
     Args:
         plugins: plugin objects to use besides the installed ones (tests and notebooks).
+        files: files of Python, each a plugin that is not installed.
         disable: names of plugins or distributions that are not to be imported.
         builtins_only: import nothing but plugtron's own parts.
         strict: raise what a broken plugin raises; by default as the variable PLUGTRON_STRICT says.
@@ -47,21 +52,27 @@ class PluginManager:
         self,
         *,
         plugins: Sequence[object] = (),
+        files: Sequence[Path | str] = (),
         disable: Collection[str] = (),
         builtins_only: bool = False,
         strict: bool | None = None,
     ) -> None:
         self.disable = tuple(disable)
         self.builtins_only = builtins_only
+        self.files = tuple(Path(file).resolve() for file in files)
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._strict = os.environ.get("PLUGTRON_STRICT", "") not in ("", "0") if strict is None else strict
         given = [
-            Candidate(name=f"given_{index}", distribution="given", version="0", load=lambda plugin=plugin: plugin)
+            Candidate(name=f"given_{index}", distribution=GIVEN, version="0", load=lambda plugin=plugin: plugin)
             for index, plugin in enumerate(plugins)
         ]
-        self.plugins: tuple[Plugin, ...] = tuple(
-            self._admit(candidate, disable, builtins_only) for candidate in [*find(), *given]
+        installed = find()
+        self._own_version = next((each.version for each in installed if each.distribution == OWN_DISTRIBUTION), None)
+        asked_for = [*map(Candidate.from_file, self.files), *given]
+        self.plugins: tuple[Plugin, ...] = (
+            *(self._admit(candidate, is_installed=True) for candidate in installed),
+            *(self._admit(candidate, is_installed=False) for candidate in asked_for),
         )
         self.registry = Registry(offer for plugin in self.plugins for offer in plugin.offers)
 
@@ -114,9 +125,9 @@ class PluginManager:
         """Tell observers that the run is over."""
         self._each("plugtron_run_finished", lambda function: function(run=run, outcome=outcome), options)
 
-    def _admit(self, candidate: Candidate, disable: Collection[str], builtins_only: bool) -> Plugin:
-        foreign = candidate.distribution not in (OWN_DISTRIBUTION, "given")
-        if (builtins_only and foreign) or {candidate.name, candidate.distribution} & set(disable):
+    def _admit(self, candidate: Candidate, *, is_installed: bool) -> Plugin:
+        foreign = is_installed and candidate.distribution != OWN_DISTRIBUTION
+        if (self.builtins_only and foreign) or {candidate.name, candidate.distribution} & set(self.disable):
             return Plugin(
                 name=candidate.name,
                 distribution=candidate.distribution,
@@ -124,7 +135,7 @@ class PluginManager:
                 state="disabled",
             )
         with redirect_stdout(sys.stderr), _named_when_slow(candidate):
-            return load_plugin(self._manager, candidate, strict=self._strict)
+            return load_plugin(self._manager, candidate, own_version=self._own_version, strict=self._strict)
 
     def _each(
         self, hook: str, call: Callable[[Callable[..., object]], object], options: PluginOptions = MappingProxyType({})
@@ -155,7 +166,7 @@ class PluginManager:
 @contextmanager
 def _named_when_slow(candidate: Candidate) -> Iterator[None]:
     """Say which plugin it is that everything waits for."""
-    if candidate.distribution in (OWN_DISTRIBUTION, "given"):
+    if candidate.distribution in (OWN_DISTRIBUTION, GIVEN):
         yield
         return
     text = f"plugin {candidate.name} ({candidate.distribution}) is being imported for {_SLOW_S:.0f} seconds already"

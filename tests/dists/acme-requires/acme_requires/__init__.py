@@ -1,0 +1,6 @@
+from plugtron import hookimpl
+
+
+@hookimpl
+def plugtron_samplers():
+    return []

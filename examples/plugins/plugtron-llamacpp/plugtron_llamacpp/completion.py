@@ -23,9 +23,9 @@ def ask(sequence: InferenceSequence, count: int) -> dict[str, Any]:
         "prompt": sequence.all_tokens,
         "n_predict": count,
         "return_tokens": True,
-        # What was computed for the last call is still in the slot's memory: only what is new is computed.
+        # What was computed for the last call is still in a slot's memory, which the server finds: only what is new is
+        # computed. No slot is asked for: a call for one that is busy was seen to wait for ever.
         "cache_prompt": True,
-        "id_slot": sequence.slot,
         "n_probs": 0 if params.logprobs is None else max(1, params.logprobs),
         "samplers": _SAMPLERS,
         "seed": _seed(sequence),

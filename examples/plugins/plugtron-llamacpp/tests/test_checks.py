@@ -47,7 +47,7 @@ def test_what_is_asked_for():
     params = SamplingParams(temperature=0.5, top_k=-1, repetition_penalty=1.1, logit_bias={4: 1.5}, logprobs=2)
     asked = ask(sequence(params), 3)
     assert asked["prompt"] == [1, 2, 7]
-    assert (asked["n_predict"], asked["id_slot"], asked["n_probs"]) == (3, 1, 2)
+    assert (asked["n_predict"], asked["n_probs"]) == (3, 2)
     assert (asked["temperature"], asked["top_k"], asked["top_p"], asked["min_p"]) == (0.5, 0, 1.0, 0.0)
     assert asked["logit_bias"] == [[4, 1.5]]
     assert 0 <= asked["seed"] < 2**32 - 1

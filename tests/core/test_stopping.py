@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from plugtron_controllers.stopping import StopMatcher
+from plugtron.engine.stopping import StopMatcher
 
 
 def feed(stops, pieces, active=True):

@@ -7,15 +7,23 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from support import venv
+from support import real_models, venv
 from support.imports import ROOT, imported, modules
 from support.public_types import PUBLIC
 from transformers import StableLmConfig, StableLmForCausalLM
 
 PACKAGES = sorted(path.parent for path in (ROOT / "examples" / "plugins").glob("*/pyproject.toml"))
 NAMES = [package.name for package in PACKAGES]
-#: Tests that need what the environment of the suite does not have.
-ELSEWHERE = ()
+#: Tests that need llama.cpp, which the environment of the suite does not have: `make test-models` runs them.
+LLAMACPP = tuple(
+    ROOT / "examples" / "plugins" / "plugtron-llamacpp" / "tests" / f"test_{name}.py"
+    for name in ("engine", "conformance")
+)
+#: What runs models in folders of Hugging Face; the others run the default one.
+FOLDERS = ("plugtron-stablelm", "plugtron-tensorrt-llm", "plugtron-transformers")
+#: What the environment of the suite cannot run.
+ELSEWHERE = ("plugtron-llamacpp", "plugtron-tensorrt-llm")
+OPTIONS = ("-q", "-c", "/dev/null", "--import-mode=importlib", "-p", "no:cacheprovider")
 
 
 def sources(package):
@@ -41,7 +49,7 @@ def spec(tmp_path, default_model, stablelm):
     """A package's spec, beside which a run may write, and the model that it is run with here."""
 
     def copy(package):
-        model = stablelm if package == "plugtron-stablelm" else default_model
+        model = stablelm if package in FOLDERS else default_model
         return Path(shutil.copy(ROOT / "examples" / "plugins" / package / "spec.yaml", tmp_path)), model
 
     return copy
@@ -71,16 +79,32 @@ def test_listing_them_imports_no_torch(installed):
     assert installed.run("-c", script, check=0).stdout == "False\n"
 
 
-def test_their_own_tests(installed, tmp_path):
-    """All in one process; from the wheels, since the sources are on no path."""
-    folders = [package / "tests" for package in PACKAGES]
-    ignored = [f"--ignore={ROOT / 'examples' / 'plugins' / path}" for path in ELSEWHERE]
-    options = ["-q", "-c", "/dev/null", f"--rootdir={tmp_path}", "--import-mode=importlib", "-p", "no:cacheprovider"]
-    installed.run("-m", "pytest", *options, *ignored, *folders, check=0)
+def test_tests_of_the_samplers(installed, tmp_path):
+    """From the wheel, since the sources are on no path: they stand for the others here."""
+    tests = ROOT / "examples" / "plugins" / "acme-samplers" / "tests"
+    installed.run("-m", "pytest", *OPTIONS, f"--rootdir={tmp_path}", tests, check=0)
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("package", NAMES)
+def test_their_own_tests(installed, tmp_path):
+    """All in one process; from the wheels, since the sources are on no path."""
+    folders = [package / "tests" for package in PACKAGES]
+    ignored = [f"--ignore={path}" for path in LLAMACPP]
+    installed.run("-m", "pytest", *OPTIONS, f"--rootdir={tmp_path}", *ignored, *folders, check=0)
+
+
+@pytest.mark.real
+def test_llamacpp_itself(installed, tmp_path):
+    """Beside plugtron's own engine."""
+    packages = real_models.llama_cpp_packages(real_models.FOLDER)
+    if not isinstance(packages, Path):
+        pytest.skip(f"xllamacpp: {packages}")
+    command = ["-m", "pytest", *OPTIONS, f"--rootdir={tmp_path}", "-s", *LLAMACPP]
+    print(installed.run(*command, check=0, PYTHONPATH=str(packages)).stdout)
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("package", [name for name in NAMES if name not in ELSEWHERE])
 def test_a_spec_runs(package, installed, spec):
     path, model = spec(package)
     done = installed.plugtron("run", path, "--set", f"model.checkpoint={model}", check=0)

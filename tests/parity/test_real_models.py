@@ -1,7 +1,5 @@
 """Real models of other families than the default one, beside llama.cpp on the same files: `make test-models`."""
 
-from pathlib import Path
-
 import pytest
 from support import real_models
 from support.logits import all_logits
@@ -10,7 +8,7 @@ from plugtron import LLM, SamplingParams
 
 pytestmark = pytest.mark.real
 
-FOLDER = Path(__file__).parents[2] / ".pytest_cache" / "real-models"
+FOLDER = real_models.FOLDER
 TEXTS = [
     "The capital of France is",
     "def fibonacci(n):\n    ",

@@ -168,7 +168,7 @@ def test_wrong_parameters(values, text):
 @pytest.mark.parametrize(
     ("params", "text"),
     [
-        (SamplingParams(extra={"acme": 1}), "acme: no sampler of this run uses it"),
+        (SamplingParams(extra={"acme": 1}), "acme: no part of this run uses it"),
         (SamplingParams(stop_token_ids=[320]), "stop_token_ids: 320 is no token of this model (accepted: 0 to 319)"),
         (SamplingParams(logit_bias={-1: 1.0}), "logit_bias: -1 is no token of this model"),
         (SamplingParams(allowed_token_ids=[999]), "allowed_token_ids: 999 is no token of this model"),

@@ -12,6 +12,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+#: Where they are kept from run to run.
+FOLDER = Path(__file__).parents[2] / ".pytest_cache" / "real-models"
+
 
 @dataclass(frozen=True)
 class RealModel:
@@ -80,11 +83,18 @@ def fetch(model, folder):
     return target
 
 
+def llama_cpp_packages(folder):
+    """Return a folder with xllamacpp in it, or why it cannot be had."""
+    packages = folder / "xllamacpp"
+    missing = not (packages / "xllamacpp").exists()
+    return (pip("install", "--target", packages, "xllamacpp") if missing else None) or packages
+
+
 def llama_cpp(folder):
     """Return a function that has llama.cpp continue prompts greedily, or why it cannot be had."""
-    packages = folder / "xllamacpp"
-    if not (packages / "xllamacpp").exists() and (reason := pip("install", "--target", packages, "xllamacpp")):
-        return reason
+    packages = llama_cpp_packages(folder)
+    if isinstance(packages, str):
+        return packages
 
     def generate(model, prompts, count):
         done = subprocess.run(

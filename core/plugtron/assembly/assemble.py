@@ -7,7 +7,7 @@ import traceback
 from typing import Any
 
 from plugtron.assembly.agree import agree_on_components
-from plugtron.assembly.build import all_needs, build_component, build_parts, make_runtime, one
+from plugtron.assembly.build import build_component, build_parts, make_runtime, one
 from plugtron.assembly.session import Session, is_loss
 from plugtron.errors import ParallelError
 from plugtron.hub.locate import fetch
@@ -20,6 +20,7 @@ from plugtron.plugin.manager import GIVEN, PluginManager
 from plugtron.spec.dump import plain_data
 from plugtron.spec.load import Source
 from plugtron.spec.model import Spec
+from plugtron.spec.needs import all_needs
 from plugtron.spec.resolve import resolve
 from plugtron.spec.resolved import ResolvedSpec
 
@@ -101,7 +102,7 @@ def _build(resolved: ResolvedSpec, manager: PluginManager, world: World) -> Sess
     runtime = make_runtime(resolved, model, world)
     engine = one(resolved, Kind.ENGINE)
 
-    parts = group.run_on_all_ranks(lambda: build_parts(resolved, runtime, all_needs(engine, resolved)))
+    parts = group.run_on_all_ranks(lambda: build_parts(resolved, runtime, all_needs(resolved.components)))
     if parts.wrapper is not None:
         parts.wrapper.agree()
     live = group.run_on_all_ranks(lambda: build_component(engine, parts))

@@ -25,7 +25,7 @@ from plugtron.quantization.float8 import FLOAT8
 from plugtron.quantization.method import QuantizationMethod
 from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
 
-__all__ = ["all_needs", "build_component", "build_parts", "make_runtime", "one"]
+__all__ = ["build_component", "build_parts", "make_runtime", "one"]
 
 _CONTRACTS: dict[Kind, type] = {
     Kind.ENGINE: Engine,
@@ -102,24 +102,6 @@ def one(resolved: ResolvedSpec, kind: Kind) -> ResolvedComponent:
     if not chosen:
         raise PluginError(f"nothing provides the {kind} that this run needs")
     return chosen[0]
-
-
-def all_needs(engine: ResolvedComponent, resolved: ResolvedSpec) -> frozenset[Need]:
-    """What the engine needs, what that needs, and so on: a backend engine may need next to nothing."""
-    kinds = {
-        Need.TOKENIZER: Kind.TOKENIZER,
-        Need.WRAPPER: Kind.WRAPPER,
-        Need.SAMPLERS: Kind.SAMPLER,
-        Need.CONTROLLER: Kind.CONTROLLER,
-    }
-    wanted: set[Need] = set()
-    open_needs = set(engine.offer.component.needs)
-    while open_needs:
-        need = open_needs.pop()
-        wanted.add(need)
-        for chosen in resolved.chosen(kinds[need]) if need in kinds else ():
-            open_needs |= set(chosen.offer.component.needs) - wanted
-    return frozenset(wanted)
 
 
 def build_component(chosen: ResolvedComponent, parts: Parts) -> Any:

@@ -6,8 +6,8 @@ import json
 import secrets
 import time
 
-from plugtron.contracts.controller import TextGenerationController
 from plugtron.engine.events import Abort, Add, Close, Event, agree
+from plugtron.engine.request_handler import RequestHandler
 from plugtron.engine.scheduler import Scheduler
 from plugtron.errors import ParallelError, RequestError
 from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence
@@ -28,10 +28,8 @@ class RequestProcessor:
         limit: the longest sequence, prompt and answer together.
     """
 
-    def __init__(
-        self, controller: TextGenerationController, scheduler: Scheduler, *, seed: int | None, limit: int
-    ) -> None:
-        self._controller = controller
+    def __init__(self, handler: RequestHandler, scheduler: Scheduler, *, seed: int | None, limit: int) -> None:
+        self._handler = handler
         self._scheduler = scheduler
         self._seed = seed
         self._limit = limit
@@ -58,11 +56,11 @@ class RequestProcessor:
         try:
             _check_types(request)
             prompt, params, chat = request.prompt, request.params, request.chat
-            tokenize = self._controller.tokenize_prompt
+            tokenize = self._handler.tokenize_prompt
             request.prompt_tokens = tokenize(prompt, params) if chat is None else tokenize(prompt, params, chat=chat)
             self._check_length(request)
-            self._controller.check(request)
-            if self._controller.runtime.world.interactive:
+            self._handler.check(request)
+            if self._handler.runtime.world.interactive:
                 json.dumps(request.params.to_flat())  # as it will travel to the other ranks
         # Checks are partly plugins' code; whatever one raises, this request fails and the others go on.
         except Exception as error:
@@ -113,7 +111,7 @@ class RequestProcessor:
     def apply(self) -> None:
         """Agree on what has come in and who is late, and do it."""
         own, self._events = self._events + self._expiries(), []
-        events = agree(own, self._controller.runtime)
+        events = agree(own, self._handler.runtime)
         for event in events:
             if isinstance(event, Add):
                 assert event.request.id is not None
@@ -146,7 +144,7 @@ class RequestProcessor:
             return []
         now = time.perf_counter()
         late = [request_id for request_id, due in self._deadlines.items() if due <= now]
-        late = self._controller.runtime.broadcast_from_first(late)
+        late = self._handler.runtime.broadcast_from_first(late)
         for request_id in late:
             del self._deadlines[request_id]
         return [Abort(request_id, FinishReason.DEADLINE) for request_id in late]

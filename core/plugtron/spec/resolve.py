@@ -32,6 +32,7 @@ from plugtron.request.sampling_params import DEFAULTS
 from plugtron.spec.checkpoint_defaults import checkpoint_defaults
 from plugtron.spec.load import Place, Source
 from plugtron.spec.model import DEFAULT_CHAIN, ComponentRef, Spec
+from plugtron.spec.needs import all_needs, is_needed, unused
 from plugtron.spec.parameters import check_parameters
 from plugtron.spec.paths import place_option, place_paths
 from plugtron.spec.requirements import check_requirements
@@ -158,6 +159,8 @@ class _Resolver:
         self.model: ModelDescription | None = None
         self.reader: RegisteredComponent | None = None
         self.plugin_options: dict[str, Options] = {}
+        # What is wrong with parts that were left to plugtron, should the run need them.
+        self.automatic: list[tuple[Kind, Problem, list[Problem]]] = []
         # The parameters of a request that the chosen parts use.
         self.consumed: frozenset[str] = frozenset()
 
@@ -170,6 +173,7 @@ class _Resolver:
             self._component(kind, place, raw)
         for place, raw in self._samplers():
             self._component(Kind.SAMPLER, place, raw)
+        self._leave_out()
         self._plugin_options()
         models = [model for chosen in self.components if (model := self._params_model(chosen)) is not None]
         self.consumed = frozenset(name for model in models for name in model.model_fields)
@@ -194,6 +198,15 @@ class _Resolver:
                 self.plugin_options[name] = model.model_validate(written.get(name) or {})
             except ValidationError as error:
                 self._report(model, error, written.get(name), place)
+
+    def _leave_out(self) -> None:
+        """Keep the parts that the run needs, and what is wrong with those; others must not be named."""
+        needs = all_needs(self.components)
+        for kind, problem, problems in self.automatic:
+            if is_needed(kind, needs):
+                problems.append(problem)
+        self.problems += unused(self.source, needs)
+        self.components = [chosen for chosen in self.components if is_needed(chosen.offer.kind, needs)]
 
     def _supplier(self, name: str) -> str:
         """Which part that was not chosen would consume a parameter, and how to choose it."""
@@ -284,7 +297,7 @@ class _Resolver:
         if offers:
             text = f"{wanted} is offered by several: write one of {', '.join(offer.qualified for offer in offers)}"
         problem = self.source.problem(place, text)
-        (self.plugin_problems if offers else self.problems).append(problem)
+        self.automatic.append((kind, problem, self.plugin_problems if offers else self.problems))
         return None
 
     def _describe_model(self) -> None:
@@ -370,7 +383,7 @@ def _written_out(spec: Spec, components: list[ResolvedComponent], sampling: dict
             "tokenizer": one(("tokenizer",), spec.tokenizer),
             "engine": one(("engine",), spec.engine),
             "controller": one(("controller",), spec.controller),
-            "samplers": samplers,
+            "samplers": samplers or spec.samplers,
             "sampling": {**sampling, **{name: value for name, value in spec.sampling.items() if value is not None}},
         }
     )

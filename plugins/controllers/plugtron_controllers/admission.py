@@ -1,4 +1,4 @@
-"""What a request must be before it is taken up."""
+"""What the stages of the chain have against a request."""
 
 from __future__ import annotations
 
@@ -6,117 +6,25 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from plugtron.contracts import Sampler, TextGenerationController, Tokenizer
-from plugtron.errors import RequestError, suggestion
-from plugtron.request import ChatOptions, InferenceRequest, Prompt, SamplingParams
-from plugtron.tokenizer import render_chat
+from plugtron.contracts import Sampler
+from plugtron.errors import RequestError
+from plugtron.request import InferenceRequest
 from plugtron.utils import describe
-from plugtron_controllers.special_text import special_stops
 
-__all__ = ["check_request", "tokenize"]
-
-#: Bytes of a token that only few are longer than: shorter texts are not looked at before they are tokenized.
-_LONG_TOKEN = 16
+__all__ = ["check_stages"]
 
 
-def tokenize(
-    prompt: Prompt,
-    tokenizer: Tokenizer | None,
-    vocab_size: int,
-    chat: ChatOptions | None = None,
-    limit: int | None = None,
-) -> list[int]:
-    """Return the ids of a prompt; `chat` says how messages are written out.
-
-    Args:
-        limit: tokens that a sequence may have. A text that is far beyond it is not tokenized.
-
-    Raises:
-        RequestError: it is empty, is text while there is no tokenizer, or has ids outside the vocabulary.
-    """
-    if isinstance(prompt, str):
-        ids = _encode(_tokenizer(tokenizer), prompt, limit, add_special=True)
-    elif prompt and isinstance(prompt[0], dict):
-        template_user = _tokenizer(tokenizer)
-        # A template writes BOS itself where the model wants one.
-        ids = _encode(template_user, render_chat(template_user, prompt, chat), limit, add_special=False)  # pyright: ignore[reportArgumentType] - all entries are messages or none is
-    elif isinstance(prompt, list | tuple):
-        ids = list(prompt)
-    else:
-        raise RequestError(f"a prompt is a text, token ids, or messages (got {type(prompt).__name__})")
-    if not ids:
-        raise RequestError("the prompt is empty: a model needs at least one token to go on from")
-    for token in ids:
-        if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < vocab_size:
-            raise RequestError(f"the prompt has {token!r}, which is no token of this model (0 to {vocab_size - 1})")
-    return ids  # pyright: ignore[reportReturnType] - every entry has been looked at
-
-
-def _check_length(text: str, limit: int, tokenizer: Tokenizer) -> None:
-    """Refuse a text that the longest tokens of the vocabulary could not hold. White space may become less."""
-    longest = max(len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size))
-    least = -(-len(" ".join(text.split()).encode()) // max(longest, 1))
-    if least > limit:
-        raise RequestError(
-            f"the prompt of {len(text)} characters has {least} tokens or more, over the sequence limit of {limit}"
-        )
-
-
-def check_request(request: InferenceRequest, controller: TextGenerationController, samplers: Sequence[Sampler]) -> None:
-    """Refuse what nobody consumes, what stages refuse, and what needs a tokenizer that is not there.
+def check_stages(request: InferenceRequest, samplers: Sequence[Sampler]) -> None:
+    """Check the fields of each stage, and have it refuse what it cannot do.
 
     Raises:
         RequestError: with the parameter and the reason.
     """
-    params = request.params
-    _check_consumed(params, controller, samplers)
+    asked = request.params.asked()
     for sampler in samplers:
-        if any(name in params.asked() for name in sampler.params.model_fields):
-            _check_fields(sampler, params)
+        if any(name in asked for name in sampler.params.model_fields):
+            try:
+                sampler.asked(request.params)
+            except ValidationError as error:
+                raise RequestError(found=describe(error, sampler.params, asked)) from None
         sampler.check(request)
-    if params.stop and controller.tokenizer is None:
-        raise RequestError("stop: this checkpoint has no tokenizer; stop_token_ids works without one")
-    if params.stop and controller.tokenizer is not None:
-        ends = (*(params.stop_token_ids or ()), *special_stops(controller.tokenizer, params))
-        if ends:  # so that whatever goes by stop_token_ids knows of them
-            request.params = params = params.model_copy(update={"stop_token_ids": list(dict.fromkeys(ends))})
-    vocab_size = controller.model.vocab_size
-    if params.logprobs is not None and params.logprobs > vocab_size:
-        raise RequestError(f"logprobs: {params.logprobs} is more than the {vocab_size} tokens of this model")
-    for token in params.stop_token_ids or ():
-        if not 0 <= token < vocab_size:
-            raise RequestError(f"stop_token_ids: {token} is no token of this model (accepted: 0 to {vocab_size - 1})")
-
-
-def _encode(tokenizer: Tokenizer, text: str, limit: int | None, *, add_special: bool) -> list[int]:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise RequestError(f"the prompt is no Unicode text: character {error.start} is half of a pair") from None
-    if limit is not None and size > limit * _LONG_TOKEN:
-        _check_length(text, limit, tokenizer)
-    return tokenizer.encode(text, add_special=add_special)
-
-
-def _tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:
-    if tokenizer is None:
-        raise RequestError("this checkpoint has no tokenizer: give the prompt as token ids, or name a tokenizer")
-    return tokenizer
-
-
-def _check_consumed(params: SamplingParams, controller: TextGenerationController, samplers: Sequence[Sampler]) -> None:
-    consumed = {name for part in (controller, *samplers) for name in part.params.model_fields}
-    for name in params.asked():
-        if name in consumed or (name == "temperature" and params.greedy):
-            continue
-        known = ", ".join(sorted(consumed))
-        raise RequestError(
-            f"{name}: no sampler of this run uses it (in use: {known}).{suggestion(name, sorted(consumed))}"
-        )
-
-
-def _check_fields(sampler: Sampler, params: SamplingParams) -> None:
-    try:
-        sampler.asked(params)
-    except ValidationError as error:
-        raise RequestError(found=describe(error, sampler.params, params.asked())) from None

@@ -25,6 +25,7 @@ from plugtron.contracts import (
     TextGenerationController,
     Tokenizer,
 )
+from plugtron.engine import LiveSequence, check_request, tokenize
 from plugtron.kernels import SamplingChoice, on_one_thread
 from plugtron.request import (
     ChatOptions,
@@ -36,13 +37,12 @@ from plugtron.request import (
     SamplingParams,
 )
 from plugtron.utils import transfer
-from plugtron_controllers.admission import check_request, tokenize
+from plugtron_controllers.admission import check_stages
 from plugtron_controllers.chain import Chain
 from plugtron_controllers.drawn_step import DrawnStep
 from plugtron_controllers.logprobs import exchange_failures, pack_log_probs, unpack_log_probs
 from plugtron_controllers.params import GenerationParams
 from plugtron_controllers.sampling import draw, draw_greedily, log_probabilities
-from plugtron_controllers.sequence_state import LiveSequence
 
 __all__ = ["SimpleTextGenerationController"]
 
@@ -122,7 +122,10 @@ class SimpleTextGenerationController(TextGenerationController):
 
     def check(self, request: InferenceRequest) -> None:
         """Refuse what no stage consumes, and what the stages themselves refuse."""
-        check_request(request, self, self._chain.samplers)
+        stages = self._chain.samplers
+        consumed = {name for part in (self, *stages) for name in part.params.model_fields}
+        check_request(request, consumed, self.tokenizer, self.model.vocab_size)
+        check_stages(request, stages)
 
     def start_sequence(self, sequence: InferenceSequence) -> None:
         """Take up a sequence that has just been given its slot."""

@@ -1,4 +1,4 @@
-"""The engines that come with plugtron; others may derive from them, and from what they have in common."""
+"""The engines that come with plugtron; others may derive from them, or from plugtron.engine's bases."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from plugtron import Component, Need, hookimpl
 from plugtron.utils import loader
 
 if TYPE_CHECKING:
-    from plugtron_engines.batching import BatchingEngine
     from plugtron_engines.dynamic import DynamicEngine
     from plugtron_engines.options import DynamicOptions, StaticOptions
     from plugtron_engines.static import StaticEngine
 
-__all__ = ["BatchingEngine", "DynamicEngine", "DynamicOptions", "StaticEngine", "StaticOptions", "plugtron_engines"]
+__all__ = ["DynamicEngine", "DynamicOptions", "StaticEngine", "StaticOptions", "plugtron_engines"]
 
 #: Where each public name lives; loaded when first asked for.
 _HOMES = {
-    "BatchingEngine": "plugtron_engines.batching",
     "DynamicEngine": "plugtron_engines.dynamic",
     "DynamicOptions": "plugtron_engines.options",
     "StaticEngine": "plugtron_engines.static",

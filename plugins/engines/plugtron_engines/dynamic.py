@@ -7,10 +7,9 @@ from collections import deque
 from plugtron import Options
 from plugtron.context import PagedInferenceContext
 from plugtron.contracts import Parts, PendingStep, ScheduledSequence, StepPlan, TextGenerationController
+from plugtron.engine import BatchingEngine, sequence_limit
 from plugtron.errors import SpecError
 from plugtron.request import InferenceSequence
-from plugtron_engines.batching import BatchingEngine
-from plugtron_engines.limits import sequence_limit
 from plugtron_engines.options import DynamicOptions
 from plugtron_engines.planning import Planner
 from plugtron_engines.sizing import blocks_of_memory
@@ -39,12 +38,13 @@ class DynamicEngine(BatchingEngine):
                 "engine.options.async_scheduling: over pipeline stages as many steps are under way already (accepted: "
                 "null, false)"
             )
-        limit = sequence_limit(options.max_sequence_length, info)
+        limit = sequence_limit(options.max_sequence_length, info.max_positions)
         blocks = blocks_of_memory(options, limit, controller)
         limit = min(limit, blocks * options.block_size)
         if limit < 2:
             raise SpecError(f"engine.options.blocks: {blocks} of {options.block_size} tokens hold no sequence")
         super().__init__(controller, slots=options.max_batch_size, limit=limit, seed=seed)
+        self.controller = controller
         self.context = PagedInferenceContext(
             info,
             runtime,

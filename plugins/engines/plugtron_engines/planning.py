@@ -7,8 +7,8 @@ from operator import attrgetter
 
 from plugtron.context import PagedInferenceContext
 from plugtron.contracts import ScheduledSequence
+from plugtron.engine import EngineMetrics
 from plugtron.request import InferenceSequence
-from plugtron_engines.metrics import EngineMetrics
 
 __all__ = ["Planner"]
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from plugtron import Options
 from plugtron.context import StaticInferenceContext
 from plugtron.contracts import Parts, StepResult, TextGenerationController
+from plugtron.engine import BatchingEngine, sequence_limit
 from plugtron.request import InferenceSequence
-from plugtron_engines.batching import BatchingEngine
-from plugtron_engines.limits import sequence_limit
 from plugtron_engines.options import StaticOptions
 
 __all__ = ["StaticEngine"]
@@ -30,8 +29,9 @@ class StaticEngine(BatchingEngine):
     ) -> None:
         options = options or StaticOptions()
         info, slots = controller.model, options.max_batch_size
-        limit = sequence_limit(options.max_sequence_length, info)
+        limit = sequence_limit(options.max_sequence_length, info.max_positions)
         super().__init__(controller, slots=slots, limit=limit, seed=seed)
+        self.controller = controller
         self.context = StaticInferenceContext(info, controller.runtime, slots=slots, max_length=limit)
         controller.prep_for_inference(self.context)
         self._steps: Iterator[StepResult] = iter(())

@@ -47,7 +47,7 @@ class TypicalP(Sampler):
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what is less typical. One candidate always stays."""
-        self._make_room(max(candidates.slot_ids))
+        self._make_room(max(candidates.slot_ids, default=0))
         wanted = self._wanted[candidates.slots].unsqueeze(1)
         log_probs = candidates.logits.log_softmax(dim=1)
         probabilities = log_probs.exp()

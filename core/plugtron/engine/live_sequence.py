@@ -1,14 +1,14 @@
-"""What the controller keeps of a sequence while it is active."""
+"""What becomes of a sequence's tokens while it is active: text, and an end."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from plugtron.contracts import Detokenizer, Tokenizer
-from plugtron.request import FinishReason, InferenceSequence
-from plugtron_controllers.special_text import detokenizer_for, special_stops
-from plugtron_controllers.stopping import StopMatcher
+from plugtron.contracts.tokenizer import Detokenizer, Tokenizer
+from plugtron.engine.special_text import detokenizer_for, special_stops
+from plugtron.engine.stopping import StopMatcher
+from plugtron.request.request import FinishReason, InferenceSequence
 
 __all__ = ["LiveSequence"]
 
@@ -68,6 +68,10 @@ class LiveSequence:
         if name is not None and self.sequence.request.params.include_stop_str_in_output:
             self._add_text(self.matcher.flush() + name)
         return token if name is None else name
+
+    def end(self, reason: FinishReason) -> None:
+        """End it where no token of its own does, and let go of the text that was held back."""
+        self._end(reason, None)
 
     def take_fresh(self) -> str:
         """Return the text that has been added since the last call."""

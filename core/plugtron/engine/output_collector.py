@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plugtron.request import FinishReason, InferenceRequest, RequestOutput
+from plugtron.request.request import FinishReason, InferenceRequest, RequestOutput
 
 __all__ = ["OutputCollector"]
 

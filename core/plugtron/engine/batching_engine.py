@@ -5,31 +5,35 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from plugtron.contracts import Engine, EngineStats, TextGenerationController
-from plugtron.engine import RequestProcessor, Scheduler
-from plugtron.request import FinishReason, InferenceRequest, InferenceSequence, RequestOutput
-from plugtron.utils import TurnLock
-from plugtron_engines.metrics import EngineMetrics
-from plugtron_engines.output_collector import OutputCollector
+from plugtron.contracts.engine import Engine
+from plugtron.contracts.stats import EngineStats
+from plugtron.engine.metrics import EngineMetrics
+from plugtron.engine.output_collector import OutputCollector
+from plugtron.engine.request_handler import RequestHandler
+from plugtron.engine.request_processor import RequestProcessor
+from plugtron.engine.scheduler import Scheduler
+from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence, RequestOutput
+from plugtron.utils.turn_lock import TurnLock
 
 __all__ = ["BatchingEngine"]
 
 
 class BatchingEngine(Engine):
-    """Runs sequences in batches over a controller; an engine of this kind says who is in the next step.
+    """Runs sequences in batches; an engine of this kind says who is in the next step.
 
     Its methods may be called from several threads; they take turns.
 
     Args:
+        handler: what sequences begin and end with, such as a controller.
         slots: how many sequences may be active at once.
         limit: the longest sequence, prompt and answer together.
         seed: what requests without a seed of their own derive theirs from.
     """
 
-    def __init__(self, controller: TextGenerationController, *, slots: int, limit: int, seed: int | None) -> None:
-        self.controller = controller
+    def __init__(self, handler: RequestHandler, *, slots: int, limit: int, seed: int | None) -> None:
+        self._handler = handler
         self._scheduler = Scheduler(slots)
-        self._intake = RequestProcessor(controller, self._scheduler, seed=seed, limit=limit)
+        self._intake = RequestProcessor(handler, self._scheduler, seed=seed, limit=limit)
         self._reports = OutputCollector()
         self._account = EngineMetrics()
         self._turn = TurnLock()
@@ -93,7 +97,7 @@ class BatchingEngine(Engine):
             raise
         self._account.note(len(self._scheduler.active), len(self._scheduler.waiting), self._blocks()[1])
         self._retire_ended()
-        return self._reports.collect(self.controller.take_outputs(), self._scheduler.take_completed())
+        return self._reports.collect(self._handler.take_outputs(), self._scheduler.take_completed())
 
     def close(self) -> None:
         """End the other ranks that this engine leads, if any, and let go of the model and its memory."""
@@ -118,10 +122,10 @@ class BatchingEngine(Engine):
         """Blocks of memory in all, used by sequences, and kept for their content alone."""
 
     def _start_sequence(self, sequence: InferenceSequence) -> bool:
-        """Have the controller take up a sequence that has its slot."""
+        """Have the handler take up a sequence that has its slot."""
         self._account.admitted(sequence)
         try:
-            self.controller.start_sequence(sequence)
+            self._handler.start_sequence(sequence)
         # Partly plugins' code, such as a tokenizer's: what it raises fails this request alone.
         except Exception as error:
             sequence.request.fail(f"{type(error).__name__}: {error}")
@@ -130,7 +134,7 @@ class BatchingEngine(Engine):
 
     def _end_sequence(self, sequence: InferenceSequence) -> None:
         """Have everybody let go of a sequence whose memory has been given back."""
-        self.controller.end_sequence(sequence)
+        self._handler.end_sequence(sequence)
         self._scheduler.retire(sequence)
         self._intake.finish_if_over(sequence.request)
 

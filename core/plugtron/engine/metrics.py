@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from plugtron.contracts import EngineStats
-from plugtron.request import InferenceSequence
+from plugtron.contracts.stats import EngineStats
+from plugtron.request.request import InferenceSequence
 
 __all__ = ["EngineMetrics"]
 

@@ -1,0 +1,28 @@
+"""How long a sequence may get."""
+
+from __future__ import annotations
+
+from plugtron.errors import SpecError
+
+__all__ = ["sequence_limit"]
+
+_DEFAULT = 2048
+
+
+def sequence_limit(asked: int | None, positions: int | None) -> int:
+    """Return the longest sequence, prompt and answer together: as asked, or what the model allows, up to 2048.
+
+    Args:
+        asked: the option max_sequence_length.
+        positions: how many the model has; None: nobody knows.
+
+    Raises:
+        SpecError: more is asked than the model has positions.
+    """
+    most = _DEFAULT if positions is None else min(positions, _DEFAULT)
+    limit = asked or most
+    if positions is not None and limit > positions:
+        raise SpecError(
+            f"engine.options.max_sequence_length: {limit} is more than the {positions} positions of this model"
+        )
+    return limit

@@ -1,0 +1,60 @@
+"""What is planted, kind by kind, and the check that must catch it."""
+
+from faults import Planted
+
+SAMPLERS = Planted(
+    base="SamplerChecks",
+    plugin="faulty_samplers",
+    common=("cases = ({'fault': 1.5},)",),
+    faults={
+        "right": None,
+        "looks_at_other_rows": ("rows_are_independent", "row 0 of 5 becomes something else than alone"),
+        "touches_every_row": ("other_rows_come_through", "row 0 does not use it, and changes"),
+        "unmasks": ("masked_stays_masked", "masked candidates (-inf) become possible again"),
+        "takes_columns_for_tokens": ("columns_have_ids", "read their ids"),
+        "writes_back": ("repeats", "it writes into the logits it is given"),
+        "counts_calls": ("repeats", "a second call gives something else"),
+        "remembers": ("forgets", "a slot remembers the sequence that had it before"),
+        "waits": ("does_not_wait", "a GPU's host would wait: Tensor.item"),
+        "waits_for_a_mask": ("does_not_wait", "indexing with a mask"),
+        "changes_the_likeliest": ("keeps_the_likeliest", "though is_argmax_invariant says never"),
+        "narrows": ("shapes", "returns 9 of 277 candidates, and no ids"),
+        "double_logits": ("shapes", "logits in torch.float64"),
+        "returns_logits": ("shapes", "apply returns a Tensor"),
+        "needs_rows": ("no_rows", "max(): Expected reduction dim"),
+        "always_used": ("parameters", "a request without parameters uses it"),
+        "without_summary": ("has_a_summary", "summary is ''"),
+        "not_there": ("is_offered", "has no 'Absent'"),
+    },
+)
+ENGINES = Planted(
+    base="SharedModelEngineChecks",
+    plugin="faulty_engines",
+    own={"never_done": ("patience = 0.0",)},
+    faults={
+        "right": None,
+        "pads_prompts": ("one_at_a_time", "prompt 1 gives"),
+        "never_done": ("one_at_a_time", "nothing comes of 201 steps"),
+        "one_set_of_parameters": ("order_of_results", "answers have [6, 6, 6, 6, 6] tokens"),
+        "ignores_stops": ("lengths_and_stops", "stop token"),
+        "counts_the_prompt": ("lengths_and_stops", "11 tokens of 12"),
+        "tells_the_end": ("streams_what_it_gives", "streamed"),
+        "ends_each_output": ("streams_what_it_gives", "the last output alone must have a finish_reason"),
+        "ignores_seeds": ("seeds", "seed 3 gives"),
+        "shares_a_seed": ("seeds", "seeds 3 and 4 give the same"),
+        "one_answer": ("several_answers", "n=3 gives 1 sequences"),
+        "the_same_again": ("several_answers", "three times"),
+        "ignores_aborts": ("aborts", "an aborted request ends with length"),
+        "aborts_everything": ("aborts", "beside one that is aborted"),
+        "aborts_the_ended": ("aborts", "a request that has ended can be aborted again"),
+        "raises_for_one": ("failing_request_is_alone", "ValueError"),
+        "fails_neighbors": ("failing_request_is_alone", "something in the batch failed"),
+        "takes_anything": ("failing_request_is_alone", "a prompt with an id outside the vocabulary ends with length"),
+        "leaks": ("leaves_nothing", "blocks and sequences when every request has ended"),
+        "wears_out": ("leaves_nothing", "a second run of the same prompts gives something else"),
+        "closes_once": ("closes", "closing it a second time raises RuntimeError"),
+        "closes_when_idle": ("closes", "closing it with requests under way raises AssertionError"),
+        "short_memory": ("equals_the_static_engine", "the static engine"),
+    },
+)
+ALL = (SAMPLERS, ENGINES)

@@ -3,6 +3,7 @@
 import json
 import struct
 from dataclasses import replace
+from types import MappingProxyType
 
 import torch
 from offered import offered
@@ -60,7 +61,7 @@ class ReadsIntegers(Right):
 
 
 class HasNoTensors(Right):
-    tensors = {}
+    tensors = MappingProxyType({})
 
 
 class PartsOfRowsAlone(Right):

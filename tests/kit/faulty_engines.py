@@ -17,7 +17,7 @@ class PadsPrompts(Right):
     """Makes the prompts of a batch equally long, and masks nothing."""
 
     def _begin_batch(self):
-        requests = [request for request in self._intake._open.values()]
+        requests = list(self._intake._open.values())
         longest = max(len(request.prompt_tokens) for request in requests)
         for request in requests:
             request.prompt_tokens = [0] * (longest - len(request.prompt_tokens)) + request.prompt_tokens
@@ -28,7 +28,7 @@ class OneSetOfParameters(Right):
     """Runs a batch with the parameters of its first request."""
 
     def _begin_batch(self):
-        requests = [request for request in self._intake._open.values()]
+        requests = list(self._intake._open.values())
         for request in requests:
             request.params = requests[0].params
         super()._begin_batch()

@@ -60,6 +60,8 @@ ENGINES = Planted(
 CONTROLLERS = Planted(
     base="PlainControllerChecks",
     plugin="faulty_controllers",
+    common=("engines = ('static',)",),
+    own=dict.fromkeys(("right", "knows_one_engine"), ("engines = ('static', 'dynamic')",)),
     faults={
         "right": None,
         "mixes_rows": ("one_at_a_time", "prompt 0 gives"),

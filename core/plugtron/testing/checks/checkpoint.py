@@ -86,7 +86,7 @@ class CheckpointChecks(ComponentChecks):
                     refuse(f"{name}: the part {part} is not what the whole tensor has there")
 
     def test_reads_no_more_than_asked(self, plugtron_subject: type[CheckpointReader], tmp_path: Path) -> None:
-        """Describing reads headers, and a row is a row's bytes: a rank's share of a large model fits where all does not.
+        """Describing reads headers, and a row takes no more than its own bytes, as a rank's share does.
 
         Bytes that a process reads are counted where the system counts them; what is mapped into memory is not.
         """

@@ -28,7 +28,8 @@ class ControllerChecks(GenerationChecks):
     def test_engines_agree(self, plugtron_subject: dict[str, Session]) -> None:
         """Greedy answers are the same under every engine."""
         found = {
-            name: [r.tokens for r in self.answers(session, PROMPTS, _greedy())] for name, session in plugtron_subject.items()
+            name: [r.tokens for r in self.answers(session, PROMPTS, _greedy())]
+            for name, session in plugtron_subject.items()
         }
         (first, expected), *others = found.items()
         for engine, tokens in others:

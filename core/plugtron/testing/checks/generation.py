@@ -89,9 +89,7 @@ class GenerationChecks(ComponentChecks):
             for session in sessions.values():
                 session.close()
 
-    def answers(
-        self, session: Session, prompts: Sequence[list[int]], params: SamplingParams
-    ) -> list[InferenceRequest]:
+    def answers(self, session: Session, prompts: Sequence[list[int]], params: SamplingParams) -> list[InferenceRequest]:
         """Run prompts in one batch, to their end."""
         return answers(session, prompts, params, patience=self.patience)
 

@@ -1,59 +1,99 @@
-"""Planted faults: a class of checks must catch each, in the check and with the words that a table says."""
+"""Running classes of checks over planted faults, each of which must be caught as a table says."""
 
 import json
-import shutil
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-#: A test file with a class for each faulty component.
-_CLASS = """
-class Test{name}({base}):
-    plugin = {plugin!r}
-    component = {component!r}
-{attributes}
-"""
+import plugtron.testing
+from plugtron.testing import ComponentChecks, PluginChecks
+
+#: What starts processes: a second or more each. Tried over all that is planted by make test-all.
+_SLOW = {"survives_spawn", "over_ranks", "ranks_agree"}
 
 
-def found_by(pytester, base, plugin, attributes):
-    """Run a class of checks over components of a module in this folder.
+@dataclass(frozen=True, kw_only=True)
+class Planted:
+    """Faulty components of a kind, and what must catch each.
 
     Args:
-        base: the class's name in plugtron.testing.
-        plugin: the module's name.
-        attributes: what the class says besides, as source, by component.
+        base: the class of checks, by its name in plugtron.testing.
+        plugin: the module that offers the components.
+        faults: (check, words) by component; None: it is right, and passes everything.
+        common: what the classes say besides, as lines of source, which may name the module.
+        own: the same for single components; a component that is planted there under another name says so.
+    """
+
+    base: str
+    plugin: str
+    faults: Mapping[str, tuple[str, str] | None]
+    common: tuple[str, ...] = ()
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def lines(self, name):
+        """What the class for a component says."""
+        return [f"plugin = {self.plugin!r}", f"component = {name!r}", *self.common, *self.own.get(name, ())]
+
+
+def checks_of(base, but=ComponentChecks):
+    """The checks that a class adds to those of another: by default to those for all kinds."""
+    names = {name for name in dir(getattr(plugtron.testing, base)) if name.startswith("test_")}
+    return {name.removeprefix("test_") for name in names if not hasattr(but, name)}
+
+
+def found_in(pytester, planted, *, everything=False):
+    """Run the checks: of a faulty component the one that is meant for it, of one that is right all.
+
+    What importing the plugin does is tried elsewhere (test_plugin_checks.py).
+
+    Args:
+        everything: all checks of all components, those that start processes among them.
 
     Returns:
         What each check that failed has said, {component: {check: reason}}.
     """
-    shutil.copy(Path(__file__).parent / f"{plugin}.py", pytester.path)
-    classes = [
-        _CLASS.format(
-            name=component.title().replace("_", ""),
-            base=base,
-            plugin=plugin,
-            component=component,
-            attributes=f"    {said}",
-        )
-        for component, said in attributes.items()
-    ]
-    pytester.makepyfile(test_faults=f"from plugtron.testing import {base}\n" + "".join(classes))
-    pytester.syspathinsert()
-    # What starts a process takes seconds, and is tried with one component (test_fresh_process.py).
-    pytester.runpytest_inprocess(
-        "-q", "-k", "not survives_spawn", "--plugtron-report", "report.json", "-p", "no:cacheprovider"
+    own = checks_of(planted.base, PluginChecks)
+    chosen = {
+        name: own if everything else own - _SLOW if fault is None else {fault[0]}
+        for name, fault in planted.faults.items()
+    }
+    return run_classes(pytester, planted.base, {name: planted.lines(name) for name in chosen}, chosen, planted.plugin)
+
+
+def run_classes(pytester, base, classes, chosen, *modules):
+    """Run classes of checks, given as lines of source by name, in this process.
+
+    Args:
+        chosen: which checks of each, by name.
+        modules: what the lines need.
+
+    Returns:
+        What each check that failed has said, {name: {check: reason}}.
+    """
+    said = "".join(
+        f"\n\nclass Test_{name}({base}):\n" + "".join(f"    {line}\n" for line in lines)
+        for name, lines in classes.items()
     )
-    checks = json.loads((pytester.path / "report.json").read_text())["checks"]
-    found = {component: {} for component in attributes}
-    for check in checks:
+    imports = "".join(f"import {module}\n" for module in modules)
+    pytester.makepyfile(test_faults=f"{imports}from plugtron.testing import {base}, write_model\n{said}")
+    pytester.syspathinsert()
+    report = pytester.path / "report.json"
+    wanted = [f"test_faults.py::Test_{name}::test_{check}" for name in chosen for check in sorted(chosen[name])]
+    pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider", "--plugtron-report", str(report), *wanted)
+    found = {name: {} for name in classes}
+    for check in json.loads(report.read_text())["checks"]:
         if check["outcome"] == "failed":
-            found[check["component"].split()[1]][check["check"]] = check["reason"]
+            found[check["test"].split("::")[1].removeprefix("Test_")][check["check"]] = check["reason"]
     return found
 
 
 def assert_caught(found, expected):
     """Compare with a table {component: (check, words)}; a component without a fault passes everything."""
+    wrong = []
     for component, fault in expected.items():
         if fault is None:
-            assert not found[component], component
+            wrong += [f"{component}: {check}: {reason}" for check, reason in found[component].items()]
             continue
-        check, words = fault
-        assert words in found[component].get(check, ""), f"{component}: {found[component]}"
+        reason = found[component].get(fault[0], "it passes")
+        if fault[1] not in reason:
+            wrong.append(f"{component}: {fault[0]}: {reason}")
+    assert not wrong, "\n".join(wrong)

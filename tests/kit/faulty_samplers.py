@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import torch
+from offered import offered
 
 from plugtron import Component, Params, hookimpl
 from plugtron.contracts import Sampler
@@ -134,11 +135,7 @@ class AlwaysUsed(Right):
         return True
 
 
-NAMES = {
-    "".join("_" + letter.lower() if letter.isupper() else letter for letter in name).lstrip("_"): name
-    for name, value in list(globals().items())
-    if isinstance(value, type) and issubclass(value, Right)
-}
+NAMES = offered(globals(), Sampler)
 
 
 @hookimpl

@@ -44,8 +44,16 @@ SHAPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         # A vocabulary that is padded, and that two ranks cannot divide.
         "padded": {"vocab_size": 277},
         "tied": {"tie_word_embeddings": True},
+        # Fewer ids than its tokenizer has.
+        "narrow": {"vocab_size": 257, "eos_token_id": 10},
         # Widths that are no multiple of a register or of a quantization group.
-        "odd": {"hidden_size": 72, "intermediate_size": 100, "num_attention_heads": 6, "head_dim": 12},
+        "odd": {
+            "vocab_size": 277,
+            "hidden_size": 72,
+            "intermediate_size": 100,
+            "num_attention_heads": 6,
+            "head_dim": 12,
+        },
         "one_key_head": {"num_key_value_heads": 1, "num_hidden_layers": 3},
         "biases": {"attention_bias": True, "mlp_bias": True, "num_key_value_heads": 4},
     }

@@ -20,6 +20,7 @@ from plugtron.testing.host import Host
 __all__ = ["CheckpointChecks"]
 
 _READ_FOR_DAMAGE = 20
+_PIECE = 65536
 
 
 class CheckpointChecks(ComponentChecks):
@@ -84,6 +85,31 @@ class CheckpointChecks(ComponentChecks):
                 if not torch.equal(reader.read(name, part), whole[part]):
                     refuse(f"{name}: the part {part} is not what the whole tensor has there")
 
+    def test_reads_no_more_than_asked(self, plugtron_subject: type[CheckpointReader], tmp_path: Path) -> None:
+        """Describing reads headers, and a row takes no more than its own bytes, as a rank's share does.
+
+        Bytes that a process reads are counted where the system counts them; what is mapped into memory is not.
+        """
+        path = self.write(tmp_path)
+        stored = sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
+        plugtron_subject.describe(path)  # once before, for what it imports
+        before = _bytes_read()
+        plugtron_subject.describe(path)
+        self._compare(_bytes_read() - before, stored, "describe reads")
+        reader = plugtron_subject(path)
+        matrices = {name: info.shape for name, info in reader.tensors.items() if len(info.shape) > 1}
+        for name in matrices:
+            reader.read(name, (slice(0, 1),))  # once before, as above
+        before = _bytes_read()
+        for name in matrices:
+            reader.read(name, (slice(0, 1),))
+        self._compare(_bytes_read() - before, stored, f"{len(matrices)} single rows take")
+
+    def _compare(self, read: int, stored: int, what: str) -> None:
+        # Headers may be read again with each tensor, and files in pieces of some KiB.
+        if read > stored // 2 + _PIECE:
+            refuse(f"{what} {read} bytes of files that have {stored}")
+
     def test_refuses_what_is_damaged(self, plugtron_subject: type[CheckpointReader], tmp_path: Path) -> None:
         """A file that ends early is refused with a CheckpointError, and nothing else is raised."""
         whole = tmp_path / "whole"
@@ -119,6 +145,12 @@ class CheckpointChecks(ComponentChecks):
         except (CheckpointError, LookupError):
             return
         refuse("read returns something for a tensor that is not there")
+
+
+def _bytes_read() -> int:
+    """How many bytes this process has read so far; 0 where the system does not say."""
+    counts = Path("/proc/self/io")
+    return int(counts.read_text().split()[1]) if counts.exists() else 0
 
 
 def _parts(shape: tuple[int, ...]) -> list[Any]:

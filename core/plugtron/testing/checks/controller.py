@@ -28,7 +28,8 @@ class ControllerChecks(GenerationChecks):
     def test_engines_agree(self, plugtron_subject: dict[str, Session]) -> None:
         """Greedy answers are the same under every engine."""
         found = {
-            name: [r.tokens for r in answers(session, PROMPTS, _greedy())] for name, session in plugtron_subject.items()
+            name: [r.tokens for r in self.answers(session, PROMPTS, _greedy())]
+            for name, session in plugtron_subject.items()
         }
         (first, expected), *others = found.items()
         for engine, tokens in others:
@@ -38,7 +39,7 @@ class ControllerChecks(GenerationChecks):
     def test_stop_texts(self, plugtron_subject: dict[str, Session]) -> None:
         """A stop text ends a request and is cut off, of what is streamed, too."""
         for engine, session in plugtron_subject.items():
-            (whole,) = answers(session, PROMPTS[:1], _greedy())
+            (whole,) = self.answers(session, PROMPTS[:1], _greedy())
             stop = next((letter for letter in whole.text[3:] if letter.isascii() and letter.isprintable()), None)
             if stop is None:
                 continue
@@ -51,7 +52,7 @@ class ControllerChecks(GenerationChecks):
     def test_log_probabilities(self, plugtron_subject: dict[str, Session]) -> None:
         """One entry for each token, with as many alternatives as were asked for, none above 0."""
         for engine, session in plugtron_subject.items():
-            (request,) = answers(session, PROMPTS[:1], _greedy().model_copy(update={"logprobs": 3}))
+            (request,) = self.answers(session, PROMPTS[:1], _greedy().model_copy(update={"logprobs": 3}))
             entries = request.log_probs
             if [entry.token for entry in entries] != request.tokens:
                 refuse(f"{engine}: log probabilities are of other tokens than the answer's")
@@ -69,7 +70,7 @@ class PlainControllerChecks(ControllerChecks):
             values = {"model": {"checkpoint": spec.model.checkpoint, "dtype": "float32"}, "engine": engine, "seed": 5}
             with plugtron_host.session(values) as reference:
                 expected = [request.tokens for request in answers(reference, PROMPTS, _greedy())]
-            found = [request.tokens for request in answers(session, PROMPTS, _greedy())]
+            found = [request.tokens for request in self.answers(session, PROMPTS, _greedy())]
             if found != expected:
                 refuse(f"{engine}: it gives {found}, plugtron's controller {expected}")
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from plugtron.assembly.session import Session
 from plugtron.plugin.component import Kind
-from plugtron.request import SamplingParams
+from plugtron.request import InferenceRequest, SamplingParams
 from plugtron.testing.checks.base import refuse
 from plugtron.testing.checks.generation import PROMPTS, GenerationChecks, answers
 from plugtron.testing.host import Host
@@ -37,13 +37,15 @@ class EngineChecks(GenerationChecks):
         return {"engine": cls.reference(host)}
 
     def test_closes(self, plugtron_host: Host, plugtron_model: Callable[[str], Path]) -> None:
-        """It can be closed with requests under way, and twice."""
-        with self.subject(plugtron_host, plugtron_model) as sessions:
-            for session in sessions.values():
-                run = session.run([])
-                next(run, None)
-                session.close()
-                session.close()
+        """It can be closed with requests under way, and twice; nothing is left to do then."""
+        found: list[str] = []
+        try:
+            with self.subject(plugtron_host, plugtron_model) as sessions:
+                found += [complaint for session in sessions.values() if (complaint := _closed(session))]
+        except Exception as error:
+            found.append(f"closing a session raises {type(error).__name__}: {error}")
+        if found:
+            refuse(found[0])
 
 
 class SharedModelEngineChecks(EngineChecks):
@@ -52,13 +54,32 @@ class SharedModelEngineChecks(EngineChecks):
     def test_equals_the_static_engine(
         self, plugtron_host: Host, plugtron_model: Callable[[str], Path], plugtron_subject: dict[str, Session]
     ) -> None:
-        """Greedy and seeded."""
+        """Greedy, and seeded with two answers to each prompt."""
         values = {"model": {"checkpoint": str(plugtron_model("padded")), "dtype": "float32"}, "seed": 5}
         for temperature in (0, 1.2):
-            params = SamplingParams(temperature=temperature, seed=9, max_tokens=8, ignore_eos=True)
+            answered = 2 if temperature else None
+            params = SamplingParams(temperature=temperature, seed=9, max_tokens=8, n=answered, ignore_eos=True)
             with plugtron_host.session(values) as reference:
-                expected = [request.tokens for request in answers(reference, PROMPTS, params)]
+                expected = _sequences(answers(reference, PROMPTS, params))
             for session in plugtron_subject.values():
-                found = [request.tokens for request in answers(session, PROMPTS, params)]
+                found = _sequences(self.answers(session, PROMPTS, params))
                 if found != expected:
                     refuse(f"at temperature {temperature} it gives {found}, the static engine {expected}")
+
+
+def _closed(session: Session) -> str:
+    """Close an engine in the middle of its work, twice; return what is wrong."""
+    engine = session.engine
+    for prompt in PROMPTS:
+        session.add_request(InferenceRequest(prompt=list(prompt), params=SamplingParams(max_tokens=20)))
+    session.step()
+    for what in ("with requests under way", "a second time"):
+        try:
+            engine.close()
+        except Exception as error:
+            return f"closing it {what} raises {type(error).__name__}: {error}"
+    return "has_unfinished_requests is true after close()" if engine.has_unfinished_requests else ""
+
+
+def _sequences(requests: list[InferenceRequest]) -> list[list[list[int]]]:
+    return [[sequence.tokens for sequence in request.sequences] for request in requests]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from plugtron.contracts import Tokenizer
+from plugtron.errors import PlugtronError
 from plugtron.plugin.component import Kind
 from plugtron.request import InferenceRequest, SamplingParams
 from plugtron.testing.checks.base import ComponentChecks, refuse
@@ -115,13 +116,39 @@ class TokenizerChecks(ComponentChecks):
 
     def test_runs(self, plugtron_host: Host, plugtron_model: Callable[[str], Path]) -> None:
         """A text prompt is answered, or refused where its ids are beyond the model's: nothing else happens."""
+        self._answer(plugtron_host, plugtron_model("padded"))
+
+    def test_larger_than_the_model(self, plugtron_host: Host, plugtron_model: Callable[[str], Path]) -> None:
+        """A model may have fewer ids: texts without those that it lacks are answered."""
+        folder = plugtron_model("narrow")
+        try:
+            self._answer(plugtron_host, folder)
+        except PlugtronError as error:
+            refuse(f"a model with fewer ids is not run: {error}")
+
+    def test_smaller_than_the_model(self, plugtron_host: Host, plugtron_model: Callable[[str], Path]) -> None:
+        """A model may have more ids, and draw them: they are no text, and no error."""
+        with plugtron_host.session(self.values(plugtron_host, plugtron_model("padded"))) as session:
+            assert session.parts.wrapper is not None
+            last = session.parts.wrapper.info.vocab_size - 1
+            params = SamplingParams(temperature=0, max_tokens=3, ignore_eos=True, allowed_token_ids=[last])
+            request = InferenceRequest(prompt=[1, 2, 3], params=params)
+            for _ in session.run([request]):
+                pass
+        if request.error is not None:
+            refuse(f"a model that draws id {last} fails: {request.error}")
+
+    def _answer(self, host: Host, folder: Path) -> None:
         params = SamplingParams(temperature=0, max_tokens=4, ignore_eos=True)
         requests = [InferenceRequest(prompt=text, params=params) for text in self.texts]
-        with plugtron_host.session(self.values(plugtron_host, plugtron_model("padded"))) as session:
+        with host.session(self.values(host, folder)) as session:
+            assert session.parts.wrapper is not None
+            size = session.parts.wrapper.info.vocab_size
             for _ in session.run(requests):
                 pass
         for request in requests:
-            if request.error is not None and "vocabulary" not in request.error:
+            beyond = any(token >= size for token in request.prompt_tokens)
+            if request.error is not None and not beyond and f"(0 to {size - 1})" not in request.error:
                 refuse(f"{request.prompt!r} fails: {request.error}")
 
 

@@ -350,7 +350,7 @@ def test_slurm_script_runs_a_rank_on_each_node(tmp_path):
 
 def test_public_modules_and_examples_of_the_extension_page_exist():
     page = (ROOT / "docs" / "extension.md").read_text()
-    named = set(re.findall(r"`(plugtron(?:\.\w+)?)`", page))
+    named = set(re.findall(r"`(plugtron(?:[._]\w+)?)`", page))
     assert set(PUBLIC) <= named
     for path in re.findall(r"`((?:tests|plugins|core)/[\w./-]+)`", page):
         assert (ROOT / path).exists(), path

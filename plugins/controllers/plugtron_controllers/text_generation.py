@@ -164,7 +164,7 @@ class SimpleTextGenerationController(TextGenerationController):
             slot=sequence.slot, num_computed=sequence.computed, num_new=len(tokens) or 1, reserved=room, tokens=tokens
         )
 
-    def start_step(self, plan: StepPlan) -> DrawnStep:
+    def start_step(self, plan: StepPlan) -> PendingStep:
         """Run the model, the chain and the draw, as far as they are this rank's."""
         assert self._context is not None
         batch = self._wrapper.prep_inference_input(plan, self._context)

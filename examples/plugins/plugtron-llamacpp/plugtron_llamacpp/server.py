@@ -45,6 +45,10 @@ class Server:
             raise CheckpointError(f"{file}: llama.cpp cannot load it: {error}") from error
         # It is in this process: no proxy, whatever the environment says.
         self._opener = build_opener(ProxyHandler({}))
+        # A server that is let go of before its threads run waits for ever: after an answer they do.
+        reply = self.complete({"prompt": [0], "n_predict": 1})
+        if "error" in reply:
+            raise CheckpointError(f"{file}: llama.cpp cannot run it: {reply['error'].get('message', reply['error'])}")
 
     def complete(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the reply to a request for a completion, or {"error": ...}.

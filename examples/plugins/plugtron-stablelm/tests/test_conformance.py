@@ -19,8 +19,9 @@ class TestStableLM(NativeWrapperChecks):
             **SIZES, num_attention_heads=4, num_key_value_heads=2, use_qkv_bias=True, eos_token_id=None
         )
         model = StableLmForCausalLM(config)
-        for parameter in model.parameters():
-            torch.nn.init.normal_(parameter, std=0.3)
+        for name, parameter in model.named_parameters():
+            is_norm = "norm" in name and name.endswith("weight")
+            torch.nn.init.normal_(parameter, mean=1.0 if is_norm else 0.0, std=0.2)
         model.save_pretrained(folder)
         return folder
 

@@ -112,3 +112,5 @@ def test_a_spec_runs(package, installed, spec):
     lines = (written.read_text() if package == "plugtron-report" else done.stdout).splitlines()
     assert lines
     assert all(json.loads(line)["error"] is None for line in lines)
+    if package == "plugtron-prometheus":  # beside the spec, where its paths begin
+        assert "plugtron_tokens_total 32.0" in (path.parent / "plugtron.prom").read_text()

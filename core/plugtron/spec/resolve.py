@@ -195,7 +195,9 @@ class _Resolver:
         for name, model in models.items():
             place = ("plugins", "options", name)
             try:
-                self.plugin_options[name] = model.model_validate(written.get(name) or {})
+                given = written.get(name) or {}
+                placed = self._with_paths(model, given, place) if isinstance(given, dict) else given
+                self.plugin_options[name] = model.model_validate(placed)
             except ValidationError as error:
                 self._report(model, error, written.get(name), place)
 

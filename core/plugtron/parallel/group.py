@@ -6,6 +6,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +19,8 @@ __all__ = ["Group"]
 _Result = TypeVar("_Result")
 #: What a rank may have sent that nobody has taken yet: a few steps' worth.
 _MOST_UNDER_WAY = 16
+#: How long a rank that leaves waits for one that does not take what it has been sent.
+_SETTLE_LIMIT = timedelta(seconds=10)
 
 
 class Group:
@@ -167,6 +170,17 @@ class Group:
         self._sending.append((work, tensor))
         while len(self._sending) > _MOST_UNDER_WAY:
             self._sending.popleft()[0].wait()
+
+    def leave(self) -> None:
+        """Wait until what this rank has sent is with the others, or has been given up, and let go of torch's groups.
+
+        With its last user a group ends its threads. One that still has a tensor to let go of while the interpreter is
+        taken down ends the process with SIGABRT.
+        """
+        while self._sending:
+            with suppress(RuntimeError):  # the rank that it was for has ended
+                self._sending.popleft()[0].wait(_SETTLE_LIMIT)
+        self._group = self._control = None
 
     def _await_everyone(self) -> None:
         """Let no rank leave for good while another still reads what it has sent."""

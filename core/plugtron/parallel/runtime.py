@@ -111,6 +111,9 @@ class Runtime:
         """Leave the job."""
         if self.restored_threads is not None:
             torch.set_num_threads(self.restored_threads)
+        if not self.world.abandoned:
+            for group in (self.tensor, self.pipeline, self.data, self.model):
+                group.leave()
         self.world.close()
 
 

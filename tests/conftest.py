@@ -13,7 +13,7 @@ from hypothesis import settings
 from support import fuzzing, models, venv
 
 from plugtron import LLM
-from plugtron.hub.locate import fetch
+from plugtron.hub.location import fetch
 
 # The same examples each time, so that the suite passes every time or never; `make fuzz` looks for new ones.
 settings.register_profile("plugtron", derandomize=not fuzzing.AT_RANDOM, deadline=None)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from plugtron.utils.lazy import loader
 
 if TYPE_CHECKING:
-    from plugtron.assembly.assemble import assemble
     from plugtron.assembly.session import Session
+    from plugtron.assembly.start import assemble
     from plugtron.engine.async_engine import AsyncEngine
     from plugtron.errors import PlugtronError, Problem
     from plugtron.llm import LLM
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from plugtron.request.request import InferenceRequest
     from plugtron.request.sampling_params import SamplingParams
     from plugtron.spec.model import Spec
-    from plugtron.spec.resolve import spec_of
+    from plugtron.spec.resolution import spec_of
 
 __all__ = [
     "LLM",
@@ -59,9 +59,9 @@ _HOMES = {
     "PluginManager": "plugtron.plugin.manager",
     "Session": "plugtron.assembly.session",
     "Spec": "plugtron.spec.model",
-    "assemble": "plugtron.assembly.assemble",
+    "assemble": "plugtron.assembly.start",
     "hookimpl": "plugtron.plugin.hookspecs",
-    "spec_of": "plugtron.spec.resolve",
+    "spec_of": "plugtron.spec.resolution",
 }
 
 

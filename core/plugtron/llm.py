@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from plugtron.assembly.assemble import assemble
 from plugtron.assembly.session import Session
+from plugtron.assembly.start import assemble
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import RequestError
 from plugtron.plugin.manager import PluginManager
@@ -19,7 +19,7 @@ from plugtron.request.request import InferenceRequest, Message, Prompt, RequestO
 from plugtron.request.sampling_params import ParamsLike, SamplingParams
 from plugtron.spec.load import Source
 from plugtron.spec.overrides import apply
-from plugtron.spec.resolve import resolve
+from plugtron.spec.resolution import resolve
 from plugtron.utils.progress import progress as progress_bar
 
 __all__ = ["LLM"]

@@ -14,7 +14,7 @@ from plugtron.plugin.manager import PluginManager
 from plugtron.request.request import InferenceRequest
 from plugtron.request.sampling_params import SamplingParams
 from plugtron.spec.load import Source
-from plugtron.spec.resolve import resolve, spec_of
+from plugtron.spec.resolution import resolve, spec_of
 
 VALUES = {"version": 1, "model": {"checkpoint": "smollm2-135m-instruct"}}
 

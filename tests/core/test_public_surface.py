@@ -5,9 +5,11 @@ After such a decision: python tests/core/test_public_surface.py > tests/data/pub
 
 import dataclasses
 import inspect
+import pkgutil
+from importlib import import_module
 from pathlib import Path
 
-from support.public_types import public_names, types_of
+from support.public_types import PUBLIC, public_names, types_of
 
 import plugtron
 from plugtron import contracts
@@ -93,6 +95,14 @@ def test_signatures_name_public_types_only():
 
 def test_public_surface():
     assert "\n".join(surface()).splitlines() == FROZEN.read_text().splitlines()
+
+
+def test_no_public_name_is_a_module_of_its_package():
+    """Once the module is imported, `from package import name` would give it in the name's place."""
+    for name in PUBLIC:
+        package = import_module(name)
+        modules = {module.name for module in pkgutil.iter_modules(getattr(package, "__path__", []))}
+        assert not modules & set(package.__all__), name
 
 
 if __name__ == "__main__":

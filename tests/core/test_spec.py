@@ -11,7 +11,7 @@ from plugtron.plugin.manager import PluginManager
 from plugtron.spec.dump import dump
 from plugtron.spec.load import Source, read
 from plugtron.spec.overrides import apply, split
-from plugtron.spec.resolve import resolve, spec_of
+from plugtron.spec.resolution import resolve, spec_of
 from plugtron.spec.schema import json_schema
 
 GOOD = {"version": 1, "model": {"checkpoint": "smollm2-135m-instruct"}, "prompts": ["hello"]}

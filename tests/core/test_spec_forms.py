@@ -14,7 +14,7 @@ from plugtron.spec.dump import dump
 from plugtron.spec.load import read
 from plugtron.spec.model import DEFAULT_CHAIN
 from plugtron.spec.overrides import apply, split
-from plugtron.spec.resolve import resolve
+from plugtron.spec.resolution import resolve
 
 MODEL = "model: {checkpoint: smollm2-135m-instruct}\n"
 

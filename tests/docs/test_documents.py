@@ -19,7 +19,7 @@ from plugtron.plugin import hookspecs
 from plugtron.plugin.manager import PluginManager
 from plugtron.spec.load import Source, read
 from plugtron.spec.prompt_file import parse_prompts
-from plugtron.spec.resolve import resolve
+from plugtron.spec.resolution import resolve
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -8,7 +8,7 @@ import pytest
 from plugtron.plugin.manager import PluginManager
 from plugtron.request import InferenceRequest, SamplingParams
 from plugtron.spec.load import read
-from plugtron.spec.resolve import resolve
+from plugtron.spec.resolution import resolve
 from plugtron.testing import Host
 
 VERSIONS = sorted(path for path in Path(__file__).parent.glob("api_*") if path.is_dir())

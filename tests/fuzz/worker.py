@@ -273,7 +273,7 @@ def specs(folder, chance):
 
     from plugtron.plugin.manager import PluginManager
     from plugtron.spec.load import read
-    from plugtron.spec.resolve import resolve
+    from plugtron.spec.resolution import resolve
 
     manager = PluginManager(builtins_only=True)
     values = {

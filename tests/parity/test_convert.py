@@ -19,7 +19,7 @@ from plugtron.checkpoint.safetensors import SafetensorsReader
 from plugtron.convert import convert as convert_resolved
 from plugtron.plugin.manager import PluginManager
 from plugtron.spec.load import Source
-from plugtron.spec.resolve import resolve
+from plugtron.spec.resolution import resolve
 
 DATA = Path(__file__).parents[1] / "data"
 CHECKPOINTS = DATA / "megatron"

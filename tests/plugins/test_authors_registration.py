@@ -10,7 +10,7 @@ from plugtron import Component, Need
 from plugtron.errors import PluginError
 from plugtron.plugin.api_version import check_requirements
 from plugtron.plugin.manager import PluginManager
-from plugtron.spec.resolve import spec_of
+from plugtron.spec.resolution import spec_of
 
 
 def plugin(**members):

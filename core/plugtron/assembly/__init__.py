@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from plugtron.utils.lazy import loader
 
 if TYPE_CHECKING:
-    from plugtron.assembly.assemble import assemble
     from plugtron.assembly.dtypes import choose_dtype
     from plugtron.assembly.session import Session
+    from plugtron.assembly.start import assemble
 
 __all__ = [
     "Session",
@@ -20,7 +20,7 @@ __all__ = [
 #: Where each public name lives; loaded when first asked for.
 _HOMES = {
     "Session": "plugtron.assembly.session",
-    "assemble": "plugtron.assembly.assemble",
+    "assemble": "plugtron.assembly.start",
     "choose_dtype": "plugtron.assembly.dtypes",
 }
 if not TYPE_CHECKING:  # type checkers know the names from the imports above

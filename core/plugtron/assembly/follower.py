@@ -16,7 +16,7 @@ def main() -> int:
     """Build the same parts as the leader and step with it until it closes."""
     # An interrupt at the terminal reaches every process; only the leader decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from plugtron.assembly.assemble import follow_leader
+    from plugtron.assembly.start import follow_leader
 
     world, spec = follow()
     try:

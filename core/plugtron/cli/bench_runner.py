@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from plugtron.assembly.assemble import assemble
 from plugtron.assembly.session import Session
+from plugtron.assembly.start import assemble
 from plugtron.bench.limits import Limits, measure_limits
 from plugtron.bench.replay import one_by_one, replay
 from plugtron.bench.summary import Summary

@@ -13,7 +13,7 @@ from plugtron.plugin.registry import OWN_DISTRIBUTION
 from plugtron.spec.load import Source, read
 from plugtron.spec.overrides import apply, split
 from plugtron.spec.preflight import preflight
-from plugtron.spec.resolve import Resolution
+from plugtron.spec.resolution import Resolution
 
 __all__ = ["check"]
 

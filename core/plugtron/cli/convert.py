@@ -36,7 +36,7 @@ def convert_checkpoint(
 ) -> None:
     """Write CHECKPOINT, of any format, to OUTPUT as a Hugging Face folder, which appears when it is whole."""
     from plugtron.convert import convert
-    from plugtron.hub.locate import fetch
+    from plugtron.hub.location import fetch
 
     model = {"checkpoint": str(fetch(checkpoint)), "dtype": dtype, "quantization": quantization}
     values = {"version": 1, "model": model, "device": "cpu"}

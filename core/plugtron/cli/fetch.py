@@ -6,7 +6,7 @@ import click
 
 from plugtron.cli.common import verbose_option
 from plugtron.hub.aliases import ALIASES
-from plugtron.hub.locate import fetch
+from plugtron.hub.location import fetch
 
 __all__ = ["fetch_model"]
 

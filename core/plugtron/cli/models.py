@@ -6,7 +6,7 @@ import click
 
 from plugtron.cli.common import verbose_option
 from plugtron.hub.aliases import ALIASES
-from plugtron.hub.locate import locate
+from plugtron.hub.location import locate
 from plugtron.utils.cache_dir import cache_directory
 
 __all__ = ["models"]

@@ -58,7 +58,7 @@ def run(
         ranks = checked.spec.parallel.ranks
         if ranks == 1:
             sys.exit(_run(checked, manager, stdout, **write_to))
-    from plugtron.hub.locate import fetch
+    from plugtron.hub.location import fetch
     from plugtron.parallel.launch import torchrun
 
     fetch(checked.spec.model.checkpoint)  # once, before the ranks would all want to

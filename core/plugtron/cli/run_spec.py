@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from plugtron.assembly.assemble import assemble
 from plugtron.assembly.session import Session
+from plugtron.assembly.start import assemble
 from plugtron.bench.summary import Summary, engine_line
 from plugtron.cli.output import Output
 from plugtron.cli.prompts import read_prompts

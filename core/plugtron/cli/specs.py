@@ -9,7 +9,7 @@ from plugtron.cli.common import PluginChoice, make_manager
 from plugtron.plugin.manager import PluginManager
 from plugtron.spec.load import Source, read
 from plugtron.spec.overrides import apply, split
-from plugtron.spec.resolve import resolve
+from plugtron.spec.resolution import resolve
 from plugtron.spec.resolved import ResolvedSpec
 
 __all__ = ["resolve_file", "resolve_source"]

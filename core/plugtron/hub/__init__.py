@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from plugtron.utils.lazy import loader
 
 if TYPE_CHECKING:
-    from plugtron.hub.locate import fetch, locate
+    from plugtron.hub.location import fetch, locate
 
 __all__ = [
     "fetch",
@@ -16,8 +16,8 @@ __all__ = [
 
 #: Where each public name lives; loaded when first asked for.
 _HOMES = {
-    "fetch": "plugtron.hub.locate",
-    "locate": "plugtron.hub.locate",
+    "fetch": "plugtron.hub.location",
+    "locate": "plugtron.hub.location",
 }
 if not TYPE_CHECKING:  # type checkers know the names from the imports above
     __getattr__ = loader(__name__, _HOMES)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         PromptSpec,
         Spec,
     )
-    from plugtron.spec.resolve import resolve, spec_of
+    from plugtron.spec.resolution import resolve, spec_of
     from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
 
 __all__ = [
@@ -61,8 +61,8 @@ _HOMES = {
     "ResolvedSpec": "plugtron.spec.resolved",
     "Source": "plugtron.spec.load",
     "Spec": "plugtron.spec.model",
-    "resolve": "plugtron.spec.resolve",
-    "spec_of": "plugtron.spec.resolve",
+    "resolve": "plugtron.spec.resolution",
+    "spec_of": "plugtron.spec.resolution",
 }
 if not TYPE_CHECKING:  # type checkers know the names from the imports above
     __getattr__ = loader(__name__, _HOMES)

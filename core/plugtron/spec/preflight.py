@@ -14,7 +14,7 @@ from typing import Any
 from plugtron.contracts.checkpoint import ModelDescription
 from plugtron.errors import Problem, RequestError, SpecError
 from plugtron.hub.aliases import ALIASES
-from plugtron.hub.locate import is_hub_id
+from plugtron.hub.location import is_hub_id
 from plugtron.request.chat_options import is_template_text, template_text
 from plugtron.spec.load import Source
 from plugtron.spec.prompt_file import parse_prompts, read_lines

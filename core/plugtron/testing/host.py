@@ -61,9 +61,9 @@ class Host:
             PlugtronError: as `plugtron.assemble`.
         """
         # Imported here: looking at components does without torch.
-        from plugtron.assembly.assemble import assemble
+        from plugtron.assembly.start import assemble
         from plugtron.spec.load import Source
-        from plugtron.spec.resolve import resolve
+        from plugtron.spec.resolution import resolve
 
         return assemble(resolve(Source(values={"version": 1, **values}), self.manager), manager=self.manager)
 

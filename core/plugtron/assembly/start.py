@@ -10,7 +10,7 @@ from plugtron.assembly.agree import agree_on_components
 from plugtron.assembly.build import build_component, build_parts, make_runtime, one
 from plugtron.assembly.session import Session, is_loss
 from plugtron.errors import ParallelError
-from plugtron.hub.locate import fetch
+from plugtron.hub.location import fetch
 from plugtron.parallel.environment import is_launched
 from plugtron.parallel.group import Group
 from plugtron.parallel.runtime import choose_device
@@ -21,7 +21,7 @@ from plugtron.spec.dump import plain_data
 from plugtron.spec.load import Source
 from plugtron.spec.model import Spec
 from plugtron.spec.needs import all_needs
-from plugtron.spec.resolve import resolve
+from plugtron.spec.resolution import resolve
 from plugtron.spec.resolved import ResolvedSpec
 
 __all__ = ["assemble", "follow_leader"]

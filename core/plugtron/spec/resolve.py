@@ -37,6 +37,7 @@ from plugtron.spec.parameters import check_parameters
 from plugtron.spec.paths import place_option, place_paths
 from plugtron.spec.requirements import check_requirements
 from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
+from plugtron.spec.written_out import written_out
 from plugtron.utils import validation
 
 __all__ = ["Resolution", "parse", "resolve", "spec_of"]
@@ -131,7 +132,7 @@ class Resolution:
         if resolver.plugin_problems:
             raise PluginError("\n".join(map(str, sorted(resolver.plugin_problems, key=source.position))))
         resolved = ResolvedSpec(
-            spec=_written_out(spec, resolver.components, _defaults(spec, resolver)),
+            spec=written_out(spec, resolver.components, _defaults(spec, resolver)),
             components=tuple(resolver.components),
             model=resolver.model,
             reader=resolver.reader,
@@ -373,40 +374,3 @@ def _defaults(spec: Spec, resolver: _Resolver) -> dict[str, Any]:
     if spec.sampling_defaults == "checkpoint" and resolver.model is not None:
         defaults |= checkpoint_defaults(resolver.model)
     return {name: value for name, value in defaults.items() if name in resolver.consumed}
-
-
-def _written_out(spec: Spec, components: list[ResolvedComponent], sampling: dict[str, Any]) -> Spec:
-    """The same spec with the chosen names and all options: what `plugtron show` prints."""
-    refs: dict[Place, list[ComponentRef]] = {}
-    for chosen in components:
-        ref = ComponentRef(name=_written_name(chosen.offer, spec), options=chosen.options.model_dump(mode="json"))
-        refs.setdefault(chosen.place, []).append(ref)
-
-    def one(place: Place, written: ComponentRef) -> ComponentRef:
-        return refs.get(place, [written])[0]
-
-    samplers = [ref for place in sorted(place for place in refs if place[0] == "samplers") for ref in refs[place]]
-    return spec.model_copy(
-        update={
-            "model": spec.model.model_copy(
-                update={
-                    "wrapper": one(("model", "wrapper"), spec.model.wrapper),
-                    "quantization": refs.get(("model", "quantization"), [spec.model.quantization])[0],
-                }
-            ),
-            "execution": one(("execution",), spec.execution),
-            "attention": one(("attention",), spec.attention),
-            "tokenizer": one(("tokenizer",), spec.tokenizer),
-            "engine": one(("engine",), spec.engine),
-            "controller": one(("controller",), spec.controller),
-            "samplers": samplers or spec.samplers,
-            "sampling": {**sampling, **{name: value for name, value in spec.sampling.items() if value is not None}},
-        }
-    )
-
-
-def _written_name(offer: RegisteredComponent, spec: Spec) -> str:
-    """Keep "name@distribution" where the spec has written it: it may be the only clear form."""
-    refs = (spec.engine, spec.controller, spec.tokenizer, spec.execution, spec.attention, *spec.samplers)
-    written = {ref.name for ref in (*refs, spec.model.wrapper, spec.model.quantization) if ref is not None}
-    return offer.qualified if offer.qualified in written else offer.name

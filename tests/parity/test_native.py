@@ -54,7 +54,7 @@ def kernels(request):
 
 def magnitude(weight):
     """The sizes [O, I] of the terms that a product with a weight is a sum of: a scaled value and a minimum each."""
-    if weight.scales.dtype == torch.uint8:
+    if weight.is_mxfp4:
         return weight.dense().abs()
     scales = weight.scales.float().abs()
     minimums = 128 * scales if weight.minimums is None else weight.minimums.float().abs()

@@ -49,11 +49,12 @@ def load_quantized(source: DecoderSource) -> TritonForward:
 
 
 def _load(source: DecoderSource, layers: range) -> tuple[Decoder, StoredBlocks]:
-    """Load some layers, and what experts there are in blocks, for which alone there are kernels."""
+    """Load some layers, and what experts there are in blocks of MXFP4, for which alone there are kernels."""
     method, blocks = source.options.quantization, dict[nn.Parameter, tuple[QuantizedWeight, ...]]()
     decoder = source.load(layers, blocks if method is not None and method.reads_stored else None)
     experts = [module for module in _module(decoder).modules() if block_of(module) is Experts]
     kept = {parameter for module in experts for parameter in module.parameters(recurse=False)}
+    kept = {each for each in kept if all(own.is_mxfp4 for own in blocks.get(each, ()))}
     for parameter in [parameter for parameter in blocks if parameter not in kept]:
         parameter.data.copy_(dense_blocks(blocks, parameter))
         del blocks[parameter]

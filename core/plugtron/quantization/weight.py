@@ -50,6 +50,11 @@ class QuantizedWeight:
             values = (groups * _inverse(scales)).round().clamp(-127, 127) + 128
         return cls(bits=bits, values=values.to(torch.uint8).flatten(1), scales=scales, minimums=minimums)
 
+    @property
+    def is_mxfp4(self) -> bool:
+        """Whether values are the 4 bits of e2m1."""
+        return self.scales.dtype == torch.uint8
+
     @classmethod
     def stacked(cls, weights: Sequence[QuantizedWeight]) -> QuantizedWeight:
         """The rows of several weights of one format, one after the other."""
@@ -80,7 +85,7 @@ class QuantizedWeight:
 
     def dense(self) -> Tensor:
         """The weight that this stands for, [O, I] float32."""
-        if self.scales.dtype == torch.uint8:
+        if self.is_mxfp4:
             numbers = torch.tensor(_E2M1)[self.values.int()].unflatten(1, (-1, GROUP))
             return torch.ldexp(numbers, self.scales.int().unsqueeze(-1) - 127).flatten(1)
         values = self.values.unflatten(1, (self.scales.shape[1], -1)).float()

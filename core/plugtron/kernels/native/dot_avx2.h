@@ -109,7 +109,7 @@ struct Dot<FORMAT, Quantized> {
             const int8_t* values = x.values + place * kGroup;
             const float* scales = x.scales + place;
             const uint8_t* tail = at + Own::values;
-            if constexpr (TILE <= 2) fetch_ahead<Own::bytes>(at);
+            fetch_ahead<Own::bytes>(at);
             Pair<__m256i> dots[TILE];
             const Lane scale = load_numbers(tail);
             if constexpr (Own::halves) {

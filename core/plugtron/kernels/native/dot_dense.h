@@ -32,7 +32,7 @@ struct Dot<FORMAT, Dense> {
         const float* values = x.values + row * x.stride;
         Lane sums[kSums][TILE] = {};
         for (int input = 0; input < x.stride; input += 2, at += two_inputs) {
-            if constexpr (TILE <= 2) fetch_ahead<two_inputs>(at);
+            fetch_ahead<two_inputs>(at);
             Lane even, odd;
             read_two_inputs(at, even, odd);
 #pragma GCC unroll 8
@@ -52,7 +52,7 @@ struct Dot<FORMAT, Dense> {
         __m512 sums[2][TILE];
         for (int t = 0; t < TILE; t++) sums[0][t] = sums[1][t] = _mm512_setzero_ps();
         for (int input = 0; input < x.stride; input += 4, at += 128) {
-            if constexpr (TILE <= 2) fetch_ahead<128>(at);
+            fetch_ahead<128>(at);
 #pragma GCC unroll 2
             for (int half = 0; half < 2; half++) {
                 const __m512bh weights = reinterpret_cast<__m512bh>(_mm512_loadu_si512(at + 64 * half));

@@ -70,7 +70,7 @@ struct Dot<FORMAT, Quantized> {
         long place = x.place(row, 0);
         for (int group = 0; group < x.groups(); group++, at += Own::bytes, place += kTile) {
             const int8_t* values = x.values + place * kGroup;
-            if constexpr (TILE <= 2) fetch_ahead<Own::bytes>(at);
+            fetch_ahead<Own::bytes>(at);
             __m512i steps[kSteps], dots[TILE];
             load_steps(at, steps);
             const Lane scale = load_numbers(at + Own::values);

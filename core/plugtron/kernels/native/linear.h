@@ -37,7 +37,8 @@ struct Traits {
     static constexpr long bytes = values + numbers * (minimum || halves ? 2 : 1);
 };
 
-// With few rows weights come from memory as fast as it gives them, and processors look no further ahead than a page.
+// Weights come from memory, and processors look no further ahead than a page; nor as far where rows of activations pass by
+// beside them.
 template <long BYTES>
 inline void fetch_ahead(const uint8_t* at) {
     for (long ahead = 0; ahead < BYTES; ahead += 64) __builtin_prefetch(at + 2560 + ahead);

@@ -35,7 +35,7 @@ class WeightFormat(IntEnum):
 
 def format_of(weight: QuantizedWeight) -> WeightFormat:
     """How the native kernels hold a quantized weight."""
-    if weight.scales.dtype == torch.uint8:
+    if weight.is_mxfp4:
         return WeightFormat.MXFP4
     wide = weight.scales.dtype == torch.float32
     if weight.bits == 4:

@@ -51,7 +51,7 @@ class DeviceWeight:
         values = weight.values
         if weight.bits == 4:
             values = values[:, 0::2] | (values[:, 1::2] << 4)
-        four = "mxfp4" if weight.scales.dtype == torch.uint8 else "int4"
+        four = "mxfp4" if weight.is_mxfp4 else "int4"
         return cls(
             format=four if weight.bits == 4 else "int8",
             values=values.contiguous().to(device),

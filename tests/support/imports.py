@@ -23,7 +23,7 @@ FLOORS = [
     {"nn"},
     {"execution"},
     {"assembly"},
-    {"llm"},
+    {"llm", "diagnosis"},
     {*FAMILIES, "convert", "bench", "testing", "scaffold"},
     {"cli"},
     {"__main__"},

@@ -7,39 +7,19 @@ from typing import Any
 
 from plugtron.assembly.declared_parts import as_declared
 from plugtron.assembly.dtypes import choose_dtype
-from plugtron.contracts.attention import AttentionBackend
 from plugtron.contracts.checkpoint import ModelDescription
-from plugtron.contracts.controller import TextGenerationController
-from plugtron.contracts.engine import Engine
-from plugtron.contracts.execution import ExecutionBackend, ModelOptions
+from plugtron.contracts.execution import ModelOptions
+from plugtron.contracts.kinds import ATTRIBUTES, contract_of
 from plugtron.contracts.parts import Parts
-from plugtron.contracts.sampler import Sampler
-from plugtron.contracts.tokenizer import Tokenizer
-from plugtron.contracts.wrapper import ModelWrapper
 from plugtron.errors import PluginError, PlugtronError
 from plugtron.parallel.runtime import Runtime
 from plugtron.parallel.world import World
 from plugtron.plugin.component import Kind, Need
 from plugtron.plugin.registry import OWN_DISTRIBUTION, RegisteredComponent
 from plugtron.quantization.float8 import FLOAT8
-from plugtron.quantization.method import QuantizationMethod
 from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
 
 __all__ = ["build_component", "build_parts", "make_runtime", "one"]
-
-_CONTRACTS: dict[Kind, type] = {
-    Kind.ENGINE: Engine,
-    Kind.CONTROLLER: TextGenerationController,
-    Kind.WRAPPER: ModelWrapper,
-    Kind.SAMPLER: Sampler,
-    Kind.TOKENIZER: Tokenizer,
-    Kind.EXECUTION: ExecutionBackend,
-    Kind.QUANTIZATION: QuantizationMethod,
-    Kind.ATTENTION: AttentionBackend,
-}
-#: What a contract has besides its methods, without a default.
-_ATTRIBUTES = {Kind.EXECUTION: ("name",), Kind.QUANTIZATION: ("name", "forms")}
-
 
 def make_runtime(resolved: ResolvedSpec, model: ModelDescription, world: World) -> Runtime:
     """Form the groups that a spec asks for, in the dtype that the model wants."""
@@ -126,11 +106,10 @@ def build_component(chosen: ResolvedComponent, parts: Parts) -> Any:
 
 def _check_kind(offer: RegisteredComponent, made: object) -> None:
     """See whether a factory has made what its component promises."""
-    contract = _CONTRACTS[offer.kind]
+    contract, name = contract_of(offer.kind)
     if not isinstance(made, contract):
-        name = f"{contract.__module__.rpartition('.')[0]}.{contract.__name__}"
         raise PluginError(f"{offer.title}: {offer.component.target} makes a {type(made).__name__}, which is no {name}")
-    missing = [name for name in _ATTRIBUTES.get(offer.kind, ()) if not hasattr(made, name)]
+    missing = [name for name in ATTRIBUTES.get(offer.kind, ()) if not hasattr(made, name)]
     if missing:
         raise PluginError(f"{offer.title}: {type(made).__name__} sets no {', '.join(missing)}")
     announced, declared = offer.params_model(), getattr(made, "params", None)

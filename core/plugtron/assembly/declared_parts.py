@@ -27,7 +27,8 @@ class _DeclaredParts(Parts):
 
     def __getattribute__(self, name: str) -> Any:
         value = object.__getattribute__(self, name)
-        if name in _NEEDS and not value and name not in object.__getattribute__(self, "declared"):
+        absent = value is None or (isinstance(value, tuple) and not value)
+        if name in _NEEDS and absent and name not in object.__getattribute__(self, "declared"):
             need = f"Need.{name.upper()}"
             raise PluginError(
                 f"{object.__getattribute__(self, 'asked_by')} asks for parts.{name}, which nothing has built: its "

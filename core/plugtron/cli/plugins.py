@@ -3,41 +3,58 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from plugtron.cli.common import plugin_options, verbose_option
-from plugtron.errors import SpecError, suggestion
+from plugtron.cli.common import PluginChoice, plugin_options
+from plugtron.cli.plugin_page import page, record
+from plugtron.errors import PluginError, SpecError, suggestion
+from plugtron.plugin.candidate import Candidate, find
 from plugtron.plugin.discovery import Plugin
 from plugtron.plugin.manager import PluginManager
 
+if TYPE_CHECKING:
+    from plugtron.diagnosis.plugin_check import PluginReport
+
 __all__ = ["plugins"]
+
+Named = TypeVar("Named", Plugin, Candidate)
 
 
 @click.command()
-@click.argument("action", type=click.Choice(["list", "show"]), default="list")
+@click.argument("action", type=click.Choice(["list", "show", "check"]), default="list")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @plugin_options
-@verbose_option
-def plugins(action: str, name: str | None, as_json: bool, no_plugins: bool, no_plugin: tuple[str, ...]) -> None:
-    """List plugins with their state, or `show NAME`: hooks, components, and the whole traceback of one that failed."""
-    manager = PluginManager(disable=no_plugin, builtins_only=no_plugins)
+@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks.")
+def plugins(action: str, name: str | None, as_json: bool, verbose: bool, choice: PluginChoice) -> None:
+    """List plugins with their state; `show NAME` in full; `check [NAME]`: all that can be wrong with them.
+
+    `check` imports each plugin, and what its components name, in processes of its own. It ends with 3 where something
+    is wrong; warnings alone end with 0.
+    """
+    if action == "check":
+        sys.exit(_check(name, choice, as_json))
+    manager = PluginManager(disable=choice.disabled, builtins_only=choice.builtins_only, files=choice.files)
     if action == "show":
-        found = _find(manager, name)
-        click.echo(json.dumps([_record(plugin) for plugin in found], indent=2) if as_json else _pages(found))
+        found = _find(manager.plugins, name)
+        pages = ["\n".join(page(plugin, traceback=verbose)) for plugin in found]
+        click.echo(json.dumps([record(plugin) for plugin in found], indent=2) if as_json else "\n\n".join(pages))
     elif as_json:
-        click.echo(json.dumps([_record(plugin) for plugin in manager.plugins], indent=2))
+        click.echo(json.dumps([record(plugin) for plugin in manager.plugins], indent=2))
     else:
         _table(manager)
 
 
-def _find(manager: PluginManager, name: str | None) -> list[Plugin]:
-    names = sorted({plugin.name for plugin in manager.plugins})
+def _find(known: Sequence[Named], name: str | None) -> list[Named]:
+    names = sorted({each.name for each in known})
     if name is None:
         raise click.UsageError(f"plugins show needs a name: {', '.join(names)}")
-    found = [plugin for plugin in manager.plugins if name in (plugin.name, plugin.distribution)]
+    found = [each for each in known if name in (each.name, each.distribution)]
     if not found:
         raise SpecError(f"no plugin {name!r} (installed: {', '.join(names)}).{suggestion(name, names)}")
     return found
@@ -52,38 +69,28 @@ def _table(manager: PluginManager) -> None:
         click.echo(f"{line}  {what}".rstrip())
 
 
-def _pages(found: list[Plugin]) -> str:
-    return "\n\n".join("\n".join(_page(plugin)) for plugin in found)
+def _check(name: str | None, choice: PluginChoice, as_json: bool) -> int:
+    """Check plugins one after the other, saying of each at once what there is; return the exit code."""
+    from plugtron.diagnosis.plugin_check import check_plugin
+
+    known = [*find(), *map(Candidate.from_file, choice.files)]
+    wanted = known if name is None else _find(known, name)
+    reports: list[PluginReport] = []
+    for candidate in wanted:
+        if not {candidate.name, candidate.distribution} & set(choice.disabled):
+            reports.append(check_plugin(candidate, choice.files))
+            if not as_json:
+                _say(reports[-1])
+    if as_json:
+        click.echo(json.dumps([asdict(report) for report in reports], indent=2))
+    failed = any(finding.level == "error" for report in reports for finding in report.findings)
+    return PluginError.exit_code if failed else 0
 
 
-def _page(plugin: Plugin) -> list[str]:
-    lines = [
-        f"name:          {plugin.name}",
-        f"distribution:  {plugin.distribution} {plugin.version}",
-        f"state:         {plugin.state}",
-        f"file:          {plugin.file or '-'}",
-        f"hooks:         {', '.join(plugin.hooks) or '-'}",
-    ]
-    lines += [f"offers:        {offer.kind} {offer.name}: {offer.component.summary}" for offer in plugin.offers]
-    if plugin.failure:
-        lines += [f"failed at:     {plugin.failure.stage}: {plugin.failure.error}", "", plugin.failure.traceback]
-    return lines
-
-
-def _record(plugin: Plugin) -> dict[str, Any]:
-    return {
-        "name": plugin.name,
-        "distribution": plugin.distribution,
-        "version": plugin.version,
-        "state": plugin.state,
-        "file": plugin.file,
-        "hooks": list(plugin.hooks),
-        "components": [{"kind": offer.kind.value, "name": offer.name} for offer in plugin.offers],
-        "failure": None
-        if plugin.failure is None
-        else {
-            "stage": plugin.failure.stage,
-            "error": plugin.failure.error,
-            "traceback": plugin.failure.traceback,
-        },
-    }
+def _say(report: PluginReport) -> None:
+    for finding in report.findings:
+        click.echo(str(finding))
+    if not report.findings:
+        parts = f"{report.components} component{'' if report.components == 1 else 's'}"
+        title = f"plugin {report.name!r} ({report.distribution} {report.version})"
+        click.echo(f"ok: {title}: {parts}, imported in {report.seconds * 1000:.0f} ms")

@@ -39,7 +39,7 @@ class Steps(Protocol):
 
 
 class Engine(ABC):
-    """Runs requests. A backend engine, which brings its own model, finds `parts.controller` empty.
+    """Runs requests. A backend engine, which brings its own model, needs no controller.
 
     An engine that is to run over several ranks begins every `step` with `plugtron.engine.events.agree` on what has come
     in, plans the same steps from it on every rank, and tells the other ranks when it is closed: what

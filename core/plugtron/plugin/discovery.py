@@ -67,7 +67,7 @@ class Plugin:
         assert self.failure is not None
         return (
             f"plugin {self.title} failed at {self.failure.stage}: {self.failure.error}; see it in full with "
-            f"'plugtron plugins show {self.name}', or skip it with --no-plugin {self.name}"
+            f"'plugtron plugins show {self.name} -v', or skip it with --no-plugin {self.name}"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from plugtron.plugin.registry import RegisteredComponent, Registry
 from plugtron.request.sampling_params import SamplingParams
 from plugtron.utils import validation
 
-__all__ = ["add_attributes", "declared_parameters"]
+__all__ = ["add_attributes", "declared_parameters", "shared_parameters"]
 
 
 def add_attributes(
@@ -61,3 +61,20 @@ def declared_parameters(registry: Registry) -> dict[str, RegisteredComponent]:
         for name in model.model_fields if model else ():
             found.setdefault(name, offer)
     return found
+
+
+def shared_parameters(
+    offers: Iterable[RegisteredComponent],
+) -> Iterator[tuple[RegisteredComponent, RegisteredComponent, str]]:
+    """Parts that use one parameter of a request, each of them for itself: both, and its name.
+
+    Raises:
+        PluginError: the parameters of one cannot be imported.
+    """
+    found: dict[str, RegisteredComponent] = {}
+    for offer in offers:
+        model = offer.params_model()
+        for name in model.model_fields if model else ():
+            first = found.setdefault(name, offer)
+            if (first.kind, first.qualified) != (offer.kind, offer.qualified):
+                yield first, offer, name

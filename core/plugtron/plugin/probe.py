@@ -30,7 +30,8 @@ class Call:
 class Probe:
     """What one import, or one call, did.
 
-    `seconds` are those of the import alone; plugtron's plugin API and pydantic are imported before it. `imports_torch`
+    `seconds` are those of the import, or of the call, whose function is imported before; so are plugtron's plugin API
+    and pydantic. `imports_torch`
     and `starts_cuda`: it was this one that did so, and none before it in the same process. `stdout` and `stderr`: all
     that was written to the two descriptors, by C code and subprocesses, too. `error` is "Type: text", None where there
     was none; the `traceback` has no frames of plugtron's own at its top. `value` is what a call returned.

@@ -65,12 +65,12 @@ def _observe(target: str, arguments: list[Any] | None) -> dict[str, Any]:
     begin = time.perf_counter()
     try:
         found = load_target(target)
-        report["seconds"] = time.perf_counter() - begin
         if arguments is not None:
+            begin = time.perf_counter()
             report["value"] = found(*arguments)
     except BaseException as error:  # of anybody's code, sys.exit() included: to report it is what this is for
-        report.setdefault("seconds", time.perf_counter() - begin)
         report |= {"error": f"{type(error).__name__}: {error}", "traceback": strip_frames(error, *_OWN_FRAMES)}
+    report["seconds"] = time.perf_counter() - begin
     report["imports_torch"] = "torch" in sys.modules and not torch_before
     report["starts_cuda"] = _cuda_runs() and not cuda_before
     return report

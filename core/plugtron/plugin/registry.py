@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 Loaded = TypeVar("Loaded")
 
-__all__ = ["OWN_DISTRIBUTION", "RegisteredComponent", "Registry", "UnknownName", "own"]
+__all__ = ["OWN_DISTRIBUTION", "WITH_PARAMS", "RegisteredComponent", "Registry", "UnknownName", "own"]
 
 #: Whose components bare names mean, and `--no-plugins` keeps.
 OWN_DISTRIBUTION = "plugtron"
 
-_WITH_PARAMS = (Kind.CONTROLLER, Kind.SAMPLER)
+#: Kinds whose parts read fields of a request.
+WITH_PARAMS = (Kind.CONTROLLER, Kind.SAMPLER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ class RegisteredComponent:
         Raises:
             PluginError: it cannot be imported, or a parameter has no default.
         """
-        if self.component.params is None and self.kind in _WITH_PARAMS:
+        if self.component.params is None and self.kind in WITH_PARAMS:
             return self._guarded(lambda: params_model(getattr(self.load(), "params", None)), "its parameters")
         return self._guarded(lambda: params_model(self.component.params), "its parameters")
 

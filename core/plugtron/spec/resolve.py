@@ -26,7 +26,7 @@ from plugtron.hub.locate import locate
 from plugtron.plugin.component import Kind
 from plugtron.plugin.manager import PluginManager
 from plugtron.plugin.options import Options, is_path
-from plugtron.plugin.parameters import declared_parameters
+from plugtron.plugin.parameters import declared_parameters, shared_parameters
 from plugtron.plugin.registry import RegisteredComponent, UnknownName, own
 from plugtron.request.sampling_params import DEFAULTS
 from plugtron.spec.checkpoint_defaults import checkpoint_defaults
@@ -100,6 +100,11 @@ class Resolution:
     def model(self) -> ModelDescription | None:
         """What the checkpoint's headers say, where it is at hand and one reader knows it."""
         return self._resolver.model
+
+    @property
+    def components(self) -> tuple[ResolvedComponent, ...]:
+        """The components that were found and whose options are valid."""
+        return tuple(self._resolver.components)
 
     def prechecks(self) -> list[Problem]:
         """What the chosen components say of the model without building anything."""
@@ -176,6 +181,8 @@ class _Resolver:
         self._leave_out()
         self._plugin_options()
         models = [model for chosen in self.components if (model := self._params_model(chosen)) is not None]
+        if not self.plugin_problems:
+            self._shared_parameters()
         self.consumed = frozenset(name for model in models for name in model.model_fields)
         complete = not self.problems and not self.plugin_problems
         self.problems += check_parameters(self.source, models, complete=complete, supplier=self._supplier)
@@ -207,6 +214,13 @@ class _Resolver:
                 problems.append(problem)
         self.problems += unused(self.source, needs)
         self.components = [chosen for chosen in self.components if is_needed(chosen.offer.kind, needs)]
+
+    def _shared_parameters(self) -> None:
+        """Two parts that both use a parameter would apply it twice."""
+        places = {chosen.offer.qualified: chosen.place for chosen in self.components}
+        for first, second, name in shared_parameters([chosen.offer for chosen in self.components]):
+            text = f"{second.title} uses the parameter {name!r}, and so does {first.title}: leave one of them out"
+            self.problems.append(self.source.problem(places[second.qualified], text))
 
     def _supplier(self, name: str) -> str:
         """Which part that was not chosen would consume a parameter, and how to choose it."""

@@ -18,7 +18,7 @@ def plugtron_wrappers() -> list[Component]:
             target="plugtron_wrappers.gpt:GPTWrapper",
             options="plugtron_wrappers.options:GPTOptions",
             summary="what Megatron Core trains as GPTModel, dense or with experts; GPT-2",
-            needs=frozenset({Need.CHECKPOINT}),
+            needs=frozenset({Need.CHECKPOINT, Need.TOKENIZER}),
             provides=frozenset(
                 {
                     "megatron/GPTModel",

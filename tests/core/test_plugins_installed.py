@@ -41,6 +41,11 @@ def test_good_plugin_is_active(states):
         ("acme_broken_import", "import", "No module named 'a_module_that_is_not_there'"),
         ("acme_misspelt", "registration", "Did you mean 'plugtron_samplers'?"),
         ("acme_raising", "its hooks", "RuntimeError: the license server is down"),
+        (
+            "acme_requires",
+            "its requirements",
+            "requires plugtron<10,>=9; plugtron 0.1.0 is installed: pip install 'plugtron<10,>=9'",
+        ),
         ("acme_future", "registration", "asks for plugin API 99; this plugtron offers 1: upgrade plugtron"),
     ],
 )
@@ -49,8 +54,9 @@ def test_broken_plugin_is_survived_and_reported(name, stage, error, states, acme
     assert states[name]["failure"]["stage"] == stage
     assert error in states[name]["failure"]["error"]
     assert error in acme.plugtron("plugins", check=0).stdout
-    shown = acme.plugtron("plugins", "show", name, check=0).stdout
+    shown = acme.plugtron("plugins", "show", name, "-v", check=0).stdout
     assert error in shown
+    assert "Traceback" not in acme.plugtron("plugins", "show", name, check=0).stdout
     # A traceback has the plugin's own frames; what plugtron itself objects to has none.
     assert ("Traceback" in shown) == (name in ("acme_broken_import", "acme_raising"))
 

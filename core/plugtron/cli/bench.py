@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from plugtron.cli.common import DEFAULT_MODEL, plugin_options, set_option, verbose_option
+from plugtron.cli.stdout import kept_stdout
 
 if TYPE_CHECKING:
     from plugtron.cli.bench_runner import Load
@@ -143,7 +144,8 @@ def limit(**asked: Any) -> None:
     """How fast this machine reads and multiplies, and what share of that a model reaches."""
     from plugtron.cli.bench_runner import limits
 
-    found = limits(**_source(asked))
+    with kept_stdout():
+        found = limits(**_source(asked))
     click.echo(json.dumps(asdict(found), indent=2) if asked["as_json"] else found.table())
 
 
@@ -173,5 +175,6 @@ def _load(mode: str, asked: dict[str, Any], rate: float | None = None) -> Load:
 def _run(load: Load, asked: dict[str, Any]) -> None:
     from plugtron.cli.bench_runner import measure, report
 
-    found = measure(load, engines=asked["engines"], profile=asked["profile"], **_source(asked))
+    with kept_stdout():
+        found = measure(load, engines=asked["engines"], profile=asked["profile"], **_source(asked))
     click.echo(json.dumps(found, indent=2) if asked["as_json"] else report(found))

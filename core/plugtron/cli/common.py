@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 
 import click
 
+from plugtron.cli.stdout import kept_stdout
 from plugtron.errors import PluginError, suggestion
 from plugtron.plugin.manager import PluginManager
 
 __all__ = [
     "DEFAULT_MODEL",
     "PluginChoice",
+    "find_plugins",
     "make_manager",
     "plugin_options",
     "set_option",
@@ -78,15 +80,20 @@ def verbose_option(function: Function) -> Function:
     return click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show tracebacks.")(function)
 
 
+def find_plugins(choice: PluginChoice, disable: Sequence[str] = ()) -> PluginManager:
+    """Discover plugins; what they print goes to standard error, however they print it."""
+    disabled = [*choice.disabled, *disable]
+    with kept_stdout():
+        return PluginManager(disable=disabled, builtins_only=choice.builtins_only, files=choice.files)
+
+
 def make_manager(choice: PluginChoice, disable: Sequence[str] = ()) -> PluginManager:
     """Discover plugins; say of those that are broken that they are, and go on.
 
     Raises:
         PluginError: a file that was asked for is broken.
     """
-    manager = PluginManager(
-        disable=[*choice.disabled, *disable], builtins_only=choice.builtins_only, files=choice.files
-    )
+    manager = find_plugins(choice, disable)
     for plugin in manager.failed():
         if plugin.distribution in {file.name for file in choice.files}:
             raise PluginError(plugin.complaint())

@@ -10,6 +10,7 @@ import click
 
 from plugtron.cli.common import DEFAULT_MODEL, PluginChoice, plugin_options, set_option, stats_option, verbose_option
 from plugtron.cli.specs import resolve_source
+from plugtron.cli.stdout import kept_stdout
 from plugtron.request.sampling_params import DEFAULT_MAX_TOKENS
 from plugtron.spec.load import Source
 from plugtron.spec.overrides import apply, split
@@ -47,10 +48,12 @@ def generate(
     asked = {name: value for name, value in sampling.items() if value is not None}
     entries = [{"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text} for text in prompts]
     values = {"version": 1, "model": {"checkpoint": model}, "sampling": asked, "prompts": entries}
-    resolved, manager = resolve_source(apply(Source(values=values), split(overrides)), choice)
-    output = None if resolved.spec.output is None else Path(resolved.spec.output.file)
-    from plugtron.cli.run_spec import SEPARATOR, run_spec, to_json, to_text
+    with kept_stdout() as stdout:
+        resolved, manager = resolve_source(apply(Source(values=values), split(overrides)), choice)
+        output = None if resolved.spec.output is None else Path(resolved.spec.output.file)
+        from plugtron.cli.run_spec import SEPARATOR, run_spec, to_json, to_text
 
-    write, separator = (to_json, None) if as_json else (to_text, SEPARATOR)
-    code = run_spec(resolved, manager, write=write, output=output, stream=not as_json, stats=stats, separator=separator)
-    sys.exit(code)
+        look: dict[str, Any] = (
+            {"write": to_json} if as_json else {"write": to_text, "separator": SEPARATOR, "stream": True}
+        )
+        sys.exit(run_spec(resolved, manager, stdout, output=output, stats=stats, **look))

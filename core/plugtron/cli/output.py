@@ -6,14 +6,17 @@ import contextlib
 import fcntl
 import os
 import stat
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
+from plugtron.cli.stdout import StandardOutput
 from plugtron.errors import OutputError, Problem, SpecError
 
 __all__ = ["Output"]
+
+#: Names of descriptor 1, which is not standard output while that is kept for results.
+_OF_STDOUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 class Output:
@@ -21,26 +24,27 @@ class Output:
 
     Args:
         path: a file, a pipe, a device; None: standard output.
+        stdout: what is kept of standard output.
         inputs: files that results must not replace.
 
     Raises:
         SpecError: it cannot be written, is one of the inputs, or another run is writing to it.
     """
 
-    def __init__(self, path: Path | None, inputs: Iterable[Path] = ()) -> None:
+    def __init__(self, path: Path | None, stdout: StandardOutput, inputs: Iterable[Path] = ()) -> None:
         self.path = path
+        self._stdout = stdout
         self._name = "standard output" if path is None else f"output.file: {path}"
         if path is None:
-            if sys.stdout is None:  # closed before the interpreter started
-                raise OutputError(f"{self._name}: it is closed")
-            self._descriptor = sys.stdout.fileno()
+            self._descriptor = stdout.file_descriptor()
             self._regular, self._appends = False, True
             return
         try:
             for other in inputs:
                 if path.exists() and other.exists() and path.samefile(other):
                     raise SpecError([Problem("output.file", f"{path} is {other}, which is read: name another file")])
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            name = f"/dev/fd/{stdout.file_descriptor()}" if str(path) in _OF_STDOUT else path
+            self._descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise SpecError([Problem("output.file", f"cannot write {path}: {error.strerror}")]) from None
         self._appends = self._is_standard_output()
@@ -66,8 +70,6 @@ class Output:
         data = f"{line}\n".encode()
         size = os.fstat(self._descriptor).st_size if self._regular else 0
         try:
-            if self.path is None:
-                sys.stdout.flush()  # what others have printed there
             while data:
                 data = data[os.write(self._descriptor, data) :]
             if self._regular and self.path is not None and not self._is_there(self.path):
@@ -79,8 +81,8 @@ class Output:
 
     def _is_standard_output(self) -> bool:
         """Whether the path is another name of the file that the shell has opened, perhaps to append to it."""
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be closed, or no file
-            return os.path.samestat(os.fstat(sys.stdout.fileno()), os.fstat(self._descriptor))
+        with contextlib.suppress(OSError, OutputError):  # it may be closed
+            return os.path.samestat(os.fstat(self._stdout.file_descriptor()), os.fstat(self._descriptor))
         return False
 
     def _is_there(self, path: Path) -> bool:

@@ -59,7 +59,7 @@ def _api(plugin: Plugin) -> str:
 
 def _component(offer: RegisteredComponent) -> Iterator[str]:
     component = offer.component
-    yield f"{offer.kind} {offer.name}: {component.summary or '-'}"
+    yield f"offers:        {offer.kind} {offer.name}: {component.summary or '-'}"
     yield f"    target {component.target}"
     for word, values in (
         ("needs", sorted(component.needs)),

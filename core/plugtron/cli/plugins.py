@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from plugtron.cli.common import PluginChoice, plugin_options
+from plugtron.cli.common import PluginChoice, find_plugins, plugin_options
 from plugtron.cli.plugin_page import page, record
 from plugtron.errors import PluginError, SpecError, suggestion
 from plugtron.plugin.candidate import Candidate, find
@@ -39,7 +39,7 @@ def plugins(action: str, name: str | None, as_json: bool, verbose: bool, choice:
     """
     if action == "check":
         sys.exit(_check(name, choice, as_json))
-    manager = PluginManager(disable=choice.disabled, builtins_only=choice.builtins_only, files=choice.files)
+    manager = find_plugins(choice)
     if action == "show":
         found = _find(manager.plugins, name)
         pages = ["\n".join(page(plugin, traceback=verbose)) for plugin in found]

@@ -12,6 +12,7 @@ import click
 
 from plugtron.cli.common import PluginChoice, plugin_options, set_option, spec_argument, stats_option, verbose_option
 from plugtron.cli.specs import resolve_source
+from plugtron.cli.stdout import StandardOutput, kept_stdout
 from plugtron.parallel.environment import is_launched
 from plugtron.spec.load import read
 from plugtron.spec.overrides import apply, split
@@ -50,20 +51,23 @@ def run(
         return checked, manager
 
     write_to: dict[str, Any] = {"output": output, "text": text, "stats": stats, "spec_file": spec}
-    if is_launched():
-        sys.exit(_run_as_rank(resolved, **write_to))
-    checked, manager = resolved()
-    ranks = checked.spec.parallel.ranks
-    if ranks > 1:
-        from plugtron.hub.locate import fetch
-        from plugtron.parallel.launch import torchrun
+    with kept_stdout() as stdout:
+        if is_launched():
+            sys.exit(_run_as_rank(resolved, stdout, **write_to))
+        checked, manager = resolved()
+        ranks = checked.spec.parallel.ranks
+        if ranks == 1:
+            sys.exit(_run(checked, manager, stdout, **write_to))
+    from plugtron.hub.locate import fetch
+    from plugtron.parallel.launch import torchrun
 
-        fetch(checked.spec.model.checkpoint)  # once, before the ranks would all want to
-        sys.exit(torchrun(ranks, sys.argv[1:]))
-    sys.exit(_run(checked, manager, **write_to))
+    fetch(checked.spec.model.checkpoint)  # once, before the ranks would all want to
+    sys.exit(torchrun(ranks, sys.argv[1:]))
 
 
-def _run_as_rank(resolved: Callable[[], tuple[ResolvedSpec, PluginManager]], **write_to: Any) -> int:
+def _run_as_rank(
+    resolved: Callable[[], tuple[ResolvedSpec, PluginManager]], stdout: StandardOutput, **write_to: Any
+) -> int:
     """Run as one of torchrun's processes. They meet first, so that whatever fails on one is said once, by rank 0."""
     from plugtron.parallel.parent import end_with_parent
     from plugtron.parallel.world import launched
@@ -74,7 +78,7 @@ def _run_as_rank(resolved: Callable[[], tuple[ResolvedSpec, PluginManager]], **w
     assert world is not None
     try:
         checked, manager = world.group().run_on_all_ranks(resolved)
-        return _run(checked, manager, world=world, **write_to)
+        return _run(checked, manager, stdout, world=world, **write_to)
     finally:
         world.close()  # a rank that exits inside its job is aborted, and its exit code is lost
 
@@ -82,6 +86,7 @@ def _run_as_rank(resolved: Callable[[], tuple[ResolvedSpec, PluginManager]], **w
 def _run(
     resolved: ResolvedSpec,
     manager: PluginManager,
+    stdout: StandardOutput,
     *,
     output: Path | None,
     text: bool,
@@ -96,6 +101,7 @@ def _run(
     return run_spec(
         resolved,
         manager,
+        stdout,
         write=to_text if text else to_json,
         output=output,
         stats=stats,

@@ -18,6 +18,7 @@ from plugtron.assembly.session import Session
 from plugtron.bench.summary import Summary, engine_line
 from plugtron.cli.output import Output
 from plugtron.cli.prompts import read_prompts
+from plugtron.cli.stdout import StandardOutput
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, launched
 from plugtron.plugin.manager import PluginManager
@@ -36,6 +37,7 @@ SEPARATOR = "----"
 def run_spec(
     resolved: ResolvedSpec,
     manager: PluginManager,
+    stdout: StandardOutput,
     *,
     write: Callable[[Record], str],
     output: Path | None = None,
@@ -57,7 +59,7 @@ def run_spec(
     # All that can be wrong besides the model is found before it is loaded.
     requests = read_prompts(resolved.spec, group)
     inputs = [Path(file) for file in (spec_file, _prompt_file(resolved)) if file is not None]
-    sink = group.run_on_all_ranks(lambda: Output(output, inputs) if leads else None)
+    sink = group.run_on_all_ranks(lambda: Output(output, stdout, inputs) if leads else None)
     loading = spinner(f"loading {resolved.spec.model.checkpoint}", shown=leads)
     with sink or nullcontext():
         with loading:
@@ -71,11 +73,15 @@ def run_spec(
             sink.begin()  # not before: a model that cannot be loaded must not cost the last run's results
             begin = time.perf_counter()
             one = len(requests) == 1 and requests[0].params.answers == 1
-            if stream and one and output is None and sys.stdout.isatty():
-                interrupted = _stream(session, requests)
+            if stream and one and output is None and stdout.is_terminal:
+                interrupted = _stream(session, requests, stdout)
             else:
                 interrupted = _batch(
-                    session, requests, _separated(sink.write, separator), write, shows=output is not None
+                    session,
+                    requests,
+                    _separated(sink.write, separator),
+                    write,
+                    shows=output is not None or not stdout.is_terminal,
                 )
             if stats:
                 _print_stats(session, requests, time.perf_counter() - begin)
@@ -143,12 +149,11 @@ def _batch(
 ) -> bool:
     """Run all requests; results are written in order, each as soon as those before it are there.
 
-    With `shows`, a terminal shows how many are done, unless results are written to it.
+    With `shows`, a terminal shows how many are done.
     """
     results = _Results(requests, sink, write)
     try:
-        shown = shows or not sys.stdout.isatty()
-        with progress("generating", total=len(requests), unit="requests", shown=shown) as bar:
+        with progress("generating", total=len(requests), unit="requests", shown=shows) as bar:
             for _ in session.run(requests):
                 results.write_finished()
                 bar.update(results.written)
@@ -188,17 +193,16 @@ def _write_request(request: InferenceRequest, sink: Callable[[str], None], write
         sink(write(_record(request, sequence)))
 
 
-def _stream(session: Session, requests: Sequence[InferenceRequest]) -> bool:
+def _stream(session: Session, requests: Sequence[InferenceRequest], stdout: StandardOutput) -> bool:
     try:
         for output in session.run(requests):
-            click.echo(output.text, nl=False)
-            sys.stdout.flush()
+            stdout.write(output.text)
             if output.request.error is not None:
                 click.echo(f"error: {output.request.error}", err=True)
     except KeyboardInterrupt:
-        click.echo()
+        stdout.write("\n")
         return True
-    click.echo()
+    stdout.write("\n")
     return False
 
 

@@ -21,6 +21,7 @@ from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
 
 __all__ = ["build_component", "build_parts", "make_runtime", "one"]
 
+
 def make_runtime(resolved: ResolvedSpec, model: ModelDescription, world: World) -> Runtime:
     """Form the groups that a spec asks for, in the dtype that the model wants."""
     spec = resolved.spec

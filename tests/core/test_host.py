@@ -180,7 +180,7 @@ def test_observers_get_a_copy(spec):
 
 
 def test_a_plugin_that_hangs_at_import_is_named(capsys, monkeypatch):
-    monkeypatch.setattr("plugtron.plugin.manager._SLOW_S", 0.05)
+    monkeypatch.setattr("plugtron.plugin.slow_imports._SLOW_S", 0.05)
     said = threading.Event()
     slow = Candidate(name="acme", distribution="acme-slow", version="1", load=lambda: said.wait(30) and plugin())
     monkeypatch.setattr("plugtron.plugin.manager.find", lambda: [slow])

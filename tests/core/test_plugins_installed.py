@@ -61,6 +61,50 @@ def test_broken_plugin_is_survived_and_reported(name, stage, error, states, acme
     assert ("Traceback" in shown) == (name in ("acme_broken_import", "acme_raising"))
 
 
+def test_the_doctor_names_what_is_broken_and_says_what_to_do(acme):
+    lines = json.loads(acme.plugtron("doctor", "--json", check=0).stdout)
+    said = {line["topic"]: line for line in lines if line["status"] != "ok"}
+    for name, distribution, text in (
+        ("acme_broken_import", "acme-broken-import", "No module named 'a_module_that_is_not_there'"),
+        ("acme_misspelt", "acme-misspelt", "Did you mean 'plugtron_samplers'?"),
+        ("acme_raising", "acme-raising", "the license server is down"),
+        ("acme_future", "acme-future", "this plugtron offers 1: upgrade plugtron"),
+        ("acme_requires", "acme-requires", "pip install 'plugtron<10,>=9'"),
+    ):
+        line = said.pop(f"plugin '{name}' ({distribution} 1.2.0)")
+        assert line["status"] == "fail"
+        assert text in line["text"]
+        assert f"plugtron plugins show {name} -v; mend it, or pip uninstall {distribution}" in line["remedy"]
+    clash = said.pop("sampler 'acme_clash'")
+    assert clash["text"] == "is offered by acme-clash-one, acme-clash-two"
+    assert "write 'acme_clash@acme-clash-one' or 'acme_clash@acme-clash-two'" in clash["remedy"]
+    assert set(said) <= {"compiler", "devices", "triton"}  # what may be wrong with the machine itself
+    topics = {line["topic"] for line in lines}
+    assert {"python", "torch", "compiler", "packed weights", "compiled kernels", "models", "default model"} <= topics
+    assert "fail  plugin 'acme_future'" in acme.plugtron("doctor", "--strict", check=1).stdout
+
+
+def test_installed_plugins_are_checked(acme):
+    fine = acme.plugtron("plugins", "check", "acme", check=0)
+    assert fine.stdout.startswith("ok: plugin 'acme' (acme-samplers 1.2.0): 1 component, imported in ")
+    broken = acme.plugtron("plugins", "check", "acme_requires", check=3)
+    assert "error: plugin 'acme_requires' (acme-requires 1.2.0): failed at its requirements" in broken.stdout
+
+
+@pytest.mark.wide
+def test_ranks_of_different_plugins_are_found_by_the_doctor(acme, tmp_path):
+    launcher = tmp_path / "launcher.py"
+    launcher.write_text(
+        "import os, sys\n"
+        "from plugtron.cli import main\n"
+        "sys.argv += ['--no-plugin', 'acme'] if os.environ['RANK'] == '1' else []\n"
+        "main()\n"
+    )
+    done = acme.run("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", launcher, "doctor", check=0)
+    text = "fail  ranks: rank 1 has plugin acme (acme-samplers) 1.2.0, disabled, rank 0 1.2.0, active"
+    assert text in done.stdout
+
+
 def test_a_plugin_that_fails_offers_nothing(acme):
     assert "acme_engine" not in acme.plugtron("components", "engine", check=0).stdout
 

@@ -58,6 +58,16 @@ def test_what_a_sampler_returns_is_checked(change, message, small):
     assert re.search(rf"sampler \S*test_authors_mistakes.Wrong failed: \w+: it {message}", wrong.error)
 
 
+def test_what_masks_everything_is_named(small):
+    masking = Wrong(lambda given: replace(given, logits=torch.full_like(given.logits, float("-inf"))))
+    controller = SimpleTextGenerationController(small.session.parts.wrapper, None, [masking])
+    engine = StaticEngine(controller, StaticOptions(max_batch_size=3, max_sequence_length=32))
+    params = SamplingParams(temperature=0.5, seed=1, max_tokens=2, ignore_eos=True)
+    requests = engine.generate([[1], [2]], params)
+    text = r"no token is left that could be drawn \(samplers that it goes through: \S*test_authors_mistakes.Wrong\)"
+    assert all(re.fullmatch(text, request.error) for request in requests)
+
+
 class Method(QuantizationMethod):
     """Holds weights as `change` has it."""
 

@@ -242,7 +242,8 @@ def test_a_sampler_that_raises_fails_its_own_request(where, small):
 def test_no_token_left_fails_the_request(llm):
     params = SamplingParams(temperature=0, allowed_token_ids=[2], min_tokens=1, max_tokens=4)
     requests = llm.generate([PROMPT, PROMPT], [params, GREEDY])
-    assert requests[0].error == "no token is left that could be drawn"
+    stages = "plugtron_samplers.allowed_tokens.AllowedTokens, plugtron_samplers.min_tokens.MinTokens"
+    assert requests[0].error == f"no token is left that could be drawn (samplers that it goes through: {stages})"
     assert requests[1].error is None
 
 
@@ -320,7 +321,9 @@ def test_a_special_token_as_a_stop_text(llm):
     spaced = {"skip_special_tokens": False, "spaces_between_special_tokens": True}
     assert llm.generate("Hi", SamplingParams(**always, **spaced)).text == " ".join(["<|im_start|>"] * 4)
     early = llm.generate("Hi", SamplingParams(**always, stop=["<|im_start|>"], min_tokens=1))
-    assert early.error == "no token is left that could be drawn"  # nothing else is allowed
+    assert early.error.startswith(
+        "no token is left that could be drawn (samplers that it goes through: "
+    )  # nothing else is allowed
 
 
 def test_stop_texts_may_stay(llm):

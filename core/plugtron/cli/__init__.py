@@ -32,6 +32,7 @@ _VERBS = {
     "schema": ("plugtron.cli.schema:schema", "print JSON Schema for the plugins installed now"),
     "new": ("plugtron.cli.new:new", "write a package with a plugin of any kind"),
     "plugins": ("plugtron.cli.plugins:plugins", "list plugins, or show one in full"),
+    "doctor": ("plugtron.cli.doctor:doctor", "look at this machine and its plugins, and say what to do"),
     "components": ("plugtron.cli.components:components", "list engines, controllers, wrappers, samplers, ..."),
     "models": ("plugtron.cli.models:models", "list the models that have a short name"),
     "cache": ("plugtron.cli.cache:cache", "list or clear what is kept on disk"),

@@ -11,7 +11,7 @@ __all__ = ["API_VERSION", "api_range", "check_api", "check_requirements"]
 API_VERSION = 1
 
 #: A requirement of plugtron itself that says which version.
-_OF_PLUGTRON = re.compile(r"plugtron\s*(\[[^]]*\])?\s*[(<>=!~]", re.IGNORECASE)
+_OF_PLUGTRON = re.compile(r"plugtron\s*(?:\[[^]]*\])?\s*\(?\s*([<>=!~][^;)]*)\)?\s*(?:;(.*))?", re.IGNORECASE)
 
 
 def api_range(declared: object) -> tuple[int, int | None]:
@@ -50,16 +50,25 @@ def check_requirements(requires: Iterable[str], distribution: str, installed: st
         RuntimeError: it is another; it says which side to upgrade.
     """
     for text in requires:
-        if not _OF_PLUGTRON.match(text):
+        found = _OF_PLUGTRON.fullmatch(text.strip())
+        if found is None or not _applies(found[2]):
             continue
-        # Imported here: most requirements name no version.
-        from packaging.requirements import Requirement
+        # Imported here, and without what reads whole requirements: every command pays for it.
+        from packaging.specifiers import SpecifierSet
         from packaging.version import Version
 
-        requirement = Requirement(text)
-        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        if not applies or requirement.specifier.contains(installed, prereleases=True):
+        wanted = SpecifierSet(found[1].strip())
+        if wanted.contains(installed, prereleases=True):
             continue
-        newer = any(Version(each.version.removesuffix(".*")) > Version(installed) for each in requirement.specifier)
-        remedy = f"pip install 'plugtron{requirement.specifier}'" if newer else f"upgrade {distribution}"
-        raise RuntimeError(f"requires plugtron{requirement.specifier}; plugtron {installed} is installed: {remedy}")
+        newer = any(Version(each.version.removesuffix(".*")) > Version(installed) for each in wanted)
+        remedy = f"pip install 'plugtron{wanted}'" if newer else f"upgrade {distribution}"
+        raise RuntimeError(f"requires plugtron{wanted}; plugtron {installed} is installed: {remedy}")
+
+
+def _applies(marker: str | None) -> bool:
+    """Whether a requirement holds here: of those of extras nobody knows whether they were asked for."""
+    if marker is None:
+        return True
+    from packaging.markers import Marker
+
+    return Marker(marker.strip()).evaluate({"extra": ""})

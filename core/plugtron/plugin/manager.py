@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
@@ -19,6 +18,7 @@ from plugtron.plugin import hookspecs
 from plugtron.plugin.candidate import Candidate, find
 from plugtron.plugin.discovery import Plugin, load_plugin
 from plugtron.plugin.registry import OWN_DISTRIBUTION, Registry
+from plugtron.plugin.slow_imports import Watch, said_when_slow
 
 if TYPE_CHECKING:
     from plugtron.plugin.checked_spec import CheckedSpec
@@ -33,8 +33,6 @@ __all__ = ["GIVEN", "PluginManager", "PluginOptions"]
 PluginOptions: TypeAlias = "Mapping[str, Options]"
 #: The distribution, in messages and qualified names, of plugins that are objects of this process.
 GIVEN = "given"
-#: After how long a plugin's import is said to take long.
-_SLOW_S = 5.0
 
 
 class PluginManager:
@@ -70,10 +68,11 @@ class PluginManager:
         installed = find()
         self._own_version = next((each.version for each in installed if each.distribution == OWN_DISTRIBUTION), None)
         asked_for = [*map(Candidate.from_file, self.files), *given]
-        self.plugins: tuple[Plugin, ...] = (
-            *(self._admit(candidate, is_installed=True) for candidate in installed),
-            *(self._admit(candidate, is_installed=False) for candidate in asked_for),
-        )
+        with said_when_slow() as watch:
+            self.plugins: tuple[Plugin, ...] = (
+                *(self._admit(candidate, watch, is_installed=True) for candidate in installed),
+                *(self._admit(candidate, watch, is_installed=False) for candidate in asked_for),
+            )
         self.registry = Registry(offer for plugin in self.plugins for offer in plugin.offers)
 
     def failed(self) -> tuple[Plugin, ...]:
@@ -125,7 +124,7 @@ class PluginManager:
         """Tell observers that the run is over."""
         self._each("plugtron_run_finished", lambda function: function(run=run, outcome=outcome), options)
 
-    def _admit(self, candidate: Candidate, *, is_installed: bool) -> Plugin:
+    def _admit(self, candidate: Candidate, watch: Watch, *, is_installed: bool) -> Plugin:
         foreign = is_installed and candidate.distribution != OWN_DISTRIBUTION
         if (self.builtins_only and foreign) or {candidate.name, candidate.distribution} & set(self.disable):
             return Plugin(
@@ -134,7 +133,8 @@ class PluginManager:
                 version=candidate.version,
                 state="disabled",
             )
-        with redirect_stdout(sys.stderr), _named_when_slow(candidate):
+        watch.begins(candidate)
+        with redirect_stdout(sys.stderr):
             return load_plugin(self._manager, candidate, own_version=self._own_version, strict=self._strict)
 
     def _each(
@@ -161,22 +161,6 @@ class PluginManager:
                     stacklevel=3,
                 )
         return results
-
-
-@contextmanager
-def _named_when_slow(candidate: Candidate) -> Iterator[None]:
-    """Say which plugin it is that everything waits for."""
-    if candidate.distribution in (OWN_DISTRIBUTION, GIVEN):
-        yield
-        return
-    text = f"plugin {candidate.name} ({candidate.distribution}) is being imported for {_SLOW_S:.0f} seconds already"
-    timer = threading.Timer(_SLOW_S, lambda: print(text, file=sys.stderr, flush=True))  # noqa: T201 - from a thread
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _only(function: Callable[..., object], named: set[str], options: object) -> Callable[..., object]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from plugtron.errors import PluginError, PlugtronError, suggestion
 from plugtron.plugin.component import Component, Kind, params_model
+from plugtron.plugin.known_packages import provided_by
 from plugtron.utils.lazy import load_target
 
 if TYPE_CHECKING:
@@ -147,4 +148,5 @@ class Registry:
         names = sorted({offer.name for offer in offers})
         hint = suggestion(name, [*names, *(alias for offer in offers for alias in offer.component.aliases)])
         listed = ", ".join(names) or "none"
-        raise UnknownName(f"no {kind} {name!r} (installed: {listed}).{hint}", close=bool(hint))
+        package = provided_by(kind, name)
+        raise UnknownName(f"no {kind} {name!r} (installed: {listed}).{package or hint}", close=bool(hint))

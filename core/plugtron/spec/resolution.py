@@ -24,6 +24,7 @@ from plugtron.errors import (
 )
 from plugtron.hub.location import locate
 from plugtron.plugin.component import Kind
+from plugtron.plugin.known_packages import provided_by
 from plugtron.plugin.manager import PluginManager
 from plugtron.plugin.options import Options, is_path
 from plugtron.plugin.parameters import declared_parameters, shared_parameters
@@ -310,7 +311,8 @@ class _Resolver:
         if len(offers) == 1:
             return offers[0]
         known = sorted({name for offer in self.manager.registry.offers(kind) for name in offer.component.provides})
-        text = f"no {kind} runs {wanted} (known: {', '.join(known)})"
+        package = provided_by(kind, wanted)
+        text = f"no {kind} runs {wanted} (known: {', '.join(known)}){'.' if package else ''}{package}"
         if offers:
             text = f"{wanted} is offered by several: write one of {', '.join(offer.qualified for offer in offers)}"
         problem = self.source.problem(place, text)

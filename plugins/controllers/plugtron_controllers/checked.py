@@ -6,15 +6,19 @@ import torch
 
 from plugtron.contracts import Candidates, Sampler
 
-__all__ = ["SamplerFailed", "checked"]
+__all__ = ["SamplerFailed", "checked", "name_of"]
+
+
+def name_of(sampler: Sampler) -> str:
+    """A stage by its module and class, as messages name it."""
+    return f"{type(sampler).__module__}.{type(sampler).__qualname__}"
 
 
 class SamplerFailed(Exception):
     """A stage of the chain raised, or returned what is no answer; the message names it by its module and class."""
 
     def __init__(self, sampler: Sampler, error: Exception) -> None:
-        name = f"{type(sampler).__module__}.{type(sampler).__qualname__}"
-        super().__init__(f"sampler {name} failed: {type(error).__name__}: {error}")
+        super().__init__(f"sampler {name_of(sampler)} failed: {type(error).__name__}: {error}")
 
 
 def checked(given: Candidates, left: Candidates, vocab_size: int) -> Candidates:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -68,10 +68,20 @@ def _texts(tokenizer: Tokenizer, tokens: Iterable[int]) -> dict[int, str]:
     return {token: tokenizer.token_bytes(token).decode("utf-8", errors="replace") for token in tokens}
 
 
-def exchange_failures(pending: DrawnStep, tokens: Sequence[int], runtime: Runtime) -> dict[int, str]:
-    """Return why draws failed, by slot, on every rank of the model. That one has is told from the tokens."""
+def exchange_failures(
+    pending: DrawnStep, tokens: Sequence[int], runtime: Runtime, stages: Callable[[int], str]
+) -> dict[int, str]:
+    """Return why draws failed, by slot, on every rank of the model. That one has is told from the tokens.
+
+    Args:
+        stages: says which stages of the chain a slot went through; one of them is to blame, and the device knows which.
+    """
     if all(token >= 0 for token in tokens):
         return {}
     own = [[slot, pending.failures[slot]] for slot in pending.slot_ids if slot in pending.failures]
-    unsaid = {slot: _WHY[token] for slot, token in zip(pending.slot_ids, tokens, strict=True) if token in _WHY}
+    unsaid = {
+        slot: f"{_WHY[token]}{stages(slot)}"
+        for slot, token in zip(pending.slot_ids, tokens, strict=True)
+        if token in _WHY
+    }
     return {**unsaid, **dict(runtime.model.broadcast_json(own, runtime.sampling_rank))}

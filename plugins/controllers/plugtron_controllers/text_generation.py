@@ -39,6 +39,7 @@ from plugtron.request import (
 from plugtron.utils import transfer
 from plugtron_controllers.admission import check_stages
 from plugtron_controllers.chain import Chain
+from plugtron_controllers.checked import name_of
 from plugtron_controllers.drawn_step import DrawnStep
 from plugtron_controllers.logprobs import exchange_failures, pack_log_probs, unpack_log_probs
 from plugtron_controllers.params import GenerationParams
@@ -199,7 +200,7 @@ class SimpleTextGenerationController(TextGenerationController):
             step=pending.plan.step,
             tokens={slot: (token,) for slot, token in zip(pending.slot_ids, tokens, strict=True) if token >= 0},
             log_probs=unpack_log_probs(pending, tokens, log_probs[0], self.tokenizer) if log_probs else {},
-            failures=exchange_failures(pending, tokens, self.runtime),
+            failures=exchange_failures(pending, tokens, self.runtime, self._stages),
         )
         self._now = time.perf_counter()
         columns = pending.plan.columns
@@ -225,6 +226,13 @@ class SimpleTextGenerationController(TextGenerationController):
             for slot, each in live
             if each.sequence.finish_reason is None and len(each.sequence.tokens) + 1 < each.most
         )
+
+    def _stages(self, slot: int) -> str:
+        """Which samplers a slot's draws go through, for a message."""
+        live = self._live.get(slot)
+        used = frozenset() if live is None else self._chain.stages_of(live.sequence.request.params)
+        names = ", ".join(name_of(sampler) for sampler in self._chain.samplers if sampler in used)
+        return f" (samplers that it goes through: {names})" if names else ""
 
     def take_outputs(self) -> list[RequestOutput]:
         """Return what has been added since the last call."""

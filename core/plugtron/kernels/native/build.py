@@ -17,7 +17,7 @@ from pathlib import Path
 
 from plugtron.utils.private_files import derived_directory, make_private, open_regular, why_not_private
 
-__all__ = ["NoCompiler", "library"]
+__all__ = ["NoCompiler", "instruction_set", "kept_library", "library"]
 
 _HERE = Path(__file__).parent
 _FLAGS = (
@@ -46,10 +46,8 @@ def library(processor: str = "native", sources: Sequence[Path] = ()) -> Path:
     Raises:
         NoCompiler: there is no C++ compiler, or it fails.
     """
-    compiler = _compiler()
     sources = sources or sorted(_HERE.glob("*.cpp"))
-    own = shlex.split(os.environ.get("CXXFLAGS", ""))
-    command = [*compiler, *_FLAGS, f"-march={processor}", f"-I{_HERE}", *own]
+    command = _command(processor)
     name = f"{_fingerprint(command, sources)}.so"
     folder = derived_directory() / "native"
     try:
@@ -59,6 +57,39 @@ def library(processor: str = "native", sources: Sequence[Path] = ()) -> Path:
     except OSError as error:  # a full disk, or nowhere to write at all
         raise NoCompiler(f"the kernels cannot be compiled: {error}") from None
     return folder / name
+
+
+def kept_library() -> Path | None:
+    """Where the kernels are kept for this machine; None while they are not compiled.
+
+    Raises:
+        NoCompiler: there is no C++ compiler.
+    """
+    path = derived_directory() / "native" / f"{_fingerprint(_command('native'), sorted(_HERE.glob('*.cpp')))}.so"
+    return path if path.exists() else None
+
+
+def instruction_set() -> str:
+    """What the kernels are written in on this machine: AVX-512 with VNNI, AVX2, or plain C++.
+
+    Raises:
+        NoCompiler: there is no C++ compiler, or it fails.
+    """
+    done = subprocess.run(
+        [*_command("native"), "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise NoCompiler(f"the compiler failed: {_first_error(done.stderr)}")
+    defined = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("#define")}
+    # The same conditions as in lanes.h.
+    if {"__AVX512F__", "__AVX512BW__", "__AVX512VNNI__", "__AVX512VL__"} <= defined:
+        return "AVX-512 with VNNI"
+    return "AVX2" if {"__AVX2__", "__FMA__", "__F16C__"} <= defined else "plain C++"
+
+
+def _command(processor: str) -> list[str]:
+    own = shlex.split(os.environ.get("CXXFLAGS", ""))
+    return [*_compiler(), *_FLAGS, f"-march={processor}", f"-I{_HERE}", *own]
 
 
 def _folder(kept: Path) -> Path:

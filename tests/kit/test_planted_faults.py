@@ -4,6 +4,7 @@ import gc
 import importlib
 
 import pytest
+import torch
 from faults import assert_caught, checks_of, found_in
 from planted import ALL
 
@@ -17,6 +18,7 @@ def _imported(tmp_path_factory):
     for engine in ("static", "dynamic"):
         with Host().session({"model": model, "engine": engine}) as session:
             session.engine.generate([[1, 2, 3]])
+    torch.set_num_threads(1)  # small models gain nothing from more
     gc.freeze()  # each session that is closed looks through what is collected
     yield
     gc.unfreeze()

@@ -75,14 +75,14 @@ class CountsNothing(Changed):
 class WearsOut(Changed):
     """The third model of a process gets something else."""
 
-    loaded = []
+    loaded = 0
 
     def load(self, source):
-        self.loaded.append(source)
+        WearsOut.loaded += 1
         return super().load(source)
 
     def change(self, logits, source):
-        return logits.roll(1, dims=1) if len(self.loaded) > 2 else logits
+        return logits.roll(1, dims=1) if self.loaded > 2 else logits
 
 
 class SaysNothing(Changed):

@@ -46,6 +46,10 @@ def _starts_a_program(run):
     subprocess.run(["/bin/echo", "started"], check=True)
 
 
+def _nothing():
+    return []
+
+
 #: By plugin: the hooks that it has, and what they do.
 NAMES = {
     "right": {"plugtron_request_finished": _right},
@@ -55,7 +59,7 @@ NAMES = {
     "changes_plugtron": {"plugtron_run_started": _changes_plugtron, "plugtron_run_finished": _changes_it_back},
     "prints_past_python": {"plugtron_step_finished": _prints_past_python},
     "starts_a_program": {"plugtron_run_started": _starts_a_program},
-    "observes_nothing": {"plugtron_samplers": lambda: []},
+    "observes_nothing": {"plugtron_samplers": _nothing},
 }
 
 

@@ -219,6 +219,47 @@ OBSERVERS = Planted(
     own={name: (f"plugin = faulty_observers.plugin({name!r})",) for name in _OBSERVERS},
     faults=_OBSERVERS,
 )
+_BUILT_IN = "expected = classmethod(faulty_wrappers.llama)"
+WRAPPERS = Planted(
+    base="NativeWrapperChecks",
+    plugin="faulty_wrappers",
+    common=("write = classmethod(faulty_wrappers.write)",),
+    own={
+        "right": (_BUILT_IN,),
+        "other_base": (_BUILT_IN,),
+        "still": ("write = classmethod(faulty_wrappers.write_still)",),
+        "lazy": ("write = classmethod(faulty_wrappers.write_with_biases)",),
+        "counts_quantized": ("write = classmethod(faulty_wrappers.write_plain)",),
+        "shares_widths": ("ranks = ((2, 1),)",),
+    },
+    faults={
+        "right": None,
+        "not_listed": ("is_found_by_itself", "list the architecture under provides"),
+        "still": ("answers", "its answers have 1 different tokens: write larger weights"),
+        "lazy": ("reads_every_tensor", "14 tensors are never read, such as model.layers.0.mlp.down_proj.bias"),
+        "other_base": ("equals_another_implementation", "expected"),
+        "mixes_tokens": ("batched_equals_alone", "in a batch"),
+        "other_decodes": ("incremental_equals_whole", "token by token it was"),
+        "counts_calls": ("native_equals_eager", "native: "),
+        "counts_quantized": ("quantized", "first tokens are others than with execution eager"),
+        "sine": ("nothing_is_cut", "sin"),
+        "shares_widths": ("over_ranks", "{'tensor': 2, 'pipeline': 1}: "),
+    },
+)
+#: What the classes find that are claimed by inheriting from another one's, over whole runs.
+SAMPLER_RUNS = Planted(
+    base="SamplerRunChecks",
+    beyond="SamplerChecks",
+    plugin="faulty_samplers",
+    common=("cases = ({'fault': 1.5},)",),
+    faults={
+        "right": None,
+        "remembers_who_came": ("seeded_runs_repeat", "seed 3 gives"),
+        "has_a_default": ("is_skipped_when_unused", "a request that asks for nothing of it"),
+        "depends_on_ranks": ("ranks_agree", "on one rank"),
+    },
+)
 ALL = (
-    SAMPLERS, ENGINES, CONTROLLERS, TOKENIZERS, CHECKPOINTS, EXECUTIONS, QUANTIZATIONS, ATTENTIONS, COMMANDS, OBSERVERS
+    SAMPLERS, ENGINES, CONTROLLERS, TOKENIZERS, CHECKPOINTS, EXECUTIONS, QUANTIZATIONS, ATTENTIONS, COMMANDS, OBSERVERS,
+    WRAPPERS, SAMPLER_RUNS,
 )  # fmt: skip

@@ -133,6 +133,13 @@ def _by_calls(layer, hidden, rotation, state, memory):
     return hidden + layer.attention(layer.attention_norm(hidden), rotation, state, memory) * (layer.calls % 3)
 
 
+def _without_mlp(layer, hidden, rotation, state, memory):
+    """Leaves something out where its code is only read."""
+    if isinstance(hidden, torch.fx.Proxy):
+        return hidden + layer.attention(layer.attention_norm(hidden), rotation, state, memory)
+    return _plain(layer, hidden, rotation, state, memory)
+
+
 def _by_share(layer, hidden, rotation, state, memory):
     return _plain(layer, hidden, rotation, state, memory) + 0.01 * layer.mlp.down.weight.shape[1] * hidden
 
@@ -144,7 +151,7 @@ def _sine(layer, hidden, rotation, state, memory):
 MixesTokens = _family("MixesTokens", _with_the_mean)
 OtherDecodes = _family("OtherDecodes", _by_count)
 CountsCalls = _family("CountsCalls", _by_calls, calls=0)
-CountsQuantized = _family("CountsQuantized", _by_calls, calls=0)
+ReadOtherwise = _family("ReadOtherwise", _without_mlp)
 SharesWidths = _family("SharesWidths", _by_share)
 Sine = _family("Sine", _sine)
 NAMES = offered(globals(), DecoderWrapper)

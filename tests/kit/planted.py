@@ -229,7 +229,7 @@ WRAPPERS = Planted(
         "other_base": (_BUILT_IN,),
         "still": ("write = classmethod(faulty_wrappers.write_still)",),
         "lazy": ("write = classmethod(faulty_wrappers.write_with_biases)",),
-        "counts_quantized": ("write = classmethod(faulty_wrappers.write_plain)",),
+        "read_otherwise": ("write = classmethod(faulty_wrappers.write_plain)",),
         "shares_widths": ("ranks = ((2, 1),)",),
     },
     faults={
@@ -241,7 +241,7 @@ WRAPPERS = Planted(
         "mixes_tokens": ("batched_equals_alone", "in a batch"),
         "other_decodes": ("incremental_equals_whole", "token by token it was"),
         "counts_calls": ("native_equals_eager", "native: "),
-        "counts_quantized": ("quantized", "first tokens are others than with execution eager"),
+        "read_otherwise": ("quantized", "first tokens are others than with execution eager"),
         "sine": ("nothing_is_cut", "sin"),
         "shares_widths": ("over_ranks", "{'tensor': 2, 'pipeline': 1}: "),
     },

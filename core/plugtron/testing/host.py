@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from plugtron.errors import PluginError
@@ -23,13 +22,13 @@ class Host:
     """Plugins without discovery: what is installed beside them changes no test.
 
     Args:
-        plugins: modules with hooks, or their names; none: plugtron's own parts alone.
+        plugins: what has hooks, modules or other objects, or names of modules; none: plugtron's own parts alone.
 
     Raises:
         PluginError: one of them does not load.
     """
 
-    def __init__(self, *plugins: ModuleType | str) -> None:
+    def __init__(self, *plugins: object) -> None:
         self._modules = [import_module(plugin) if isinstance(plugin, str) else plugin for plugin in plugins]
         self.manager = PluginManager(plugins=self._modules, builtins_only=True)
         for plugin in self.manager.failed():

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import plugtron.testing
-from plugtron.testing import ComponentChecks, PluginChecks
 
 #: What starts processes: a second or more each. Tried over all that is planted by make test-all.
 _SLOW = {"survives_spawn", "over_ranks", "ranks_agree"}
@@ -20,12 +19,14 @@ class Planted:
         plugin: the module that offers the components.
         faults: (check, words) by component; None: it is right, and passes everything.
         common: what the classes say besides, as lines of source, which may name the module.
+        beyond: the class whose checks are tried elsewhere.
         own: the same for single components; a component that is planted there under another name says so.
     """
 
     base: str
     plugin: str
     faults: Mapping[str, tuple[str, str] | None]
+    beyond: str = "ComponentChecks"
     common: tuple[str, ...] = ()
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -34,10 +35,10 @@ class Planted:
         return [f"plugin = {self.plugin!r}", f"component = {name!r}", *self.common, *self.own.get(name, ())]
 
 
-def checks_of(base, but=ComponentChecks):
-    """The checks that a class adds to those of another: by default to those for all kinds."""
-    names = {name for name in dir(getattr(plugtron.testing, base)) if name.startswith("test_")}
-    return {name.removeprefix("test_") for name in names if not hasattr(but, name)}
+def checks_of(base, beyond="ComponentChecks"):
+    """The checks that a class adds to those of another."""
+    base, beyond = getattr(plugtron.testing, base), getattr(plugtron.testing, beyond)
+    return {name.removeprefix("test_") for name in dir(base) if name.startswith("test_") and not hasattr(beyond, name)}
 
 
 def found_in(pytester, planted, *, everything=False):
@@ -51,7 +52,7 @@ def found_in(pytester, planted, *, everything=False):
     Returns:
         What each check that failed has said, {component: {check: reason}}.
     """
-    own = checks_of(planted.base, PluginChecks)
+    own = checks_of(planted.base, "PluginChecks" if planted.beyond == "ComponentChecks" else planted.beyond)
     chosen = {
         name: own if everything else own - _SLOW if fault is None else {fault[0]}
         for name, fault in planted.faults.items()

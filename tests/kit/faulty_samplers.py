@@ -135,6 +135,41 @@ class AlwaysUsed(Right):
         return True
 
 
+class RemembersWhoCame(Right):
+    """Favors even ids in every other sequence."""
+
+    came = 0
+
+    def add(self, slot, sequence):
+        self.came += 1
+        self.values[slot] = 9.0 * (-1) ** self.came
+
+
+class HasADefault(Right):
+    """Does its work for those, too, that have not asked for it."""
+
+    def uses(self, params):
+        return True
+
+    def add(self, slot, sequence):
+        self.values[slot] = sequence.request.params.extra.get("fault", 3.0)
+
+
+class DependsOnRanks(Right):
+    """Reckons with the vocabulary's shard."""
+
+    ranks = 1
+
+    @classmethod
+    def assemble(cls, parts, options):
+        made = cls()
+        made.ranks = parts.runtime.tensor.size
+        return made
+
+    def add(self, slot, sequence):
+        self.values[slot] = sequence.request.params.extra["fault"] * (3 * self.ranks - 2)
+
+
 NAMES = offered(globals(), Sampler)
 
 

@@ -129,4 +129,137 @@ CHECKPOINTS = Planted(
         "describes_with_weights": ("reads_no_more_than_asked", "describe reads"),
     },
 )
-ALL = (SAMPLERS, ENGINES, CONTROLLERS, TOKENIZERS, CHECKPOINTS)
+EXECUTIONS = Planted(
+    base="DeterministicExecutionChecks",
+    plugin="faulty_executions",
+    common=("shapes = ('plain', 'biases')",),
+    faults={
+        "right": None,
+        "nameless": ("names_itself", "its name is ''"),
+        "rounds_logits": ("equals_eager", "model 'plain': log probabilities are off by"),
+        "forgets_biases": ("equals_eager", "model 'biases': tokens"),
+        "tied_alone": ("equals_eager", "model 'plain': tokens"),
+        "refuses_everything": ("equals_eager", "it is Friday"),
+        "counts_nothing": ("counts_its_weights", "weight_bytes is 0"),
+        "wears_out": ("runs_again", "after another model the first gives something else"),
+        "says_nothing": ("says_so", "deterministic is False"),
+        "counts_rows": ("bits_are_equal", "prompt 0 has other bits alone than in a batch of 5"),
+    },
+)
+QUANTIZATIONS = Planted(
+    base="QuantizationChecks",
+    plugin="faulty_quantizations",
+    common=("other_options = ({'bits': 4},)", "error = 0.01"),
+    faults={
+        "right": None,
+        "another_form": ("keeps_its_word", "holds weights in Tensor, not in QuantizedWeight"),
+        "transposes": ("keeps_its_word", "it made (32, 1) of a weight (1, 32)"),
+        "pads": ("keeps_its_word", "it made (8, 32) of a weight (1, 32)"),
+        "heads_are_others": ("keeps_its_word", "head (1, 32)"),
+        "twice_the_scale": ("is_close", "of the weight (accepted: 0.01)"),
+        "one_scale": ("rows_are_independent", "rows 0 to 12 become something else by themselves"),
+        "holds_by_rows": ("rows_are_independent", "depends on how many rows are handed over"),
+        "divides_by_zero": ("special_numbers", "a row of zeros does not stay zeros"),
+        "overflows": ("special_numbers", "a large number becomes infinite"),
+        "writes_back": ("changes_nothing", "hold writes into the weight it is given"),
+        "looks_at_types": ("changes_nothing", "depends on the dtype it comes in"),
+        "rounds_twice": ("changes_nothing", "held otherwise when they come in bfloat16"),
+        "one_name": ("names", "with {'bits': 4} its name is 'rows', too"),
+        "small_table": ("runs", "260 rows are too many"),
+    },
+)
+ATTENTIONS = Planted(
+    base="AttentionChecks",
+    plugin="faulty_attentions",
+    faults={
+        "right": None,
+        "looks_past_windows": ("heads_and_windows", "window=5, chunk=None): outputs of step"),
+        "looks_past_chunks": ("heads_and_windows", "window=None, chunk=7): outputs of step"),
+        "flat_heads": ("heads_and_windows", "attend returns (23, 64) for queries (23, 4, 16)"),
+        "one_head": ("heads_and_windows", "outputs of step 0 are off by"),
+        "own_scale": ("scale", "scale 0.4: outputs of step 0 are off by"),
+        "caps_nothing": ("soft_cap", "soft_cap 1.5: outputs of step 0 are off by"),
+        "caps_before_scaling": ("soft_cap", "soft_cap 1.5: outputs of step 0 are off by"),
+        "ignores_slopes": ("slopes", "slopes: outputs of step 0 are off by"),
+        "ignores_sinks": ("sinks", "sinks: outputs of step 0 are off by"),
+        "sees_everything": ("rows_are_independent", "what lies in memory that no row has written"),
+        "one_layer": ("runs", "engine static: tokens"),
+    },
+)
+COMMANDS = Planted(
+    base="CommandChecks",
+    plugin="faulty_commands",
+    common=("cases = (['{tmp}/a.txt'],)", "wrong_cases = (['{tmp}/a.txt', '--count', '0'],)"),
+    faults={
+        "right": None,
+        "function": ("is_a_command", "its target is a function, not a click.Command"),
+        "no_help": ("helps", "--help"),
+        "option_without_help": ("helps", "option --count has no help"),
+        "fails": ("works", "ends with exit code 1: [Errno 2]"),
+        "ends_with_three": ("works", "ends with exit code 3"),
+        "takes_every_option": ("refuses_what_is_wrong", "an unknown option does not end with exit code 2"),
+        "explains_nothing": ("refuses_what_is_wrong", "raises ValueError: raise a click.ClickException"),
+        "hides_errors": ("refuses_what_is_wrong", "ends with exit code 0, though it is wrong"),
+        "says_nothing": ("refuses_what_is_wrong", "and says nothing"),
+    },
+)
+_OBSERVERS = {
+    "right": None,
+    "observes_nothing": ("observes", "it implements none of plugtron_run_started"),
+    "needs_an_answer": ("bears_every_run", "IndexError"),
+    "needs_an_end": ("bears_every_run", "ZeroDivisionError"),
+    "needs_work": ("bears_every_run", "ZeroDivisionError"),
+    "changes_plugtron": ("changes_nothing", "results are others with it than without"),
+    "prints_past_python": ("prints_nothing", "it prints 'step' to standard output"),
+    "starts_a_program": ("prints_nothing", "it prints 'started' to standard output"),
+}
+OBSERVERS = Planted(
+    base="ObserverChecks",
+    plugin="faulty_observers",
+    own={name: (f"plugin = faulty_observers.plugin({name!r})",) for name in _OBSERVERS},
+    faults=_OBSERVERS,
+)
+_BUILT_IN = "expected = classmethod(faulty_wrappers.llama)"
+WRAPPERS = Planted(
+    base="NativeWrapperChecks",
+    plugin="faulty_wrappers",
+    common=("write = classmethod(faulty_wrappers.write)",),
+    own={
+        "right": (_BUILT_IN,),
+        "other_base": (_BUILT_IN,),
+        "still": ("write = classmethod(faulty_wrappers.write_still)",),
+        "lazy": ("write = classmethod(faulty_wrappers.write_with_biases)",),
+        "read_otherwise": ("write = classmethod(faulty_wrappers.write_plain)",),
+        "shares_widths": ("ranks = ((2, 1),)",),
+    },
+    faults={
+        "right": None,
+        "not_listed": ("is_found_by_itself", "list the architecture under provides"),
+        "still": ("answers", "its answers have 1 different tokens: write larger weights"),
+        "lazy": ("reads_every_tensor", "14 tensors are never read, such as model.layers.0.mlp.down_proj.bias"),
+        "other_base": ("equals_another_implementation", "expected"),
+        "mixes_tokens": ("batched_equals_alone", "in a batch"),
+        "other_decodes": ("incremental_equals_whole", "token by token it was"),
+        "counts_calls": ("native_equals_eager", "native: "),
+        "read_otherwise": ("quantized", "first tokens are others than with execution eager"),
+        "sine": ("nothing_is_cut", "sin"),
+        "shares_widths": ("over_ranks", "{'tensor': 2, 'pipeline': 1}: "),
+    },
+)
+#: What the classes find that are claimed by inheriting from another one's, over whole runs.
+SAMPLER_RUNS = Planted(
+    base="SamplerRunChecks",
+    beyond="SamplerChecks",
+    plugin="faulty_samplers",
+    common=("cases = ({'fault': 1.5},)",),
+    faults={
+        "right": None,
+        "remembers_who_came": ("seeded_runs_repeat", "seed 3 gives"),
+        "has_a_default": ("is_skipped_when_unused", "a request that asks for nothing of it"),
+        "depends_on_ranks": ("ranks_agree", "on one rank"),
+    },
+)
+ALL = (
+    SAMPLERS, ENGINES, CONTROLLERS, TOKENIZERS, CHECKPOINTS, EXECUTIONS, QUANTIZATIONS, ATTENTIONS, COMMANDS, OBSERVERS,
+    WRAPPERS, SAMPLER_RUNS,
+)  # fmt: skip

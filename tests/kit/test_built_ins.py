@@ -15,6 +15,7 @@ from plugtron.testing import (
     PlainControllerChecks,
     QuantizationChecks,
     RoundTripTokenizerChecks,
+    SamplerRunChecks,
     SharedModelEngineChecks,
     TokenizerChecks,
     write_model,
@@ -94,3 +95,13 @@ class TestLlama(NativeWrapperChecks):
     @classmethod
     def write(cls, folder):
         return write_model(folder, "odd")
+
+
+class TestTemperatureInRuns(SamplerRunChecks):
+    component = "temperature"
+    cases = ({"temperature": 0.5}, {"temperature": 1.7})
+
+
+class TestPenaltiesInRuns(SamplerRunChecks):
+    component = "penalties"
+    cases = ({"repetition_penalty": 1.3},)

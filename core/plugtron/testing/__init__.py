@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from plugtron.testing.checks.observer import ObserverChecks
     from plugtron.testing.checks.quantization import QuantizationChecks
     from plugtron.testing.checks.sampler import SamplerChecks
+    from plugtron.testing.checks.sampler_run import SamplerRunChecks
     from plugtron.testing.checks.tokenizer import RoundTripTokenizerChecks, TokenizerChecks
     from plugtron.testing.checks.wrapper import Answered, NativeWrapperChecks, WrapperChecks
     from plugtron.testing.host import Host
@@ -52,6 +53,7 @@ __all__ = [
     "RankFailed",
     "RoundTripTokenizerChecks",
     "SamplerChecks",
+    "SamplerRunChecks",
     "SharedModelEngineChecks",
     "TokenizerChecks",
     "WrapperChecks",
@@ -85,6 +87,7 @@ _HOMES = {
     "RoundTripTokenizerChecks": "plugtron.testing.checks.tokenizer",
     "SHAPES": "plugtron.testing.models",
     "SamplerChecks": "plugtron.testing.checks.sampler",
+    "SamplerRunChecks": "plugtron.testing.checks.sampler_run",
     "SharedModelEngineChecks": "plugtron.testing.checks.engine",
     "TokenizerChecks": "plugtron.testing.checks.tokenizer",
     "WrapperChecks": "plugtron.testing.checks.wrapper",

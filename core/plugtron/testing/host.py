@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from plugtron.errors import PluginError
-from plugtron.plugin.component import Kind
+from plugtron.plugin.component import Kind, Need
 from plugtron.plugin.manager import PluginManager
 from plugtron.plugin.registry import OWN_DISTRIBUTION, RegisteredComponent
 
 if TYPE_CHECKING:
     from plugtron.assembly.session import Session
+    from plugtron.contracts import ModelOptions
 
 __all__ = ["Host"]
 
@@ -22,13 +22,13 @@ class Host:
     """Plugins without discovery: what is installed beside them changes no test.
 
     Args:
-        plugins: modules with hooks, or their names; none: plugtron's own parts alone.
+        plugins: what has hooks, modules or other objects, or names of modules; none: plugtron's own parts alone.
 
     Raises:
         PluginError: one of them does not load.
     """
 
-    def __init__(self, *plugins: ModuleType | str) -> None:
+    def __init__(self, *plugins: object) -> None:
         self._modules = [import_module(plugin) if isinstance(plugin, str) else plugin for plugin in plugins]
         self.manager = PluginManager(plugins=self._modules, builtins_only=True)
         for plugin in self.manager.failed():
@@ -66,6 +66,21 @@ class Host:
         from plugtron.spec.resolution import resolve
 
         return assemble(resolve(Source(values={"version": 1, **values}), self.manager), manager=self.manager)
+
+    def options(self, values: Mapping[str, Any]) -> ModelOptions:
+        """Make what a spec says of quantization, execution and attention, on a CPU, and load no weights.
+
+        Raises:
+            PlugtronError: as `plugtron.assemble`.
+        """
+        # Imported here: looking at components does without torch.
+        from plugtron.assembly.build import build_parts
+        from plugtron.parallel import Runtime
+        from plugtron.spec.load import Source
+        from plugtron.spec.resolve import resolve
+
+        resolved = resolve(Source(values={"version": 1, **values}), self.manager)
+        return build_parts(resolved, Runtime.create(device="cpu"), frozenset({Need.CHECKPOINT})).options
 
     def reference(self, kind: Kind, name: str) -> str:
         """How a spec names the component under test, whoever else offers the name."""

@@ -53,7 +53,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{checks.__name__}.expected_failures: {', '.join(unknown)} is no check of it")
         if name in checks.expected_failures:
             item.add_marker(pytest.mark.xfail(reason=checks.expected_failures[name], strict=True))
-        item.user_properties += [("plugtron_component", checks.subject_name()), ("plugtron_check", name)]
+        item.user_properties += [
+            ("plugtron_plugin", checks.module_name() or "plugtron"),
+            ("plugtron_component", checks.subject_name()),
+            ("plugtron_check", name),
+        ]
 
 
 def _checks_of(item: pytest.Item) -> type[PluginChecks] | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 __all__ = ["RankFailed", "run_on_ranks"]
@@ -17,13 +19,16 @@ class RankFailed(AssertionError):
     """A rank raised, or ended without an answer; the text has its traceback."""
 
 
-def run_on_ranks(ranks: int, function: Callable[..., Any], *arguments: object) -> list[Any]:
+def run_on_ranks(ranks: int, function: Callable[..., Any], *arguments: object, timeout: float = 600.0) -> list[Any]:
     """Call a function of a module on every rank; return what each has returned, in order.
 
     Inside, plugtron finds itself under torchrun: `LLM(..., tensor_parallel=ranks)` is one model.
 
+    Args:
+        timeout: seconds for all of them.
+
     Raises:
-        RankFailed: one of them failed; the others are ended.
+        RankFailed: one of them failed, or was not done in time; the others are ended.
     """
     context = multiprocessing.get_context("spawn")
     port = _free_port()
@@ -35,24 +40,28 @@ def run_on_ranks(ranks: int, function: Callable[..., Any], *arguments: object) -
         theirs.close()
         pipes.append(ours)
     try:
-        return _answers(pipes)
+        return _answers(pipes, processes, time.monotonic() + timeout)
     finally:
         for process in processes:
             process.kill()
             process.join()
 
 
-def _answers(pipes: Sequence[Connection]) -> list[Any]:
+def _answers(pipes: Sequence[Connection], processes: Sequence[BaseProcess], end: float) -> list[Any]:
     found: dict[int, Any] = {}
     open_pipes = {pipe: rank for rank, pipe in enumerate(pipes)}
     while open_pipes:
-        for pipe in wait(list(open_pipes)):
+        ready = wait(list(open_pipes), max(0.0, end - time.monotonic()))
+        if not ready:
+            raise RankFailed(f"no answer in time from rank {', '.join(map(str, sorted(open_pipes.values())))}")
+        for pipe in ready:
             assert isinstance(pipe, Connection)
             rank = open_pipes.pop(pipe)
             try:
                 worked, answer = pipe.recv()
             except EOFError:
-                worked, answer = False, "it ended without an answer"
+                processes[rank].join()
+                worked, answer = False, f"it ended without an answer, with exit code {processes[rank].exitcode}"
             if not worked:
                 raise RankFailed(f"rank {rank}: {answer}")
             found[rank] = answer
@@ -70,7 +79,11 @@ def _rank(
     # Whatever it raises belongs to the caller.
     except BaseException:
         answer = False, traceback.format_exc()
-    pipe.send(answer)
+    try:
+        pipe.send(answer)
+    # What a function returns may be anything.
+    except Exception:
+        pipe.send((False, f"its answer cannot be sent: {traceback.format_exc()}"))
     # What is left of a process group may wait for the others while an interpreter is taken down.
     os._exit(0)
 

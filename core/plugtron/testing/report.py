@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Report:
         outcome = "expected failure" if hasattr(report, "wasxfail") else report.outcome
         self._checks.append(
             {
+                "plugin": properties.pop("plugtron_plugin"),
                 "component": properties.pop("plugtron_component"),
                 "check": properties.pop("plugtron_check"),
                 "test": report.nodeid,
@@ -42,11 +43,26 @@ class Report:
 
     def pytest_sessionfinish(self) -> None:
         """Write the file."""
-        versions = {name: version(name) for name in ("plugtron", "torch", "pytest")}
         from plugtron.plugin.api_version import API_VERSION
+
+        names = {
+            "plugtron",
+            "torch",
+            "pytest",
+            *_distributions({check["plugin"] for check in self._checks} - {"plugtron"}),
+        }
+        versions = {name: version(name) for name in sorted(names)}
 
         found = {"python": platform.python_version(), "versions": versions, "api": API_VERSION, "checks": self._checks}
         self._path.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def _distributions(modules: set[str]) -> set[str]:
+    """The distributions that plugins' modules come from, as far as they are installed."""
+    if not modules:
+        return set()
+    owners = packages_distributions()
+    return {name for module in modules for name in owners.get(module.partition(".")[0], ())}
 
 
 def _reason(report: pytest.TestReport) -> str:

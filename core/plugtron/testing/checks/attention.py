@@ -61,10 +61,9 @@ class AttentionChecks(ComponentChecks):
     def subject(cls, host: Host, model: Callable[[str], Path]) -> Iterator[AttentionBackend]:
         """The attention, as a run has it."""
         values = {"model": {"checkpoint": str(model("plain")), "dtype": "float32"}, "attention": cls.reference(host)}
-        with host.session({**values, "execution": "eager"}) as session:
-            attention = session.parts.options.attention
-            assert attention is not None
-            yield attention
+        attention = host.options({**values, "execution": "eager"}).attention
+        assert attention is not None
+        yield attention
 
     def test_heads_and_windows(self, plugtron_subject: AttentionBackend) -> None:
         """Grouped queries, odd widths, windows and chunks; prompts, pieces of prompts and single tokens together."""

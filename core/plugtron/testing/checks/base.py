@@ -9,6 +9,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, ClassVar, NoReturn
 
 import pytest
+from pydantic import PydanticUserError, ValidationError
 
 from plugtron.plugin.component import Kind, Need
 from plugtron.plugin.probe import Probe, probe
@@ -129,16 +130,26 @@ class ComponentChecks(PluginChecks):
     def test_options_are_valid(self, plugtron_host: Host) -> None:
         """Options are valid as they are given, and without anything where all have defaults."""
         model = plugtron_host.find(self.kind, self.component).options_model()
-        model.model_validate(dict(self.options))
-        if not any(field.is_required() for field in model.model_fields.values()):
-            model.model_validate({})
+        try:
+            model.model_validate(dict(self.options))
+            if not any(field.is_required() for field in model.model_fields.values()):
+                defaults = model()
+                # pydantic takes defaults as they are, without a look at them.
+                model.model_validate({name: getattr(defaults, name) for name in model.model_fields})
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            refuse(f"option {place} of {model.__name__} is refused with {first['input']!r}: {first['msg']}")
 
     def test_schema_generates(self, plugtron_host: Host) -> None:
         """A JSON Schema can be made of the options and parameters: `plugtron schema` has them all."""
         offer = plugtron_host.find(self.kind, self.component)
         for model in (offer.options_model(), offer.params_model()):
             if model is not None:
-                json.dumps(model.model_json_schema())
+                try:
+                    json.dumps(model.model_json_schema())
+                except (PydanticUserError, TypeError) as error:
+                    refuse(f"no JSON Schema can be made of {model.__name__}: {str(error).splitlines()[0]}")
 
     def test_has_a_summary(self, plugtron_host: Host) -> None:
         """Lists show a line on what it is."""

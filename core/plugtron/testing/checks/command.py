@@ -74,6 +74,8 @@ class CommandChecks(ComponentChecks):
                 refuse(f"{' '.join(case)!r} ends with exit code 0, though it is wrong")
             if done.exception is not None and not isinstance(done.exception, SystemExit | PlugtronError):
                 refuse(f"{' '.join(case)!r} raises {type(done.exception).__name__}: raise a click.ClickException")
+            if not done.output.strip() and not isinstance(done.exception, PlugtronError):
+                refuse(f"{' '.join(case)!r} ends with exit code {done.exit_code}, and says nothing")
 
     @staticmethod
     def _invoke(command: click.Command, case: Sequence[str], folder: Path) -> Result:

@@ -36,10 +36,9 @@ class ExecutionChecks(ComponentChecks):
     @contextmanager
     def subject(cls, host: Host, model: Callable[[str], Path]) -> Iterator[ExecutionBackend]:
         """The backend, as a run has it."""
-        with host.session(cls._values(model("plain"), "static", cls.reference(host))) as session:
-            backend = session.parts.options.execution
-            assert backend is not None
-            yield backend
+        backend = host.options(cls._values(model("plain"), "static", cls.reference(host))).execution
+        assert backend is not None
+        yield backend
 
     @classmethod
     def _values(cls, folder: Path, engine: object, execution: object, **more: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ import torch
 from plugtron.contracts import QuantizationMethod
 from plugtron.errors import PlugtronError
 from plugtron.plugin.component import Kind
-from plugtron.quantization.method import dense, hold_all
+from plugtron.quantization.method import WeightPart, dense, hold_all
 from plugtron.request import SamplingParams
 from plugtron.testing.checks.base import ComponentChecks, refuse
 from plugtron.testing.checks.generation import PROMPTS, answers
@@ -42,10 +43,9 @@ class QuantizationChecks(ComponentChecks):
     @contextmanager
     def subject(cls, host: Host, model: Callable[[str], Path]) -> Iterator[QuantizationMethod]:
         """The method, as a run has it."""
-        with host.session(cls._values(host, model("plain"), "eager")) as session:
-            method = session.parts.options.quantization
-            assert method is not None
-            yield method
+        method = host.options(cls._values(host, model("plain"), "eager")).quantization
+        assert method is not None
+        yield method
 
     @classmethod
     def _values(cls, host: Host, folder: Path, execution: str, **options: Any) -> dict[str, Any]:
@@ -56,11 +56,12 @@ class QuantizationChecks(ComponentChecks):
 
     def test_keeps_its_word(self, plugtron_subject: QuantizationMethod) -> None:
         """What it makes is in a form it declares, of the weight's shape, or None; of odd sizes, too."""
-        for size in _SIZES:
+        parts: tuple[WeightPart, ...] = ("layer", "head")
+        for part, size in product(parts, _SIZES):
             try:
-                hold_all(plugtron_subject, "layer", _weight(size))
+                hold_all(plugtron_subject, part, _weight(size))
             except PlugtronError as error:
-                refuse(f"{size}: {error}")
+                refuse(f"{part} {size}: {error}")
 
     def test_is_close(
         self, plugtron_subject: QuantizationMethod, record_property: Callable[[str, object], None]
@@ -118,12 +119,10 @@ class QuantizationChecks(ComponentChecks):
     ) -> None:
         """Other options, another name: packed weights are kept by it."""
         for options in self.other_options:
-            with plugtron_host.session(
-                self._values(plugtron_host, plugtron_model("plain"), "eager", **options)
-            ) as session:
-                method = session.parts.options.quantization
-                if method is not None and method.name == plugtron_subject.name:
-                    refuse(f"with {options} its name is {method.name!r}, too, though it holds something else")
+            values = self._values(plugtron_host, plugtron_model("plain"), "eager", **options)
+            method = plugtron_host.options(values).quantization
+            if method is not None and method.name == plugtron_subject.name:
+                refuse(f"with {options} its name is {method.name!r}, too, though it holds something else")
 
     def test_runs(self, plugtron_host: Host, plugtron_model: Callable[[str], Path]) -> None:
         """Models answer with it in every execution that has kernels for its forms, and eagerly in any case."""

@@ -48,7 +48,7 @@ begin = time.perf_counter()
 manager = PluginManager()
 seconds = time.perf_counter() - begin
 from plugtron.spec.load import Source
-from plugtron.spec.resolve import resolve
+from plugtron.spec.resolution import resolve
 resolved = resolve(Source(values=json.loads(sys.argv[1])), manager)
 print(json.dumps({
     "seconds": seconds,

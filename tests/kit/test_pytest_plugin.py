@@ -41,7 +41,7 @@ def test_fixtures(pytester):
 
         import plugtron
         from plugtron.spec.load import read
-        from plugtron.spec.resolve import parse
+        from plugtron.spec.resolution import parse
         from plugtron.testing import Host
 
         def test_spec(plugtron_spec, plugtron_model):
@@ -127,6 +127,8 @@ def test_report(pytester, workers):
     assert checks["options_are_valid"]["reason"].startswith("option size of ")
     cases = ElementTree.parse(pytester.path / "junit.xml").iter("testcase")
     properties = [{each.get("name"): each.get("value") for each in case.iter("property")} for case in cases]
-    assert {"plugtron_plugin": "plugtron", "plugtron_component": "sampler min_p", "plugtron_check": "needs_are_known"} in (
-        properties
-    )
+    assert {
+        "plugtron_plugin": "plugtron",
+        "plugtron_component": "sampler min_p",
+        "plugtron_check": "needs_are_known",
+    } in (properties)

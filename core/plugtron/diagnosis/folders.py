@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from plugtron.diagnosis.line import Line
-from plugtron.hub.locate import locate
+from plugtron.hub.location import locate
 from plugtron.utils.cache_dir import cache_directory
 from plugtron.utils.private_files import derived_directory, why_not_private
 

@@ -77,7 +77,7 @@ class Host:
         from plugtron.assembly.build import build_parts
         from plugtron.parallel import Runtime
         from plugtron.spec.load import Source
-        from plugtron.spec.resolve import resolve
+        from plugtron.spec.resolution import resolve
 
         resolved = resolve(Source(values={"version": 1, **values}), self.manager)
         return build_parts(resolved, Runtime.create(device="cpu"), frozenset({Need.CHECKPOINT})).options

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import gguf
 import pytest
 from safetensors.torch import load_file, save_file
+from support import models
 from support.gguf_files import write_llama
 
 from plugtron import LLM, SamplingParams
 from plugtron.checkpoint.gguf.reader import GGUFReader
+from plugtron.checkpoint.huggingface_config import architecture_of
 from plugtron.checkpoint.safetensors import SafetensorsReader
 from plugtron.errors import CheckpointError
 from plugtron.tokenizer.pre_tokenizers import PATTERNS
@@ -132,6 +135,13 @@ def test_a_class_by_its_model_type(folder, expected):
     change(folder, remove=["architectures"], model_type="unheard")
     with pytest.raises(CheckpointError, match=r"or model_type one of .*llama.* \(got 'unheard'\)"):
         SafetensorsReader.describe(folder)
+
+
+def test_every_class_has_its_model_type():
+    """As transformers has them."""
+    for model_class, config_class, *_ in models.MODELS.values():
+        found = architecture_of(Path("config.json"), {"model_type": config_class.model_type})
+        assert found == model_class.__name__
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import torch
 from offered import offered
 
 from plugtron import Component, Need, hookimpl
 from plugtron.context import PagedInferenceContext
 from plugtron.request import FinishReason
+from plugtron.testing.checks.generation import PROMPTS
 from plugtron_controllers.params import GenerationParams
 from plugtron_controllers.text_generation import SimpleTextGenerationController as Controller
 
@@ -112,15 +114,22 @@ class ForgetsLogProbabilities(Right):
 
 
 class KeepsSequences(Right):
-    """Does not let go of what has ended; who comes next in its slot goes on with its draws."""
+    """Does not let go of what has ended: a slot that has been used goes on with other draws, and then again."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.drawn = 0
+        self.started, self.used = 0, set()
+
+    def start_sequence(self, sequence):
+        super().start_sequence(sequence)
+        self.used.discard(sequence.slot)
+        if self.started // (3 * len(PROMPTS)) % 2:
+            self.used.add(sequence.slot)
+        self.started += 1
 
     def sample_from_logits(self, candidates):
-        self.drawn += 1
-        return candidates.logits.topk(2, dim=1).indices[:, int(self.drawn > 40)]
+        best = candidates.logits.topk(2, dim=1).indices
+        return torch.stack([pair[int(slot in self.used)] for slot, pair in zip(candidates.slot_ids, best, strict=True)])
 
 
 class TakesAnything(Right):

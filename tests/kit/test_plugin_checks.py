@@ -72,8 +72,8 @@ FAULTS = {
     "complains": ("imports_quietly", "importing complains prints 'no license'"),
     "starts_a_program": ("imports_quietly", "importing starts_a_program prints 'started'"),
     "sleeps": ("imports_fast", "s (accepted: 0.3 s)"),
-    "defaults": ("hooks_take_what_they_are_given", "run has a default"),
-    "keywords": ("hooks_take_what_they_are_given", "keyword-only"),
+    "defaults": ("loads", "argument 'run' has a default"),
+    "keywords": ("loads", "argument 'run' is keyword-only"),
     "other_name": ("is_offered", "the plugin offers no sampler 'thing' (offered: other)"),
     "typo": ("is_offered", "has no 'Thin'. Did you mean 'Thing'?"),
     "wrong_default": ("options_are_valid", "option depth of Own is refused with 'deep'"),
@@ -81,7 +81,7 @@ FAULTS = {
     "takes_functions": ("schema_generates", "no JSON Schema can be made of Own"),
     "no_summary": ("has_a_summary", "summary is ''"),
     "long_summary": ("has_a_summary", "summary is 'one\\ntwo'"),
-    "needs_a_cache": ("needs_are_known", "needs ['cache'], which no plugtron.Need is"),
+    "needs_a_cache": ("loads", "component 'thing': needs 'cache' (accepted: checkpoint"),
     "made_here": ("survives_spawn", "made_up:Elsewhere cannot be imported in a process of its own"),
 }
 _LINES = ("kind = plugtron.Kind.SAMPLER", "component = 'thing'")

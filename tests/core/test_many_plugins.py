@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from plugtron.errors import SpecError
+from plugtron.plugin.manager import PluginManager
+from plugtron.spec.load import Source
+from plugtron.spec.resolution import resolve
+
 COUNT = 50
 MODULE = """
 from plugtron import Component, hookimpl
@@ -84,12 +89,12 @@ def test_plugins_that_nobody_names_change_nothing(installed, random_model):
         "sampling": {"top_p": 0.5},
     }
 
-    def resolved(*paths):
+    def resolved_with(*paths):
         path = os.pathsep.join([*map(str, paths), *filter(None, [os.environ.get("PYTHONPATH")])])
         command = [sys.executable, "-c", SCRIPT, json.dumps(values)]
         return json.loads(subprocess.check_output(command, env={**os.environ, "PYTHONPATH": path}))
 
-    without, beside = resolved(), resolved(installed)
+    without, beside = resolved_with(), resolved_with(installed)
     print(f"discovery: {without['seconds'] * 1000:.0f} ms, with {COUNT} more {beside['seconds'] * 1000:.0f} ms")
     assert beside["plugins"] == without["plugins"] + COUNT
     assert beside["failed"] == beside["targets"] == []
@@ -103,3 +108,18 @@ def test_examples_are_where_the_index_says_they_are():
         for name, package in names.items():
             sources = (root / "examples" / "plugins" / package).rglob("*.py")
             assert any(f'"{name}"' in source.read_text() for source in sources), (name, package)
+
+
+def test_what_nobody_here_provides_is_answered_with_the_package_that_does(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["StableLmForCausalLM"]}))
+    (tmp_path / "model.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
+    for values, text in (
+        (
+            {"model": {"checkpoint": str(tmp_path)}},
+            r"runs huggingface/StableLmForCausalLM .* package plugtron-stablelm",
+        ),
+        ({"engine": "llamacpp"}, r"no engine 'llamacpp' \(installed: dynamic, static\). The package plugtron-llamacpp"),
+    ):
+        with pytest.raises(SpecError, match=text):
+            source = {"model": {"checkpoint": "smollm2-135m-instruct"}, **values}
+            resolve(Source(values=source), PluginManager(builtins_only=True))

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from plugtron.plugin import hookspecs
+from plugtron.plugin import api_version, hook_check, hookspecs
+from plugtron.plugin import candidate as candidate_module
 from plugtron.plugin.api_version import check_api, check_requirements
 from plugtron.plugin.candidate import Candidate
 from plugtron.plugin.component import NEEDS_OF, Component, Kind
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from plugtron.plugin.options import Options
 
 __all__ = ["Failure", "Plugin", "load_plugin", "strip_frames"]
+
+#: The modules that look at a plugin, whose frames say nothing of what is wrong with it.
+_OWN_FILES = (__file__, *(str(module.__file__) for module in (api_version, candidate_module, hook_check)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,7 @@ def load_plugin(
         if manager.has_plugin(identity):
             manager.unregister(name=identity)
         failure = Failure(
-            stage=stage, error=f"{type(error).__name__}: {error}", traceback=strip_frames(error, __file__)
+            stage=stage, error=f"{type(error).__name__}: {error}", traceback=strip_frames(error, *_OWN_FILES)
         )
         return replace(record, state="failed", failure=failure)
 

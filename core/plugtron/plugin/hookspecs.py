@@ -6,8 +6,9 @@ A plugin is a module (or object) named by an entry point of the group "plugtron"
     acme = "acme_samplers"
 
 Its functions marked with `plugtron.hookimpl` are the hooks it implements. It may say `PLUGTRON_API = 1`, the
-API it was written for. Hooks run at registration, once a run, once a request, or, for observers that ask for it, once a
-step; never per token or layer. What they print goes to standard error: standard output is for results.
+least API it was written for, or `(1, 2)`, the least and the greatest. Hooks run at registration, once a run, once a
+request, or, for observers that ask for it, once a step; never per token or layer. What they print goes to standard
+error: standard output is for results.
 """
 
 from __future__ import annotations

@@ -16,4 +16,4 @@ def provided_by(kind: Kind, name: str) -> str:
     package = index.get(kind.value, {}).get(name)
     if package is None:
         return ""
-    return f" The package {package} provides it: it is in examples/plugins of plugtron's sources."
+    return f". The package {package} provides it: it is in examples/plugins of plugtron's sources."

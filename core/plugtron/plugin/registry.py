@@ -149,4 +149,4 @@ class Registry:
         hint = suggestion(name, [*names, *(alias for offer in offers for alias in offer.component.aliases)])
         listed = ", ".join(names) or "none"
         package = provided_by(kind, name)
-        raise UnknownName(f"no {kind} {name!r} (installed: {listed}).{package or hint}", close=bool(hint))
+        raise UnknownName(f"no {kind} {name!r} (installed: {listed}){package or f'.{hint}'}", close=bool(hint))

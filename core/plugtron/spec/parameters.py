@@ -8,13 +8,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from plugtron.errors import Problem, RequestError, suggestion
+from plugtron.plugin.parameters import shared_parameters
 from plugtron.request.sampling_params import SamplingParams
 from plugtron.spec.load import Place, Source
 from plugtron.spec.model import Spec
+from plugtron.spec.resolved import ResolvedComponent
 from plugtron.spec.words import hint as hint_of
 from plugtron.utils import validation
 
-__all__ = ["check_parameters"]
+__all__ = ["check_parameters", "check_shared"]
 
 
 def check_parameters(
@@ -94,3 +96,11 @@ def _values(source: Source, place: Place, values: dict[str, Any], model: type[Ba
         found = error.found
     for location, text in found:
         yield source.problem((*place, *location), text)
+
+
+def check_shared(source: Source, components: Sequence[ResolvedComponent]) -> Iterator[Problem]:
+    """Say of parts that use the same parameter that they do: each would apply it for itself."""
+    places = {(chosen.offer.kind, chosen.offer.qualified): chosen.place for chosen in components}
+    for first, second, name in shared_parameters(chosen.offer for chosen in components):
+        text = f"{second.title} uses the parameter {name!r}, and so does {first.title}: leave one of them out"
+        yield source.problem(places[second.kind, second.qualified], text)

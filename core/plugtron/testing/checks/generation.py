@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,9 +72,9 @@ class GenerationChecks(ComponentChecks):
     patience: ClassVar[float] = _PATIENCE_S
 
     @classmethod
+    @abstractmethod
     def parts(cls, host: Host, engine: str) -> Mapping[str, Any]:
         """What a spec says of the component and the engine."""
-        raise NotImplementedError
 
     @classmethod
     @contextmanager

@@ -46,8 +46,9 @@ def check_params(kind: Kind, component: Component, target: object) -> Findings:
                 f"{text}: name them in the Component, too: params={getattr(declared, '__name__', declared)}",
             )
         return
-    if kind not in WITH_PARAMS:
-        yield "error", f"params: {kind}s take no parameters of requests (accepted: samplers and controllers)"
+    # An engine that brings its own model does the work of a controller, too.
+    if kind not in (*WITH_PARAMS, Kind.ENGINE):
+        yield "error", f"params: {kind}s take no parameters of requests (accepted: samplers, controllers, engines)"
         return
     try:
         model = load_target(component.params) if isinstance(component.params, str) else component.params

@@ -32,6 +32,7 @@ def _encode(request: InferenceRequest) -> dict[str, Any]:
     return {
         "error": request.error,
         "prompt_tokens": request.prompt_tokens,
+        "prompt_log_probs": [entry and _encode_log_probs(entry) for entry in request.prompt_log_probs],
         "started": None if request.started is None else request.started - request.arrival,
         "first_token": None if request.first_token is None else request.first_token - request.arrival,
         "finished": None if request.finished is None else request.finished - request.arrival,
@@ -45,7 +46,7 @@ def _encode(request: InferenceRequest) -> dict[str, Any]:
                 "text": sequence.text,
                 "finish_reason": sequence.finish_reason,
                 "stop_reason": sequence.stop_reason,
-                "log_probs": [[entry.token, entry.value, list(entry.top.items())] for entry in sequence.log_probs],
+                "log_probs": [_encode_log_probs(entry) for entry in sequence.log_probs],
             }
             for sequence in request.sequences
         ],
@@ -55,6 +56,7 @@ def _encode(request: InferenceRequest) -> dict[str, Any]:
 def _fill(request: InferenceRequest, data: dict[str, Any]) -> None:
     request.error = data["error"]
     request.prompt_tokens = data["prompt_tokens"]
+    request.prompt_log_probs = [each and _log_probs(*each) for each in data["prompt_log_probs"]]
     request.arrival, request.started = 0.0, data["started"]
     request.first_token, request.finished = data["first_token"], data["finished"]
     request.sequences = [
@@ -69,7 +71,15 @@ def _fill(request: InferenceRequest, data: dict[str, Any]) -> None:
             text=entry["text"],
             finish_reason=None if entry["finish_reason"] is None else FinishReason(entry["finish_reason"]),
             stop_reason=entry["stop_reason"],
-            log_probs=[LogProbs(token=token, value=value, top=dict(best)) for token, value, best in entry["log_probs"]],
+            log_probs=[_log_probs(*each) for each in entry["log_probs"]],
         )
         for index, entry in enumerate(data["sequences"])
     ]
+
+
+def _encode_log_probs(entry: LogProbs) -> list[Any]:
+    return [entry.token, entry.value, list(entry.top.items()), list(entry.texts.items())]
+
+
+def _log_probs(token: int, value: float, best: list[tuple[int, float]], texts: list[tuple[int, str]]) -> LogProbs:
+    return LogProbs(token=token, value=value, top=dict(best), texts=dict(texts))

@@ -225,6 +225,8 @@ def _record(request: InferenceRequest, sequence: InferenceSequence | None) -> Re
         record["sequence"] = sequence.index
     if request.params.logprobs is not None and sequence:
         record["logprobs"] = [entry.to_dict() for entry in sequence.log_probs]
+    if request.params.prompt_logprobs is not None:
+        record["prompt_logprobs"] = [entry and entry.to_dict() for entry in request.prompt_log_probs]
     return record
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, ClassVar
@@ -91,6 +91,24 @@ class TextGenerationController(ABC):
     def next_row(self, sequence: InferenceSequence) -> ScheduledSequence:
         """Say what a sequence has to compute next: its whole prompt, or the token drawn last."""
 
+    def first_logit(self, sequence: InferenceSequence) -> int:
+        """Say from which position of a sequence on logits are wanted: by default its last token's.
+
+        What comes before may be taken from memory that holds it already. Every position from there on gets logits once:
+        a prompt whose log probabilities are asked for wants those of all its tokens. Equal on every rank of the model.
+        """
+        return sequence.length - 1
+
+    def draft(self, sequences: Sequence[InferenceSequence]) -> Mapping[int, tuple[int, ...]]:
+        """Guess what comes after the last token of sequences that go on with it, by slot; most guess nothing.
+
+        A step computes the guesses with that token, and draws at each of them: as many are kept as are what was drawn,
+        so that the outcome is the one without guesses. They count as no more tokens than the request may still have.
+        Equal on every rank of the model, and called with sequences in the same order there.
+        """
+        del sequences
+        return {}
+
     @abstractmethod
     def start_step(self, plan: StepPlan) -> PendingStep:
         """Launch a step; does not wait for the device, nor for later pipeline stages."""
@@ -126,7 +144,11 @@ class TextGenerationController(ABC):
         steps = count()
 
         def start(part: Sequence[InferenceSequence]) -> None:
-            rows = [self.next_row(sequence) for sequence in part if sequence.finish_reason is None]
+            going = [sequence for sequence in part if sequence.finish_reason is None]
+            drafts = self.draft([sequence for sequence in going if sequence.computed == sequence.length - 1])
+            rows = [self.next_row(sequence) for sequence in going]
+            if drafts:
+                rows = [_with_draft(row, sequence, drafts) for row, sequence in zip(rows, going, strict=True)]
             if rows:
                 under_way.append((part, self.start_step(StepPlan(step=next(steps), rows=tuple(rows)))))
 
@@ -136,3 +158,10 @@ class TextGenerationController(ABC):
             part, pending = under_way.popleft()
             yield self.finish_step(pending)
             start(part)
+
+
+def _with_draft(
+    row: ScheduledSequence, sequence: InferenceSequence, drafts: Mapping[int, tuple[int, ...]]
+) -> ScheduledSequence:
+    guesses = drafts.get(row.slot)
+    return row.with_draft(sequence.all_tokens[-1], guesses) if guesses else row

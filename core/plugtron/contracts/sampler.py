@@ -71,6 +71,12 @@ class Sampler(ABC):
     def remove(self, slot: int) -> None:
         """Forget a sequence that was added."""
 
+    def prepare(self, slot_ids: tuple[int, ...]) -> None:
+        """Begin, without waiting for it, what `apply` will need for these slots, such as work of another thread.
+
+        It is called before the forward pass of a step that draws for them, which that work then runs beside.
+        """
+
     @abstractmethod
     def apply(self, candidates: Candidates) -> Candidates:
         """Return the candidates after this stage; it may mask or narrow them. No wait for the device.

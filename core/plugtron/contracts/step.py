@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,11 +22,12 @@ class ScheduledSequence(NamedTuple):
 
     Args:
         slot: its place in KV memory, stable while it is active.
-        start: how many of its tokens are in memory already.
-        size: how many tokens this row computes.
-        room: how many tokens memory is reserved for.
-        tokens: the ids to compute; empty for one token, the last drawn, which the device has.
-        num_logits: of how many of the last positions; 0 for an unfinished chunk of a prompt.
+        num_computed: how many of its tokens are in memory already.
+        num_new: how many tokens this row computes.
+        reserved: how many tokens memory is reserved for.
+        tokens: the ids to compute; empty for one token, the last drawn, which the device has. Guesses of what comes
+            after the last drawn token stand behind it.
+        num_logits: how many of the last positions get logits; 0 for an unfinished chunk of a prompt.
     """
 
     slot: int
@@ -40,6 +41,12 @@ class ScheduledSequence(NamedTuple):
     def end(self) -> int:
         """How many tokens are in memory after the step."""
         return self.num_computed + self.num_new
+
+    def with_draft(self, last: int, guesses: tuple[int, ...]) -> ScheduledSequence:
+        """This row, of one token, `last`, with guesses of what comes after it."""
+        size = 1 + len(guesses)
+        end = self.num_computed + size
+        return self._replace(num_new=size, reserved=max(self.reserved, end), tokens=(last, *guesses), num_logits=size)
 
 
 class Columns(NamedTuple):
@@ -86,10 +93,12 @@ class StepBatch:
 class StepResult:
     """What a step gave, by slot, equal on every rank of the model: tokens, or the reason why a request fails.
 
-    A slot that is in neither has computed a chunk of its prompt.
+    A slot that is in neither has computed a chunk of its prompt. `prompt_log_probs` are those of the next positions of
+    a prompt whose request asks for them.
     """
 
     step: int
     tokens: Mapping[int, tuple[int, ...]]
     log_probs: Mapping[int, tuple[LogProbs, ...]]
     failures: Mapping[int, str]
+    prompt_log_probs: Mapping[int, tuple[LogProbs, ...]] = field(default_factory=dict)

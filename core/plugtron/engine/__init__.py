@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from plugtron.engine.backend_params import BackendParams
     from plugtron.engine.backend_requests import Generated
     from plugtron.engine.batching_engine import BatchingEngine
-    from plugtron.engine.limits import sequence_limit
+    from plugtron.engine.limits import logits_per_step, sequence_limit
     from plugtron.engine.live_sequence import LiveSequence
     from plugtron.engine.metrics import EngineMetrics
     from plugtron.engine.request_handler import RequestHandler
@@ -36,6 +36,7 @@ __all__ = [
     "StopMatcher",
     "WaitingQueue",
     "check_request",
+    "logits_per_step",
     "sequence_limit",
     "tokenize",
 ]
@@ -55,6 +56,7 @@ _HOMES = {
     "StopMatcher": "plugtron.engine.stopping",
     "WaitingQueue": "plugtron.engine.waiting_queue",
     "check_request": "plugtron.engine.admission",
+    "logits_per_step": "plugtron.engine.limits",
     "sequence_limit": "plugtron.engine.limits",
     "tokenize": "plugtron.engine.admission",
 }

@@ -80,6 +80,8 @@ def check_request(
         ends = (*(params.stop_token_ids or ()), *special_stops(tokenizer, params))
         if ends:  # so that whatever goes by stop_token_ids knows of them
             request.params = params = params.model_copy(update={"stop_token_ids": list(dict.fromkeys(ends))})
+    if params.echo and tokenizer is None:
+        raise RequestError("echo: this checkpoint has no tokenizer, and so the prompt no text")
     if params.logprobs is not None and params.logprobs > vocab_size:
         raise RequestError(f"logprobs: {params.logprobs} is more than the {vocab_size} tokens of this model")
     for token in params.stop_token_ids or ():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from plugtron.errors import SpecError
 
-__all__ = ["sequence_limit"]
+__all__ = ["logits_per_step", "sequence_limit"]
 
 _DEFAULT = 2048
+_LOGITS = 128
 
 
 def sequence_limit(asked: int | None, positions: int | None) -> int:
@@ -26,3 +27,12 @@ def sequence_limit(asked: int | None, positions: int | None) -> int:
             f"engine.options.max_sequence_length: {limit} is more than the {positions} positions of this model"
         )
     return limit
+
+
+def logits_per_step(slots: int) -> int:
+    """Of how many positions a step may want logits: those of a large vocabulary take much memory.
+
+    Args:
+        slots: how many sequences may be active at once, each of which may draw.
+    """
+    return max(slots, _LOGITS)

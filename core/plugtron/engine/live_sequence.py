@@ -36,7 +36,7 @@ class LiveSequence:
         params = sequence.request.params
         eos = () if params.ignore_eos else eos_ids
         room = limit - len(sequence.request.prompt_tokens)
-        return cls(
+        live = cls(
             sequence=sequence,
             detokenizer=None if tokenizer is None else detokenizer_for(tokenizer, params),
             matcher=StopMatcher(params.stop or (), keep=params.include_stop_str_in_output is True),
@@ -44,6 +44,10 @@ class LiveSequence:
             stop_names=special_stops(tokenizer, params) if tokenizer is not None else {},
             most=room if params.most_tokens is None else min(params.most_tokens, room),
         )
+        if params.echo and tokenizer is not None:
+            prompt = sequence.request.prompt
+            live._add_text(prompt if isinstance(prompt, str) else tokenizer.decode(sequence.request.prompt_tokens))
+        return live
 
     def push(self, token: int, now: float) -> FinishReason | None:
         """Add a token that came at `now`; say whether the sequence has ended, and leave the reason with it."""

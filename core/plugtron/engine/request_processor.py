@@ -83,7 +83,7 @@ class RequestProcessor:
             InferenceSequence(request=request, index=index, seed=mix(seed, index) if index else seed)
             for index in range(request.params.answers)
         ]
-        if request.params.max_tokens == 0:
+        if request.params.max_tokens == 0 and request.params.prompt_logprobs is None:
             for sequence in request.sequences:
                 sequence.finish_reason = FinishReason.LENGTH
             request.finished = request.arrival
@@ -161,7 +161,7 @@ class RequestProcessor:
 
     def _check_length(self, request: InferenceRequest) -> None:
         length = len(request.prompt_tokens)
-        if length >= self._limit:
+        if length + (request.params.max_tokens != 0) > self._limit:
             raise ValueError(
                 f"the prompt has {length} tokens, and prompt and answer together may have {self._limit} "
                 "(engine.options.max_sequence_length)"

@@ -155,6 +155,9 @@ class InferenceRequest:
     id: int | None = None
     prompt_tokens: list[int] = field(default_factory=list)
     sequences: list[InferenceSequence] = field(default_factory=list)
+    #: Of the prompt's tokens, when `prompt_logprobs` was asked for; None for the first, which follows nothing, and for
+    #: those before `prompt_logprobs_start`.
+    prompt_log_probs: list[LogProbs | None] = field(default_factory=list)
     error: str | None = None
     arrival: float = field(default_factory=time.perf_counter)
     started: float | None = None
@@ -236,6 +239,7 @@ class InferenceRequest:
             "index": self.index,
             "prompt": self.prompt,
             "prompt_tokens": self.prompt_tokens,
+            "prompt_logprobs": [None if entry is None else entry.to_dict() for entry in self.prompt_log_probs],
             "finish_reason": self.finish_reason,
             "error": self.error,
             "timings": asdict(self.timings),
@@ -258,6 +262,7 @@ class InferenceRequest:
         """A copy of what it is now; nothing that is done to it changes this one."""
         copied = copy.copy(self)
         copied.prompt_tokens = list(self.prompt_tokens)
+        copied.prompt_log_probs = copy.deepcopy(self.prompt_log_probs)
         copied.prompt = copy.deepcopy(self.prompt) if isinstance(self.prompt, list) else self.prompt
         copied.sequences = []
         for sequence in self.sequences:

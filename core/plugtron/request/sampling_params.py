@@ -64,6 +64,15 @@ class SamplingParams(BaseModel):
         default=None, ge=0, description="log probabilities of the token drawn and of the top n"
     )
     logprobs_mode: Literal["raw", "processed"] | None = None
+    prompt_logprobs: int | None = Field(
+        default=None, ge=0, description="log probabilities of the prompt's tokens and of the top n at each"
+    )
+    prompt_logprobs_start: int | None = Field(
+        default=None,
+        ge=0,
+        description="the first token of the prompt to report; those before may come from memory",
+    )
+    echo: bool | None = Field(default=None, description="begin the text with the prompt's")
     skip_special_tokens: bool | None = Field(default=None, description="leave special tokens out of the text (default)")
     spaces_between_special_tokens: bool | None = Field(
         default=None, description="where special tokens are in the text: set them off with spaces"

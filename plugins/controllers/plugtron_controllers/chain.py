@@ -12,7 +12,7 @@ from plugtron.contracts import Candidates, Sampler
 from plugtron.request import InferenceSequence, SamplingParams
 from plugtron_controllers.checked import SamplerFailed, checked
 
-__all__ = ["Chain"]
+__all__ = ["Chain", "Seen"]
 
 Draw = Callable[[Candidates], Tensor]
 Seen = Callable[[int], tuple[Candidates, int] | None]
@@ -24,6 +24,7 @@ class Chain:
     def __init__(self, samplers: Sequence[Sampler], vocab_size: int) -> None:
         self._vocab_size = vocab_size
         self.samplers = tuple(samplers)
+        self._preparing = [each for each in self.samplers if type(each).prepare is not Sampler.prepare]
         self._users: dict[Sampler, set[int]] = {sampler: set() for sampler in self.samplers}
         # Why slots cannot be drawn for: what a stage raised when it was told of their sequence.
         self._failures: dict[int, str] = {}
@@ -58,6 +59,16 @@ class Chain:
                     sampler.remove(slot)
                 except Exception as error:
                     warnings.warn(f"{type(sampler).__name__}.remove: {type(error).__name__}: {error}", stacklevel=2)
+
+    def prepare(self, slot_ids: tuple[int, ...]) -> None:
+        """Let the stages begin what they need for a step that draws for these slots; who raises fails its slots."""
+        for sampler in self._preparing:
+            users = tuple([slot for slot in slot_ids if slot in self._users[sampler]])
+            if users:
+                try:
+                    sampler.prepare(users)
+                except Exception as error:
+                    self._failures |= dict.fromkeys(users, _said(SamplerFailed(sampler, error)))
 
     def run(self, candidates: Candidates, draw: Draw) -> tuple[Tensor, Seen, dict[int, str]]:
         """Apply the stages and draw.

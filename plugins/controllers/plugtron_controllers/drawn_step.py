@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plugtron.contracts import HostCopy, PendingStep
+from plugtron_controllers.asked import Asked, Report
 
 if TYPE_CHECKING:
     from torch.distributed import Work
@@ -20,17 +21,20 @@ class DrawnStep(PendingStep):
     """Draws that are on their way.
 
     Args:
-        tokens: [N] int64 on the device; below 0 where the draw failed.
+        asked: what the step's logits are for.
+        tokens: [N, D] int64 on the device, D being the most draws that a slot has: a slot's tokens in order, then
+            `NOT_DRAWN`; other numbers below 0 where a draw failed.
         failures: why, by slot; known on the drawing rank.
-        wanted: how many of the most likely ids are to be reported, for the slots whose requests want log probabilities.
+        reports: whose log probabilities are to be reported.
         log_probs: those, packed, on the device; None when nobody wants any.
         broadcasts: what to wait for until `tokens` and `log_probs` are on this rank.
         host_copies: pending copies of `tokens` and `log_probs` to the host; empty before the broadcast completes.
     """
 
+    asked: Asked
     tokens: torch.Tensor
     failures: dict[int, str]
-    wanted: dict[int, int]
+    reports: tuple[Report, ...]
     log_probs: torch.Tensor | None = None
     broadcasts: tuple[Work, ...] = ()
     host_copies: tuple[HostCopy, ...] = ()

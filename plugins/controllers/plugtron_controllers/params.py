@@ -18,6 +18,9 @@ class GenerationParams(Params):
     n: int | None = None
     logprobs: int | None = None
     logprobs_mode: str | None = None
+    prompt_logprobs: int | None = None
+    prompt_logprobs_start: int | None = None
+    echo: bool | None = None
     skip_special_tokens: bool | None = None
     spaces_between_special_tokens: bool | None = None
     include_stop_str_in_output: bool | None = None

@@ -49,11 +49,15 @@ def _most_likely(scores: Tensor, ids: Tensor | None) -> Tensor:
     return torch.where(best.abs() < float("inf"), chosen, none).squeeze(1)
 
 
-def log_probabilities(candidates: Candidates, row: int, token: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return log probabilities in a row: of `token`, [], and ids and values of the `top` best, [K] each."""
+def log_probabilities(logits: Tensor, ids: Tensor | None, token: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return log probabilities in a row: of `token`, [], and ids and values of the `top` best, [K] each.
+
+    Args:
+        logits: [C].
+        ids: [C], or None while the column is the token id.
+    """
     # A copy: of a row within others, the order in which torch sums up would depend on where it begins.
-    values = candidates.logits[row].clone().log_softmax(dim=0)
-    ids = None if candidates.ids is None else candidates.ids[row]
+    values = logits.clone().log_softmax(dim=0)
     place = token if ids is None else (ids == token).int().argmax()
     best, places = values.topk(min(top, len(values)))
     # With a number for an index torch would ask the device for it, and wait.

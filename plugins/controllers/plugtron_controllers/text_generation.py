@@ -25,7 +25,7 @@ from plugtron.contracts import (
     TextGenerationController,
     Tokenizer,
 )
-from plugtron.engine import LiveSequence, check_request, tokenize
+from plugtron.engine import LiveSequence, check_request, logits_per_step, tokenize
 from plugtron.kernels import SamplingChoice, on_one_thread
 from plugtron.request import (
     ChatOptions,
@@ -38,12 +38,16 @@ from plugtron.request import (
 )
 from plugtron.utils import transfer
 from plugtron_controllers.admission import check_stages
+from plugtron_controllers.asked import ask, guessed
 from plugtron_controllers.chain import Chain
 from plugtron_controllers.checked import name_of
+from plugtron_controllers.drawing import Drawing, Found
 from plugtron_controllers.drawn_step import DrawnStep
-from plugtron_controllers.logprobs import exchange_failures, pack_log_probs, unpack_log_probs
+from plugtron_controllers.failures import NOT_DRAWN, exchange_failures
+from plugtron_controllers.logprobs import pack_log_probs, unpack_log_probs
 from plugtron_controllers.params import GenerationParams
-from plugtron_controllers.sampling import draw, draw_greedily, log_probabilities
+from plugtron_controllers.prompt_logprobs import add_prompt_log_probs, check_prompt_logprobs, first_to_score
+from plugtron_controllers.sampling import draw, draw_greedily
 
 __all__ = ["SimpleTextGenerationController"]
 
@@ -69,10 +73,13 @@ class SimpleTextGenerationController(TextGenerationController):
         self._eos_ids = wrapper.info.eos_ids if tokenizer is None else tokenizer.eos_ids
         self._wrapper = wrapper
         self._chain = Chain(samplers, wrapper.info.vocab_size)
+        self._drawing = Drawing(
+            self._chain, lambda candidates: self.process_logits(candidates), lambda left: self.sample_from_logits(left)
+        )
         self._sampling = SamplingChoice(wrapper.runtime, wrapper.options)
         self._live: dict[int, LiveSequence] = {}
         # Which slots draw at random, and how many of the most likely ids those report that want log probabilities.
-        self._drawing: set[int] = set()
+        self._random: set[int] = set()
         self._wanted: dict[int, int] = {}
         # Those for which a sampler reads the tokens that the host has.
         self._read: set[int] = set()
@@ -126,6 +133,7 @@ class SimpleTextGenerationController(TextGenerationController):
         stages = self._chain.samplers
         consumed = {name for part in (self, *stages) for name in part.params.model_fields}
         check_request(request, consumed, self.tokenizer, self.model.vocab_size)
+        check_prompt_logprobs(request, self.model.vocab_size)
         check_stages(request, stages)
 
     def start_sequence(self, sequence: InferenceSequence) -> None:
@@ -138,7 +146,7 @@ class SimpleTextGenerationController(TextGenerationController):
         self._seeds[sequence.slot] = sequence.seed
         self._greedy[sequence.slot] = params.greedy
         if not params.greedy:
-            self._drawing.add(sequence.slot)
+            self._random.add(sequence.slot)
         if params.logprobs is not None:
             self._wanted[sequence.slot] = params.logprobs
         if any(sampler.reads_host_tokens and sampler.uses(params) for sampler in self._chain.samplers):
@@ -150,24 +158,41 @@ class SimpleTextGenerationController(TextGenerationController):
         """Let go of a sequence."""
         assert sequence.slot is not None
         if self._live.pop(sequence.slot, None) is not None:  # None: it could not even be started
-            self._drawing.discard(sequence.slot)
+            self._random.discard(sequence.slot)
             self._read.discard(sequence.slot)
             self._wanted.pop(sequence.slot, None)
             self._chain.remove(sequence.slot)
 
+    def first_logit(self, sequence: InferenceSequence) -> int:
+        """The last token's, or the first whose log probabilities are still to be reported."""
+        first = first_to_score(sequence)
+        return sequence.length - 1 if first is None else first
+
     def next_row(self, sequence: InferenceSequence) -> ScheduledSequence:
-        """The whole prompt first, then the token drawn last."""
+        """The prompt first, in pieces where its log probabilities are reported; then the token drawn last."""
         assert sequence.slot is not None
         assert self._context is not None
-        tokens = () if sequence.computed else tuple(sequence.request.prompt_tokens)
-        room = self._context.max_length
+        start, prompt, room = sequence.computed, sequence.request.prompt_tokens, self._context.max_length
+        if start >= len(prompt):
+            return ScheduledSequence(slot=sequence.slot, num_computed=start, num_new=1, reserved=room)
+        end, first = len(prompt), self.first_logit(sequence)
+        if first < len(prompt) - 1:
+            scoring = sum(first_to_score(live.sequence) is not None for live in self._live.values())
+            end = min(end, max(start, first) + max(1, logits_per_step(self._context.slots) // scoring))
         return ScheduledSequence(
-            slot=sequence.slot, num_computed=sequence.computed, num_new=len(tokens) or 1, reserved=room, tokens=tokens
+            slot=sequence.slot,
+            num_computed=start,
+            num_new=end - start,
+            reserved=room,
+            tokens=tuple(prompt[start:end]),
+            num_logits=max(0, end - max(start, first)),
         )
 
     def start_step(self, plan: StepPlan) -> PendingStep:
         """Run the model, the chain and the draw, as far as they are this rank's."""
         assert self._context is not None
+        if self.runtime.samples:
+            self._chain.prepare(tuple([row.slot for row in plan.rows if row.num_logits]))
         batch = self._wrapper.prep_inference_input(plan, self._context)
         logits = self._wrapper.run_one_forward_step(batch)
         gathered = None if logits is None else self.runtime.tensor.gather(logits, axis=1)
@@ -186,7 +211,9 @@ class SimpleTextGenerationController(TextGenerationController):
         for arrival in pending.broadcasts:
             arrival.wait()
         drawn = self._on_device(pending.slot_ids) if slots is None else slots
-        self._context.last_tokens[drawn] = pending.tokens.clamp(min=0)
+        # A slot's last draw is followed by places for those that were not made.
+        last = (pending.tokens != NOT_DRAWN).sum(dim=1, keepdim=True) - 1
+        self._context.last_tokens[drawn] = pending.tokens.gather(1, last.clamp(min=0)).squeeze(1).clamp(min=0)
         results = (pending.tokens,) if pending.log_probs is None else (pending.tokens, pending.log_probs)
         return replace(pending, broadcasts=(), host_copies=tuple(HostCopy(result) for result in results))
 
@@ -195,25 +222,34 @@ class SimpleTextGenerationController(TextGenerationController):
         assert isinstance(pending, DrawnStep), "it is this controller's own"
         if not pending.host_copies:
             pending = self._receive(pending)
-        tokens, *log_probs = [result.numbers() for result in pending.host_copies]
-        result = StepResult(
-            step=pending.plan.step,
-            tokens={slot: (token,) for slot, token in zip(pending.slot_ids, tokens, strict=True) if token >= 0},
-            log_probs=unpack_log_probs(pending, tokens, log_probs[0], self.tokenizer) if log_probs else {},
-            failures=exchange_failures(pending, tokens, self.runtime, self._stages),
-        )
+        rows, *packed = [result.numbers() for result in pending.host_copies]
+        result = self._result(pending, rows, packed[0] if packed else [])
         self._now = time.perf_counter()
-        columns = pending.plan.columns
-        for slot, start, size, draws in zip(
-            columns.slots, columns.num_computed, columns.num_new, columns.num_logits, strict=True
-        ):
-            live = self._live.get(slot)
+        drawing = set(pending.slot_ids)
+        for row in pending.plan.rows:
+            live = self._live.get(row.slot)
             if live is None:
                 continue  # it has been aborted and let go of while its step was under way
-            live.sequence.computed = start + size
-            if draws and live.sequence.finish_reason is None:  # its request may have failed in this very step
-                self._apply(live, result)
+            # Guesses that were wrong are in memory, and will be written over.
+            wrong = row.num_logits - len(result.tokens.get(row.slot, ())) if row.num_logits > 1 else 0
+            live.sequence.computed = row.end - (wrong if row.slot in drawing and guessed(row, live.sequence) else 0)
+            if live.sequence.finish_reason is None:  # its request may have failed in this very step
+                self._apply(live, row.end, result)
         return result
+
+    def _result(self, pending: DrawnStep, rows: list[list[int]], packed: list[list[float]]) -> StepResult:
+        """Put together what came of a step, from what the device has sent."""
+        by_slot = dict(zip(pending.slot_ids, rows, strict=True))
+        drawn = {slot: tuple([token for token in row if token >= 0]) for slot, row in by_slot.items()}
+        failed = {slot: token for slot, row in by_slot.items() for token in row if token < 0 and token != NOT_DRAWN}
+        log_probs, prompts = unpack_log_probs(pending.reports, drawn, packed, self.tokenizer)
+        return StepResult(
+            step=pending.plan.step,
+            tokens={slot: tokens for slot, tokens in drawn.items() if tokens},
+            log_probs=log_probs,
+            failures=exchange_failures(failed, pending.failures, self.runtime, self._stages),
+            prompt_log_probs=prompts,
+        )
 
     def next_slots(self, pending: PendingStep) -> tuple[int, ...] | None:
         """Those that have not ended and want more than the token under way; None over several stages."""
@@ -241,7 +277,7 @@ class SimpleTextGenerationController(TextGenerationController):
 
     def sample_from_logits(self, candidates: Candidates) -> torch.Tensor:
         """Draw one id per row: the most likely for greedy rows, by Gumbel-max for the others."""
-        if self._drawing.isdisjoint(candidates.slot_ids):
+        if self._random.isdisjoint(candidates.slot_ids):
             return draw_greedily(candidates)
         seeds, greedy = self._seeds[candidates.slots], self._greedy[candidates.slots]
         kernels = self._sampling.kernels
@@ -266,56 +302,57 @@ class SimpleTextGenerationController(TextGenerationController):
     def _on_device(self, numbers: Sequence[int]) -> torch.Tensor:
         return transfer(self.runtime.device, np.array(numbers, dtype=np.int64))[0]
 
+    def process_logits(self, candidates: Candidates) -> Candidates:
+        """Change what the chain is given, such as by what other logits say: here, nothing.
+
+        Called on the rank that draws, once for each position that is drawn for. `candidates.logits` may be written to a
+        new tensor, not in place.
+        """
+        return candidates
+
     def _choose(self, plan: StepPlan, batch: StepBatch, logits: torch.Tensor | None) -> DrawnStep:
         """Chain and draw, on the rank that draws; elsewhere an empty place for what comes from there."""
-        assert max(plan.columns.num_logits) <= 1, "this controller draws once per row and step"
-        wanting = [row for row, wants in enumerate(plan.columns.num_logits) if wants]
-        rows = tuple([plan.columns.slots[row] for row in wanting])
-        wanted = {slot: self._wanted[slot] for slot in rows if slot in self._wanted} if self._wanted else {}
-        if logits is None:
-            tokens = torch.zeros(len(rows), dtype=torch.int64, device=self.runtime.device)
-            packed = pack_log_probs({}, wanted, self.runtime.device)
-            return DrawnStep(plan=plan, slot_ids=rows, tokens=tokens, failures={}, wanted=wanted, log_probs=packed)
-        slots, lengths = batch.slots, batch.memory.seq_lens
-        if len(rows) < len(plan.rows):
-            drawing = self._on_device(wanting)
-            slots, lengths = slots[drawing], lengths[drawing]
-        candidates = Candidates(
+        asked = ask(plan, self._live)
+        reports = asked.reports(self._wanted)
+        nothing = torch.zeros((len(asked.draws), asked.most), dtype=torch.int64, device=self.runtime.device)
+        found = Found(nothing, {}, {})
+        if logits is not None:
             # Padding of the vocabulary lies at the end, and is never a candidate.
-            logits=logits[:, : self.model.vocab_size],
-            ids=None,
-            slots=slots,
-            positions=lengths,
-            slot_ids=rows,
+            logits = logits[:, : self.model.vocab_size]
+            with on_one_thread(logits):
+                found = self._drawing.run(asked, reports, batch, logits, self._live)
+        return DrawnStep(
+            plan=plan,
+            slot_ids=asked.slot_ids,
+            asked=asked,
+            tokens=found.tokens,
+            failures=found.failures,
+            reports=reports,
+            log_probs=pack_log_probs(found.log_probs, reports, self.runtime.device),
         )
-        with on_one_thread(logits):
-            tokens, seen, failures = self._chain.run(candidates, self.sample_from_logits)
-        log_probs = {}
-        for slot, top in wanted.items():
-            processed = seen(slot)
-            if processed is not None:
-                index = rows.index(slot)
-                raw = self._live[slot].sequence.request.params.logprobs_mode != "processed"
-                source, place = (candidates, index) if raw else processed
-                log_probs[slot] = log_probabilities(source, place, tokens[index], top)
-        packed = pack_log_probs(log_probs, wanted, self.runtime.device)
-        return DrawnStep(plan=plan, slot_ids=rows, tokens=tokens, failures=failures, wanted=wanted, log_probs=packed)
 
-    def _apply(self, live: LiveSequence, result: StepResult) -> None:
+    def _apply(self, live: LiveSequence, end: int, result: StepResult) -> None:
         """Add what a step gave to a sequence. What a tokenizer or a stop condition raises fails that request."""
         sequence = live.sequence
+        request = sequence.request
         assert sequence.slot is not None
         slot, before = sequence.slot, len(sequence.tokens)
-        tokens, log_probs = result.tokens.get(slot, ()), result.log_probs.get(slot, ())
+        if slot in result.prompt_log_probs:
+            add_prompt_log_probs(request, result.prompt_log_probs[slot])
+        tokens = result.tokens.get(slot, ())
         if tokens:
-            sequence.log_probs.extend(log_probs)
             try:
                 self.update_generation_status(sequence, tokens)
             except Exception as error:
-                sequence.request.fail(f"{type(error).__name__}: {error}")
-        else:
-            sequence.request.fail(result.failures[slot])
+                request.fail(f"{type(error).__name__}: {error}")
+        if slot in result.failures and sequence.finish_reason is None:
+            request.fail(result.failures[slot])
+        elif not live.most and end >= len(request.prompt_tokens):
+            live.end(FinishReason.LENGTH)
         added = tokens[: len(sequence.tokens) - before]
-        self._outputs.append(
-            RequestOutput(sequence.request, sequence.index, live.take_fresh(), added, sequence.finish_reason, log_probs)
-        )
+        log_probs = result.log_probs.get(slot, ())[: len(added)]
+        sequence.log_probs.extend(log_probs)
+        if tokens or sequence.finish_reason is not None:
+            self._outputs.append(
+                RequestOutput(request, sequence.index, live.take_fresh(), added, sequence.finish_reason, log_probs)
+            )

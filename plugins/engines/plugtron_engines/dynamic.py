@@ -58,7 +58,7 @@ class DynamicEngine(BatchingEngine):
         self._stages = runtime.pipeline.size
         asynchronous = options.async_scheduling
         self._runs_ahead = runtime.device.type != "cpu" if asynchronous is None else asynchronous
-        self._planner = Planner(self.context, options.max_step_tokens, self._account)
+        self._planner = Planner(self.context, controller, options.max_step_tokens, self._account)
         self._under_way: deque[PendingStep] = deque()
         self._steps = 0
 
@@ -144,7 +144,8 @@ class DynamicEngine(BatchingEngine):
         for slot, start, size in zip(columns.slots, columns.num_computed, columns.num_new, strict=True):
             # Whether a block has been filled: most rows of most steps are quickly done with.
             if start % block + size >= block and slot in self._scheduler.active:
-                self.context.publish(slot, self._scheduler.active[slot].all_tokens[: start + size])
+                sequence = self._scheduler.active[slot]
+                self.context.publish(slot, sequence.all_tokens[: sequence.computed])
 
     def _admit(self) -> InferenceSequence | None:
         """Give the next waiting sequence a slot, and what memory has of its prompt already."""
@@ -155,7 +156,8 @@ class DynamicEngine(BatchingEngine):
         assert sequence.slot is not None
         elder = self._elder(sequence)
         if elder is None or not self.context.fork(elder, sequence.slot, len(prompt) - 1):
-            sequence.computed = self.context.attach(sequence.slot, prompt, salt.encode())
+            known = prompt[: self.controller.first_logit(sequence) + 1]
+            sequence.computed = self.context.attach(sequence.slot, known, salt.encode())
         else:
             sequence.computed = len(prompt) - 1
         sequence.cached_tokens = sequence.computed

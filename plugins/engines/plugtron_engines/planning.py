@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from operator import attrgetter
 
 from plugtron.context import PagedInferenceContext
-from plugtron.contracts import ScheduledSequence
-from plugtron.engine import EngineMetrics
+from plugtron.contracts import ScheduledSequence, TextGenerationController
+from plugtron.engine import EngineMetrics, logits_per_step
 from plugtron.request import InferenceSequence
 
 __all__ = ["Planner"]
@@ -22,11 +22,20 @@ class Planner:
     so that nothing but its memory is lost.
 
     Args:
+        controller: says which positions want logits, and guesses what comes next.
         budget: tokens per step.
     """
 
-    def __init__(self, context: PagedInferenceContext, budget: int, account: EngineMetrics) -> None:
+    def __init__(
+        self,
+        context: PagedInferenceContext,
+        controller: TextGenerationController,
+        budget: int,
+        account: EngineMetrics,
+    ) -> None:
         self._context = context
+        self._controller = controller
+        self._most_logits = logits_per_step(context.slots)
         self._budget = budget
         self._account = account
         self.preempted: set[int] = set()
@@ -43,9 +52,10 @@ class Planner:
         rows: list[ScheduledSequence] = []
         left = self._budget
         order = sorted(active, key=_PRIORITY)
+        drafts = self._drafts(order)
         at = 0
         while at < len(order) and len(rows) < most and left > 0:
-            row = self._row(order[at], left)
+            row = self._row(order[at], left, drafts)
             if row is not None:
                 rows.append(row)
                 left -= row.num_new
@@ -56,7 +66,7 @@ class Planner:
             else:
                 self._give_way(order.pop(at))
         while len(rows) < most and left > 0 and not self.preempted and (sequence := admit()) is not None:
-            row = self._row(sequence, left)
+            row = self._row(sequence, left, {})
             if row is None:
                 self._give_way(sequence)
                 break
@@ -78,13 +88,25 @@ class Planner:
             assert reserved, "there is a block for each that begins one"
         return rows
 
-    def _row(self, sequence: InferenceSequence, left: int) -> ScheduledSequence | None:
+    def _drafts(self, order: Iterable[InferenceSequence]) -> Mapping[int, tuple[int, ...]]:
+        """What the controller guesses for those that go on with the token drawn last."""
+        if type(self._controller).draft is TextGenerationController.draft:
+            return {}
+        there = [each for each in order if each.slot not in self.preempted]
+        return self._controller.draft([each for each in there if each.tokens and each.computed + 1 == each.length])
+
+    def _row(
+        self, sequence: InferenceSequence, left: int, drafts: Mapping[int, tuple[int, ...]]
+    ) -> ScheduledSequence | None:
         """What a sequence computes next, with memory for it; None when there is none to be had."""
         slot, computed, tokens = sequence.slot, sequence.computed, sequence.tokens
         assert slot is not None
         length = len(sequence.request.prompt_tokens) + len(tokens)
         # The token drawn last is on the device already; whatever else there is to compute is named.
         if computed + 1 == length and tokens and slot not in self.preempted:
+            guesses = drafts.get(slot, ())[: left - 1]
+            if guesses and self._context.allocate(slot, length + len(guesses)):
+                return ScheduledSequence(slot, computed, 1, length).with_draft(tokens[-1], guesses)
             # Inside a block there is room.
             there = computed % self._context.block_size or self._context.allocate(slot, length)
             return ScheduledSequence(slot, computed, 1, length) if there else None
@@ -92,11 +114,13 @@ class Planner:
 
     def _chunk(self, sequence: InferenceSequence, slot: int, length: int, left: int) -> ScheduledSequence | None:
         """The next tokens of a prompt, or of all that a preempted sequence has to compute again."""
-        everything = sequence.all_tokens
+        everything, first = sequence.all_tokens, self._controller.first_logit(sequence)
         if slot in self.preempted:
             salt = sequence.request.cache_salt.encode()
-            sequence.computed = self._context.attach(slot, everything, salt)
+            sequence.computed = self._context.attach(slot, everything[: first + 1], salt)
         start, end = sequence.computed, min(sequence.computed + left, length)
+        if first + 1 < length:
+            end = min(end, max(start, first) + self._most_logits)
         if not self._context.allocate(slot, end):
             if slot in self.preempted:
                 self._context.release(slot)
@@ -104,7 +128,7 @@ class Planner:
             return None
         self.preempted.discard(slot)
         named = tuple(everything[start:end])
-        return ScheduledSequence(slot, start, end - start, end, named, num_logits=int(end == length))
+        return ScheduledSequence(slot, start, end - start, end, named, num_logits=max(0, end - max(start, first)))
 
     def forget(self, slot: int) -> bool:
         """Forget a slot whose sequence has ended; say whether it had given its memory away."""

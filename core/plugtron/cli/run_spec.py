@@ -219,6 +219,8 @@ def _record(request: InferenceRequest, sequence: InferenceSequence | None) -> Re
         "cached_tokens": sequence.cached_tokens if sequence else 0,
         "preemptions": sequence.preemptions if sequence else 0,
     }
+    if sequence and sequence.drafted_tokens:
+        record |= {"drafted_tokens": sequence.drafted_tokens, "accepted_tokens": sequence.accepted_tokens}
     if sequence and sequence.stop_reason is not None:
         record["stop_reason"] = sequence.stop_reason
     if request.params.answers > 1 and sequence:

@@ -22,6 +22,8 @@ class EngineStats:
         prompt_tokens: tokens of the prompts that were admitted, counted for each sequence.
         cached_tokens: those of them that memory had already.
         preemptions: how often a sequence gave its memory away, to be computed again.
+        drafted_tokens: tokens that were guessed for sequences that have ended.
+        accepted_tokens: those of them that were what was drawn.
     """
 
     running: int
@@ -37,6 +39,8 @@ class EngineStats:
     prompt_tokens: int
     cached_tokens: int = 0
     preemptions: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
     @property
     def tokens_per_step(self) -> float:
@@ -47,3 +51,8 @@ class EngineStats:
     def hit_rate(self) -> float:
         """The share of prompt tokens that memory had already, 0 to 1."""
         return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else 0.0
+
+    @property
+    def acceptance_rate(self) -> float:
+        """The share of guessed tokens that were what was drawn, 0 to 1."""
+        return self.accepted_tokens / self.drafted_tokens if self.drafted_tokens else 0.0

@@ -134,6 +134,7 @@ class BatchingEngine(Engine):
 
     def _end_sequence(self, sequence: InferenceSequence) -> None:
         """Have everybody let go of a sequence whose memory has been given back."""
+        self._account.ended(sequence)
         self._handler.end_sequence(sequence)
         self._scheduler.retire(sequence)
         self._intake.finish_if_over(sequence.request)

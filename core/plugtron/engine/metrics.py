@@ -17,6 +17,8 @@ class EngineMetrics:
         self._prompt_tokens = 0
         self._cached_tokens = 0
         self._preemptions = 0
+        self._drafted = 0
+        self._accepted = 0
         self._most = (0, 0, 0)
 
     def admitted(self, sequence: InferenceSequence) -> None:
@@ -28,6 +30,11 @@ class EngineMetrics:
         """Note a sequence that has given its memory away."""
         sequence.preemptions += 1
         self._preemptions += 1
+
+    def ended(self, sequence: InferenceSequence) -> None:
+        """Note a sequence that gives its slot back."""
+        self._drafted += sequence.drafted_tokens
+        self._accepted += sequence.accepted_tokens
 
     def step(self, tokens: int) -> None:
         """Note a step that computes so many tokens."""
@@ -56,4 +63,6 @@ class EngineMetrics:
             prompt_tokens=self._prompt_tokens,
             cached_tokens=self._cached_tokens,
             preemptions=self._preemptions,
+            drafted_tokens=self._drafted,
+            accepted_tokens=self._accepted,
         )

@@ -73,7 +73,8 @@ class InferenceSequence:
 
     `tokens` are generated ids, an end-of-sequence id included; `text` has no special tokens and no stop text.
     `token_times` says when each token came, as time.perf_counter does. `cached_tokens` of the prompt were in memory
-    already; `preemptions` is how often the sequence gave its memory away, to be computed again. The lower
+    already; `preemptions` is how often the sequence gave its memory away, to be computed again. Of
+    `drafted_tokens` that were guessed, `accepted_tokens` were what was drawn. The lower
     `priority_key`, the earlier its turn: by priority, by arrival, by number within the request.
     """
 
@@ -90,6 +91,8 @@ class InferenceSequence:
     stop_reason: int | str | None = None
     cached_tokens: int = 0
     preemptions: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
     priority_key: PriorityKey = field(init=False)
 
     def __post_init__(self) -> None:
@@ -253,6 +256,8 @@ class InferenceRequest:
                     "logprobs": [entry.to_dict() for entry in sequence.log_probs],
                     "cached_tokens": sequence.cached_tokens,
                     "preemptions": sequence.preemptions,
+                    "drafted_tokens": sequence.drafted_tokens,
+                    "accepted_tokens": sequence.accepted_tokens,
                 }
                 for sequence in self.sequences
             ],

@@ -9,14 +9,26 @@ from plugtron.utils import loader
 
 if TYPE_CHECKING:
     from plugtron_controllers.params import GenerationParams
+    from plugtron_controllers.speculative.controller import SpeculativeController
+    from plugtron_controllers.speculative.drafter import Drafter, Wanted
     from plugtron_controllers.text_generation import SimpleTextGenerationController
 
-__all__ = ["GenerationParams", "SimpleTextGenerationController", "plugtron_controllers"]
+__all__ = [
+    "Drafter",
+    "GenerationParams",
+    "SimpleTextGenerationController",
+    "SpeculativeController",
+    "Wanted",
+    "plugtron_controllers",
+]
 
 #: Where each public name lives; loaded when first asked for.
 _HOMES = {
+    "Drafter": "plugtron_controllers.speculative.drafter",
     "GenerationParams": "plugtron_controllers.params",
     "SimpleTextGenerationController": "plugtron_controllers.text_generation",
+    "SpeculativeController": "plugtron_controllers.speculative.controller",
+    "Wanted": "plugtron_controllers.speculative.drafter",
 }
 if not TYPE_CHECKING:  # type checkers know the names from the imports above
     __getattr__ = loader(__name__, _HOMES)
@@ -24,7 +36,7 @@ if not TYPE_CHECKING:  # type checkers know the names from the imports above
 
 @hookimpl
 def plugtron_controllers() -> list[Component]:
-    """The text generation controller."""
+    """One token a step, and several."""
     return [
         Component(
             name="text_generation",
@@ -32,5 +44,13 @@ def plugtron_controllers() -> list[Component]:
             params="plugtron_controllers.params:GenerationParams",
             summary="one token per sequence and step, with stop conditions, log probabilities and streaming text",
             needs=frozenset({Need.WRAPPER, Need.TOKENIZER, Need.SAMPLERS}),
-        )
+        ),
+        Component(
+            name="speculative",
+            target="plugtron_controllers.speculative.controller:SpeculativeController",
+            options="plugtron_controllers.options:SpeculativeOptions",
+            params="plugtron_controllers.params:GenerationParams",
+            summary="the same tokens, several in a step: guessed from the text itself or by a draft model",
+            needs=frozenset({Need.WRAPPER, Need.TOKENIZER, Need.SAMPLERS}),
+        ),
     ]

@@ -225,16 +225,18 @@ class SimpleTextGenerationController(TextGenerationController):
         rows, *packed = [result.numbers() for result in pending.host_copies]
         result = self._result(pending, rows, packed[0] if packed else [])
         self._now = time.perf_counter()
-        drawing = set(pending.slot_ids)
         for row in pending.plan.rows:
             live = self._live.get(row.slot)
             if live is None:
                 continue  # it has been aborted and let go of while its step was under way
+            sequence = live.sequence
             # Guesses that were wrong are in memory, and will be written over.
-            wrong = row.num_logits - len(result.tokens.get(row.slot, ())) if row.num_logits > 1 else 0
-            live.sequence.computed = row.end - (wrong if row.slot in drawing and guessed(row, live.sequence) else 0)
-            if live.sequence.finish_reason is None:  # its request may have failed in this very step
+            right = max(0, len(result.tokens.get(row.slot, ())) - 1)
+            sequence.computed = row.num_computed + 1 + right if guessed(row, sequence) else row.end
+            if sequence.finish_reason is None:  # its request may have failed in this very step
                 self._apply(live, row.end, result)
+                if guessed(row, sequence):
+                    self.note_guesses(sequence, row.num_new - 1, right)
         return result
 
     def _result(self, pending: DrawnStep, rows: list[list[int]], packed: list[list[float]]) -> StepResult:
@@ -250,6 +252,11 @@ class SimpleTextGenerationController(TextGenerationController):
             failures=exchange_failures(failed, pending.failures, self.runtime, self._stages),
             prompt_log_probs=prompts,
         )
+
+    def note_guesses(self, sequence: InferenceSequence, guessed: int, right: int) -> None:
+        """Note that of so many tokens that were guessed in a step the first `right` were what was drawn."""
+        sequence.drafted_tokens += guessed
+        sequence.accepted_tokens += right
 
     def next_slots(self, pending: PendingStep) -> tuple[int, ...] | None:
         """Those that have not ended and want more than the token under way; None over several stages."""

@@ -1,0 +1,123 @@
+"""The speculative controller: several tokens of a sequence in one step, the same ones as without it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from plugtron import Options
+from plugtron.assembly import load_wrapper
+from plugtron.contracts import (
+    InferenceContext,
+    ModelWrapper,
+    Parts,
+    PendingStep,
+    Sampler,
+    Tokenizer,
+)
+from plugtron.engine import logits_per_step
+from plugtron.request import InferenceSequence
+from plugtron_controllers.options import SpeculativeOptions
+from plugtron_controllers.speculative.draft_model import ModelDrafter
+from plugtron_controllers.speculative.drafter import Drafter, Wanted
+from plugtron_controllers.speculative.ngram import NGramDrafter
+from plugtron_controllers.speculative.pace import Pace
+from plugtron_controllers.text_generation import SimpleTextGenerationController
+
+__all__ = ["SpeculativeController"]
+
+
+class SpeculativeController(SimpleTextGenerationController):
+    """Has a drafter guess, and draws at every guess: what is drawn decides, seeded draws included.
+
+    Steps that read the whole model for one token read it for several. Sequences whose guesses are wrong go without for
+    a while, and so do steps of many sequences, which use the processor fully as they are.
+
+    Args:
+        drafter: what guesses; any package's.
+        tokens: of a guess at the most.
+        max_rows: steps of more sequences make no guesses.
+    """
+
+    def __init__(
+        self,
+        wrapper: ModelWrapper,
+        tokenizer: Tokenizer | None,
+        samplers: Sequence[Sampler],
+        drafter: Drafter,
+        *,
+        tokens: int = 8,
+        max_rows: int = 8,
+    ) -> None:
+        super().__init__(wrapper, tokenizer, samplers)
+        self._drafter = drafter
+        self._tokens = tokens
+        self._max_rows = max_rows
+        self._paces: dict[int, Pace] = {}
+        self._positions = 0
+
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> SpeculativeController:
+        """Build from a spec."""
+        assert isinstance(options, SpeculativeOptions)
+        assert parts.wrapper is not None
+        if options.draft_model is None:
+            drafter: Drafter = NGramDrafter(options.min_ngram, options.max_ngram)
+        else:
+            draft = load_wrapper(str(options.draft_model), parts.runtime, quantization=options.draft_quantization)
+            drafter = ModelDrafter(draft, parts.wrapper.info)
+        return cls(
+            parts.wrapper,
+            parts.tokenizer,
+            parts.samplers,
+            drafter,
+            tokens=options.num_speculative_tokens,
+            max_rows=options.max_rows,
+        )
+
+    def prep_for_inference(self, context: InferenceContext) -> None:
+        """Get the model and the drafter ready."""
+        super().prep_for_inference(context)
+        self._positions = logits_per_step(context.slots)
+        self._drafter.prepare(context)
+
+    def start_sequence(self, sequence: InferenceSequence) -> None:
+        """Take up a sequence."""
+        super().start_sequence(sequence)
+        assert sequence.slot is not None
+        self._paces[sequence.slot] = Pace(self._tokens)
+        self._drafter.start(sequence)
+
+    def end_sequence(self, sequence: InferenceSequence) -> None:
+        """Let go of a sequence."""
+        super().end_sequence(sequence)
+        assert sequence.slot is not None
+        if self._paces.pop(sequence.slot, None) is not None:
+            self._drafter.end(sequence.slot)
+
+    def draft(self, sequences: Sequence[InferenceSequence]) -> Mapping[int, tuple[int, ...]]:
+        """Guess for those for which it pays."""
+        if not sequences or len(sequences) > self._max_rows:
+            return {}
+        # Of so many positions in all a step may want logits.
+        share = self._positions // len(sequences) - 1
+        wanted = [Wanted(each, min(share, self._count(each))) for each in sequences]
+        wanted = [each for each in wanted if each.most > 0]
+        return self._drafter.propose(wanted) if wanted else {}
+
+    def _count(self, sequence: InferenceSequence) -> int:
+        slot = sequence.slot
+        assert slot is not None
+        if slot in self._read:  # a stage of the chain looks at the tokens that the host has, and would lack the guesses
+            return 0
+        length = len(sequence.tokens)
+        return min(self._paces[slot].count(length), self._live[slot].most - length - 1)
+
+    def note_guesses(self, sequence: InferenceSequence, guessed: int, right: int) -> None:
+        """Learn how right the guesses were."""
+        super().note_guesses(sequence, guessed, right)
+        assert sequence.slot is not None
+        self._paces[sequence.slot].note(guessed, right, len(sequence.tokens))
+
+    def next_slots(self, pending: PendingStep) -> tuple[int, ...] | None:
+        """Those of a step without guesses that has too many rows for any; else guesses need the tokens first."""
+        return super().next_slots(pending) if len(pending.slot_ids) > self._max_rows else None

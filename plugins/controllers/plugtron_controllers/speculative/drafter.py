@@ -1,0 +1,42 @@
+"""What guesses: the part of a speculative controller that others may write."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from plugtron.request import InferenceSequence
+
+if TYPE_CHECKING:
+    from plugtron.contracts import InferenceContext
+
+__all__ = ["Drafter", "Wanted"]
+
+
+class Wanted(NamedTuple):
+    """A sequence that a guess is wanted for, of at most `most` tokens, which is at least 1."""
+
+    sequence: InferenceSequence
+    most: int
+
+
+class Drafter(ABC):
+    """Guesses how sequences go on. Guesses that are wrong cost time, never the outcome.
+
+    On every rank of a model the same methods are called in the same order, and must come to the same guesses. A
+    sequence has its slot from `start` to `end`, and keeps it while its memory is given to others.
+    """
+
+    def prepare(self, context: InferenceContext) -> None:
+        """Get ready for the sequences of an engine: at most `context.slots` at once, of `context.max_length` tokens."""
+
+    def start(self, sequence: InferenceSequence) -> None:
+        """Take up a sequence that has just been given its slot."""
+
+    @abstractmethod
+    def propose(self, wanted: list[Wanted]) -> Mapping[int, tuple[int, ...]]:
+        """Return ids that may follow the last token of each sequence, by slot; none for those it has no guess for."""
+
+    def end(self, slot: int) -> None:
+        """Forget a sequence."""

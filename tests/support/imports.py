@@ -23,8 +23,9 @@ FLOORS = [
     {"nn"},
     {"execution"},
     {"assembly"},
+    {"scores"},
     {"llm", "diagnosis"},
-    {*FAMILIES, "convert", "bench", "testing", "scaffold"},
+    {*FAMILIES, "convert", "bench", "testing", "scaffold", "integrations"},
     {"cli"},
     {"__main__"},
 ]

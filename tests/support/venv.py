@@ -36,19 +36,35 @@ class Environment:
         return self.run("-m", "plugtron", *arguments, **options)
 
 
-def make(folder, distributions):
-    """Build wheels of `distributions` (folders of tests/dists) and install them into a new environment."""
-    wheels, home = folder / "wheels", folder / "venv"
-    sources = [str(DISTS / name) for name in distributions]
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    command = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(wheels), *sources]
-    subprocess.run(command, check=True, timeout=3000)
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+
+
+def bare(folder):
+    """Return a new environment that sees ours."""
+    home = folder / "venv"
     venv.create(home, with_pip=False)
-    python = home / "bin" / "python"
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(home)}))
     # An environment inside an environment sees only the system's packages; this line shows it ours.
     ours = sysconfig.get_path("purelib")
     (packages / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
-    install = [*pip, "--python", str(python), "install", "--no-deps", "--no-index", *map(str, wheels.glob("*.whl"))]
+    return Environment(home / "bin" / "python")
+
+
+def install(environment, *packages):
+    """Have packages fetched into an environment; return why that failed, or None."""
+    command = [*PIP, "--python", str(environment.python), "install", *packages]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3000)
+    return None if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+
+
+def make(folder, distributions):
+    """Build wheels of `distributions` (folders of tests/dists) and install them into a new environment."""
+    wheels = folder / "wheels"
+    sources = [str(DISTS / name) for name in distributions]
+    command = [*PIP, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(wheels), *sources]
+    subprocess.run(command, check=True, timeout=3000)
+    environment = bare(folder)
+    ready = map(str, wheels.glob("*.whl"))
+    install = [*PIP, "--python", str(environment.python), "install", "--no-deps", "--no-index", *ready]
     subprocess.run(install, check=True, timeout=3000)
-    return Environment(python)
+    return environment

@@ -76,6 +76,11 @@ class Engine(ABC):
         return False
 
     @property
+    def max_sequence_length(self) -> int | None:
+        """How long a sequence may get, prompt and answer together; None: the engine does not say."""
+        return None
+
+    @property
     def stats(self) -> EngineStats | None:
         """What the engine counts of its work; None: it keeps no account."""
         return None

@@ -32,6 +32,7 @@ class BatchingEngine(Engine):
 
     def __init__(self, handler: RequestHandler, *, slots: int, limit: int, seed: int | None) -> None:
         self._handler = handler
+        self._limit = limit
         self._scheduler = Scheduler(slots)
         self._intake = RequestProcessor(handler, self._scheduler, seed=seed, limit=limit)
         self._reports = OutputCollector()
@@ -49,6 +50,11 @@ class BatchingEngine(Engine):
     def closed(self) -> bool:
         """Whether the engine, here or at the leader, has been closed."""
         return self._intake.closed
+
+    @property
+    def max_sequence_length(self) -> int:
+        """How long a sequence may get, prompt and answer together."""
+        return self._limit
 
     @property
     def stats(self) -> EngineStats:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from plugtron.errors import Problem, SpecError
 from plugtron.spec.model import PromptSpec
 from plugtron.utils import validation
 from plugtron.utils.json_file import once
 
-__all__ = ["parse_prompts", "read_lines"]
+__all__ = ["parse_lines", "parse_prompts", "read_lines"]
+
+Entry = TypeVar("Entry", bound=BaseModel)
 
 #: How many mistakes are listed before the rest is counted.
 _SHOWN = 50
@@ -39,7 +42,19 @@ def parse_prompts(lines: Iterable[str], file: str) -> list[PromptSpec]:
     Raises:
         SpecError: there is none, or lines that are no prompts; all of them.
     """
-    prompts: list[PromptSpec] = []
+    return parse_lines(lines, file, PromptSpec, "prompts")
+
+
+def parse_lines(lines: Iterable[str], file: str, model: type[Entry], called: str) -> list[Entry]:
+    """Read entries of a model from lines of JSON.
+
+    Args:
+        called: what entries are, in the message that there are none.
+
+    Raises:
+        SpecError: there is none, or lines that are none; all of them.
+    """
+    entries: list[Entry] = []
     problems: list[Problem] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -50,14 +65,14 @@ def parse_prompts(lines: Iterable[str], file: str) -> list[PromptSpec]:
             problems.append(Problem("", f"not JSON: {getattr(error, 'msg', error)}", file, number))
             continue
         try:
-            prompts.append(PromptSpec.model_validate(value))
+            entries.append(model.model_validate(value))
         except ValidationError as error:
-            found = validation.describe(error, PromptSpec, value)
+            found = validation.describe(error, model, value)
             problems += [Problem(".".join(map(str, place)), text, file, number) for place, text in found]
     if len(problems) > _SHOWN:
         problems[_SHOWN:] = [Problem("", f"and {len(problems) - _SHOWN} more mistakes", file)]
     if problems:
         raise SpecError(problems)
-    if not prompts:
-        raise SpecError([Problem("prompts.file", f"{file} has no prompts: write one a line, as JSON")])
-    return prompts
+    if not entries:
+        raise SpecError([Problem("prompts.file", f"{file} has no {called}: write one a line, as JSON")])
+    return entries

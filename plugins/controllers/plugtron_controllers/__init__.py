@@ -53,4 +53,11 @@ def plugtron_controllers() -> list[Component]:
             summary="the same tokens, several in a step: guessed from the text itself or by a draft model",
             needs=frozenset({Need.WRAPPER, Need.TOKENIZER, Need.SAMPLERS}),
         ),
+        Component(
+            name="guidance",
+            target="plugtron_controllers.guidance:GuidanceController",
+            params="plugtron_controllers.params:GuidanceParams",
+            summary="classifier-free guidance: away from what the model would say after another prompt",
+            needs=frozenset({Need.WRAPPER, Need.TOKENIZER, Need.SAMPLERS}),
+        ),
     ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from plugtron import Params
 
-__all__ = ["GenerationParams"]
+__all__ = ["GenerationParams", "GuidanceParams"]
 
 
 class GenerationParams(Params):
@@ -24,3 +26,21 @@ class GenerationParams(Params):
     skip_special_tokens: bool | None = None
     spaces_between_special_tokens: bool | None = None
     include_stop_str_in_output: bool | None = None
+
+
+class GuidanceParams(GenerationParams):
+    """How far, and away from what."""
+
+    guidance_scale: float | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        allow_inf_nan=False,
+        description="log probabilities become n + scale * (p - n), n being those after negative_prompt; 1: as they are",
+        json_schema_extra={"source": "arXiv:2306.17806"},
+    )
+    negative_prompt: str | list[int] | None = Field(
+        default=None,
+        min_length=1,
+        description="what to lead away from, as a text or token ids; by default the last token of the prompt",
+    )

@@ -1,0 +1,1 @@
+"""Plugtron under other software's interfaces; each module needs that software, and is imported by whoever has it."""

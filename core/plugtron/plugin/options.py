@@ -77,4 +77,8 @@ def _has_mark(annotation: Any) -> bool:
 
 
 class Params(_Checked):
-    """Base of a sampler's parameters: they belong to a request. Every field defaults to None, "not asked for"."""
+    """Base of a sampler's parameters: they belong to a request. Every field defaults to None, "not asked for".
+
+    A field's `json_schema_extra` may say more of it: `source`, the paper or software that it is from; `unset`, what
+    None amounts to; `needs`, the name of a field without which it changes nothing, and is refused.
+    """

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from plugtron.contracts import Sampler
 from plugtron.errors import RequestError
+from plugtron.plugin import unmet_needs
 from plugtron.request import InferenceRequest
 from plugtron.utils import describe
 
@@ -27,4 +28,6 @@ def check_stages(request: InferenceRequest, samplers: Sequence[Sampler]) -> None
                 sampler.asked(request.params)
             except ValidationError as error:
                 raise RequestError(found=describe(error, sampler.params, asked)) from None
+        for name, problem in unmet_needs(sampler.params, asked):
+            raise RequestError(f"{name}: {problem}")
         sampler.check(request)

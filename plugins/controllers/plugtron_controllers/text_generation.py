@@ -124,8 +124,8 @@ class SimpleTextGenerationController(TextGenerationController):
 
     def tokenize_prompt(self, prompt: Prompt, params: SamplingParams, *, chat: ChatOptions | None = None) -> list[int]:
         """Return the ids of a text, of ids (checked), or of the messages of a chat."""
-        del params
-        limit = None if self._context is None else self._context.max_length
+        truncated = params.truncate_prompt_tokens is not None
+        limit = None if self._context is None or truncated else self._context.max_length
         return tokenize(prompt, self.tokenizer, self.model.vocab_size, chat, limit)
 
     def check(self, request: InferenceRequest) -> None:

@@ -20,6 +20,14 @@ class SlotValues:
         self.reserve(slot)
         self._values[slot] = value
 
+    def get(self, slot: int) -> Tensor:
+        """A copy of the value of a slot, [], on the device."""
+        return self._values[slot].clone()
+
+    def put(self, slots: int | Tensor, values: Tensor) -> None:
+        """Set values that are on the device, of slots that have been set before."""
+        self._values[slots] = values
+
     def clear(self, slot: int) -> None:
         """Make a slot neutral again."""
         self._values[slot] = self._neutral

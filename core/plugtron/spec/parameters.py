@@ -40,16 +40,19 @@ def check_parameters(
 
 def _check_needs(source: Source, models: Sequence[type[BaseModel]]) -> Iterator[Problem]:
     """Say of parameters that change nothing for a prompt, with what holds for all prompts, that they do not."""
-    sections = dict(_sections(source))
-    common = sections.pop(("sampling",), {})
+    common = source.values.get("sampling", {})
+    prompts = source.values.get("prompts")
+    owned = dict(_sections(source))
     reported: set[Place] = set()
-    for section, own in sections.items():
+    for index in range(len(prompts) if isinstance(prompts, list) else 0):
+        place: Place = ("prompts", index, "sampling")
+        own = owned.get(place, {})
         for model in models:
             for name, text in unmet_needs(model, {**common, **own}):
-                place = (*(section if name in own else ("sampling",)), name)
-                if place not in reported:
-                    reported.add(place)
-                    yield source.problem(place, text)
+                where = (*(place if name in own else ("sampling",)), name)
+                if where not in reported:
+                    reported.add(where)
+                    yield source.problem(where, text)
 
 
 def _sections(source: Source) -> Iterator[tuple[Place, dict[str, Any]]]:

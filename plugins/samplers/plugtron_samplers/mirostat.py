@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from plugtron.contracts import Candidates
-from plugtron.request import FinishReason, InferenceSequence, SamplingParams
+from plugtron.request import InferenceSequence, SamplingParams
 from plugtron.utils import transfer
 from plugtron_samplers.adaptive_params import MirostatParams
 from plugtron_samplers.one_value import OneValue
@@ -44,10 +44,8 @@ class Mirostat(OneValue):
         self._device = device
         self._bounds = SlotValues(math.inf, device)
         self._rates = SlotValues(0.0, device)
-        self._sequences: dict[int, InferenceSequence] = {}
+        self._users: set[int] = set()
         self._offered: dict[int, _Offered] = {}
-        # Bounds of sequences that have lost their slots and wait for others.
-        self._waiting: list[tuple[InferenceSequence, Tensor]] = []
 
     @classmethod
     def value_of(cls, params: SamplingParams) -> float:
@@ -56,28 +54,19 @@ class Mirostat(OneValue):
         return float(in_force(asked, "mirostat_tau")) if in_force(asked, "mirostat") else cls.neutral
 
     def add(self, slot: int, sequence: InferenceSequence) -> None:
-        """Begin with the first bound, or go on with the one that a preempted sequence had."""
+        """Begin with the first bound. A sequence that is preempted keeps its slot, and with it the bound."""
         super().add(slot, sequence)
-        self._sequences[slot] = sequence
+        self._users.add(slot)
         self._rates.set(slot, float(in_force(self.asked(sequence.request.params), "mirostat_eta")))
         self._bounds.set(slot, 2.0 * self.value_of(sequence.request.params))
-        for waiting, bound in self._waiting:
-            if waiting is sequence:
-                self._bounds.put(slot, bound)
-        self._forget_ended(sequence)
 
     def remove(self, slot: int) -> None:
-        """Forget a sequence that has ended; keep the bound of one that has lost its memory."""
+        """Forget it."""
         super().remove(slot)
-        sequence = self._sequences.pop(slot, None)
-        if sequence is None:
-            return
-        if _goes_on(sequence):
-            self._waiting.append((sequence, self._bounds.get(slot)))
+        self._users.discard(slot)
         self._bounds.clear(slot)
         self._rates.clear(slot)
         self._offered.pop(slot, None)
-        self._forget_ended()
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what surprises too much, and remember what is offered to the draw."""
@@ -87,7 +76,7 @@ class Mirostat(OneValue):
         drop = (surprise > bounds) & (logits < logits.amax(dim=1, keepdim=True))
         left = replace(candidates, logits=logits.masked_fill(drop, float("-inf")))
         offered = _Offered(left, {slot: row for row, slot in enumerate(candidates.slot_ids)})
-        self._offered |= {slot: offered for slot in candidates.slot_ids if slot in self._sequences}
+        self._offered |= {slot: offered for slot in candidates.slot_ids if slot in self._users}
         return left
 
     def accept(self, slot_ids: tuple[int, ...], tokens: Tensor) -> None:
@@ -98,6 +87,8 @@ class Mirostat(OneValue):
                 places.setdefault(id(self._offered[slot]), []).append(place)
         for own in places.values():
             self._learn(self._offered[slot_ids[own[0]]], tuple(slot_ids[place] for place in own), own, tokens)
+        for slot in slot_ids:
+            self._offered.pop(slot, None)
 
     def _learn(self, offered: _Offered, slot_ids: tuple[int, ...], places: list[int], tokens: Tensor) -> None:
         """Move the bounds of slots that were offered candidates together."""
@@ -114,17 +105,10 @@ class Mirostat(OneValue):
         error = torch.where(surprise.isfinite(), surprise - wanted, 0.0)
         self._bounds.put(slots, bounds - rates * error)
 
-    def _forget_ended(self, resumed: InferenceSequence | None = None) -> None:
-        self._waiting = [each for each in self._waiting if each[0] is not resumed and _goes_on(each[0])]
-
-
-def _goes_on(sequence: InferenceSequence) -> bool:
-    reason: FinishReason | None = sequence.finish_reason
-    return reason is None and sequence.request.error is None
-
 
 def _surprise(candidates: Candidates, rows: Tensor, tokens: Tensor) -> Tensor:
-    """The surprise of tokens [N] in these rows of the candidates, in bits."""
-    log_probs = candidates.logits[rows].log_softmax(dim=1)
-    columns = tokens if candidates.ids is None else (candidates.ids[rows] == tokens.unsqueeze(1)).int().argmax(dim=1)
-    return log_probs.gather(1, columns.unsqueeze(1)).squeeze(1) / -math.log(2.0)
+    """The surprise of tokens [N] in these rows of the candidates, in bits; infinite where they are none of them."""
+    surprise = candidates.logits[rows].log_softmax(dim=1) / -math.log(2.0)
+    if candidates.ids is None:
+        return surprise.gather(1, tokens.unsqueeze(1)).squeeze(1)
+    return surprise.masked_fill(candidates.ids[rows] != tokens.unsqueeze(1), math.inf).amin(dim=1)

@@ -20,12 +20,8 @@ class SlotValues:
         self.reserve(slot)
         self._values[slot] = value
 
-    def get(self, slot: int) -> Tensor:
-        """A copy of the value of a slot, [], on the device."""
-        return self._values[slot].clone()
-
-    def put(self, slots: int | Tensor, values: Tensor) -> None:
-        """Set values that are on the device, of slots that have been set before."""
+    def put(self, slots: Tensor, values: Tensor) -> None:
+        """Set the values of slots, [N] each, where both are on the device and the slots have been set before."""
         self._values[slots] = values
 
     def clear(self, slot: int) -> None:

@@ -202,6 +202,13 @@ def test_bad_words_forbid_what_would_have_one_in_the_text_and_nothing_else(answe
     assert set(range(len(ALPHABET))) - kept(found) == completing
 
 
+def test_bad_words_where_the_prompt_is_in_the_text():
+    tokenizer, params = Texts(["a", "b", "c", "<s>"]), {"bad_words": ["ab"]}
+    stage = BadWords(tokenizer, 4, CPU)
+    assert kept(applied(stage, params, FLAT[:4], prompt=(0,))) == {0, 1, 2, 3}
+    assert kept(applied(stage, params | {"echo": True}, FLAT[:4], prompt=(0,))) == {0, 2, 3}
+
+
 def test_bad_words_are_more_than_transformers(small_ids=((2,), (0, 1))):
     """transformers forbids one spelling of each."""
     tokenizer, history = Texts(["a", "b", "ab", "c", "<s>"]), [3, 0]

@@ -54,8 +54,8 @@ likely, and greedy rows do without them too.
 **bad_words.** A token is masked when it would put one of the texts into the answer's text: because it has it inside,
 or because it begins with the rest of it where the answer ends with its beginning. Texts are compared as bytes, so it
 does not matter how they are cut into tokens; case matters. Special tokens are no text, unless `skip_special_tokens:
-false` shows them. The prompt is not looked at: a word that it begins may be completed. The stage reads the answer's
-text, so a step with such a row does not begin before the one before it has ended.
+false` shows them. The prompt is not looked at: a word that it begins may be completed, unless `echo` puts it into the
+text. The stage reads the answer's text, so a step with such a row does not begin before the one before it has ended.
 
 **Random decisions.** Draws and `xtc` go by the sequence's seed and the position alone, whatever else is in the batch.
 `seed: -1` is a fresh one; `InferenceRequest.to_dict()` has the seed of each answer.
@@ -193,7 +193,7 @@ def page():
     """The whole page."""
     registry = PluginManager(builtins_only=True).registry
     offers = {name: registry.find(Kind.SAMPLER, name) for name in DEFAULT_CHAIN}
-    (controller,) = registry.offers(Kind.CONTROLLER)
+    controller = registry.find(Kind.CONTROLLER, "text_generation")
     stages = stages_of_a_run()
     greedy = dict(zip(DEFAULT_CHAIN, used_by_greedy(stages), strict=True))
     lines = [HEADER.rstrip("\n")]

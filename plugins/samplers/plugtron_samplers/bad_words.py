@@ -34,7 +34,7 @@ class BadWords(Sampler):
     A word is completed by a token that has it inside, or that begins with the rest of it where the answer's text ends
     with its beginning. Both are looked at as bytes: words may be cut anywhere, also within a character. Special tokens
     have the text that they have in the answer: none, or with skip_special_tokens: false their names. The prompt is not
-    looked at, so that a word that it begins may be completed.
+    looked at, so that a word that it begins may be completed, unless `echo` puts it into the text.
     """
 
     params = BadWordsParams
@@ -123,7 +123,9 @@ class BadWords(Sampler):
 def _end(watched: _Watched) -> bytes:
     """The last bytes of the answer, as many as may belong to a word."""
     end = b""
-    for token in reversed(watched.sequence.tokens):
+    sequence = watched.sequence
+    shown = sequence.all_tokens if sequence.request.params.echo else sequence.tokens
+    for token in reversed(shown):
         if len(end) >= watched.longest:
             break
         end = watched.texts.text(token) + end

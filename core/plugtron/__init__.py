@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from plugtron.plugin.hookspecs import hookimpl
     from plugtron.plugin.manager import PluginManager
     from plugtron.plugin.options import Options, Params, PathText
+    from plugtron.plugin.standard_params import standard_params
     from plugtron.request.request import InferenceRequest
     from plugtron.request.sampling_params import SamplingParams
     from plugtron.spec.model import Spec
@@ -40,6 +41,7 @@ __all__ = [
     "assemble",
     "hookimpl",
     "spec_of",
+    "standard_params",
 ]
 
 #: Where each public name lives. Loaded when first asked for: `import plugtron` costs no torch and no pydantic.
@@ -62,6 +64,7 @@ _HOMES = {
     "assemble": "plugtron.assembly.start",
     "hookimpl": "plugtron.plugin.hookspecs",
     "spec_of": "plugtron.spec.resolution",
+    "standard_params": "plugtron.plugin.standard_params",
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from support import reference, support_table
+from support import reference, sampling_page, support_table
 from support.public_types import PUBLIC
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 
@@ -374,3 +374,8 @@ def test_snippets_on_families_are_the_tested_ones():
 def test_table_of_support():
     """Made again: PYTHONPATH=tests python -m support.support_table > docs/support.md"""
     assert (ROOT / "docs" / "support.md").read_text() == support_table.table()
+
+
+def test_page_of_sampling_parameters():
+    """Made again: PYTHONPATH=tests python -m support.sampling_page > docs/sampling.md"""
+    assert (ROOT / "docs" / "sampling.md").read_text() == sampling_page.page()

@@ -157,4 +157,8 @@ def test_components_declare_what_their_classes_consume():
     for offer in PluginManager(builtins_only=True).registry.offers(Kind.SAMPLER):
         target = offer.load()
         assert target.params is offer.params_model()
-        assert set(target.params.model_fields) <= set(SamplingParams.standard_names())
+        for name, field in target.params.model_fields.items():
+            assert field.description, f"{name} has no description"
+            assert field.default is None, name
+            assert isinstance(field.json_schema_extra, dict), name
+            assert field.json_schema_extra["source"], name

@@ -73,7 +73,7 @@ def test_what_cannot_be_is_refused(random_model):
         for params, said in (
             ({"guidance_scale": -1.0}, "guidance_scale"),
             ({"guidance_scale": float("nan")}, "guidance_scale"),
-            ({"negative_prompt": [1]}, "without guidance_scale"),
+            ({"negative_prompt": [1]}, "changes nothing without guidance_scale"),
             ({"guidance_scale": 2.0, "negative_prompt": [10**6]}, "no token of this model"),
             ({"guidance_scale": 2.0, "negative_prompt": "text"}, "no tokenizer"),
             ({"guidance_scale": 2.0, "negative_prompt": [1] * 30, "max_tokens": 4}, "more than the 32"),

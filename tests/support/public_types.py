@@ -21,6 +21,7 @@ PUBLIC = (
     "plugtron.plugin",
     "plugtron.quantization",
     "plugtron.request",
+    "plugtron.scores",
     "plugtron.spec",
     "plugtron.testing",
     "plugtron.tokenizer",

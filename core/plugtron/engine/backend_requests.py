@@ -73,8 +73,8 @@ class BackendRequests:
 
     def tokenize_prompt(self, prompt: Prompt, params: SamplingParams, *, chat: ChatOptions | None = None) -> list[int]:
         """Return the ids of a text, of ids (checked), or of the messages of a chat."""
-        del params
-        return tokenize(prompt, self._tokenizer, self._vocab_size, chat, self._limit)
+        limit = self._limit if params.truncate_prompt_tokens is None else None
+        return tokenize(prompt, self._tokenizer, self._vocab_size, chat, limit)
 
     def check(self, request: InferenceRequest) -> None:
         """Refuse what is not consumed, and what the model cannot do."""

@@ -24,7 +24,7 @@ class RequestProcessor:
     """Takes requests up between steps. In interactive jobs the other ranks apply the leader's events.
 
     Args:
-        seed: what requests without a seed derive theirs from, in order; None: a fresh one for each.
+        seed: what requests without a seed derive theirs from, in order; None: fresh ones.
         limit: the longest sequence, prompt and answer together.
     """
 
@@ -32,6 +32,8 @@ class RequestProcessor:
         self._handler = handler
         self._scheduler = scheduler
         self._seed = seed
+        # What fresh seeds derive from: the same on every rank, because any of them may report one.
+        self._fresh: int = handler.runtime.broadcast_from_first(secrets.randbits(63))
         self._limit = limit
         self._next_id = 0
         self._events: list[Event] = []
@@ -58,6 +60,7 @@ class RequestProcessor:
             prompt, params, chat = request.prompt, request.params, request.chat
             tokenize = self._handler.tokenize_prompt
             request.prompt_tokens = tokenize(prompt, params) if chat is None else tokenize(prompt, params, chat=chat)
+            self._truncate(request)
             self._check_length(request)
             self._handler.check(request)
             if self._handler.runtime.world.interactive:
@@ -159,6 +162,21 @@ class RequestProcessor:
         if not any(sequence.slot is not None for sequence in request.sequences):
             self.finish(request)
 
+    def _truncate(self, request: InferenceRequest) -> None:
+        """Keep the end of the prompt, as much of it as `truncate_prompt_tokens` says."""
+        asked = request.params.truncate_prompt_tokens
+        if asked is None:
+            return
+        kept = asked
+        if asked < 0:
+            kept = self._limit - max(request.params.most_tokens or 1, 1)
+            if kept < 1:
+                raise ValueError(
+                    f"truncate_prompt_tokens: max_tokens: {request.params.most_tokens} leaves no room for a prompt "
+                    f"within {self._limit} tokens (engine.options.max_sequence_length)"
+                )
+        request.prompt_tokens = request.prompt_tokens[-kept:]
+
     def _check_length(self, request: InferenceRequest) -> None:
         length = len(request.prompt_tokens)
         if length + (request.params.max_tokens != 0) > self._limit:
@@ -168,10 +186,11 @@ class RequestProcessor:
             )
 
     def _request_seed(self, request: InferenceRequest) -> int:
-        if request.params.seed is not None:
-            return request.params.seed
+        asked = request.params.seed
+        if asked is not None and asked >= 0:
+            return asked
         assert request.id is not None
-        return secrets.randbits(63) if self._seed is None else mix(self._seed, request.id + 1)
+        return mix(self._fresh if asked is not None or self._seed is None else self._seed, request.id + 1)
 
 
 def _check_types(request: InferenceRequest) -> None:

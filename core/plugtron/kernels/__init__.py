@@ -8,7 +8,7 @@ from plugtron.utils.lazy import loader
 
 if TYPE_CHECKING:
     from plugtron.kernels.attention import TorchAttention
-    from plugtron.kernels.philox import gumbel
+    from plugtron.kernels.philox import gumbel, uniform
     from plugtron.kernels.sampling import SamplingChoice, SamplingKernels, on_one_thread
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "TorchAttention",
     "gumbel",
     "on_one_thread",
+    "uniform",
 ]
 
 #: Where each public name lives; loaded when first asked for.
@@ -26,6 +27,7 @@ _HOMES = {
     "TorchAttention": "plugtron.kernels.attention",
     "gumbel": "plugtron.kernels.philox",
     "on_one_thread": "plugtron.kernels.sampling",
+    "uniform": "plugtron.kernels.philox",
 }
 if not TYPE_CHECKING:  # type checkers know the names from the imports above
     __getattr__ = loader(__name__, _HOMES)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["gumbel", "philox"]
+__all__ = ["gumbel", "philox", "uniform"]
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -50,14 +50,28 @@ def gumbel(seeds: Tensor, positions: Tensor, width: int, ids: Tensor | None = No
     return _to_gumbel(words[:, :width])
 
 
-def _words(seeds: Tensor, positions: Tensor, blocks: Tensor) -> tuple[Tensor, ...]:
+def uniform(seeds: Tensor, positions: Tensor, *, stream: int) -> Tensor:
+    """A number above 0 and below 1 for each row, [N] float32, keyed by (seed, position, stream).
+
+    Args:
+        seeds, positions: [N] int64.
+        stream: from 1; `gumbel` takes what would be stream 0.
+    """
+    words = _words(seeds, positions, torch.zeros_like(seeds).unsqueeze(1), stream)[0]
+    return _to_uniform(words.squeeze(1))
+
+
+def _words(seeds: Tensor, positions: Tensor, blocks: Tensor, stream: int = 0) -> tuple[Tensor, ...]:
     positions, seeds = positions.unsqueeze(1), seeds.unsqueeze(1)
-    zero = torch.zeros_like(positions)
-    return philox((blocks, positions & _MASK, positions >> 32, zero), (seeds & _MASK, (seeds >> 32) & _MASK))
+    last = torch.full_like(positions, stream)
+    return philox((blocks, positions & _MASK, positions >> 32, last), (seeds & _MASK, (seeds >> 32) & _MASK))
+
+
+def _to_uniform(words: Tensor) -> Tensor:
+    return ((words.to(torch.float32) + 0.5) * 2.0**-32).clamp_(max=1.0 - 2.0**-24)
 
 
 def _to_gumbel(words: Tensor) -> Tensor:
     # -log(-log(1 - u)): the winners of a draw have u near 0, where float32 is at its most precise. A u that rounds
     # to 1 would give -inf - harmless, but a masked candidate plus it must not become NaN.
-    uniform = ((words.to(torch.float32) + 0.5) * 2.0**-32).clamp_(max=1.0 - 2.0**-24)
-    return -torch.log(-torch.log1p(-uniform))
+    return -torch.log(-torch.log1p(-_to_uniform(words)))

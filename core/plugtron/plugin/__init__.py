@@ -9,6 +9,7 @@ from plugtron.utils.lazy import loader
 if TYPE_CHECKING:
     from plugtron.plugin.checked_spec import CheckedSpec
     from plugtron.plugin.component import Component, Kind, Need
+    from plugtron.plugin.declared_needs import unmet_needs
     from plugtron.plugin.discovery import Failure, Plugin
     from plugtron.plugin.manager import PluginManager, PluginOptions
     from plugtron.plugin.options import Options, Params, PathText
@@ -33,6 +34,7 @@ __all__ = [
     "RegisteredComponent",
     "Registry",
     "RunInfo",
+    "unmet_needs",
 ]
 
 #: Where each public name lives; loaded when first asked for.
@@ -53,6 +55,7 @@ _HOMES = {
     "Probe": "plugtron.plugin.probe",
     "Registry": "plugtron.plugin.registry",
     "RunInfo": "plugtron.plugin.run_info",
+    "unmet_needs": "plugtron.plugin.declared_needs",
 }
 if not TYPE_CHECKING:  # type checkers know the names from the imports above
     __getattr__ = loader(__name__, _HOMES)

@@ -31,6 +31,10 @@ class _Checked(BaseModel):
     def _no_number_from_elsewhere(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, bool | str) and info.field_name is not None:
             kinds = _plain_types(cls.model_fields[info.field_name].annotation)
+            literals = [kind for kind in kinds if not isinstance(kind, type)]
+            # To Python, false is 0.
+            if literals and isinstance(value, bool) and not any(value is literal for literal in literals):
+                raise ValueError(f"must be {' or '.join(sorted(map(repr, literals)))} (got {value!r})")
             if kinds & {int, float} and type(value) not in kinds and kinds <= {int, float, bool, type(None)}:
                 raise ValueError(f"must be a {'number' if float in kinds else 'whole number'} (got {value!r})")
         return value
@@ -77,4 +81,8 @@ def _has_mark(annotation: Any) -> bool:
 
 
 class Params(_Checked):
-    """Base of a sampler's parameters: they belong to a request. Every field defaults to None, "not asked for"."""
+    """Base of a sampler's parameters: they belong to a request. Every field defaults to None, "not asked for".
+
+    A field's `json_schema_extra` may say more of it: `source`, the paper or software that it is from; `unset`, what
+    None amounts to; `needs`, the name of a field without which it changes nothing, and is refused.
+    """

@@ -249,6 +249,7 @@ class InferenceRequest:
             "sequences": [
                 {
                     "index": sequence.index,
+                    "seed": sequence.seed,
                     "text": sequence.text,
                     "tokens": sequence.tokens,
                     "finish_reason": sequence.finish_reason,

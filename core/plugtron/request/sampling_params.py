@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from operator import index
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic.config import JsonDict
 
 from plugtron.errors import RequestError
 from plugtron.utils.validation import describe
@@ -19,10 +29,31 @@ DEFAULT_MAX_TOKENS = 256
 DEFAULTS = {"temperature": 1.0, "max_tokens": DEFAULT_MAX_TOKENS}
 
 
+#: What bytes that are no UTF-8 become in a text.
+REPLACEMENT = "\ufffd"
 #: Other software's words for the same, and ours.
 _ALIASES = {"min_length": "min_tokens"}
 
-Bias = Annotated[float, Field(ge=-1e6, le=1e6)]
+#: The largest bias.
+_MOST_BIAS = 1e6
+#: How minus infinity is written where a file has no number for it.
+_MINUS_INFINITY = ("-inf", "-Infinity")
+
+
+def _check_bias(value: float) -> float:
+    if value != float("-inf") and not abs(value) <= _MOST_BIAS:
+        raise ValueError(f"must be from {-_MOST_BIAS:.0f} to {_MOST_BIAS:.0f}, or -inf (got {value!r})")
+    return value
+
+
+_BIAS_SCHEMA: JsonDict = {
+    "anyOf": [{"type": "number", "minimum": -_MOST_BIAS, "maximum": _MOST_BIAS}, {"enum": ["-inf", "-Infinity"]}]
+}
+
+Bias = Annotated[float, AfterValidator(_check_bias), WithJsonSchema(_BIAS_SCHEMA)]
+
+_SOURCE_OPENAI: JsonDict = {"source": "OpenAI's API"}
+_SOURCE_VLLM: JsonDict = {"source": "vLLM"}
 
 
 class SamplingParams(BaseModel):
@@ -39,45 +70,156 @@ class SamplingParams(BaseModel):
     # Strict: Python, spec files and files of prompts take the same values, no texts or truth values for numbers.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    temperature: float | None = Field(default=None, ge=0, le=1e6, description="0 is greedy")
-    top_k: int | None = Field(default=None, ge=-1, lt=2**31, description="0 and -1 keep all")
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    min_p: float | None = Field(default=None, ge=0, le=1)
-    repetition_penalty: float | None = Field(default=None, ge=1e-3, le=1e3)
-    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
-    logit_bias: dict[int, Bias] | None = Field(default=None, description="added to the logit of each token id")
-    allowed_token_ids: list[int] | None = Field(default=None, min_length=1)
-    min_tokens: int | None = Field(default=None, ge=0, description="no stop token is drawn before this many tokens")
+    temperature: float | None = Field(
+        default=None,
+        ge=0,
+        le=1e6,
+        description="logits are divided by it; 0 is greedy: the most likely token is taken",
+        json_schema_extra={"unset": DEFAULTS["temperature"], **_SOURCE_OPENAI},
+    )
+    top_k: int | None = Field(
+        default=None,
+        ge=-1,
+        lt=2**31,
+        description="only the k most likely; 0 and -1 keep all",
+        json_schema_extra={"source": "arXiv:1805.04833"},
+    )
+    top_p: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="only the most likely that together have this probability; 1 keeps all",
+        json_schema_extra={"source": "arXiv:1904.09751"},
+    )
+    min_p: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="only what is at least this likely, relative to the most likely; 0 keeps all",
+        json_schema_extra={"source": "arXiv:2407.01082"},
+    )
+    repetition_penalty: float | None = Field(
+        default=None,
+        ge=1e-3,
+        le=1e3,
+        description="logits of ids in prompt or answer are divided by it if positive, else multiplied",
+        json_schema_extra={"source": "arXiv:1909.05858"},
+    )
+    presence_penalty: float | None = Field(
+        default=None,
+        ge=-2,
+        le=2,
+        description="subtracted from the logits of ids in the answer",
+        json_schema_extra=_SOURCE_OPENAI,
+    )
+    frequency_penalty: float | None = Field(
+        default=None,
+        ge=-2,
+        le=2,
+        description="subtracted from the logits of ids in the answer, once for each occurrence",
+        json_schema_extra=_SOURCE_OPENAI,
+    )
+    logit_bias: dict[int, Bias] | None = Field(
+        default=None,
+        description="added to the logit of each token id; -inf: it is never drawn",
+        json_schema_extra=_SOURCE_OPENAI,
+    )
+    allowed_token_ids: list[int] | None = Field(
+        default=None, min_length=1, description="only these ids may be drawn", json_schema_extra=_SOURCE_VLLM
+    )
+    bad_words: list[Annotated[str, Field(min_length=1, max_length=64)]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="texts that the answer never has in it, whichever tokens would spell them; case matters",
+        json_schema_extra=_SOURCE_VLLM,
+    )
+    min_tokens: int | None = Field(
+        default=None,
+        ge=0,
+        description="no stop token is drawn before this many tokens; also min_length",
+        json_schema_extra=_SOURCE_VLLM,
+    )
     stop: list[str] | None = Field(
         default=None,
         description="texts that end the request, and are cut off; the text of a special token ends it at that token",
+        json_schema_extra=_SOURCE_OPENAI,
     )
-    stop_token_ids: list[int] | None = None
-    ignore_eos: bool | None = None
+    stop_token_ids: list[int] | None = Field(
+        default=None, description="ids that end the request, besides the model's own", json_schema_extra=_SOURCE_VLLM
+    )
+    ignore_eos: bool | None = Field(
+        default=None, description="go on after the model's own end", json_schema_extra=_SOURCE_VLLM
+    )
     max_tokens: int | None = Field(
-        default=None, ge=-1, description="tokens of each answer, 256 by default; -1: up to the sequence limit"
+        default=None,
+        ge=-1,
+        description="tokens of each answer; -1: up to the sequence limit",
+        json_schema_extra={"unset": DEFAULTS["max_tokens"], **_SOURCE_OPENAI},
     )
-    seed: int | None = Field(default=None, ge=0, lt=2**63)
-    n: int | None = Field(default=None, ge=1, le=1024, description="independent answers to one prompt")
+    truncate_prompt_tokens: int | None = Field(
+        default=None,
+        ge=-1,
+        description="only the last k tokens of the prompt are used; -1: as many as leave room for max_tokens",
+        json_schema_extra=_SOURCE_VLLM,
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=-1,
+        lt=2**63,
+        description="what the draws depend on; -1: a fresh one, also where the run has a seed",
+        json_schema_extra=_SOURCE_OPENAI,
+    )
+    n: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="independent answers to one prompt",
+        json_schema_extra={"unset": 1, **_SOURCE_OPENAI},
+    )
     logprobs: int | None = Field(
-        default=None, ge=0, description="log probabilities of the token drawn and of the top n"
+        default=None,
+        ge=0,
+        description="log probabilities of the token drawn and of the top n",
+        json_schema_extra=_SOURCE_VLLM,
     )
-    logprobs_mode: Literal["raw", "processed"] | None = None
+    logprobs_mode: Literal["raw", "processed"] | None = Field(
+        default=None,
+        description="of the model's own logits, or of what the chain has made of them",
+        json_schema_extra={"unset": "raw", **_SOURCE_VLLM},
+    )
     prompt_logprobs: int | None = Field(
-        default=None, ge=0, description="log probabilities of the prompt's tokens and of the top n at each"
+        default=None,
+        ge=0,
+        description="log probabilities of the prompt's tokens and of the top n at each",
+        json_schema_extra=_SOURCE_VLLM,
     )
     prompt_logprobs_start: int | None = Field(
         default=None,
         ge=0,
         description="the first token of the prompt to report; those before may come from memory",
+        json_schema_extra={"unset": 0, "needs": "prompt_logprobs", "source": "SGLang (logprob_start_len)"},
     )
-    echo: bool | None = Field(default=None, description="begin the text with the prompt's")
-    skip_special_tokens: bool | None = Field(default=None, description="leave special tokens out of the text (default)")
+    echo: bool | None = Field(
+        default=None,
+        description="begin the text with the prompt's",
+        json_schema_extra={"unset": False, **_SOURCE_OPENAI},
+    )
+    skip_special_tokens: bool | None = Field(
+        default=None,
+        description="leave special tokens out of the text",
+        json_schema_extra={"unset": True, "source": "transformers"},
+    )
     spaces_between_special_tokens: bool | None = Field(
-        default=None, description="where special tokens are in the text: set them off with spaces"
+        default=None,
+        description="where special tokens are in the text: set them off with spaces",
+        json_schema_extra={"unset": False, "source": "transformers"},
     )
-    include_stop_str_in_output: bool | None = Field(default=None, description="keep the stop text that was met")
+    include_stop_str_in_output: bool | None = Field(
+        default=None,
+        description="keep the stop text that was met",
+        json_schema_extra={"unset": False, **_SOURCE_VLLM},
+    )
     extra: dict[str, Any] = Field(default_factory=dict)
 
     if not TYPE_CHECKING:  # type checkers keep the signature that pydantic derives from the fields
@@ -109,16 +251,16 @@ class SamplingParams(BaseModel):
         """JSON has no keys but texts."""
         if not isinstance(value, Mapping):
             return value
-        return {_id(key): bias.tolist() if hasattr(bias, "tolist") else bias for key, bias in value.items()}
+        return {_id(key): _bias(bias) for key, bias in value.items()}
 
     @field_validator("allowed_token_ids", "stop_token_ids", mode="before")
     @classmethod
     def _list_of_ids(cls, value: object) -> object:
         return list(map(_id, value)) if isinstance(value, list | tuple) else value
 
-    @field_validator("stop", mode="before")
+    @field_validator("stop", "bad_words", mode="before")
     @classmethod
-    def _one_stop_text(cls, value: object) -> object:
+    def _list_of_texts(cls, value: object) -> object:
         return [value] if isinstance(value, str) else list(value) if isinstance(value, tuple) else value
 
     @field_validator("stop")
@@ -127,6 +269,28 @@ class SamplingParams(BaseModel):
         if value and "" in value:
             raise ValueError("an empty text would stop at once")
         return value
+
+    @field_validator("bad_words")
+    @classmethod
+    def _can_be_looked_for(cls, value: list[str] | None) -> list[str] | None:
+        # Bytes that are no UTF-8 become U+FFFD in the text, so that no token would be seen to have it.
+        if any(REPLACEMENT in word for word in value or ()):
+            raise ValueError("must not have U+FFFD in it, which stands for bytes that are no text")
+        return value
+
+    @field_validator("truncate_prompt_tokens")
+    @classmethod
+    def _something_stays(cls, value: int | None) -> int | None:
+        if value == 0:
+            raise ValueError("must be -1 or at least 1 (got 0): nothing would be left of the prompt")
+        return value
+
+    @model_validator(mode="after")
+    def _something_may_be_drawn(self) -> Self:
+        biases = self.logit_bias or {}
+        if self.allowed_token_ids and all(biases.get(token) == float("-inf") for token in self.allowed_token_ids):
+            raise ValueError("logit_bias: is -inf for each of allowed_token_ids, so that none could be drawn")
+        return self
 
     @model_validator(mode="after")
     def _greedy_has_one_answer(self) -> Self:
@@ -187,6 +351,13 @@ class SamplingParams(BaseModel):
 
 #: Parameters, or a mapping with their names.
 ParamsLike: TypeAlias = SamplingParams | Mapping[str, Any]
+
+
+def _bias(value: Any) -> Any:
+    """A bias as a float: JSON has no infinity."""
+    if isinstance(value, str):
+        return float("-inf") if value in _MINUS_INFINITY else value
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _id(value: Any) -> Any:

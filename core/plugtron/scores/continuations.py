@@ -14,10 +14,8 @@ from plugtron.scores.score import Score
 
 __all__ = ["encode_pair", "encode_text", "score_continuations"]
 
-Pair = tuple[Sequence[int], Sequence[int]]
 
-
-def encode_pair(tokenizer: Tokenizer | None, prompt: Prompt, continuation: Prompt) -> Pair:
+def encode_pair(tokenizer: Tokenizer | None, prompt: Prompt, continuation: Prompt) -> tuple[list[int], list[int]]:
     """Return the ids of a prompt and of what continues it.
 
     Two texts are tokenized as one, which is how a model has seen such text, and divided where the prompt's own ids end;
@@ -49,7 +47,7 @@ def encode_text(tokenizer: Tokenizer | None, text: Prompt) -> list[int]:
     return tokenizer.encode(text)
 
 
-def score_continuations(session: Session, pairs: Sequence[Pair]) -> list[Score]:
+def score_continuations(session: Session, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Score]:
     """Score each continuation after its prompt, in order.
 
     Of several with the same prompt one goes first, so that memory has the prompt when the others come.

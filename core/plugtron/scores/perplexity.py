@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plugtron.assembly.session import Session
-from plugtron.scores.continuations import Pair, score_continuations
+from plugtron.scores.continuations import score_continuations
 
 __all__ = ["Perplexity", "score_texts"]
 
@@ -48,7 +48,7 @@ def score_texts(session: Session, texts: Sequence[Sequence[int]], window: int | 
     size = window or most or max((len(text) for text in texts), default=1)
     if most is not None:
         size = min(size, most)
-    pieces: list[tuple[int, Pair]] = []
+    pieces: list[tuple[int, tuple[Sequence[int], Sequence[int]]]] = []
     for number, text in enumerate(texts):
         for start in range(0, max(len(text) - 1, 1), max(size - 1, 1)):
             pieces.append((number, (text[start : start + 1], text[start + 1 : start + size])))

@@ -40,12 +40,22 @@ __all__ = [
 DEFAULT_CHAIN = (
     "allowed_tokens",
     "min_tokens",
+    "bad_words",
+    "no_repeat_ngram",
     "logit_bias",
     "penalties",
+    "dry",
+    "dynamic_temperature",
     "temperature",
-    "min_p",
+    "top_n_sigma",
     "top_k",
+    "min_p",
+    "typical_p",
     "top_p",
+    "epsilon_cutoff",
+    "eta_cutoff",
+    "xtc",
+    "mirostat",
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from plugtron.errors import Problem, RequestError, suggestion
+from plugtron.plugin.declared_needs import unmet_needs
 from plugtron.plugin.parameters import shared_parameters
 from plugtron.request.sampling_params import SamplingParams
 from plugtron.spec.load import Place, Source
@@ -29,11 +30,29 @@ def check_parameters(
             consumes a parameter; then only what is surely wrong is reported.
         supplier: says which part that was not chosen would consume a parameter, or nothing.
     """
-    return [
+    found = [
         problem
         for place, values in _sections(source)
         for problem in _check(source, place, values, models, complete, supplier)
     ]
+    return found or list(_check_needs(source, models))
+
+
+def _check_needs(source: Source, models: Sequence[type[BaseModel]]) -> Iterator[Problem]:
+    """Say of parameters that change nothing for a prompt, with what holds for all prompts, that they do not."""
+    common = source.values.get("sampling", {})
+    prompts = source.values.get("prompts")
+    owned = dict(_sections(source))
+    reported: set[Place] = set()
+    for index in range(len(prompts) if isinstance(prompts, list) else 0):
+        place: Place = ("prompts", index, "sampling")
+        own = owned.get(place, {})
+        for model in models:
+            for name, text in unmet_needs(model, {**common, **own}):
+                where = (*(place if name in own else ("sampling",)), name)
+                if where not in reported:
+                    reported.add(where)
+                    yield source.problem(where, text)
 
 
 def _sections(source: Source) -> Iterator[tuple[Place, dict[str, Any]]]:

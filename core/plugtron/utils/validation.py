@@ -40,6 +40,8 @@ _TEXTS = {
     "list_type": "must be a list",
     "string_type": "must be a text",
     "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_unicode": "must be Unicode text: it has half of a pair in it",
     "string_pattern_mismatch": "must match {pattern}",
     "too_long": "must have at most {max_length} entries",
     "bool_type": "must be true or false",

@@ -79,12 +79,8 @@ class GuidanceController(SimpleTextGenerationController):
     def check(self, request: InferenceRequest) -> None:
         """Refuse another prompt that cannot be, or that leaves the answer no room."""
         super().check(request)
-        asked = request.params.asked()
-        if "guidance_scale" not in asked:
-            if "negative_prompt" in asked:
-                raise RequestError("negative_prompt: it leads nowhere without guidance_scale")
+        if "guidance_scale" not in request.params.asked():
             return
-        GuidanceParams.model_validate({name: asked[name] for name in GuidanceParams.model_fields if name in asked})
         negative = self._negative(request)
         assert self._other is not None
         most = request.params.most_tokens

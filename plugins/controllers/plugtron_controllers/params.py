@@ -1,31 +1,34 @@
-"""The fields of a request that the controller itself consumes. Their ranges stand in SamplingParams."""
+"""The fields of a request that the controller itself consumes."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from plugtron import Params
+from plugtron import standard_params
 
 __all__ = ["GenerationParams", "GuidanceParams"]
 
+_FIELDS = (
+    "stop",
+    "stop_token_ids",
+    "ignore_eos",
+    "max_tokens",
+    "truncate_prompt_tokens",
+    "seed",
+    "n",
+    "logprobs",
+    "logprobs_mode",
+    "prompt_logprobs",
+    "prompt_logprobs_start",
+    "echo",
+    "skip_special_tokens",
+    "spaces_between_special_tokens",
+    "include_stop_str_in_output",
+)
 
-class GenerationParams(Params):
+
+class GenerationParams(standard_params(*_FIELDS)):
     """When a request ends, how its draws are seeded, and what is reported of them."""
-
-    stop: list[str] | None = None
-    stop_token_ids: list[int] | None = None
-    ignore_eos: bool | None = None
-    max_tokens: int | None = None
-    seed: int | None = None
-    n: int | None = None
-    logprobs: int | None = None
-    logprobs_mode: str | None = None
-    prompt_logprobs: int | None = None
-    prompt_logprobs_start: int | None = None
-    echo: bool | None = None
-    skip_special_tokens: bool | None = None
-    spaces_between_special_tokens: bool | None = None
-    include_stop_str_in_output: bool | None = None
 
 
 class GuidanceParams(GenerationParams):
@@ -43,4 +46,5 @@ class GuidanceParams(GenerationParams):
         default=None,
         min_length=1,
         description="what to lead away from, as a text or token ids; by default the last token of the prompt",
+        json_schema_extra={"needs": "guidance_scale", "source": "transformers"},
     )

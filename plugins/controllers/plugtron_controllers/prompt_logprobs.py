@@ -41,8 +41,6 @@ def check_prompt_logprobs(request: InferenceRequest, vocab_size: int) -> None:
     params, length = request.params, len(request.prompt_tokens)
     start = params.prompt_logprobs_start
     if params.prompt_logprobs is None:
-        if start is not None:
-            raise RequestError("prompt_logprobs_start: there is nothing to begin without prompt_logprobs")
         return
     if params.prompt_logprobs > vocab_size:
         raise RequestError(f"prompt_logprobs: {params.prompt_logprobs} is more than the {vocab_size} tokens there are")

@@ -37,7 +37,7 @@ from plugtron.request import (
     SamplingParams,
 )
 from plugtron.utils import transfer
-from plugtron_controllers.admission import check_stages
+from plugtron_controllers.admission import check_fields, check_stages
 from plugtron_controllers.asked import ask, guessed
 from plugtron_controllers.chain import Chain
 from plugtron_controllers.checked import name_of
@@ -124,8 +124,8 @@ class SimpleTextGenerationController(TextGenerationController):
 
     def tokenize_prompt(self, prompt: Prompt, params: SamplingParams, *, chat: ChatOptions | None = None) -> list[int]:
         """Return the ids of a text, of ids (checked), or of the messages of a chat."""
-        del params
-        limit = None if self._context is None else self._context.max_length
+        truncated = params.truncate_prompt_tokens is not None
+        limit = None if self._context is None or truncated else self._context.max_length
         return tokenize(prompt, self.tokenizer, self.model.vocab_size, chat, limit)
 
     def check(self, request: InferenceRequest) -> None:
@@ -133,6 +133,7 @@ class SimpleTextGenerationController(TextGenerationController):
         stages = self._chain.samplers
         consumed = {name for part in (self, *stages) for name in part.params.model_fields}
         check_request(request, consumed, self.tokenizer, self.model.vocab_size)
+        check_fields(request, self.params)
         check_prompt_logprobs(request, self.model.vocab_size)
         check_stages(request, stages)
 

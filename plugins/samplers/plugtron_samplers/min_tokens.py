@@ -48,9 +48,7 @@ class MinTokens(Sampler):
         ends = (*(() if params.ignore_eos else self._eos_ids), *(params.stop_token_ids or ()))
         self._stops[slot] = torch.tensor(ends, dtype=torch.int64, device=self._device)
         self._drawn[slot] = len(sequence.tokens)
-        asked = self.asked(params)
-        assert isinstance(asked, MinTokensParams)
-        self._least[slot] = asked.min_tokens or 0
+        self._least[slot] = params.min_tokens or 0
 
     def remove(self, slot: int) -> None:
         """Forget them."""

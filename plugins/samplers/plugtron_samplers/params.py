@@ -1,11 +1,12 @@
-"""The fields of a request that each built-in sampler consumes. Their ranges stand in SamplingParams."""
+"""The fields of SamplingParams that built-in samplers consume."""
 
 from __future__ import annotations
 
-from plugtron import Params
+from plugtron import standard_params
 
 __all__ = [
     "AllowedTokensParams",
+    "BadWordsParams",
     "LogitBiasParams",
     "MinPParams",
     "MinTokensParams",
@@ -16,51 +17,37 @@ __all__ = [
 ]
 
 
-class AllowedTokensParams(Params):
+class AllowedTokensParams(standard_params("allowed_token_ids")):
     """Only these ids may be drawn."""
 
-    allowed_token_ids: list[int] | None = None
 
-
-class MinTokensParams(Params):
+class MinTokensParams(standard_params("min_tokens")):
     """No stop token before this many tokens; SamplingParams takes Megatron's `min_length` for the same."""
 
-    min_tokens: int | None = None
+
+class BadWordsParams(standard_params("bad_words")):
+    """Texts that the answer must not have in it."""
 
 
-class LogitBiasParams(Params):
+class LogitBiasParams(standard_params("logit_bias")):
     """Added to the logit of each id."""
 
-    logit_bias: dict[int, float] | None = None
 
-
-class PenaltiesParams(Params):
+class PenaltiesParams(standard_params("repetition_penalty", "presence_penalty", "frequency_penalty")):
     """Against repetition."""
 
-    repetition_penalty: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
 
-
-class TemperatureParams(Params):
+class TemperatureParams(standard_params("temperature")):
     """Logits are divided by it."""
 
-    temperature: float | None = None
 
-
-class MinPParams(Params):
+class MinPParams(standard_params("min_p")):
     """Only what is at least this likely, relative to the most likely."""
 
-    min_p: float | None = None
 
-
-class TopKParams(Params):
+class TopKParams(standard_params("top_k")):
     """Only the k most likely."""
 
-    top_k: int | None = None
 
-
-class TopPParams(Params):
+class TopPParams(standard_params("top_p")):
     """Only the most likely that together have probability p."""
-
-    top_p: float | None = None

@@ -13,6 +13,7 @@ from plugtron.contracts import Candidates, Parts, Sampler
 from plugtron.request import InferenceSequence
 from plugtron.utils import transfer
 from plugtron_samplers.params import PenaltiesParams
+from plugtron_samplers.slot_rows import SlotRows, grown
 from plugtron_samplers.slot_values import SlotValues
 
 __all__ = ["Penalties"]
@@ -23,8 +24,7 @@ class Penalties(Sampler):
 
     Presence and frequency (OpenAI's): subtracted once, and once per occurrence, for ids in the answer.
 
-    Histories are rows of two tables, [rows, V]: which ids were in prompt or answer, and how often in the answer. The
-    first row belongs to nobody and stays empty, so that slots without penalties need no case of their own.
+    Histories are rows of two tables, [rows, V]: which ids were in prompt or answer, and how often in the answer.
     """
 
     params = PenaltiesParams
@@ -33,9 +33,7 @@ class Penalties(Sampler):
         self._device = device
         self._seen = torch.zeros(1, vocab_size, dtype=torch.bool, device=device)
         self._counts = torch.zeros(1, vocab_size, device=device)
-        self._row_of: dict[int, int] = {}
-        self._free: list[int] = []
-        self._rows = SlotValues(0, device, torch.int64)
+        self._rows = SlotRows(device)
         self._repetition = SlotValues(1.0, device)
         self._presence = SlotValues(0.0, device)
         self._frequency = SlotValues(0.0, device)
@@ -49,9 +47,9 @@ class Penalties(Sampler):
 
     def add(self, slot: int, sequence: InferenceSequence) -> None:
         """Begin a history with the prompt, and with what had been generated before the slot was given."""
-        params, row = sequence.request.params, self._take_row()
-        self._row_of[slot] = row
-        self._rows.set(slot, row)
+        params, row = sequence.request.params, self._rows.add(slot)
+        self._seen, self._counts = grown(self._seen, self._rows.count), grown(self._counts, self._rows.count)
+        self._seen[row], self._counts[row] = False, 0.0
         self._repetition.set(slot, 1.0 if params.repetition_penalty is None else params.repetition_penalty)
         self._presence.set(slot, params.presence_penalty or 0.0)
         self._frequency.set(slot, params.frequency_penalty or 0.0)
@@ -66,16 +64,14 @@ class Penalties(Sampler):
 
     def remove(self, slot: int) -> None:
         """Forget it."""
-        row = self._row_of.pop(slot, None)
-        if row is not None:
-            self._free.append(row)
-            for values in (self._rows, self._repetition, self._presence, self._frequency):
-                values.clear(slot)
+        self._rows.remove(slot)
+        for values in (self._repetition, self._presence, self._frequency):
+            values.clear(slot)
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Penalize the rows that have a history."""
         slots, slot_ids, logits = candidates.slots, candidates.slot_ids, candidates.logits
-        rows = self._rows.take(slots, slot_ids).squeeze(1)
+        rows = self._rows.take(slots, slot_ids)
         seen, counts = self._seen[rows], self._counts[rows]
         if candidates.ids is not None:
             seen, counts = seen.gather(1, candidates.ids), counts.gather(1, candidates.ids)
@@ -86,19 +82,6 @@ class Penalties(Sampler):
 
     def accept(self, slot_ids: tuple[int, ...], tokens: Tensor) -> None:
         """Add the drawn tokens to their histories."""
-        (rows,) = transfer(self._device, np.array([self._row_of[slot] for slot in slot_ids], dtype=np.int64))
+        rows = self._rows.of(slot_ids)
         self._seen[rows, tokens] = True
         self._counts[rows, tokens] += 1
-
-    def _take_row(self) -> int:
-        if self._free:
-            row = self._free.pop()
-            self._seen[row], self._counts[row] = False, 0.0
-            return row
-        # By half as many again: a copy for each new history would be one for each sequence.
-        more = max(1, len(self._seen) // 2)
-        row = len(self._seen)
-        self._seen = torch.cat((self._seen, self._seen.new_zeros(more, self._seen.shape[1])))
-        self._counts = torch.cat((self._counts, self._counts.new_zeros(more, self._counts.shape[1])))
-        self._free += range(row + 1, row + more)
-        return row

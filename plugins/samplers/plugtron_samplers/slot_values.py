@@ -20,6 +20,10 @@ class SlotValues:
         self.reserve(slot)
         self._values[slot] = value
 
+    def put(self, slots: Tensor, values: Tensor) -> None:
+        """Set the values of slots, [N] each, where both are on the device and the slots have been set before."""
+        self._values[slots] = values
+
     def clear(self, slot: int) -> None:
         """Make a slot neutral again."""
         self._values[slot] = self._neutral

@@ -78,7 +78,7 @@ class ObserverChecks(PluginChecks):
 
 
 def _params() -> SamplingParams:
-    return SamplingParams(temperature=0, max_tokens=5, ignore_eos=True)
+    return SamplingParams(temperature=0, seed=1, max_tokens=5, ignore_eos=True)
 
 
 def _answers(session: Session) -> list[InferenceRequest]:

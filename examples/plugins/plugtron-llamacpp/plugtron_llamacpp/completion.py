@@ -35,7 +35,10 @@ def ask(sequence: InferenceSequence, count: int) -> dict[str, Any]:
         "min_p": params.min_p or 0.0,
         "repeat_penalty": params.repetition_penalty or 1.0,
         "repeat_last_n": sequence.length + count,
-        "logit_bias": [[token, bias] for token, bias in (params.logit_bias or {}).items()],
+        # To llama.cpp false is minus infinity, which JSON has no number for.
+        "logit_bias": [
+            [token, False if bias == float("-inf") else bias] for token, bias in (params.logit_bias or {}).items()
+        ],
     }
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from plugtron import Options
+from plugtron import Options, standard_params
 from plugtron.engine import BackendParams
 
 __all__ = ["LlamaCppOptions", "LlamaCppParams"]
@@ -25,14 +23,8 @@ class LlamaCppOptions(Options):
     gpu_layers: int = Field(default=0, ge=0, description="layers on a GPU, for wheels that are built for one")
 
 
-class LlamaCppParams(BackendParams):
-    """What llama.cpp's samplers do. Their ranges stand in SamplingParams."""
+_DRAWN_BY = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "logit_bias", "logprobs", "logprobs_mode")
 
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    logit_bias: dict[int, float] | None = None
-    logprobs: int | None = None
-    logprobs_mode: Literal["raw", "processed"] | None = None
+
+class LlamaCppParams(BackendParams, standard_params(*_DRAWN_BY)):
+    """What llama.cpp's samplers do."""

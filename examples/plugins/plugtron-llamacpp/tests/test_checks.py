@@ -44,12 +44,14 @@ def test_other_files_are_refused():
 
 
 def test_what_is_asked_for():
-    params = SamplingParams(temperature=0.5, top_k=-1, repetition_penalty=1.1, logit_bias={4: 1.5}, logprobs=2)
+    params = SamplingParams(
+        temperature=0.5, top_k=-1, repetition_penalty=1.1, logit_bias={4: 1.5, 5: "-inf"}, logprobs=2
+    )
     asked = ask(sequence(params), 3)
     assert asked["prompt"] == [1, 2, 7]
     assert (asked["n_predict"], asked["n_probs"]) == (3, 2)
     assert (asked["temperature"], asked["top_k"], asked["top_p"], asked["min_p"]) == (0.5, 0, 1.0, 0.0)
-    assert asked["logit_bias"] == [[4, 1.5]]
+    assert asked["logit_bias"] == [[4, 1.5], [5, False]]
     assert 0 <= asked["seed"] < 2**32 - 1
     assert asked["seed"] != ask(sequence(params, [7, 8]), 3)["seed"]
 

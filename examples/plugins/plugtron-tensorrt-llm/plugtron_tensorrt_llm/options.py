@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from plugtron import Options
+from plugtron import Options, standard_params
 from plugtron.engine import BackendParams
 
 __all__ = ["TensorRTOptions", "TensorRTParams"]
@@ -21,11 +21,8 @@ class TensorRTOptions(Options):
     pipeline_parallel: int = Field(default=1, ge=1, description="groups of GPUs with some of the layers each")
 
 
-class TensorRTParams(BackendParams):
-    """What TensorRT-LLM draws by. Their ranges stand in SamplingParams."""
+_DRAWN_BY = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
+
+class TensorRTParams(BackendParams, standard_params(*_DRAWN_BY)):
+    """What TensorRT-LLM draws by."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from plugtron import Options
+from plugtron import Options, standard_params
 from plugtron.engine import BackendParams
 
 __all__ = ["TransformersOptions", "TransformersParams"]
@@ -25,13 +25,8 @@ class TransformersOptions(Options):
     trust_remote_code: bool = Field(default=False, description="run Python code that the checkpoint brings along")
 
 
-class TransformersParams(BackendParams):
-    """What transformers' logits processors do. Their ranges stand in SamplingParams."""
+_DRAWN_BY = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "logprobs", "logprobs_mode")
 
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    logprobs: int | None = None
-    logprobs_mode: Literal["raw", "processed"] | None = None
+
+class TransformersParams(BackendParams, standard_params(*_DRAWN_BY)):
+    """What transformers' logits processors do."""

@@ -1,0 +1,69 @@
+"""No run of tokens twice, as transformers' no_repeat_ngram_size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from plugtron import Options
+from plugtron.contracts import Candidates, Parts, Sampler
+from plugtron.request import InferenceSequence, SamplingParams
+from plugtron_samplers.repetition_params import NoRepeatNgramParams
+from plugtron_samplers.slot_values import SlotValues
+from plugtron_samplers.suffix_matches import SuffixMatches
+from plugtron_samplers.unset import in_force
+
+__all__ = ["NoRepeatNgram"]
+
+#: Longer than any sequence.
+_NEVER = 1 << 40
+
+
+class NoRepeatNgram(Sampler):
+    """Masks the tokens that would complete a run of `no_repeat_ngram_size` tokens that has been before."""
+
+    params = NoRepeatNgramParams
+
+    def __init__(self, vocab_size: int, device: torch.device) -> None:
+        self._vocab_size = vocab_size
+        self._sizes = SlotValues(_NEVER, device, torch.int64)
+        self._history = SuffixMatches(device)
+
+    @classmethod
+    def assemble(cls, parts: Parts, options: Options) -> NoRepeatNgram:
+        """Build from a spec."""
+        del options
+        assert parts.wrapper is not None
+        return cls(parts.wrapper.info.vocab_size, parts.runtime.device)
+
+    def uses(self, params: SamplingParams) -> bool:
+        """0 lets everything repeat."""
+        return bool(in_force(self.asked(params), "no_repeat_ngram_size"))
+
+    def add(self, slot: int, sequence: InferenceSequence) -> None:
+        """Begin with prompt and answer so far."""
+        self._history.add(slot, sequence.all_tokens)
+        self._sizes.set(slot, in_force(self.asked(sequence.request.params), "no_repeat_ngram_size"))
+
+    def remove(self, slot: int) -> None:
+        """Forget them."""
+        self._history.remove(slot)
+        self._sizes.clear(slot)
+
+    def apply(self, candidates: Candidates) -> Candidates:
+        """Mask what would come again."""
+        tokens, matches = self._history.take(candidates.slots, candidates.slot_ids)
+        sizes = self._sizes.take(candidates.slots, candidates.slot_ids)
+        ends_a_run = (matches >= sizes - 1) & (tokens >= 0)
+        # One column more than there are tokens, for all that ends none.
+        columns = torch.where(ends_a_run, tokens, self._vocab_size)
+        shape = len(tokens), self._vocab_size + 1
+        again = torch.zeros(shape, dtype=torch.bool, device=tokens.device).scatter_(1, columns, True)
+        again = again[:, : self._vocab_size] if candidates.ids is None else again.gather(1, candidates.ids)
+        return replace(candidates, logits=candidates.logits.masked_fill(again, float("-inf")))
+
+    def accept(self, slot_ids: tuple[int, ...], tokens: Tensor) -> None:
+        """Add the drawn tokens."""
+        self._history.accept(slot_ids, tokens)

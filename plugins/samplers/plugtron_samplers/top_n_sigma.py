@@ -1,0 +1,47 @@
+"""Top-n-sigma sampling (arXiv:2411.07641)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from plugtron.contracts import Candidates
+from plugtron.request import SamplingParams
+from plugtron_samplers.one_value import OneValue
+from plugtron_samplers.truncation_params import TopNSigmaParams
+from plugtron_samplers.unset import in_force
+
+__all__ = ["TopNSigma"]
+
+
+class TopNSigma(OneValue):
+    """Keeps the logits within `top_n_sigma` standard deviations of the greatest.
+
+    The deviation is that of all candidates that are left, divided by their number, as in llama.cpp. What is kept does
+    not depend on the temperature.
+    """
+
+    params = TopNSigmaParams
+    is_argmax_invariant = True
+    neutral = math.inf
+
+    @classmethod
+    def value_of(cls, params: SamplingParams) -> float:
+        """0 and below keep all."""
+        asked = float(in_force(cls.asked(params), "top_n_sigma"))
+        return asked if asked > 0 else cls.neutral
+
+    def apply(self, candidates: Candidates) -> Candidates:
+        """Mask what lies too far below the maximum."""
+        logits = candidates.logits
+        masked = logits == -math.inf
+        count = (~masked).sum(dim=1, keepdim=True)
+        mean = logits.masked_fill(masked, 0.0).sum(dim=1, keepdim=True) / count
+        variance = (logits - mean).masked_fill(masked, 0.0).square().sum(dim=1, keepdim=True) / count
+        below = self.column(candidates) * torch.sqrt(variance)
+        # Where all are equal, or all is wanted, the bound may be no number: then nothing lies below it.
+        return replace(
+            candidates, logits=logits.masked_fill(logits < logits.amax(dim=1, keepdim=True) - below, -math.inf)
+        )

@@ -1,0 +1,63 @@
+"""Requests with every parameter of the default chain, in whole runs: engines, batches, preemption and ranks agree."""
+
+import pytest
+
+from plugtron import LLM, SamplingParams
+from plugtron.testing.models import write_model
+
+PROMPTS = ["the cat sat on the mat. the cat", "abcabcabcab", "once upon", "12 12 12 12"]
+BANS = {"bad_words": ["a", "th", "  ", "é"], "no_repeat_ngram_size": 3, "logit_bias": {101: "-inf", 120: 2.0}}
+REPEATS = {"dry_multiplier": 0.7, "dry_allowed_length": 1, "dry_range": 20, "repetition_penalty": 1.1}
+CUTS = {"top_k": 200, "min_p": 1e-4, "top_p": 0.98, "top_n_sigma": 3.5, "typical_p": 0.97, "epsilon_cutoff": 1e-4}
+CUTS |= {"eta_cutoff": 1e-4, "xtc_probability": 0.4, "xtc_threshold": 0.01}
+WARMTH = {"temperature": 1.3, "dynatemp_range": 0.4, "dynatemp_exponent": 1.2, "presence_penalty": 0.1}
+MIROSTAT = {"mirostat": 2, "mirostat_tau": 4.0, "mirostat_eta": 0.3}
+EVERYTHING = BANS | REPEATS | CUTS | WARMTH | MIROSTAT | {"min_tokens": 3, "frequency_penalty": 0.05}
+EVERYTHING["allowed_token_ids"] = list(range(10, 250))
+EACH = [EVERYTHING, EVERYTHING | {"seed": 8}, WARMTH | MIROSTAT, EVERYTHING | {"temperature": 0}]
+PLAIN = {"seed": 5, "max_tokens": 24, "ignore_eos": True}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small model with a tokenizer of bytes."""
+    return write_model(tmp_path_factory.mktemp("bytes"), "plain")
+
+
+def asked():
+    return [SamplingParams.from_flat(PLAIN | each) for each in EACH]
+
+
+def answers(llm):
+    requests = llm.generate(PROMPTS, asked())
+    assert [request.error for request in requests] == [None] * len(requests)
+    return [request.tokens for request in requests]
+
+
+@pytest.fixture(scope="module")
+def expected(folder):
+    """Each alone."""
+    with LLM(folder, dtype="float32", overrides={"engine.options.max_batch_size": 1}) as llm:
+        return answers(llm)
+
+
+def test_both_engines_and_preempted_sequences(folder, expected):
+    with LLM(folder, dtype="float32") as llm:
+        assert answers(llm) == expected
+        text = llm.generate(PROMPTS[0], asked()[0]).text
+        assert text
+        assert not any(word in text for word in BANS["bad_words"])
+    for options in ({}, {"blocks": 30, "block_size": 4, "async_scheduling": True}, {"blocks": 30, "block_size": 4}):
+        overrides = {f"engine.options.{name}": value for name, value in options.items()}
+        with LLM(folder, dtype="float32", engine="dynamic", overrides=overrides) as llm:
+            requests = llm.generate(PROMPTS, asked())
+            assert [request.tokens for request in requests] == expected
+            assert bool(options) == any(request.preemptions for request in requests)
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("sizes", [{"tensor_parallel": 2}, {"pipeline_parallel": 2}], ids=str)
+@pytest.mark.parametrize("engine", ["static", "dynamic"])
+def test_over_ranks(folder, expected, sizes, engine):
+    with LLM(folder, dtype="float32", engine=engine, **sizes) as llm:
+        assert answers(llm) == expected

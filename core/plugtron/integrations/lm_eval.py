@@ -11,11 +11,12 @@ from typing import Any
 from lm_eval.api.instance import Instance  # pyright: ignore[reportMissingImports] - in an environment of its own
 from lm_eval.api.model import TemplateLM  # pyright: ignore[reportMissingImports]
 from lm_eval.api.registry import register_model  # pyright: ignore[reportMissingImports]
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window  # pyright: ignore[reportMissingImports]
 
 from plugtron.llm import LLM
 from plugtron.request.chat_options import ChatOptions
 from plugtron.request.sampling_params import SamplingParams
-from plugtron.scores import score_continuations, score_texts
+from plugtron.scores import score_continuations
 from plugtron.tokenizer.chat import render_chat
 
 __all__ = ["PlugtronLM"]
@@ -30,8 +31,9 @@ class PlugtronLM(TemplateLM):
     Args:
         model: an LLM, which stays its owner's, or what LLM takes as a model.
         engine, dtype, quantization, tensor_parallel, pipeline_parallel, device: as LLM.
-        max_length: prompt and answer together; by default what the engine allows.
+        max_length: tokens that are computed together; by default what the engine allows.
         max_gen_toks: tokens of an answer where a task does not say.
+        add_bos_token: begin texts with BOS where the tokenizer does so; as in the harness's own models, not by default.
         batch_size: accepted because the harness passes it; the engine batches by itself.
     """
 
@@ -47,12 +49,14 @@ class PlugtronLM(TemplateLM):
         device: str | None = None,
         max_length: int | None = None,
         max_gen_toks: int = _MAX_TOKENS,
+        add_bos_token: bool = False,
         batch_size: int | str | None = None,
         max_batch_size: int | None = None,
     ) -> None:
         super().__init__()
         del batch_size, max_batch_size
         self.max_gen_toks = max_gen_toks
+        self._add_bos = add_bos_token
         self.llm = (
             model
             if isinstance(model, LLM)
@@ -64,7 +68,7 @@ class PlugtronLM(TemplateLM):
                 tensor_parallel=tensor_parallel,
                 pipeline_parallel=pipeline_parallel,
                 device=device or "auto",
-                overrides={} if max_length is None else {"engine.options.max_sequence_length": max_length},
+                overrides={} if max_length is None else {"engine.options.max_sequence_length": max_length + 1},
             )
         )
         if self.llm.tokenizer is None:
@@ -84,10 +88,10 @@ class PlugtronLM(TemplateLM):
 
     @property
     def max_length(self) -> int:
-        """Prompt and answer together."""
+        """Tokens that are computed together: all of a sequence but the last, which nothing follows."""
         most = self.llm.session.engine.max_sequence_length
         assert most is not None, "plugtron's engines have a limit"
-        return most
+        return most - 1
 
     @property
     def tokenizer_name(self) -> str:
@@ -95,8 +99,9 @@ class PlugtronLM(TemplateLM):
         return self.llm.session.resolved.spec.model.checkpoint.replace("/", "__")
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None) -> list[int]:
-        """Token ids of a text, with BOS as the model wants it."""
-        return self._tokenizer.encode(string, add_special=add_special_tokens is not False)
+        """Token ids of a text."""
+        add_special = self._add_bos if add_special_tokens is None else add_special_tokens
+        return self._tokenizer.encode(string, add_special=add_special)
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """Write a conversation out with the checkpoint's template."""
@@ -110,15 +115,31 @@ class PlugtronLM(TemplateLM):
         del disable_tqdm
         pairs = []
         for _, context, continuation in requests:
-            room = max(1, self.max_length - len(continuation))
-            pairs.append((context[-room:], continuation[-(self.max_length - 1) :]))
+            whole = [*context, *continuation][-self.max_length - 1 :]
+            place = max(1, len(whole) - len(continuation))
+            pairs.append((whole[:place], whole[place:]))
         return [(score.log_prob, score.is_greedy) for score in _checked(score_continuations(self.llm.session, pairs))]
 
     def loglikelihood_rolling(self, requests: Iterable[Instance], disable_tqdm: bool = False) -> list[float]:
-        """Log probabilities of whole texts, in windows that share one token."""
+        """Log probabilities of whole texts, in the harness's own windows."""
         del disable_tqdm
-        texts = [[self.prefix_token_id, *self.tok_encode(text, False)] for (text,) in (each.args for each in requests)]
-        return [found.log_prob for found in _checked(score_texts(self.llm.session, texts))]
+        pairs: list[tuple[list[int], list[int]]] = []
+        owners: list[int] = []
+        texts = [each.args[0] for each in requests]
+        for number, text in enumerate(texts):
+            windows = get_rolling_token_windows(
+                token_list=self.tok_encode(text),
+                prefix_token=self.prefix_token_id,
+                max_seq_len=self.max_length,
+                context_len=1,
+            )
+            for window in windows:
+                pairs.append(make_disjoint_window(window))
+                owners.append(number)
+        totals = [0.0] * len(texts)
+        for number, score in zip(owners, _checked(score_continuations(self.llm.session, pairs)), strict=True):
+            totals[number] += score.log_prob
+        return totals
 
     def generate_until(self, requests: Iterable[Instance], disable_tqdm: bool = False) -> list[str]:
         """Continue prompts to one of their stop texts."""
@@ -127,7 +148,7 @@ class PlugtronLM(TemplateLM):
         params = [self._params(asked) for _, asked in each]
         prompts = []
         for (context, _), own in zip(each, params, strict=True):
-            room = max(1, self.max_length - (own.most_tokens or 0))
+            room = max(1, self.max_length + 1 - (own.most_tokens or 0))
             prompts.append(self.tok_encode(context)[-room:])
         answers = _checked(self.llm.generate(prompts, params)) if prompts else []
         return [answer.text for answer in answers]

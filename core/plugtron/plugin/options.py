@@ -31,9 +31,14 @@ class _Checked(BaseModel):
     def _no_number_from_elsewhere(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, bool | str) and info.field_name is not None:
             kinds = _plain_types(cls.model_fields[info.field_name].annotation)
-            literals = [kind for kind in kinds if not isinstance(kind, type)]
+            literals = [] if bool in kinds else [kind for kind in kinds if not isinstance(kind, type)]
             # To Python, false is 0.
-            if literals and isinstance(value, bool) and not any(value is literal for literal in literals):
+            if (
+                literals
+                and isinstance(value, bool)
+                and bool not in kinds
+                and not any(value is each for each in literals)
+            ):
                 raise ValueError(f"must be {' or '.join(sorted(map(repr, literals)))} (got {value!r})")
             if kinds & {int, float} and type(value) not in kinds and kinds <= {int, float, bool, type(None)}:
                 raise ValueError(f"must be a {'number' if float in kinds else 'whole number'} (got {value!r})")

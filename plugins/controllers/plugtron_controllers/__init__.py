@@ -54,6 +54,14 @@ def plugtron_controllers() -> list[Component]:
             needs=frozenset({Need.WRAPPER, Need.TOKENIZER, Need.SAMPLERS}),
         ),
         Component(
+            name="beam_search",
+            target="plugtron_controllers.beams.controller:BeamSearchController",
+            options="plugtron_controllers.options:BeamOptions",
+            params="plugtron_controllers.params:BeamParams",
+            summary="the most likely answers, for requests with beam_width",
+            needs=frozenset({Need.WRAPPER, Need.TOKENIZER, Need.SAMPLERS}),
+        ),
+        Component(
             name="guidance",
             target="plugtron_controllers.guidance:GuidanceController",
             params="plugtron_controllers.params:GuidanceParams",

@@ -9,7 +9,7 @@ from itertools import count
 import torch
 
 from plugtron import Options
-from plugtron.context import StaticInferenceContext
+from plugtron.context import StaticInferenceContext, bytes_per_token
 from plugtron.contracts import (
     Candidates,
     InferenceContext,
@@ -65,6 +65,11 @@ class GuidanceController(SimpleTextGenerationController):
         del options
         assert parts.wrapper is not None
         return cls(parts.wrapper, parts.tokenizer, parts.samplers)
+
+    def preload(self, rows: int, tokens: int, longest: int) -> int | None:
+        """The second memory comes on top."""
+        known = super().preload(rows, tokens, longest)
+        return None if known is None else known + rows * longest * bytes_per_token(self.model)
 
     def prep_for_inference(self, context: InferenceContext) -> None:
         """Get the model ready, and memory for the other prompts."""

@@ -8,7 +8,13 @@ from pydantic import Field, model_validator
 
 from plugtron import Options
 
-__all__ = ["SpeculativeOptions"]
+__all__ = ["BeamOptions", "SpeculativeOptions"]
+
+
+class BeamOptions(Options):
+    """How much is looked at once."""
+
+    max_beams: int = Field(default=16, ge=1, le=4096, description="beams at once, over all requests; others wait")
 
 
 class SpeculativeOptions(Options):

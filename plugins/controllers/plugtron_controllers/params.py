@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from plugtron import standard_params
 
-__all__ = ["GenerationParams", "GuidanceParams"]
+__all__ = ["BeamParams", "GenerationParams", "GuidanceParams"]
 
 _FIELDS = (
     "stop",
@@ -29,6 +31,32 @@ _FIELDS = (
 
 class GenerationParams(standard_params(*_FIELDS)):
     """When a request ends, how its draws are seeded, and what is reported of them."""
+
+
+class BeamParams(GenerationParams):
+    """How the most likely answers are looked for."""
+
+    beam_width: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="answers that are kept at every step; the n best of them are returned, 1 by default",
+        json_schema_extra={"source": "transformers (num_beams)"},
+    )
+    length_penalty: float | None = Field(
+        default=None,
+        ge=-100,
+        le=100,
+        allow_inf_nan=False,
+        description="answers are compared by their log probability divided by length ** length_penalty",
+        json_schema_extra={"unset": 1.0, "needs": "beam_width", "source": "transformers"},
+    )
+    early_stopping: bool | Literal["never"] | None = Field(
+        default=None,
+        description="true: stop with beam_width answers; false: when no beam is better at its present length; never: "
+        "at any length",
+        json_schema_extra={"unset": False, "needs": "beam_width", "source": "transformers"},
+    )
 
 
 class GuidanceParams(GenerationParams):

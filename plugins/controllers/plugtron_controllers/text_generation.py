@@ -99,6 +99,7 @@ class SimpleTextGenerationController(TextGenerationController):
 
     def preload(self, rows: int, tokens: int, longest: int) -> int | None:
         """Have the model's weights loaded, and say what steps work in: the model, the chain and the draw."""
+        rows = logits_per_step(rows)
         own = self._wrapper.preload(rows, tokens, longest)
         return None if own is None else own + rows * self.model.padded_vocab_size * _BYTES_A_CANDIDATE
 

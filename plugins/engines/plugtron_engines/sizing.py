@@ -6,7 +6,6 @@ import socket
 
 from plugtron.context import bytes_per_token, free_memory
 from plugtron.contracts import Runtime, TextGenerationController
-from plugtron.engine import logits_per_step
 from plugtron.errors import SpecError
 from plugtron_engines.options import DynamicOptions
 
@@ -60,7 +59,7 @@ def _left(options: DynamicOptions, limit: int, controller: TextGenerationControl
     """Bytes of this rank's memory that keys and values may have."""
     runtime, working = controller.runtime, None
     if runtime.device.type != "cpu":
-        rows, tokens = logits_per_step(options.max_batch_size), options.max_step_tokens
+        rows, tokens = options.max_batch_size, options.max_step_tokens
         working = runtime.model.run_on_all_ranks(lambda: controller.preload(rows, tokens, limit))
     # Each rank has its weights by now, and sees what all of them have left.
     free = free_memory(runtime.device) / _ranks_on_device(runtime)

@@ -74,6 +74,11 @@ class SpeculativeController(SimpleTextGenerationController):
             max_rows=options.max_rows,
         )
 
+    def preload(self, rows: int, tokens: int, longest: int) -> int | None:
+        """What the drafter needs comes on top; its weights, where it has any, are loaded too."""
+        known, drafter = super().preload(rows, tokens, longest), self._drafter.preload(rows, tokens, longest)
+        return None if known is None or drafter is None else known + drafter
+
     def prep_for_inference(self, context: InferenceContext) -> None:
         """Get the model and the drafter ready."""
         super().prep_for_inference(context)

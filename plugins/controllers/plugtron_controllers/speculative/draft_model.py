@@ -9,7 +9,7 @@ from itertools import count
 import numpy as np
 import torch
 
-from plugtron.context import StaticInferenceContext
+from plugtron.context import StaticInferenceContext, bytes_per_token
 from plugtron.contracts import Candidates, InferenceContext, ModelInfo, ModelWrapper, ScheduledSequence, StepPlan
 from plugtron.errors import SpecError
 from plugtron.request import InferenceSequence
@@ -52,6 +52,11 @@ class ModelDrafter(Drafter):
         self._context: StaticInferenceContext | None = None
         self._written: dict[int, _Written] = {}
         self._steps = count()
+
+    def preload(self, rows: int, tokens: int, longest: int) -> int | None:
+        """Load the weights; memory for as many sequences is still to come."""
+        known = self._wrapper.preload(rows, tokens, longest)
+        return None if known is None else known + rows * longest * bytes_per_token(self._wrapper.info)
 
     def prepare(self, context: InferenceContext) -> None:
         """Load the weights, and make memory for as many sequences."""

@@ -28,6 +28,11 @@ class Drafter(ABC):
     sequence has its slot from `start` to `end`, and keeps it while its memory is given to others.
     """
 
+    def preload(self, rows: int, tokens: int, longest: int) -> int | None:
+        """Load what is to be loaded, and say what memory the rest will take, as `TextGenerationController.preload`."""
+        del rows, tokens, longest
+        return 0
+
     def prepare(self, context: InferenceContext) -> None:
         """Get ready for the sequences of an engine: at most `context.slots` at once, of `context.max_length` tokens."""
 

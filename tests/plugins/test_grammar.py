@@ -80,9 +80,9 @@ def test_any_json_object(llm):
     assert all(isinstance(json.loads(text), dict) for text in ended)
 
 
-def check_schemas(llm, schemas):
+def check_schemas(llm, schemas, longest):
     """Have the model answer to each, and hold what has ended against it."""
-    params = [{**DRAWN, "max_tokens": 100, "json_schema": schema, "seed": 11 + at} for at, schema in enumerate(schemas)]
+    params = [{**DRAWN, "max_tokens": longest, "json_schema": schema, "seed": 11 + at} for at, schema in enumerate(schemas)]
     requests = llm.generate(["Here is the data as JSON:"] * len(schemas), params)
     ended = 0
     for request, schema in zip(requests, schemas, strict=True):
@@ -94,13 +94,13 @@ def check_schemas(llm, schemas):
 
 
 def test_schemas(llm):
-    assert check_schemas(llm, random_schemas(12)) >= 9
+    assert check_schemas(llm, random_schemas(10), 60) >= 5
 
 
 @pytest.mark.wide
 def test_many_schemas(default_model):
     with LLM(default_model, engine="dynamic", overrides={"engine.options.max_batch_size": 16}) as llm:
-        assert check_schemas(llm, random_schemas(500, seed=1)) >= 400
+        assert check_schemas(llm, random_schemas(500, seed=1), 200) >= 400
 
 
 REFUSED = {

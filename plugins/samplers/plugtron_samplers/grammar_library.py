@@ -22,8 +22,8 @@ _HINT = "needs the llguidance library: pip install 'plugtron[grammar]'"
 _STACK = 64 * 2**20
 #: Guards the size of the stacks of new threads, which is the process's.
 _STACK_SETTING = threading.Lock()
-#: White space between the parts of JSON: enough for deep indentation, and no endless answers of nothing else.
-_WHITE_SPACE = r"[ \n\r\t]{1,40}"
+#: White space between the parts of JSON: what models write, and no endless answers of nothing else.
+_WHITE_SPACE = r" {1,2}|\r?\n[ \t]{0,40}"
 _LONGEST_REASON = 300
 #: Tokens of an answer that is tried out: what explodes does so early.
 _TRIAL = 4

@@ -82,7 +82,8 @@ def test_any_json_object(llm):
 
 def check_schemas(llm, schemas, longest):
     """Have the model answer to each, and hold what has ended against it."""
-    params = [{**DRAWN, "max_tokens": longest, "json_schema": schema, "seed": 11 + at} for at, schema in enumerate(schemas)]
+    drawn = {**DRAWN, "max_tokens": longest}
+    params = [{**drawn, "json_schema": schema, "seed": 11 + at} for at, schema in enumerate(schemas)]
     requests = llm.generate(["Here is the data as JSON:"] * len(schemas), params)
     ended = 0
     for request, schema in zip(requests, schemas, strict=True):

@@ -72,9 +72,11 @@ def reference(random_model):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_they_are_transformers(way, random_model, reference):
-    folder = random_model("llama_untied")[1]
-    for name, case in CASES.items():
-        requests = run(folder, asked(case), **WAYS[way])
+    options = dict(WAYS[way])
+    overrides = {"controller": "beam_search", **options.pop("overrides", {})}
+    with LLM(random_model("llama_untied")[1], dtype="float32", overrides=overrides, **options) as llm:
+        every = {name: llm.generate(PROMPTS, asked(case)) for name, case in CASES.items()}
+    for name, requests in every.items():
         assert [request.error for request in requests] == [None] * len(PROMPTS)
         found = [[one.tokens for one in request.sequences] for request in requests]
         assert found == reference[name], name

@@ -101,6 +101,13 @@ def test_python_of_the_walkthrough_runs(snippet):
         assert "[122, 294, 294, 212, 299, 254, 91, 176]" in done.stdout
 
 
+def test_python_of_structured_output_runs(default_model):
+    (snippet,) = snippets("python", (ROOT / "docs" / "structured-output.md").read_text())
+    done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] in ("yes", "no")
+
+
 def test_commands_of_the_walkthrough_run():
     (commands,) = snippets("bash", WALKTHROUGH)
     done = subprocess.run(

@@ -8,6 +8,18 @@ class TestAllowedTokens(SamplerChecks):
     cases = ({"allowed_token_ids": [3, 9, 200]}, {"allowed_token_ids": [7]})
 
 
+class TestGrammar(SamplerChecks):
+    component = "grammar"
+    cases = (
+        {"regex": "[a-z]{2,5}[0-9]"},
+        {"choice": ["yes", "no"]},
+        {"json_schema": {"type": "object", "properties": {"a": {"type": "integer"}}}},
+        {"response_format": {"type": "json_object"}},
+        {"grammar": 'start: "a" /b+/'},
+        {"gbnf": 'root ::= "a" [b-d]*'},
+    )
+
+
 class TestMinTokens(SamplerChecks):
     component = "min_tokens"
     cases = ({"min_tokens": 4, "stop_token_ids": [5, 8]},)

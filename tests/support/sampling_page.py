@@ -77,6 +77,7 @@ chain; engines that bring their own model say it themselves. What is not used is
 #: A request for each stage that uses it.
 CASES = {
     "allowed_tokens": {"allowed_token_ids": [1]},
+    "grammar": {"regex": "a"},
     "min_tokens": {"min_tokens": 2},
     "bad_words": {"bad_words": ["a"]},
     "no_repeat_ngram": {"no_repeat_ngram_size": 2},
@@ -109,7 +110,7 @@ def type_of(annotation):
         return f"{get_origin(annotation).__name__}[{', '.join(map(type_of, arguments))}]"
     if hasattr(annotation, "__metadata__"):
         return type_of(arguments[0])
-    return type_of(arguments[0]) if arguments else annotation.__name__
+    return " or ".join(map(type_of, arguments)) or annotation.__name__
 
 
 def number(value):

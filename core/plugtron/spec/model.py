@@ -39,6 +39,7 @@ __all__ = [
 #: What `samplers: [default]` stands for, in the order in which they apply.
 DEFAULT_CHAIN = (
     "allowed_tokens",
+    "grammar",
     "min_tokens",
     "bad_words",
     "no_repeat_ngram",

@@ -21,6 +21,13 @@ def plugtron_samplers() -> list[Component]:
             needs=wrapper,
         ),
         Component(
+            name="grammar",
+            target="plugtron_samplers.grammar:Grammar",
+            params="plugtron_samplers.grammar_params:GrammarParams",
+            summary="answers of a form: JSON of a schema, a regular expression, choices, a grammar",
+            needs=frozenset({Need.TOKENIZER, Need.WRAPPER}),
+        ),
+        Component(
             name="min_tokens",
             target="plugtron_samplers.min_tokens:MinTokens",
             params="plugtron_samplers.params:MinTokensParams",

@@ -1,0 +1,128 @@
+"""Parsers of answers: from what a model has written to content, reasoning and tool calls. Torch-free."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = [
+    "AnswerDelta",
+    "ArgumentsDelta",
+    "CallBegun",
+    "ContentDelta",
+    "ParsedAnswer",
+    "Parser",
+    "ReasoningDelta",
+    "ToolCall",
+    "parse_answer",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ContentDelta:
+    """Text that was added to the answer's content."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """Text that was added to the answer's reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallBegun:
+    """A tool call has begun; the first of an answer has the index 0, the next one 1."""
+
+    index: int
+    name: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentsDelta:
+    """Text that was added to the arguments of the call of this index."""
+
+    index: int
+    text: str
+
+
+AnswerDelta = ContentDelta | ReasoningDelta | CallBegun | ArgumentsDelta
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool; `arguments` is the text of a JSON object."""
+
+    name: str
+    arguments: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedAnswer:
+    """An answer taken apart; a text that is empty was not there."""
+
+    content: str
+    reasoning: str
+    tool_calls: tuple[ToolCall, ...]
+
+    @classmethod
+    def of(cls, deltas: Sequence[AnswerDelta]) -> ParsedAnswer:
+        """What all deltas of an answer come to."""
+        begun = [delta for delta in deltas if isinstance(delta, CallBegun)]
+        arguments = {
+            call.index: "".join(
+                each.text for each in deltas if isinstance(each, ArgumentsDelta) and each.index == call.index
+            )
+            for call in begun
+        }
+        return cls(
+            content="".join(delta.text for delta in deltas if isinstance(delta, ContentDelta)),
+            reasoning="".join(delta.text for delta in deltas if isinstance(delta, ReasoningDelta)),
+            tool_calls=tuple(ToolCall(call.name, arguments[call.index], call.id) for call in begun),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As data for JSON."""
+        return {"content": self.content, "reasoning": self.reasoning, "tool_calls": [*map(asdict, self.tool_calls)]}
+
+
+class Parser(ABC):
+    """Takes one answer of a conversation apart while it is written. A parser is made for one answer.
+
+    It reads text in which special tokens are kept (`Tokenizer.decode(ids, skip_special=False)`, or requests with
+    `skip_special_tokens: false`), and without the token that ended it: families write their marks as special tokens.
+
+    What is no good never raises. A call that is closed and cannot be read stays content as it is written; a call that
+    the answer ends in is left out, since nobody should run half of a call.
+
+    Args:
+        tools: the functions on offer, as in `ChatOptions.tools`. Where there are none, marks of calls are text.
+        prompt: what the answer goes on from. It may have opened the reasoning already.
+    """
+
+    @abstractmethod
+    def __init__(self, tools: Sequence[Mapping[str, Any]], prompt: str) -> None: ...
+
+    @classmethod
+    @abstractmethod
+    def recognizes(cls, template: str) -> bool:
+        """Whether a chat template has the marks that this parser reads."""
+
+    @abstractmethod
+    def push(self, text: str) -> list[AnswerDelta]:
+        """Add text of the answer; return what is now certain."""
+
+    @abstractmethod
+    def finish(self) -> list[AnswerDelta]:
+        """Return what was held back; the answer has ended."""
+
+
+def parse_answer(parser: Parser, text: str) -> ParsedAnswer:
+    """Take a whole answer apart, with a parser that has read nothing yet."""
+    return ParsedAnswer.of([*parser.push(text), *parser.finish()])

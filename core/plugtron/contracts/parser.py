@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
@@ -62,6 +63,14 @@ class ToolCall:
     arguments: str
     id: str
 
+    def to_dict(self) -> dict[str, Any]:
+        """As chat templates read it."""
+        try:
+            arguments = json.loads(self.arguments)
+        except ValueError:  # of a parser that does not keep to its contract
+            arguments = self.arguments
+        return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": arguments}}
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedAnswer:
@@ -87,9 +96,14 @@ class ParsedAnswer:
             tool_calls=tuple(ToolCall(call.name, arguments[call.index], call.id) for call in begun),
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """As data for JSON."""
-        return {"content": self.content, "reasoning": self.reasoning, "tool_calls": [*map(asdict, self.tool_calls)]}
+    def to_message(self) -> dict[str, Any]:
+        """The answer as a message to go on with, as chat templates read it: arguments are an object where they are."""
+        return {
+            "role": "assistant",
+            "content": self.content,
+            "reasoning": self.reasoning or None,
+            "tool_calls": [call.to_dict() for call in self.tool_calls] or None,
+        }
 
 
 class Parser(ABC):

@@ -1,1 +1,21 @@
-"""The built-in parsers of answers: a file for each way that families of models write tool calls and reasoning."""
+"""The built-in parsers of answers, a file for each way that families write calls and reasoning; and what they share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plugtron.utils.lazy import loader
+
+if TYPE_CHECKING:
+    from plugtron.parsing.marked import Call, MarkedParser, Read
+
+__all__ = ["Call", "MarkedParser", "Read"]
+
+#: Where each public name lives; loaded when first asked for.
+_HOMES = {
+    "Call": "plugtron.parsing.marked",
+    "MarkedParser": "plugtron.parsing.marked",
+    "Read": "plugtron.parsing.marked",
+}
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
+    __getattr__ = loader(__name__, _HOMES)

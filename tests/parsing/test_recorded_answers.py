@@ -3,50 +3,22 @@
 Its pieces by tokens need the tokenizers of the models, which are not at hand; marks, which are tokens, are pieces here.
 """
 
-import importlib
 import random
 import re
 
 import pytest
 from canitoolcall import checks
-from canitoolcall.fixtures import load_families, load_fixtures
 from canitoolcall.results import Observation, ParsedToolCall, ParseResult, Status
+from parsing.recorded import FAMILIES, FIXTURES, PARSERS, parser_of
 
 from plugtron.contracts import ParsedAnswer
 
-FAMILIES = load_families()
-FIXTURES = load_fixtures()
-#: Which parser reads the answers of a family, by a part of the model's name where there are several.
-PARSERS = {
-    "qwen3-hermes": {"": "hermes:HermesParser"},
-    "qwen3-xml": {"": "qwen3_xml:Qwen3XmlParser"},
-    "glm": {"": "glm:GlmParser"},
-    "gpt-oss": {"": "gpt_oss:GptOssParser"},
-    "gemma4": {"": "gemma4:Gemma4Parser"},
-    "deepseek": {
-        "V3-": "deepseek:DeepseekParser",
-        "V3.1": "deepseek:DeepseekParser",
-        "": "deepseek_dsml:DeepseekDsmlParser",
-    },
-    "kimi": {"K3": "kimi_k3:KimiK3Parser", "": "kimi:KimiParser"},
-    "llama": {"Llama-3": "llama3:Llama3Parser", "Llama-4": "llama4:Llama4Parser"},
-    "mistral": {"Magistral-Small-2506": "mistral:TextThinkMistralParser", "": "mistral:MistralParser"},
-}
 #: What is not as the collection has it, and why; whatever passes must not be here.
 EXCEPTIONS = {
     "gemma4/vllm-text-before-call": "white space before a call stays, as in sglang-text-around-call of the same family",
 }
 #: Looks into schemas with a package that nothing else here needs; expected arguments are compared anyway.
 LEFT_OUT = "arguments_schema"
-
-
-def parser_of(fixture):
-    model, family = fixture.models[0], FAMILIES[fixture.family]
-    module, _, name = next(path for part, path in PARSERS[fixture.family].items() if part in model).partition(":")
-    reference = family.reference_for(model)
-    prompt = fixture.generation_prompt
-    prompt = (reference.default_generation_prompt or "") if prompt is None else prompt
-    return getattr(importlib.import_module(f"plugtron.parsing.{module}"), name)(fixture.tools, prompt)
 
 
 def parsed(fixture, pieces):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from plugtron.parsing.json_calls import named_call, read_to
@@ -10,6 +11,8 @@ from plugtron.parsing.marked import MarkedParser, Read
 __all__ = ["HermesParser"]
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
+#: A template that writes JSON has the key, or says how to write it.
+_NAME = re.compile(r'\\?"name\\?"|tojson')
 
 
 class HermesParser(MarkedParser):
@@ -21,8 +24,8 @@ class HermesParser(MarkedParser):
     @classmethod
     def recognizes(cls, template: str) -> bool:
         """Whether a template writes calls as JSON between these marks."""
-        others = ("<function=", "<arg_key>", "<tool_call>call:")
-        return _OPEN in template and not any(mark in template for mark in others)
+        others = ("<function=", "<arg_key>", "<invoke")
+        return _OPEN in template and _NAME.search(template) is not None and not any(map(template.__contains__, others))
 
     def read_call(self, text: str, *, ended: bool) -> Read | None:
         """Read a call."""

@@ -30,7 +30,8 @@ class Llama3Parser(MarkedParser):
     @classmethod
     def recognizes(cls, template: str) -> bool:
         """Whether a template has the token, or asks for calls with parameters in Llama's turns."""
-        return _TAG in template or ("<|start_header_id|>" in template and '"parameters": ' in template)
+        asks = "<|start_header_id|>" in template and '"parameters": ' in template
+        return (_TAG in template or asks) and "<function=" not in template
 
     def read_call(self, text: str, *, ended: bool) -> Read | None:
         """Read calls."""

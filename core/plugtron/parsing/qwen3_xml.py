@@ -32,7 +32,7 @@ class Qwen3XmlParser(MarkedParser):
     @classmethod
     def recognizes(cls, template: str) -> bool:
         """Whether a template writes calls in these tags."""
-        return _FUNCTION in template and "<parameter=" in template
+        return all(mark in template for mark in (_OPEN, _FUNCTION, "<parameter="))
 
     def read_call(self, text: str, *, ended: bool) -> Read | None:
         """Read a call."""

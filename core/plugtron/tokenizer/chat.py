@@ -11,7 +11,7 @@ from plugtron.errors import RequestError
 from plugtron.request.chat_options import ChatOptions, is_template_text, message_problem
 from plugtron.request.request import Message
 
-__all__ = ["render_chat", "template_of"]
+__all__ = ["check_tools", "render_chat", "template_of"]
 
 #: A template that reads the text of a part, loops over a message's content, or looks at its type, takes lists of parts.
 _TAKES_PARTS = re.compile(
@@ -37,8 +37,6 @@ def render_chat(tokenizer: Tokenizer, messages: Sequence[Message], options: Chat
 
     options = options or ChatOptions()
     template = template_of(tokenizer, options)
-    if options.tools and not _READS_TOOLS.search(template):
-        raise RequestError("tools: this chat template has no place for them; chat_template may name or be another")
     conversation = _plain_messages(messages, keeps_parts=_TAKES_PARTS.search(template) is not None)
     if options.continue_final_message:
         _mark_end(conversation)
@@ -64,6 +62,16 @@ def render_chat(tokenizer: Tokenizer, messages: Sequence[Message], options: Chat
     except Exception as error:
         raise RequestError(f"the chat template refuses these messages: {refused(error)}") from None
     return _before_mark(text) if options.continue_final_message else text
+
+
+def check_tools(tokenizer: Tokenizer, options: ChatOptions | None) -> None:
+    """Refuse tools that the template would leave out: the model would never hear of them.
+
+    Raises:
+        RequestError: so it is; or there is no template.
+    """
+    if options is not None and options.tools and not _READS_TOOLS.search(template_of(tokenizer, options)):
+        raise RequestError("tools: this chat template has no place for them; chat_template may name or be another")
 
 
 def template_of(tokenizer: Tokenizer, options: ChatOptions) -> str:

@@ -10,6 +10,7 @@ from typing import Any, overload
 
 from plugtron.assembly.session import Session
 from plugtron.assembly.start import assemble
+from plugtron.contracts.parser import ParsedAnswer
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import RequestError
 from plugtron.plugin.manager import PluginManager
@@ -131,6 +132,7 @@ class LLM:
         chat_template: str | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        parser: str | None = None,
         documents: Sequence[Mapping[str, Any]] | None = None,
         add_generation_prompt: bool | None = None,
         continue_final_message: bool = False,
@@ -146,6 +148,7 @@ class LLM:
         chat_template: str | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        parser: str | None = None,
         documents: Sequence[Mapping[str, Any]] | None = None,
         add_generation_prompt: bool | None = None,
         continue_final_message: bool = False,
@@ -160,6 +163,7 @@ class LLM:
         chat_template: str | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        parser: str | None = None,
         documents: Sequence[Mapping[str, Any]] | None = None,
         add_generation_prompt: bool | None = None,
         continue_final_message: bool = False,
@@ -171,6 +175,7 @@ class LLM:
             chat_template: Jinja text, a file of it, or the name of one of the model's templates; by default its own.
             chat_template_kwargs: variables for the template, such as {"enable_thinking": False}.
             tools: functions on offer, as JSON schemas.
+            parser: what `parse` takes answers apart with: a parser's name, "auto" (by the template) or "none".
             documents: texts to answer from, for templates that take them.
             add_generation_prompt: begin the answer; by default unless the last message goes on.
             continue_final_message: go on with the last message's text instead of answering it.
@@ -187,11 +192,13 @@ class LLM:
             "chat_template": chat_template,
             "chat_template_kwargs": dict(chat_template_kwargs) if chat_template_kwargs else None,
             "tools": [dict(tool) for tool in tools] if tools is not None else None,
+            "parser": parser,
             "documents": [dict(text) for text in documents] if documents is not None else None,
             "add_generation_prompt": add_generation_prompt,
             "continue_final_message": continue_final_message or None,
         }
         chat = ChatOptions.checked({name: value for name, value in given.items() if value is not None})
+        self.session.check_parser(chat)
         requests = self._run(listed, _each(params, len(listed)), chat, progress)
         return requests if several else requests[0]
 
@@ -247,6 +254,19 @@ class LLM:
         several, listed = as_prompts(texts)
         found = score_texts(self.session, [encode_text(self.tokenizer, text) for text in listed], window)
         return found if several else found[0]
+
+    def parse(self, request: InferenceRequest, sequence: int = 0) -> ParsedAnswer:
+        """Take a finished answer apart: content, reasoning and tool calls, as the model's chat template has them.
+
+            request = llm.chat(messages, tools=tools)
+            for call in llm.parse(request).tool_calls: ...
+
+        An answer of a model that no parser knows is content as it is.
+
+        Raises:
+            RequestError: the request has failed, or names a parser that is not there.
+        """
+        return self.session.parse(request, sequence)
 
     def close(self) -> None:
         """Give back memory, and end the processes that share the model."""

@@ -219,6 +219,28 @@ OBSERVERS = Planted(
     own={name: (f"plugin = faulty_observers.plugin({name!r})",) for name in _OBSERVERS},
     faults=_OBSERVERS,
 )
+PARSERS = Planted(
+    base="ParserChecks",
+    plugin="faulty_parsers",
+    common=("answers = faulty_parsers.ANSWERS", "templates = faulty_parsers.TEMPLATES"),
+    faults={
+        "right": None,
+        "knows_none": ("recognizes_its_templates", "which is one of its own"),
+        "knows_all": ("recognizes_its_templates", "which is none of its own"),
+        "forgets_reasoning": ("answers", "expected was ('Yes.', 'So.'"),
+        "one_id": ("answers", "ids of calls are ['call_0', 'call_0']"),
+        "no_arguments": ("arguments_are_json", "arguments of look_up are '', no JSON object"),
+        "holds_nothing_back": ("streamed_equals_whole", "whole, and ParsedAnswer("),
+        "strips_pieces": ("streamed_equals_whole", "pieces"),
+        "loads_everything": ("never_raises", "raises ValueError: a call has no end"),
+        "needs_tools": ("never_raises", "with 0 tools raises IndexError"),
+        "strips": ("plain_text_stays", "' two  spaces \\n\\n' is"),
+        "counts_from_one": ("deltas_are_in_order", "CallBegun(index=1"),
+        "begins_late": ("deltas_are_in_order", "while call -1 is the last that has begun"),
+        "empty_deltas": ("deltas_are_in_order", "ContentDelta without text"),
+        "one_buffer": ("parsers_are_apart", "is something else while another answer is parsed"),
+    },
+)
 _BUILT_IN = "expected = classmethod(faulty_wrappers.llama)"
 WRAPPERS = Planted(
     base="NativeWrapperChecks",
@@ -261,5 +283,5 @@ SAMPLER_RUNS = Planted(
 )
 ALL = (
     SAMPLERS, ENGINES, CONTROLLERS, TOKENIZERS, CHECKPOINTS, EXECUTIONS, QUANTIZATIONS, ATTENTIONS, COMMANDS, OBSERVERS,
-    WRAPPERS, SAMPLER_RUNS,
+    WRAPPERS, PARSERS, SAMPLER_RUNS,
 )  # fmt: skip

@@ -18,7 +18,7 @@ FLOORS = [
     {"plugin"},
     {"contracts"},
     {"spec"},
-    {"kernels", "checkpoint", "context", "tokenizer"},
+    {"kernels", "checkpoint", "context", "tokenizer", "parsing"},
     {"engine"},
     {"nn"},
     {"execution"},

@@ -18,6 +18,7 @@ PUBLIC = (
     "plugtron.kernels",
     "plugtron.nn",
     "plugtron.parallel",
+    "plugtron.parsing",
     "plugtron.plugin",
     "plugtron.quantization",
     "plugtron.request",

@@ -7,15 +7,18 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
+from plugtron.assembly.answers import asks_for_parser, check_parser, parse_sequence, parser_for
 from plugtron.assembly.closing import ClosedEngine, release_memory
 from plugtron.assembly.data_parallel import exchange, share
 from plugtron.contracts.engine import Engine
+from plugtron.contracts.parser import ParsedAnswer, Parser
 from plugtron.contracts.parts import Parts
 from plugtron.engine.request_processor import mix
-from plugtron.errors import ParallelError
+from plugtron.errors import ParallelError, RequestError
 from plugtron.plugin.manager import PluginManager
 from plugtron.plugin.run_info import Outcome, RunInfo
-from plugtron.request.request import FinishReason, InferenceRequest, Outstanding, RequestOutput
+from plugtron.request.chat_options import ChatOptions
+from plugtron.request.request import FinishReason, InferenceRequest, Message, Outstanding, RequestOutput
 from plugtron.spec.resolved import ResolvedSpec
 from plugtron.utils.turn_lock import TurnLock
 
@@ -217,6 +220,42 @@ class Session:
             request_id = output.request.id
             if request_id is not None and output.request.is_finished and self._queues.get(request_id) is self._direct:
                 del self._queues[request_id]
+
+    def check_parser(self, chat: ChatOptions | None) -> None:
+        """See before anything is generated whether there is the parser that a request asks for.
+
+        Raises:
+            RequestError: there is none of the name.
+        """
+        check_parser(chat, self.manager.registry)
+
+    def parser(self, request: InferenceRequest) -> Parser | None:
+        """Make the parser of an answer, for a stream; None where no parser knows the chat template.
+
+        It takes the texts of outputs of a request with `skip_special_tokens: false`, one sequence's.
+
+        Raises:
+            RequestError: `request.chat` names a parser that is not there, or there is no tokenizer.
+        """
+        return parser_for(request, self.parts.tokenizer, self.manager.registry)
+
+    def parse(self, request: InferenceRequest, sequence: int = 0) -> ParsedAnswer:
+        """Take a finished answer apart, whatever its text shows of special tokens. Without a parser all is content.
+
+        Raises:
+            RequestError: as `parser`; or the request has failed.
+        """
+        if request.error is not None:
+            raise RequestError(f"there is no answer to parse: {request.error}")
+        parsed = parse_sequence(request, sequence, self.parts.tokenizer, self.manager.registry)
+        return ParsedAnswer(request.sequences[sequence].text, "", ()) if parsed is None else parsed
+
+    def message(self, request: InferenceRequest, sequence: int = 0) -> Message | None:
+        """An answer as a message of its conversation, where the request asks for that and a parser knows how."""
+        if request.error is not None or not asks_for_parser(request):
+            return None
+        parsed = parse_sequence(request, sequence, self.parts.tokenizer, self.manager.registry)
+        return None if parsed is None else parsed.to_message()
 
     def close(self) -> None:
         """End the other ranks of an interactive job, leave the job, and free memory even while references exist."""

@@ -19,6 +19,7 @@ from plugtron.bench.summary import Summary, engine_line
 from plugtron.cli.output import Output
 from plugtron.cli.prompts import read_prompts
 from plugtron.cli.stdout import StandardOutput
+from plugtron.errors import RequestError
 from plugtron.parallel.group import Group
 from plugtron.parallel.world import World, launched
 from plugtron.plugin.manager import PluginManager
@@ -70,6 +71,7 @@ def run_spec(
                     pass
                 return 0
             _mention_chat(session, requests)
+            _check_parsers(session, requests)
             sink.begin()  # not before: a model that cannot be loaded must not cost the last run's results
             begin = time.perf_counter()
             one = len(requests) == 1 and requests[0].params.answers == 1
@@ -86,6 +88,15 @@ def run_spec(
             if stats:
                 _print_stats(session, requests, time.perf_counter() - begin)
     return 130 if interrupted else _exit_code(requests)
+
+
+def _check_parsers(session: Session, requests: Sequence[InferenceRequest]) -> None:
+    """Refuse the requests of a file whose parser is not there; in the spec itself this was checked."""
+    for request in requests:
+        try:
+            session.check_parser(request.chat)
+        except RequestError as error:
+            request.fail(str(error))
 
 
 def _mention_chat(session: Session, requests: Sequence[InferenceRequest]) -> None:
@@ -151,7 +162,7 @@ def _batch(
 
     With `shows`, a terminal shows how many are done.
     """
-    results = _Results(requests, sink, write)
+    results = _Results(session, requests, sink, write)
     try:
         with progress("generating", total=len(requests), unit="requests", shown=shows) as bar:
             for _ in session.run(requests):
@@ -168,8 +179,13 @@ class _Results:
     """Writes requests in order, each once, whatever interrupts it."""
 
     def __init__(
-        self, requests: Sequence[InferenceRequest], sink: Callable[[str], None], write: Callable[[Record], str]
+        self,
+        session: Session,
+        requests: Sequence[InferenceRequest],
+        sink: Callable[[str], None],
+        write: Callable[[Record], str],
     ) -> None:
+        self._session = session
         self._requests = requests
         self._sink = sink
         self._write = write
@@ -179,18 +195,22 @@ class _Results:
         """Write those that have finished, up to the first that has not."""
         while self.written < len(self._requests) and self._requests[self.written].is_finished:
             self.written += 1
-            _write_request(self._requests[self.written - 1], self._sink, self._write)
+            _write_request(self._session, self._requests[self.written - 1], self._sink, self._write)
 
     def write_rest(self) -> None:
         """Write those that have finished by themselves."""
         for request in self._requests[self.written :]:
             if request.is_finished and request.finish_reason is not FinishReason.ABORT:
-                _write_request(request, self._sink, self._write)
+                _write_request(self._session, request, self._sink, self._write)
 
 
-def _write_request(request: InferenceRequest, sink: Callable[[str], None], write: Callable[[Record], str]) -> None:
+def _write_request(
+    session: Session, request: InferenceRequest, sink: Callable[[str], None], write: Callable[[Record], str]
+) -> None:
     for sequence in request.sequences or [None]:
-        sink(write(_record(request, sequence)))
+        record = _record(request, sequence)
+        message = None if sequence is None else session.message(request, sequence.index)
+        sink(write(record if message is None else {**record, "message": message}))
 
 
 def _stream(session: Session, requests: Sequence[InferenceRequest], stdout: StandardOutput) -> bool:

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from plugtron.contracts.engine import Engine, Steps
     from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend, ModelOptions, StoredBlocks
     from plugtron.contracts.memory import AttentionMetadata, LayerState, Span
+    from plugtron.contracts.parser import (
+        AnswerDelta,
+        ArgumentsDelta,
+        CallBegun,
+        ContentDelta,
+        ParsedAnswer,
+        Parser,
+        ReasoningDelta,
+        ToolCall,
+        parse_answer,
+    )
     from plugtron.contracts.parts import Parts
     from plugtron.contracts.sampler import Candidates, Sampler
     from plugtron.contracts.stats import EngineStats
@@ -32,12 +43,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "API_VERSION",
+    "AnswerDelta",
+    "ArgumentsDelta",
     "AttentionBackend",
     "AttentionMetadata",
     "AttentionState",
+    "CallBegun",
     "Candidates",
     "CheckpointReader",
     "Columns",
+    "ContentDelta",
     "Decoder",
     "DecoderSource",
     "Detokenizer",
@@ -57,10 +72,13 @@ __all__ = [
     "ModelOptions",
     "ModelWrapper",
     "PackedWeight",
+    "ParsedAnswer",
+    "Parser",
     "Parts",
     "PendingStep",
     "QuantizationMethod",
     "QuantizedWeight",
+    "ReasoningDelta",
     "Rotation",
     "Runtime",
     "Sampler",
@@ -76,20 +94,26 @@ __all__ = [
     "TensorInfo",
     "TextGenerationController",
     "Tokenizer",
+    "ToolCall",
     "Weight",
     "WeightMap",
     "WeightPart",
+    "parse_answer",
 ]
 
 #: Where each public name lives; loaded when first asked for.
 _HOMES = {
     "API_VERSION": "plugtron.plugin.api_version",
+    "AnswerDelta": "plugtron.contracts.parser",
+    "ArgumentsDelta": "plugtron.contracts.parser",
     "AttentionBackend": "plugtron.contracts.attention",
     "AttentionMetadata": "plugtron.contracts.memory",
     "AttentionState": "plugtron.contracts.decoder",
+    "CallBegun": "plugtron.contracts.parser",
     "Candidates": "plugtron.contracts.sampler",
     "CheckpointReader": "plugtron.contracts.checkpoint",
     "Columns": "plugtron.contracts.step",
+    "ContentDelta": "plugtron.contracts.parser",
     "Decoder": "plugtron.contracts.decoder",
     "DecoderSource": "plugtron.contracts.execution",
     "Detokenizer": "plugtron.contracts.tokenizer",
@@ -109,10 +133,13 @@ _HOMES = {
     "ModelOptions": "plugtron.contracts.execution",
     "ModelWrapper": "plugtron.contracts.wrapper",
     "PackedWeight": "plugtron.quantization.packed_weight",
+    "ParsedAnswer": "plugtron.contracts.parser",
+    "Parser": "plugtron.contracts.parser",
     "Parts": "plugtron.contracts.parts",
     "PendingStep": "plugtron.contracts.controller",
     "QuantizationMethod": "plugtron.quantization.method",
     "QuantizedWeight": "plugtron.quantization.weight",
+    "ReasoningDelta": "plugtron.contracts.parser",
     "Rotation": "plugtron.contracts.decoder",
     "Runtime": "plugtron.parallel.runtime",
     "Sampler": "plugtron.contracts.sampler",
@@ -128,9 +155,11 @@ _HOMES = {
     "TensorInfo": "plugtron.contracts.checkpoint",
     "TextGenerationController": "plugtron.contracts.controller",
     "Tokenizer": "plugtron.contracts.tokenizer",
+    "ToolCall": "plugtron.contracts.parser",
     "Weight": "plugtron.contracts.weights",
     "WeightMap": "plugtron.contracts.weights",
     "WeightPart": "plugtron.quantization.method",
+    "parse_answer": "plugtron.contracts.parser",
 }
 if not TYPE_CHECKING:  # type checkers know the names from the imports above
     __getattr__ = loader(__name__, _HOMES)

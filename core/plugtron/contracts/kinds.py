@@ -20,6 +20,7 @@ _CONTRACTS: Mapping[Kind, str] = {
     Kind.QUANTIZATION: "plugtron.contracts:QuantizationMethod",
     Kind.ATTENTION: "plugtron.contracts:AttentionBackend",
     Kind.COMMAND: "click:Command",
+    Kind.PARSER: "plugtron.contracts:Parser",
 }
 #: What a contract has besides its methods, without a default.
 ATTRIBUTES: Mapping[Kind, tuple[str, ...]] = {Kind.EXECUTION: ("name",), Kind.QUANTIZATION: ("name", "forms")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from plugtron.contracts.kinds import contract_of
@@ -13,6 +13,12 @@ from plugtron.diagnosis.finding import Findings
 from plugtron.plugin.component import Component, Kind, Need
 
 __all__ = ["check_precheck", "check_target"]
+
+#: Kinds whose targets are classes, and what they are made of instead of parts and options.
+_MADE_OF: Mapping[Kind, tuple[int, str]] = {
+    Kind.CHECKPOINT: (1, "one argument, a path"),
+    Kind.PARSER: (2, "two arguments, tools and a prompt"),
+}
 
 
 def check_target(kind: Kind, component: Component, target: Any) -> Findings:
@@ -28,13 +34,14 @@ def check_target(kind: Kind, component: Component, target: Any) -> Findings:
             yield "error", f"{where} is no subclass of {name}"
         if missing := sorted(getattr(target, "__abstractmethods__", ())):
             yield "error", f"{where} is abstract: it does not define {', '.join(missing)}"
-    elif kind is Kind.CHECKPOINT or not callable(target):
-        accepted = f"a subclass of {name}{'' if kind is Kind.CHECKPOINT else ', or a function of (parts, options)'}"
+    elif kind in _MADE_OF or not callable(target):
+        accepted = f"a subclass of {name}{'' if kind in _MADE_OF else ', or a function of (parts, options)'}"
         yield "error", f"{where} is a {type(target).__name__} (accepted: {accepted})"
         return
-    if kind is Kind.CHECKPOINT:
-        if not _takes(target, 1):
-            yield "error", f"{where} must take one argument, a path (it takes {_signature(target)})"
+    if kind in _MADE_OF:
+        count, what = _MADE_OF[kind]
+        if not _takes(target, count):
+            yield "error", f"{where} must take {what} (it takes {_signature(target)})"
         return
     yield from _check_factory(where, target, component)
 

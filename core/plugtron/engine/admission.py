@@ -10,7 +10,7 @@ from plugtron.errors import RequestError, suggestion
 from plugtron.request.chat_options import ChatOptions
 from plugtron.request.request import InferenceRequest, Prompt
 from plugtron.request.sampling_params import SamplingParams
-from plugtron.tokenizer.chat import render_chat
+from plugtron.tokenizer.chat import check_tools, render_chat
 
 __all__ = ["check_request", "tokenize"]
 
@@ -37,6 +37,7 @@ def tokenize(
         ids = _encode(_tokenizer(tokenizer), prompt, limit, add_special=True)
     elif prompt and isinstance(prompt[0], dict):
         template_user = _tokenizer(tokenizer)
+        check_tools(template_user, chat)
         # A template writes BOS itself where the model wants one.
         ids = _encode(template_user, render_chat(template_user, prompt, chat), limit, add_special=False)  # pyright: ignore[reportArgumentType] - all entries are messages or none is
     elif isinstance(prompt, list | tuple):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from plugtron.contracts.tokenizer import Detokenizer, Tokenizer
+from plugtron.engine.stopping import StopMatcher
 from plugtron.errors import RequestError
+from plugtron.request.request import InferenceSequence
 from plugtron.request.sampling_params import SamplingParams
 
-__all__ = ["detokenizer_for", "special_stops"]
+__all__ = ["detokenizer_for", "special_stops", "text_with_special"]
 
 
 def detokenizer_for(tokenizer: Tokenizer, params: SamplingParams) -> Detokenizer:
@@ -38,6 +40,22 @@ def special_stops(tokenizer: Tokenizer, params: SamplingParams) -> dict[int, str
                 f"token (stop: [{name!r}] or stop_token_ids: [{special[0]}]), or set skip_special_tokens: false"
             )
     return found
+
+
+def text_with_special(sequence: InferenceSequence, tokenizer: Tokenizer) -> str:
+    """The text of a sequence with its special tokens, without what has ended it, whatever its request shows."""
+    params = sequence.request.params
+    detokenizer = tokenizer.incremental(skip_special=False)
+    matcher = StopMatcher(params.stop or ())
+    tokens = sequence.tokens[:-1] if isinstance(sequence.stop_reason, int) else sequence.tokens
+    text = ""
+    for count, token in enumerate(tokens, start=1):
+        shown, stop = matcher.feed(detokenizer.push(token), active=count >= (params.min_tokens or 0))
+        text += shown
+        if stop is not None:
+            return text
+    shown, stop = matcher.feed(detokenizer.finish(), active=True)
+    return text + shown + ("" if stop is not None else matcher.flush())
 
 
 class SpacedDetokenizer(Detokenizer):

@@ -9,6 +9,7 @@ __all__ = [
     "plugtron_attentions",
     "plugtron_checkpoints",
     "plugtron_executions",
+    "plugtron_parsers",
     "plugtron_quantizations",
     "plugtron_tokenizers",
 ]
@@ -144,4 +145,82 @@ def plugtron_attentions() -> list[Component]:
             target="plugtron.execution.builtin:torch_attention",
             summary="histories gathered from their blocks, then torch's scaled_dot_product_attention",
         )
+    ]
+
+
+@hookimpl
+def plugtron_parsers() -> list[Component]:
+    """Parsers for the ways that open families write tool calls and reasoning."""
+    return [
+        Component(
+            name="hermes",
+            target="plugtron.parsing.hermes:HermesParser",
+            summary="Hermes, Qwen 2.5, Qwen 3: JSON in <tool_call>, <think>",
+            aliases=("qwen", "qwen25"),
+        ),
+        Component(
+            name="qwen3_xml",
+            target="plugtron.parsing.qwen3_xml:Qwen3XmlParser",
+            summary="Qwen 3 Coder, Qwen 3.5 and later: <function=...>, <think>",
+            aliases=("qwen3_coder",),
+        ),
+        Component(
+            name="llama3",
+            target="plugtron.parsing.llama3:Llama3Parser",
+            summary="Llama 3.1 to 3.3: JSON, with <|python_tag|> or without",
+            aliases=("llama3_json",),
+        ),
+        Component(
+            name="llama4",
+            target="plugtron.parsing.llama4:Llama4Parser",
+            summary="Llama 4: a list of calls as in Python",
+            aliases=("llama4_pythonic", "pythonic"),
+        ),
+        Component(
+            name="mistral", target="plugtron.parsing.mistral:MistralParser", summary="Mistral: [TOOL_CALLS], [THINK]"
+        ),
+        Component(
+            name="mistral_think",
+            target="plugtron.parsing.mistral:TextThinkMistralParser",
+            summary="the first Magistral: [TOOL_CALLS], <think>",
+        ),
+        Component(
+            name="deepseek",
+            target="plugtron.parsing.deepseek:DeepseekParser",
+            summary="DeepSeek V3, R1, V3.1: JSON between tokens, <think>",
+            aliases=("deepseek_v3", "deepseek_v31"),
+        ),
+        Component(
+            name="deepseek_dsml",
+            target="plugtron.parsing.deepseek_dsml:DeepseekDsmlParser",
+            summary="DeepSeek V3.2, V4: tags of ｜DSML｜, <think>",
+            aliases=("deepseek_v32", "deepseek_v4"),
+        ),
+        Component(
+            name="glm",
+            target="plugtron.parsing.glm:GlmParser",
+            summary="GLM 4.5 and later: <arg_key>, <arg_value>, <think>",
+            aliases=("glm45", "glm47"),
+        ),
+        Component(
+            name="kimi",
+            target="plugtron.parsing.kimi:KimiParser",
+            summary="Kimi K2: JSON between tokens, <think>",
+            aliases=("kimi_k2",),
+        ),
+        Component(
+            name="kimi_k3", target="plugtron.parsing.kimi_k3:KimiK3Parser", summary="Kimi K3: elements between tokens"
+        ),
+        Component(
+            name="gemma4",
+            target="plugtron.parsing.gemma4:Gemma4Parser",
+            summary="Gemma 4: calls and thoughts between tokens",
+        ),
+        Component(
+            name="gpt_oss",
+            target="plugtron.parsing.gpt_oss:GptOssParser",
+            summary="gpt-oss: channels of the harmony format",
+            aliases=("harmony",),
+        ),
+        Component(name="think", target="plugtron.parsing.think:ThinkParser", summary="reasoning in <think>, no calls"),
     ]

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     QUANTIZATION = "quantization"
     ATTENTION = "attention"
     COMMAND = "command"
+    PARSER = "parser"
 
 
 class Need(StrEnum):
@@ -57,6 +58,7 @@ NEEDS_OF: Mapping[Kind, frozenset[Need]] = {
     Kind.ATTENTION: frozenset({Need.CHECKPOINT}),
     Kind.CHECKPOINT: frozenset(),
     Kind.COMMAND: frozenset(),
+    Kind.PARSER: frozenset(),
 }
 
 
@@ -66,7 +68,7 @@ class Component:
 
     `target` names what makes the part: a class with a class method `assemble(parts, options)`, or a function of the
     same two; it is imported only when a spec uses the component. A checkpoint reader's is a class that takes a path, a
-    command's a click.Command.
+    parser's one that takes tools and a prompt, a command's a click.Command.
     `options` and `params` are
     pydantic models, or their targets, which keeps pydantic out of listing plugins. `needs` are the parts that must
     exist first, `provides` what `auto` looks for (a wrapper lists "format/Architecture" names). `aliases` are names

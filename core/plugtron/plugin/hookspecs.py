@@ -47,6 +47,7 @@ REGISTRATION_HOOKS: dict[Kind, str] = {
     Kind.QUANTIZATION: "plugtron_quantizations",
     Kind.ATTENTION: "plugtron_attentions",
     Kind.COMMAND: "plugtron_commands",
+    Kind.PARSER: "plugtron_parsers",
 }
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -152,6 +153,16 @@ def plugtron_commands() -> Iterable[Component]:  # pyright: ignore[reportReturnT
     @plugtron.hookimpl
     def plugtron_commands():
         return [Component(name="perplexity", target="acme.perplexity:command", summary="measure a text's perplexity")]
+    """
+
+
+@hookspec
+def plugtron_parsers() -> Iterable[Component]:  # pyright: ignore[reportReturnType] - a spec has no body
+    """Offer parsers of answers: content, reasoning and tool calls, as a family of models writes them.
+
+    @plugtron.hookimpl
+    def plugtron_parsers():
+        return [Component(name="acme", target="acme.parser:AcmeParser")]
     """
 
 

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from plugtron.errors import RequestError, suggestion
 from plugtron.utils.validation import describe
 
-__all__ = ["ROLES", "ChatOptions", "is_template_text", "message_problem", "template_text"]
+__all__ = ["AUTO_PARSER", "NO_PARSER", "ROLES", "ChatOptions", "is_template_text", "message_problem", "template_text"]
 
+#: Words in the place of a parser's name: the one that knows the template, and none.
+AUTO_PARSER, NO_PARSER = "auto", "none"
 #: Who speaks in the templates of published models.
 ROLES = (
     "system",
@@ -43,6 +45,11 @@ class ChatOptions(BaseModel):
         default_factory=dict, description="variables for the template, such as enable_thinking"
     )
     tools: list[dict[str, Any]] | None = Field(default=None, description="functions on offer, as JSON schemas")
+    parser: str | None = Field(
+        default=None,
+        description="what takes answers apart into content, reasoning and tool calls: a parser's name, auto (by the "
+        "template) or none; by default auto where there are tools",
+    )
     documents: list[dict[str, Any]] | None = Field(default=None, description="texts to answer from")
     add_generation_prompt: bool | None = Field(
         default=None, description="begin the answer; by default unless the last message is to be continued"

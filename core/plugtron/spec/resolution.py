@@ -29,6 +29,7 @@ from plugtron.plugin.manager import PluginManager
 from plugtron.plugin.options import Options, is_path
 from plugtron.plugin.parameters import declared_parameters
 from plugtron.plugin.registry import RegisteredComponent, UnknownName, own
+from plugtron.request.chat_options import AUTO_PARSER, NO_PARSER
 from plugtron.request.sampling_params import DEFAULTS
 from plugtron.spec.checkpoint_defaults import checkpoint_defaults
 from plugtron.spec.load import Place, Source
@@ -168,6 +169,7 @@ class _Resolver:
             self._component(kind, place, raw)
         for place, raw in self._samplers():
             self._component(Kind.SAMPLER, place, raw)
+        self._parsers()
         self._leave_out()
         self._plugin_options()
         models = [model for chosen in self.components if (model := self._params_model(chosen)) is not None]
@@ -227,6 +229,18 @@ class _Resolver:
                 yield from ((place, name) for name in DEFAULT_CHAIN)
             else:
                 yield place, raw
+
+    def _parsers(self) -> None:
+        """Look up the parsers that the spec and its own prompts name."""
+        prompts = self.source.values.get("prompts")
+        places: list[Place] = [("parser",)]
+        places += [("prompts", index, "parser") for index in range(len(prompts) if isinstance(prompts, list) else 0)]
+        for place in places:
+            name = _at(self.source.values, place, None)
+            if isinstance(name, str) and name not in (AUTO_PARSER, NO_PARSER):
+                offer = self._named(Kind.PARSER, place, name)
+                if offer is not None:
+                    self.components.append(ResolvedComponent(place=place, offer=offer, options=Options()))
 
     def _component(self, kind: Kind, place: Place, raw: Any) -> None:
         if raw is None:
@@ -344,6 +358,9 @@ class _Resolver:
 
 def _at(values: Any, place: Place, default: Any) -> Any:
     for part in place:
+        if isinstance(values, list) and isinstance(part, int):
+            values = values[part]
+            continue
         if not isinstance(values, Mapping) or part not in values:
             return default
         values = values[part]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from plugtron.testing.checks.execution import DeterministicExecutionChecks, ExecutionChecks
     from plugtron.testing.checks.generation import GenerationChecks
     from plugtron.testing.checks.observer import ObserverChecks
+    from plugtron.testing.checks.parser import ParserChecks
     from plugtron.testing.checks.quantization import QuantizationChecks
     from plugtron.testing.checks.sampler import SamplerChecks
     from plugtron.testing.checks.sampler_run import SamplerRunChecks
@@ -47,6 +48,7 @@ __all__ = [
     "Host",
     "NativeWrapperChecks",
     "ObserverChecks",
+    "ParserChecks",
     "PlainControllerChecks",
     "PluginChecks",
     "QuantizationChecks",
@@ -80,6 +82,7 @@ _HOMES = {
     "Host": "plugtron.testing.host",
     "NativeWrapperChecks": "plugtron.testing.checks.wrapper",
     "ObserverChecks": "plugtron.testing.checks.observer",
+    "ParserChecks": "plugtron.testing.checks.parser",
     "PlainControllerChecks": "plugtron.testing.checks.controller",
     "PluginChecks": "plugtron.testing.checks.base",
     "QuantizationChecks": "plugtron.testing.checks.quantization",

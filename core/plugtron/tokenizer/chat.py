@@ -11,13 +11,15 @@ from plugtron.errors import RequestError
 from plugtron.request.chat_options import ChatOptions, is_template_text, message_problem
 from plugtron.request.request import Message
 
-__all__ = ["render_chat"]
+__all__ = ["check_tools", "render_chat", "template_of"]
 
 #: A template that reads the text of a part, loops over a message's content, or looks at its type, takes lists of parts.
 _TAKES_PARTS = re.compile(
     r"\.text\b|\[['\"]text['\"]\]|attribute\s*=\s*['\"]text['\"]|for\s+\w+\s+in\s+[^%]*content"
     r"|content['\"\]]*\s+is\s+(?:not\s+)?(?:string|iterable|sequence|mapping)"
 )
+#: A template that never says the word leaves tools out.
+_READS_TOOLS = re.compile(r"\btools\b")
 #: What a message's reasoning is called; templates read the first.
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 _TAG = "END_OF_THE_LAST_MESSAGE "
@@ -34,7 +36,7 @@ def render_chat(tokenizer: Tokenizer, messages: Sequence[Message], options: Chat
     from plugtron.tokenizer.template_sandbox import TemplateEnvironment, refused
 
     options = options or ChatOptions()
-    template = _template(tokenizer, options)
+    template = template_of(tokenizer, options)
     conversation = _plain_messages(messages, keeps_parts=_TAKES_PARTS.search(template) is not None)
     if options.continue_final_message:
         _mark_end(conversation)
@@ -62,8 +64,22 @@ def render_chat(tokenizer: Tokenizer, messages: Sequence[Message], options: Chat
     return _before_mark(text) if options.continue_final_message else text
 
 
-def _template(tokenizer: Tokenizer, options: ChatOptions) -> str:
-    """The request's own template, or the checkpoint's: its one for tools where it has one and there are tools."""
+def check_tools(tokenizer: Tokenizer, options: ChatOptions | None) -> None:
+    """Refuse tools that the template would leave out: the model would never hear of them.
+
+    Raises:
+        RequestError: so it is; or there is no template.
+    """
+    if options is not None and options.tools and not _READS_TOOLS.search(template_of(tokenizer, options)):
+        raise RequestError("tools: this chat template has no place for them; chat_template may name or be another")
+
+
+def template_of(tokenizer: Tokenizer, options: ChatOptions) -> str:
+    """The request's own template, or the checkpoint's: its one for tools where it has one and there are tools.
+
+    Raises:
+        RequestError: there is none, or none of the name.
+    """
     if options.chat_template is not None:
         own = options.chat_template
         if own not in tokenizer.chat_templates and not is_template_text(own):

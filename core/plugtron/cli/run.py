@@ -30,6 +30,7 @@ __all__ = ["run"]
 @spec_argument
 @set_option
 @click.option("--output", type=click.Path(path_type=Path), help="Write results here, not to standard output.")
+@click.option("--record", type=click.Path(path_type=Path), help="Write down here what 'plugtron replay' needs.")
 @stats_option
 @click.option("--text", is_flag=True, help="Print the answers alone, for reading.")
 @plugin_options
@@ -38,6 +39,7 @@ def run(
     spec: Path,
     overrides: tuple[str, ...],
     output: Path | None,
+    record: Path | None,
     text: bool,
     stats: bool,
     choice: PluginChoice,
@@ -50,7 +52,7 @@ def run(
         check_ranks(source, checked.model, started_here=not is_launched())
         return checked, manager
 
-    write_to: dict[str, Any] = {"output": output, "text": text, "stats": stats, "spec_file": spec}
+    write_to: dict[str, Any] = {"output": output, "record": record, "text": text, "stats": stats, "spec_file": spec}
     with kept_stdout() as stdout:
         if is_launched():
             sys.exit(_run_as_rank(resolved, stdout, **write_to))
@@ -89,6 +91,7 @@ def _run(
     stdout: StandardOutput,
     *,
     output: Path | None,
+    record: Path | None,
     text: bool,
     stats: bool,
     spec_file: Path,
@@ -104,6 +107,7 @@ def _run(
         stdout,
         write=to_text if text else to_json,
         output=output,
+        record=record,
         stats=stats,
         separator=SEPARATOR if text else None,
         spec_file=spec_file,

@@ -18,6 +18,7 @@ from plugtron.assembly.start import assemble
 from plugtron.bench.summary import Summary, engine_line
 from plugtron.cli.output import Output
 from plugtron.cli.prompts import read_prompts
+from plugtron.cli.record import check_writable, record_run
 from plugtron.cli.stdout import StandardOutput
 from plugtron.errors import RequestError
 from plugtron.parallel.group import Group
@@ -42,6 +43,7 @@ def run_spec(
     *,
     write: Callable[[Record], str],
     output: Path | None = None,
+    record: Path | None = None,
     spec_file: Path | None = None,
     stream: bool = False,
     stats: bool = False,
@@ -51,8 +53,8 @@ def run_spec(
     """Run a spec and return the exit code: 0, 1 when every request failed, 130 when interrupted.
 
     `write` makes a line of a result. With `stream`, text goes to a terminal as it comes; with `stats`, a table of times
-    to standard error at the end. `separator` is a line between answers. `spec_file`, and the file of prompts, must not
-    be written over.
+    to standard error at the end. `separator` is a line between answers. `record` is a file for what `plugtron replay`
+    needs. `spec_file`, and the file of prompts, must not be written over.
     """
     world = world or launched()
     leads = world is None or world.rank == 0
@@ -61,6 +63,8 @@ def run_spec(
     requests = read_prompts(resolved.spec, group)
     inputs = [Path(file) for file in (spec_file, _prompt_file(resolved)) if file is not None]
     sink = group.run_on_all_ranks(lambda: Output(output, stdout, inputs) if leads else None)
+    if record is not None:
+        group.run_on_all_ranks(lambda: check_writable(record) if leads else None)
     loading = spinner(f"loading {resolved.spec.model.checkpoint}", shown=leads)
     with sink or nullcontext():
         with loading:
@@ -85,6 +89,8 @@ def run_spec(
                     write,
                     shows=output is not None or not stdout.is_terminal,
                 )
+            if record is not None:
+                record.write_text(record_run(session.resolved, requests).model_dump_json(indent=1))
             if stats:
                 _print_stats(session, requests, time.perf_counter() - begin)
     return 130 if interrupted else _exit_code(requests)

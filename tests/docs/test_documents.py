@@ -108,6 +108,15 @@ def test_python_of_structured_output_runs(default_model):
     assert done.stdout.splitlines()[-1] in ("yes", "no")
 
 
+def test_python_of_the_page_on_controllers_runs(default_model):
+    (snippet,) = snippets("python", (ROOT / "docs" / "controllers.md").read_text())
+    done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stderr
+    paris, greedy, rome = done.stdout.split()[:3]
+    assert float(paris) > float(rome)
+    assert greedy == "True"
+
+
 def test_commands_of_the_walkthrough_run():
     (commands,) = snippets("bash", WALKTHROUGH)
     done = subprocess.run(

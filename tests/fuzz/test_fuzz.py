@@ -14,7 +14,7 @@ pytestmark = pytest.mark.fuzz
 
 HERE = Path(__file__).parent
 SEED = random.randrange(2**32) if AT_RANDOM else 5
-TARGETS = ["pickles", "archives", "gguf_files", "folders", "tokenizer_files", "specs", "templates"]
+TARGETS = ["pickles", "archives", "gguf_files", "folders", "tokenizer_files", "specs", "templates", "answers"]
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -7,6 +7,7 @@ ends the process, or takes all its memory or time, is there to be looked at.
 import argparse
 import contextlib
 import io
+import itertools
 import json
 import pickle
 import random
@@ -332,7 +333,56 @@ def templates(folder, chance):
     return attempt
 
 
-TARGETS = (pickles, archives, gguf_files, folders, tokenizer_files, specs, templates)
+def answers(folder, chance):
+    """Whatever models write: no parser raises, and pieces are what the whole is."""
+    import re
+
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from parsing.recorded import CLASSES, FIXTURES, parser_name
+
+    from plugtron.contracts import ParsedAnswer
+
+    recorded = {name: [each for each in FIXTURES if parser_name(each) == name] for name in CLASSES}
+    recorded["think"] = recorded["hermes"]
+    prompts = ("", "<think>", "[THINK]", "<|open|>think<|sep|>", "<|start|>assistant", "<|channel>thought\n")
+    odd = (
+        *"{}[]()\"\\'\n ;:,=<>",
+        "null",
+        "1e999",
+        "NaN",
+        "\ud800",
+        "日本",
+        '{"name": "f", "arguments": {}}',
+        "f(a=1)",
+    )
+
+    def parsed(made, tools, prompt, pieces):
+        parser = made(tools, prompt)
+        deltas = [delta for piece in pieces for delta in parser.push(piece)]
+        return ParsedAnswer.of([*deltas, *parser.finish()])
+
+    def attempt():
+        name, made = chance.choice(list(CLASSES.items()))
+        fixture = chance.choice(recorded[name])
+        others = "".join(each.raw_output for each in chance.choices(recorded[name], k=5))
+        marks = [*odd, *re.findall(r"<[^<>\n]{1,40}>|\[[A-Z_/]+\]|\w+=|call:\w+", others)]
+        text = fixture.raw_output
+        for _ in range(chance.randrange(1, 6)):
+            at = chance.randrange(len(text) + 1)
+            text = text[:at] + chance.choice(("", *marks)) + text[at + chance.choice((0, 0, 1, 12)) :]
+        if chance.random() < 0.5:
+            text = "".join(chance.choices(marks, k=chance.randrange(1, 25)))
+        (folder / "input").write_text(repr(text))
+        tools, prompt = chance.choice((fixture.tools, ())), chance.choice(prompts)
+        whole = parsed(made, tools, prompt, [text])
+        cuts = sorted({0, len(text), *(chance.randrange(len(text) + 1) for _ in range(8))})
+        for pieces in (text, [text[a:b] for a, b in itertools.pairwise(cuts)]):
+            assert parsed(made, tools, prompt, pieces) == whole, (name, prompt, text)
+
+    return attempt
+
+
+TARGETS = (pickles, archives, gguf_files, folders, tokenizer_files, specs, templates, answers)
 
 
 def main(name, seed, seconds, folder):

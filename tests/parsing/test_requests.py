@@ -24,6 +24,27 @@ TEMPLATE = (
     "{% for c in m.tool_calls or [] %}{{ c.function.name }} {{ c.function.arguments.a }}{% endfor %}{% endfor %}"
 )
 ANSWER = '[THINK]Two.[/THINK]Yes.[TOOL_CALLS]add[ARGS]{"a": 1, "b": "é"}'
+BROKEN = """
+from plugtron import Component, hookimpl
+from plugtron.parsing import MarkedParser
+
+
+@hookimpl
+def plugtron_parsers():
+    return [Component(name="acme_broken", target="acme_broken:Broken")]
+
+
+class Broken(MarkedParser):
+    @classmethod
+    def recognizes(cls, template):
+        return False
+
+    def read_call(self, text, *, ended):
+        return None
+
+    def finish(self):
+        return 1 / 0
+"""
 MESSAGES = [{"role": "user", "content": "1 + 2?"}]
 
 
@@ -156,8 +177,9 @@ def spec(folder, tmp_path):
     return write
 
 
-def plugtron(verb, *arguments):
-    command = [sys.executable, "-m", "plugtron", verb, *map(str, arguments), "--plugin", str(FORCED)]
+def plugtron(verb, *arguments, plugins=(FORCED,)):
+    files = [word for file in plugins for word in ("--plugin", str(file))]
+    command = [sys.executable, "-m", "plugtron", verb, *map(str, arguments), *files]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
@@ -170,6 +192,18 @@ def test_results_have_messages(spec, tmp_path):
     assert called["message"]["tool_calls"][0]["function"]["name"] == "add"
     assert "message" not in plain
     assert wrong["error"].startswith("parser: no parser 'x' (installed: deepseek")
+
+
+def test_a_parser_that_raises_costs_its_request_alone(spec, tmp_path):
+    broken = tmp_path / "acme_broken.py"
+    broken.write_text(BROKEN)
+    prompts = [{"messages": MESSAGES, "parser": name} for name in ("acme_broken", "mistral")]
+    done = plugtron("run", spec(prompts=prompts), plugins=(FORCED, broken))
+    failed, fine = map(json.loads, done.stdout.splitlines())
+    assert failed["error"].startswith("parser 'acme_broken' (")
+    assert failed["error"].endswith("fails: ZeroDivisionError: division by zero")
+    assert fine["message"]["reasoning"] == "Two."
+    assert "1 of 2 requests failed" in done.stderr
 
 
 def test_a_check_names_the_parsers(spec):

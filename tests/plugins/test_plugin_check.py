@@ -10,7 +10,7 @@ HEAD = """
 import os
 import click
 from plugtron import Component, Need, Options, Params, hookimpl
-from plugtron.contracts import CheckpointReader, Sampler
+from plugtron.contracts import CheckpointReader, Parser, Sampler
 """
 
 COSTS = f"""{HEAD}
@@ -114,9 +114,29 @@ def plugtron_checkpoints():
     return [offer("reader", "Reader")]
 
 
+class Reading(Parser):
+    def __init__(self, tools):
+        self.tools = tools
+
+    @classmethod
+    def recognizes(cls, template):
+        return False
+
+    def push(self, text):
+        return []
+
+    def finish(self):
+        return []
+
+
 @hookimpl
 def plugtron_commands():
     return [offer("command", "one")]
+
+
+@hookimpl
+def plugtron_parsers():
+    return [offer("reading", "Reading"), offer("made", "one")]
 
 
 @hookimpl
@@ -159,6 +179,8 @@ FOUND = [
     ("sampler 'curious'", "warning", "looks at parts.tokenizer, and the component does not need it"),
     ("sampler 'checked'", "error", "precheck acme_parts:one must be a function of (model, options) (it takes (parts))"),
     ("checkpoint 'reader'", "error", "target acme_parts:Reader is no subclass of plugtron.contracts.CheckpointReader"),
+    ("parser 'reading'", "error", "must take two arguments, tools and a prompt (it takes (tools))"),
+    ("parser 'made'", "error", "is a function (accepted: a subclass of plugtron.contracts.Parser)"),
     ("command 'command'", "error", "target acme_parts:one is a function, and must be a click.Command"),
     ("execution 'execution'", "error", "params: executions take no parameters of requests"),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plugtron.contracts.parser import ParsedAnswer, Parser, parse_answer
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.engine.special_text import text_with_special
-from plugtron.errors import RequestError
+from plugtron.errors import PlugtronError, RequestError
 from plugtron.plugin.component import Kind
 from plugtron.plugin.registry import RegisteredComponent, Registry, UnknownName, own
 from plugtron.request.chat_options import AUTO_PARSER, NO_PARSER, ChatOptions
@@ -40,19 +40,8 @@ def parser_for(request: InferenceRequest, tokenizer: Tokenizer | None, registry:
     """
     if tokenizer is None:
         raise RequestError("answers cannot be parsed: this checkpoint has no tokenizer, and no text")
-    chat = request.chat or ChatOptions()
-    name = AUTO_PARSER if chat.parser is None else chat.parser
-    offer = None
-    if name == AUTO_PARSER:
-        is_chat = bool(request.prompt) and isinstance(request.prompt[0], dict)
-        # A text that stands for itself may well be one that the caller has made with the checkpoint's template.
-        template = template_of(tokenizer, chat) if is_chat else tokenizer.chat_template
-        offer = None if template is None else _recognized(template, registry)
-    elif name != NO_PARSER:
-        offer = _named(name, registry)
-    if offer is None:
-        return None
-    return offer.load()(chat.tools or (), tokenizer.decode(request.prompt_tokens, skip_special=False))
+    offer = _chosen(request, tokenizer, registry)
+    return None if offer is None else _made(offer, request, tokenizer)
 
 
 def parse_sequence(
@@ -61,12 +50,37 @@ def parse_sequence(
     """Take the answer of one sequence apart; None where there is no parser for the template.
 
     Raises:
-        RequestError: as `parser_for`.
+        RequestError: as `parser_for`; or the parser raises, which it must not.
     """
-    parser = parser_for(request, tokenizer, registry)
-    if parser is None or tokenizer is None:
+    offer = None if tokenizer is None else _chosen(request, tokenizer, registry)
+    if tokenizer is None or offer is None:
         return None
-    return parse_answer(parser, text_with_special(request.sequences[number], tokenizer))
+    text = text_with_special(request.sequences[number], tokenizer)
+    try:
+        return parse_answer(_made(offer, request, tokenizer), text)
+    except PlugtronError:
+        raise
+    # A parser is anybody's code: what it runs into costs this request alone.
+    except Exception as error:
+        raise RequestError(f"{offer.title} fails: {type(error).__name__}: {error}") from error
+
+
+def _made(offer: RegisteredComponent, request: InferenceRequest, tokenizer: Tokenizer) -> Parser:
+    tools = () if request.chat is None else request.chat.tools or ()
+    return offer.load()(tools, tokenizer.decode(request.prompt_tokens, skip_special=False))
+
+
+def _chosen(request: InferenceRequest, tokenizer: Tokenizer, registry: Registry) -> RegisteredComponent | None:
+    chat = request.chat or ChatOptions()
+    name = AUTO_PARSER if chat.parser is None else chat.parser
+    if name == NO_PARSER:
+        return None
+    if name != AUTO_PARSER:
+        return _named(name, registry)
+    is_chat = bool(request.prompt) and isinstance(request.prompt[0], dict)
+    # A text that stands for itself may well be one that the caller has made with the checkpoint's template.
+    template = template_of(tokenizer, chat) if is_chat else tokenizer.chat_template
+    return None if template is None else _recognized(template, registry)
 
 
 def _named(name: str, registry: Registry) -> RegisteredComponent:

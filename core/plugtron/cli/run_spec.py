@@ -214,8 +214,12 @@ def _write_request(
     session: Session, request: InferenceRequest, sink: Callable[[str], None], write: Callable[[Record], str]
 ) -> None:
     for sequence in request.sequences or [None]:
+        message = None
+        try:
+            message = None if sequence is None else session.message(request, sequence.index)
+        except RequestError as error:  # of a parser that is broken
+            request.fail(str(error))
         record = _record(request, sequence)
-        message = None if sequence is None else session.message(request, sequence.index)
         sink(write(record if message is None else {**record, "message": message}))
 
 

@@ -233,7 +233,8 @@ class MarkedParser(Parser):
             return None
         self._seen, self._call = 0, ""
         self._span.reset()
-        taken, self._text = self._text[: read.length], self._text[read.length :]
+        length = max(read.length, 1)  # whoever reads nothing must not be asked the same for ever
+        taken, self._text = self._text[:length], self._text[length:]
         if not read.calls:
             return self._say(taken, malformed=True)
         self._drop_space()

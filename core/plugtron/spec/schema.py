@@ -8,6 +8,7 @@ from typing import Any
 from plugtron.errors import PluginError
 from plugtron.plugin.component import Kind
 from plugtron.plugin.registry import RegisteredComponent, Registry
+from plugtron.request.chat_options import AUTO_PARSER, NO_PARSER
 from plugtron.request.sampling_params import SamplingParams
 from plugtron.spec.model import Spec
 
@@ -26,6 +27,9 @@ def json_schema(registry: Registry) -> dict[str, Any]:
     properties["tokenizer"] = _choice(registry.offers(Kind.TOKENIZER), "auto")
     properties["execution"] = _choice(registry.offers(Kind.EXECUTION), "auto")
     properties["attention"] = _choice(registry.offers(Kind.ATTENTION), "auto")
+    parsers = {"anyOf": [{"type": "null"}, {"enum": _names(registry.offers(Kind.PARSER), AUTO_PARSER, NO_PARSER)}]}
+    for section in (properties, definitions["PromptSpec"]["properties"]):
+        section["parser"] = {**parsers, "description": section["parser"]["description"]}
     quantization = _choice(registry.offers(Kind.QUANTIZATION))
     model["quantization"] = {"anyOf": [{"type": "null"}, *quantization["anyOf"]]}
     model["wrapper"] = _choice(registry.offers(Kind.WRAPPER), "auto")
@@ -46,9 +50,7 @@ def json_schema(registry: Registry) -> dict[str, Any]:
 
 def _choice(offers: Sequence[RegisteredComponent], *words: str) -> dict[str, Any]:
     # anyOf, not oneOf: two distributions may offer one name with equal options.
-    named = {name for offer in offers for name in (offer.name, offer.qualified, *offer.component.aliases)}
-    names = [*words, *sorted(named)]
-    forms: list[dict[str, Any]] = [{"enum": names}]
+    forms: list[dict[str, Any]] = [{"enum": _names(offers, *words)}]
     for offer in offers:
         options = offer.options_model().model_json_schema()
         forms.append(
@@ -65,6 +67,14 @@ def _choice(offers: Sequence[RegisteredComponent], *words: str) -> dict[str, Any
             }
         )
     return {"anyOf": forms}
+
+
+def _names(offers: Sequence[RegisteredComponent], *words: str) -> list[str]:
+    """All that a spec may write for one of several components."""
+    return [
+        *words,
+        *sorted({name for offer in offers for name in (offer.name, offer.qualified, *offer.component.aliases)}),
+    ]
 
 
 def _sampling(registry: Registry) -> dict[str, Any]:

@@ -39,6 +39,18 @@ class TestTextGeneration(PlainControllerChecks):
     component = "text_generation"
 
 
+class TestSpeculative(PlainControllerChecks):
+    component = "speculative"
+
+
+class TestGuidance(PlainControllerChecks):
+    component = "guidance"
+
+
+class TestBeamSearch(PlainControllerChecks):
+    component = "beam_search"
+
+
 class TestHuggingFaceTokenizer(RoundTripTokenizerChecks):
     component = "huggingface"
 

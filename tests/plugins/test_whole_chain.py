@@ -14,7 +14,10 @@ WARMTH = {"temperature": 1.3, "dynatemp_range": 0.4, "dynatemp_exponent": 1.2, "
 MIROSTAT = {"mirostat": 2, "mirostat_tau": 4.0, "mirostat_eta": 0.3}
 EVERYTHING = BANS | REPEATS | CUTS | WARMTH | MIROSTAT | {"min_tokens": 3, "frequency_penalty": 0.05}
 EVERYTHING["allowed_token_ids"] = list(range(10, 250))
-EACH = [EVERYTHING, EVERYTHING | {"seed": 8}, WARMTH | MIROSTAT, EVERYTHING | {"temperature": 0}]
+#: The same token again and again, until that is penalized too much.
+AGAIN = {"temperature": 0, "logit_bias": {65: 60.0}, "dry_multiplier": 0.1}
+#: The third and the last look at no text of the host's, and may be guessed for.
+EACH = [EVERYTHING, EVERYTHING | {"temperature": 0}, WARMTH | MIROSTAT | REPEATS | CUTS, AGAIN]
 PLAIN = {"seed": 5, "max_tokens": 24, "ignore_eos": True}
 
 
@@ -53,6 +56,15 @@ def test_both_engines_and_preempted_sequences(folder, expected):
             requests = llm.generate(PROMPTS, asked())
             assert [request.tokens for request in requests] == expected
             assert bool(options) == any(request.preemptions for request in requests)
+
+
+def test_speculation(folder, expected):
+    with LLM(folder, dtype="float32", engine="dynamic", overrides={"controller": "speculative"}) as llm:
+        requests = llm.generate(PROMPTS, asked())
+        assert [request.tokens for request in requests] == expected
+        drafted = [request.sequences[0].drafted_tokens for request in requests]
+        assert drafted[:2] == [0, 0]
+        assert any(drafted[2:])
 
 
 @pytest.mark.wide

@@ -11,7 +11,6 @@ from plugtron import Options
 from plugtron.contracts import Candidates, Parts, Sampler
 from plugtron.request import InferenceRequest, InferenceSequence
 from plugtron_samplers.params import AllowedTokensParams
-from plugtron_samplers.ranking import token_ids
 from plugtron_samplers.vocabulary import check_ids
 
 __all__ = ["AllowedTokens"]
@@ -25,7 +24,7 @@ class AllowedTokens(Sampler):
     def __init__(self, vocab_size: int, device: torch.device) -> None:
         self._vocab_size = vocab_size
         self._device = device
-        self._allowed: dict[int, Tensor] = {}
+        self._forbidden: dict[int, Tensor] = {}
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> AllowedTokens:
@@ -39,18 +38,20 @@ class AllowedTokens(Sampler):
         check_ids("allowed_token_ids", request.params.allowed_token_ids or (), self._vocab_size)
 
     def add(self, slot: int, sequence: InferenceSequence) -> None:
-        """Keep the ids on the device."""
-        self._allowed[slot] = torch.tensor(sequence.request.params.allowed_token_ids, device=self._device)
+        """Keep on the device which ids are forbidden, [V]."""
+        forbidden = torch.ones(self._vocab_size, dtype=torch.bool)
+        forbidden[torch.tensor(sequence.request.params.allowed_token_ids, dtype=torch.int64)] = False
+        self._forbidden[slot] = forbidden.to(self._device)
 
     def remove(self, slot: int) -> None:
         """Forget them."""
-        self._allowed.pop(slot, None)
+        self._forbidden.pop(slot, None)
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask the others."""
-        ids, logits = token_ids(candidates), candidates.logits.clone()
+        ids, logits = candidates.ids, candidates.logits.clone()
         for row, slot in enumerate(candidates.slot_ids):
-            if slot in self._allowed:
-                forbidden = ~torch.isin(ids[row if len(ids) > 1 else 0], self._allowed[slot])
-                logits[row].masked_fill_(forbidden, float("-inf"))
+            if slot in self._forbidden:
+                forbidden = self._forbidden[slot]
+                logits[row].masked_fill_(forbidden if ids is None else forbidden[ids[row]], float("-inf"))
         return replace(candidates, logits=logits)

@@ -12,6 +12,7 @@ from torch import Tensor
 from plugtron import Options
 from plugtron.contracts import Candidates, Parts, Sampler, Tokenizer
 from plugtron.request import InferenceRequest, InferenceSequence, SamplingParams
+from plugtron_samplers.at_tokens import mask_at
 from plugtron_samplers.params import BadWordsParams
 from plugtron_samplers.token_texts import TokenTexts
 
@@ -97,7 +98,7 @@ class BadWords(Sampler):
             for length in range(len(end) + 1):
                 ids = watched.forbidden.get(end[len(end) - length :])
                 if ids is not None:
-                    _mask(logits[row], None if candidates.ids is None else candidates.ids[row], ids)
+                    mask_at(logits[row], None if candidates.ids is None else candidates.ids[row], ids)
         return replace(candidates, logits=logits)
 
     def _completing(self, params: SamplingParams) -> TokenTexts:
@@ -130,11 +131,3 @@ def _end(watched: _Watched) -> bytes:
             break
         end = watched.texts.text(token) + end
     return end[len(end) - watched.longest :] if len(end) > watched.longest else end
-
-
-def _mask(logits: Tensor, ids: Tensor | None, forbidden: Tensor) -> None:
-    """Mask the candidates that are forbidden; without `ids` the column is the token."""
-    if ids is None:
-        logits.index_fill_(0, forbidden, float("-inf"))
-    else:
-        logits.masked_fill_(torch.isin(ids, forbidden), float("-inf"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from plugtron import Options
 from plugtron.contracts import Candidates, Parts, Sampler, Tokenizer
 from plugtron.request import InferenceRequest, InferenceSequence, SamplingParams
+from plugtron_samplers.at_tokens import subtract_at
 from plugtron_samplers.repetition_params import DryParams
 from plugtron_samplers.slot_rows import SlotRows, grown
 from plugtron_samplers.slot_values import SlotValues
@@ -100,14 +100,9 @@ class Dry(Sampler):
         places = torch.arange(tokens.shape[1], device=tokens.device).unsqueeze(0)
         beyond = torch.minimum(matches, places - begin) - self._allowed.take(slots, slot_ids)
         lost = self._multipliers.take(slots, slot_ids) * self._bases.take(slots, slot_ids) ** beyond.clamp(min=0)
-        # One column more than there are tokens, for all that goes on with nothing.
-        columns = torch.where((beyond >= 0) & (tokens >= 0), tokens, self._vocab_size)
-        penalties = torch.zeros(len(tokens), self._vocab_size + 1, device=tokens.device)
-        penalties = penalties.scatter_reduce_(1, columns, lost.clamp(max=_MOST), "amax")[:, : self._vocab_size]
-        penalties = penalties.masked_fill(self._breaks[self._rows.take(slots, slot_ids)], 0.0)
-        if candidates.ids is not None:
-            penalties = penalties.gather(1, candidates.ids)
-        return replace(candidates, logits=candidates.logits - penalties)
+        breaks = self._breaks[self._rows.take(slots, slot_ids).unsqueeze(1), tokens.clamp(min=0)]
+        lost = torch.where((beyond >= 0) & ~breaks, lost.clamp(max=_MOST), 0.0)
+        return subtract_at(candidates, tokens, lost, self._vocab_size)
 
     def accept(self, slot_ids: tuple[int, ...], tokens: Tensor) -> None:
         """Add the drawn tokens."""

@@ -60,10 +60,10 @@ class DynamicTemperature(OneValue):
         spread, fixed = self.column(candidates), self._temperatures.take(slots, slot_ids)
         count = (logits > float("-inf")).sum(dim=1, keepdim=True)
         # One candidate has no entropy, and none to have at most.
-        share = entropy_of(logits.log_softmax(dim=1)) / count.clamp(min=2).log()
+        share = entropy_of(logits, logits.softmax(dim=1)) / count.clamp(min=2).log()
         share = share.clamp(0.0, 1.0) ** self._exponents.take(slots, slot_ids)
         lowest = (fixed - spread).clamp(min=0.0)
         temperature = (lowest + (fixed + spread - lowest) * share).clamp(min=_LEAST)
-        # Rows without a range keep their bits.
-        factor = torch.where(spread > 0, fixed / temperature, 1.0)
+        # Rows without a range keep their bits, and rows without a candidate have no entropy.
+        factor = torch.where((spread > 0) & (count > 0), fixed / temperature, 1.0)
         return replace(candidates, logits=logits * factor)

@@ -6,8 +6,12 @@ from torch import Tensor
 
 __all__ = ["entropy_of"]
 
+#: Below the greatest logit by this much, a probability is 0 in float32.
+_NOTHING = -200.0
 
-def entropy_of(log_probs: Tensor) -> Tensor:
-    """The entropy of each row in nats, [N, 1], from log probabilities [N, C]; masked candidates add nothing."""
-    masked = log_probs == float("-inf")
-    return -(log_probs.exp() * log_probs.masked_fill(masked, 0.0)).sum(dim=1, keepdim=True)
+
+def entropy_of(logits: Tensor, probabilities: Tensor) -> Tensor:
+    """The entropy of each row in nats, [N, 1], from logits [N, C] and their softmax; masked candidates add nothing."""
+    below = (logits - logits.amax(dim=1, keepdim=True)).clamp_(min=_NOTHING)
+    # With y below the greatest, log p = y + log p_max.
+    return -(below.mul_(probabilities).sum(dim=1, keepdim=True) + probabilities.amax(dim=1, keepdim=True).log())

@@ -31,7 +31,7 @@ class EtaCutoff(OneValue):
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what is less likely."""
         logits, asked = candidates.logits, self.column(candidates)
-        log_probs = logits.log_softmax(dim=1)
-        least = torch.minimum(asked, asked.sqrt() * (-entropy_of(log_probs)).exp())
-        drop = (log_probs.exp() < least) & (logits < logits.amax(dim=1, keepdim=True))
+        probabilities = logits.softmax(dim=1)
+        least = torch.minimum(asked, asked.sqrt() * (-entropy_of(logits, probabilities)).exp())
+        drop = (probabilities < least) & (logits < logits.amax(dim=1, keepdim=True))
         return replace(candidates, logits=logits.masked_fill(drop, float("-inf")))

@@ -24,7 +24,7 @@ class LogitBias(Sampler):
     def __init__(self, vocab_size: int, device: torch.device) -> None:
         self._vocab_size = vocab_size
         self._device = device
-        self._biases: dict[int, Tensor] = {}
+        self._biases: dict[int, tuple[Tensor, Tensor]] = {}
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> LogitBias:
@@ -38,11 +38,10 @@ class LogitBias(Sampler):
         check_ids("logit_bias", request.params.logit_bias or (), self._vocab_size)
 
     def add(self, slot: int, sequence: InferenceSequence) -> None:
-        """Keep the biases on the device, one per id of the vocabulary."""
-        bias = torch.zeros(self._vocab_size, device=self._device)
-        for token, value in (sequence.request.params.logit_bias or {}).items():
-            bias[token] = value
-        self._biases[slot] = bias
+        """Keep the ids and their biases on the device."""
+        biases = sequence.request.params.logit_bias or {}
+        ids = torch.tensor(list(biases), dtype=torch.int64, device=self._device)
+        self._biases[slot] = ids, torch.tensor(list(biases.values()), device=self._device)
 
     def remove(self, slot: int) -> None:
         """Forget them."""
@@ -53,6 +52,10 @@ class LogitBias(Sampler):
         logits = candidates.logits.clone()
         for row, slot in enumerate(candidates.slot_ids):
             if slot in self._biases:
-                bias = self._biases[slot]
-                logits[row] += bias if candidates.ids is None else bias[candidates.ids[row]]
+                ids, biases = self._biases[slot]
+                if candidates.ids is None:
+                    logits[row].index_add_(0, ids, biases)
+                else:
+                    named = candidates.ids[row].unsqueeze(1) == ids
+                    logits[row] += torch.where(named, biases, 0.0).sum(dim=1)
         return replace(candidates, logits=logits)

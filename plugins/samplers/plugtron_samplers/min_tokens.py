@@ -11,8 +11,8 @@ from torch import Tensor
 from plugtron import Options
 from plugtron.contracts import Candidates, Parts, Sampler
 from plugtron.request import InferenceSequence
+from plugtron_samplers.at_tokens import mask_at
 from plugtron_samplers.params import MinTokensParams
-from plugtron_samplers.ranking import token_ids
 
 __all__ = ["MinTokens"]
 
@@ -40,7 +40,8 @@ class MinTokens(Sampler):
         del options
         assert parts.wrapper is not None
         eos_ids = parts.wrapper.info.eos_ids if parts.tokenizer is None else parts.tokenizer.eos_ids
-        return cls(eos_ids, parts.runtime.device)
+        there = [token for token in eos_ids if token < parts.wrapper.info.vocab_size]
+        return cls(there, parts.runtime.device)
 
     def add(self, slot: int, sequence: InferenceSequence) -> None:
         """Keep the stop tokens on the device."""
@@ -58,11 +59,13 @@ class MinTokens(Sampler):
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask the stop tokens of the rows that are still too short."""
-        ids, logits = token_ids(candidates), candidates.logits.clone()
-        for row, slot in enumerate(candidates.slot_ids):
-            if slot in self._drawn and self._drawn[slot] < self._least[slot]:
-                stops = torch.isin(ids[row if len(ids) > 1 else 0], self._stops[slot])
-                logits[row].masked_fill_(stops, float("-inf"))
+        slot_ids = candidates.slot_ids
+        short = [row for row, slot in enumerate(slot_ids) if self._drawn.get(slot, 0) < self._least.get(slot, 0)]
+        if not short:
+            return candidates
+        logits = candidates.logits.clone()
+        for row in short:
+            mask_at(logits[row], None if candidates.ids is None else candidates.ids[row], self._stops[slot_ids[row]])
         return replace(candidates, logits=logits)
 
     def accept(self, slot_ids: tuple[int, ...], tokens: Tensor) -> None:

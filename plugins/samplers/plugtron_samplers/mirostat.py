@@ -71,9 +71,8 @@ class Mirostat(OneValue):
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what surprises too much, and remember what is offered to the draw."""
         logits = candidates.logits
-        surprise = logits.log_softmax(dim=1) / -math.log(2.0)
         bounds = self._bounds.take(candidates.slots, candidates.slot_ids)
-        drop = (surprise > bounds) & (logits < logits.amax(dim=1, keepdim=True))
+        drop = (logits.log_softmax(dim=1) < bounds * -math.log(2.0)) & (logits < logits.amax(dim=1, keepdim=True))
         left = replace(candidates, logits=logits.masked_fill(drop, float("-inf")))
         offered = _Offered(left, {slot: row for row, slot in enumerate(candidates.slot_ids)})
         self._offered |= {slot: offered for slot in candidates.slot_ids if slot in self._users}

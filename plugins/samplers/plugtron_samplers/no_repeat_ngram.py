@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
 from plugtron import Options
 from plugtron.contracts import Candidates, Parts, Sampler
 from plugtron.request import InferenceSequence, SamplingParams
+from plugtron_samplers.at_tokens import subtract_at
 from plugtron_samplers.repetition_params import NoRepeatNgramParams
 from plugtron_samplers.slot_values import SlotValues
 from plugtron_samplers.suffix_matches import SuffixMatches
@@ -56,13 +55,8 @@ class NoRepeatNgram(Sampler):
         """Mask what would come again."""
         tokens, matches = self._history.take(candidates.slots, candidates.slot_ids)
         sizes = self._sizes.take(candidates.slots, candidates.slot_ids)
-        ends_a_run = (matches >= sizes - 1) & (tokens >= 0)
-        # One column more than there are tokens, for all that ends none.
-        columns = torch.where(ends_a_run, tokens, self._vocab_size)
-        shape = len(tokens), self._vocab_size + 1
-        again = torch.zeros(shape, dtype=torch.bool, device=tokens.device).scatter_(1, columns, True)
-        again = again[:, : self._vocab_size] if candidates.ids is None else again.gather(1, candidates.ids)
-        return replace(candidates, logits=candidates.logits.masked_fill(again, float("-inf")))
+        lost = torch.where(matches >= sizes - 1, float("inf"), 0.0)
+        return subtract_at(candidates, tokens, lost, self._vocab_size)
 
     def accept(self, slot_ids: tuple[int, ...], tokens: Tensor) -> None:
         """Add the drawn tokens."""

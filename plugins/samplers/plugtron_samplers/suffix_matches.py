@@ -12,12 +12,10 @@ import torch
 from torch import Tensor
 
 from plugtron.utils import transfer
-from plugtron_samplers.slot_rows import SlotRows, grown
+from plugtron_samplers.slot_rows import grown
+from plugtron_samplers.token_history import TokenHistory
 
 __all__ = ["SuffixMatches"]
-
-#: No token's id.
-_NONE = -1
 
 
 class SuffixMatches:
@@ -25,59 +23,44 @@ class SuffixMatches:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._rows = SlotRows(device)
-        self._lengths: dict[int, int] = {}
-        self._tokens = torch.full((1, 1), _NONE, dtype=torch.int64, device=device)
+        self._history = TokenHistory(device)
         self._matches = torch.zeros(1, 1, dtype=torch.int64, device=device)
 
     def add(self, slot: int, tokens: Sequence[int], breaks: Callable[[int], bool] | None = None) -> None:
         """Begin with what there is; no repetition goes over a token that breaks it."""
-        row, length = self._rows.add(slot), len(tokens)
-        self._make_room(length)
-        history, matches = transfer(
-            self._device, np.array(tokens, dtype=np.int64), np.array(_matches(tokens, breaks), dtype=np.int64)
-        )
-        self._tokens[row], self._matches[row] = _NONE, 0
-        self._tokens[row, :length], self._matches[row, :length] = history, matches
-        self._lengths[slot] = length
+        row = self._history.add(slot, tokens)
+        self._make_room()
+        (matches,) = transfer(self._device, np.array(_matches(tokens, breaks), dtype=np.int64))
+        self._matches[row] = 0
+        self._matches[row, : len(tokens)] = matches
 
     def remove(self, slot: int) -> None:
         """Forget them."""
-        self._rows.remove(slot)
-        self._lengths.pop(slot, None)
+        self._history.remove(slot)
 
     def take(self, slots: Tensor, slot_ids: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Tokens [N, L], -1 behind their end, and matches [N, L], of the rows; none where a slot was not added."""
-        width = max((self._lengths.get(slot, 0) for slot in slot_ids), default=0)
-        rows = self._rows.take(slots, slot_ids)
-        return self._tokens[rows, :width], self._matches[rows, :width]
+        """Tokens [N, L], NO_TOKEN behind their ends, and matches [N, L]; none where a slot was not added."""
+        tokens = self._history.take(slots, slot_ids)
+        return tokens, self._matches[self._history.rows.take(slots, slot_ids), : tokens.shape[1]]
+
+    def lengths(self, slot_ids: tuple[int, ...]) -> Tensor:
+        """How many tokens these have, [N, 1]; 0 where a slot was not added."""
+        return self._history.lengths(slot_ids)
 
     def accept(self, slot_ids: tuple[int, ...], tokens: Tensor, breaks: Tensor | None = None) -> None:
         """Add a token [N] to each of these sequences; `breaks` [N] says which of them no repetition goes over."""
-        lengths = [self._lengths[slot] for slot in slot_ids]
-        width = max(lengths)
-        self._make_room(width + 1)
-        rows, ends = self._rows.of(slot_ids), transfer(self._device, np.array(lengths, dtype=np.int64))[0]
-        same = self._tokens[rows, :width] == tokens.unsqueeze(1)
+        width, rows = self._history.longest(slot_ids), self._history.rows.of(slot_ids)
+        same = self._history.tokens[rows, :width] == tokens.unsqueeze(1)
         if breaks is not None:
             same &= ~breaks.unsqueeze(1)
         # What stands behind a token that is the same has one token more before it that is.
         longer = torch.where(same, self._matches[rows, :width] + 1, 0)
+        self._history.append(slot_ids, tokens)
+        self._make_room()
         self._matches[rows, : width + 1] = torch.nn.functional.pad(longer, (1, 0))
-        self._tokens[rows, ends] = tokens
-        for slot in slot_ids:
-            self._lengths[slot] += 1
 
-    def lengths(self, slot_ids: tuple[int, ...]) -> Tensor:
-        """How many tokens these sequences have, [N, 1]; 0 where a slot was not added."""
-        counted = np.array([[self._lengths.get(slot, 0)] for slot in slot_ids], dtype=np.int64).reshape(-1, 1)
-        return transfer(self._device, counted)[0]
-
-    def _make_room(self, length: int) -> None:
-        columns = self._tokens.shape[1]
-        wanted = columns if columns >= length else length + length // 2
-        self._tokens = grown(self._tokens, self._rows.count, wanted, _NONE)
-        self._matches = grown(self._matches, self._rows.count, wanted)
+    def _make_room(self) -> None:
+        self._matches = grown(self._matches, *self._history.tokens.shape)
 
 
 def _matches(tokens: Sequence[int], breaks: Callable[[int], bool] | None) -> list[int]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import torch
-
 from plugtron.contracts import Candidates
 from plugtron.request import SamplingParams
 from plugtron_samplers.one_value import OneValue
@@ -36,12 +34,12 @@ class TopNSigma(OneValue):
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what lies too far below the maximum."""
         logits = candidates.logits
-        masked = logits == -math.inf
-        count = (~masked).sum(dim=1, keepdim=True)
-        mean = logits.masked_fill(masked, 0.0).sum(dim=1, keepdim=True) / count
-        variance = (logits - mean).masked_fill(masked, 0.0).square().sum(dim=1, keepdim=True) / count
-        below = self.column(candidates) * torch.sqrt(variance)
+        masked, greatest = logits == -math.inf, logits.amax(dim=1, keepdim=True)
+        count = logits.shape[1] - masked.sum(dim=1, keepdim=True)
+        # How far below the greatest: the masked ones count as none.
+        below = (logits - greatest).masked_fill_(masked, 0.0)
+        mean = below.sum(dim=1, keepdim=True) / count
+        squares = below.sub_(mean).masked_fill_(masked, 0.0).square_().sum(dim=1, keepdim=True)
+        bound = greatest - self.column(candidates) * (squares / count).sqrt()
         # Where all are equal, or all is wanted, the bound may be no number: then nothing lies below it.
-        return replace(
-            candidates, logits=logits.masked_fill(logits < logits.amax(dim=1, keepdim=True) - below, -math.inf)
-        )
+        return replace(candidates, logits=logits.masked_fill(logits < bound, -math.inf))

@@ -32,12 +32,13 @@ class TypicalP(OneValue):
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what is less typical."""
         wanted = self.column(candidates)
-        log_probs = candidates.logits.log_softmax(dim=1)
+        logits = candidates.logits
+        probabilities = logits.softmax(dim=1)
         # Masked candidates are infinitely far away, and therefore last.
-        distances = (log_probs + entropy_of(log_probs)).abs()
+        distances = (logits.log_softmax(dim=1) + entropy_of(logits, probabilities)).abs_()
         ordered, places = distances.sort(dim=1)
-        reached = log_probs.exp().gather(1, places).cumsum(dim=1) < wanted
+        reached = probabilities.gather(1, places).cumsum(dim=1) < wanted
         last = reached.sum(dim=1, keepdim=True).clamp(max=distances.shape[1] - 1)
         # Sums that should be 1 may be less: where all is wanted nothing is dropped.
         drop = (distances > ordered.gather(1, last)) & (wanted < self.neutral)
-        return replace(candidates, logits=candidates.logits.masked_fill(drop, float("-inf")))
+        return replace(candidates, logits=logits.masked_fill(drop, float("-inf")))

@@ -1,9 +1,21 @@
 """Requests with every parameter of the default chain, in whole runs: engines, batches, preemption and ranks agree."""
 
+import math
+
 import pytest
+import torch
 
 from plugtron import LLM, SamplingParams
+from plugtron.contracts import Candidates
 from plugtron.testing.models import write_model
+from plugtron.testing.requests import sequence_of
+from plugtron_controllers.chain import Chain
+from plugtron_controllers.sampling import draw
+from plugtron_samplers.mirostat import Mirostat
+from plugtron_samplers.top_k import TopK
+
+CPU = torch.device("cpu")
+NO = -math.inf
 
 PROMPTS = ["the cat sat on the mat. the cat", "abcabcabcab", "once upon", "12 12 12 12"]
 BANS = {"bad_words": ["a", "th", "  ", "é"], "no_repeat_ngram_size": 3, "logit_bias": {101: "-inf", 120: 2.0}}
@@ -73,3 +85,33 @@ def test_speculation(folder, expected):
 def test_over_ranks(folder, expected, sizes, engine):
     with LLM(folder, dtype="float32", engine=engine, **sizes) as llm:
         assert answers(llm) == expected
+
+
+def test_rows_of_large_vocabularies_run_in_blocks():
+    """Each as alone, and what its draw has seen is found."""
+    vocabulary, slots = 100_000, (4, 0, 7, 2, 5)
+    logits = torch.randn(len(slots), vocabulary, generator=torch.Generator().manual_seed(1))
+    positions = torch.arange(len(slots))
+
+    def run(rows):
+        chain = Chain([TopK(CPU), Mirostat(CPU)], vocabulary)
+        for row in rows:
+            asked = {"top_k": 3 + row} if row != 1 else {}
+            chain.add(slots[row], sequence_of(asked | MIROSTAT, slot=slots[row]))
+        chosen = tuple(slots[row] for row in rows)
+        given = Candidates(
+            logits=logits[rows], ids=None, slots=torch.tensor(chosen), positions=positions[rows], slot_ids=chosen
+        )
+        tokens, seen, failures = chain.run(
+            given, lambda left: draw(left, left.slots, torch.zeros_like(left.slots).bool())
+        )
+        assert not failures
+        kept = []
+        for slot in chosen:
+            left, row = seen(slot)
+            kept.append(int((left.logits[row] > NO).sum()))
+        return list(zip(tokens.tolist(), kept, strict=True))
+
+    together = run([0, 1, 2, 3, 4])
+    assert together == [run([row])[0] for row in range(len(slots))]
+    assert [kept for _, kept in together if kept < 10] == [3, 5, 6, 7]

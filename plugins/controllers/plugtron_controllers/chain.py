@@ -14,6 +14,9 @@ from plugtron_controllers.checked import SamplerFailed, checked
 
 __all__ = ["Chain", "Seen"]
 
+#: How many logits are in a block: 1 MiB, and as much again for each thing that a stage works in.
+_BLOCK = 1 << 18
+
 Draw = Callable[[Candidates], Tensor]
 Seen = Callable[[int], tuple[Candidates, int] | None]
 
@@ -81,12 +84,33 @@ class Chain:
         if not self._failures.keys().isdisjoint(candidates.slot_ids):
             return self._row_by_row(candidates, draw)
         try:
-            tokens, left = self._attempt(candidates, draw)
+            tokens, left = self._in_blocks(candidates, draw)
             failures = self._accept(candidates.slot_ids, tokens)
         # A sampler is a plugin's code. Whatever it raises, only the rows that make it raise may fail.
         except Exception:
             return self._row_by_row(candidates, draw)
-        return tokens, lambda slot: (left, candidates.slot_ids.index(slot)), failures
+
+        def seen(slot: int) -> tuple[Candidates, int]:
+            block, row = divmod(candidates.slot_ids.index(slot), len(left[0].slot_ids))
+            return left[block], row
+
+        return tokens, seen, failures
+
+    def _in_blocks(self, candidates: Candidates, draw: Draw) -> tuple[Tensor, list[Candidates]]:
+        """Draw for a few rows at a time, of which a CPU keeps all that stages make of them in its caches.
+
+        Returns:
+            tokens [N], and what the draws of each block of rows have seen; all but the last have equally many.
+        """
+        rows, slot_ids = len(candidates.slot_ids), candidates.slot_ids
+        size = max(1, _BLOCK // max(1, candidates.logits.shape[1]))
+        unused = all(users.isdisjoint(slot_ids) for users in self._users.values())
+        if candidates.logits.device.type != "cpu" or rows <= size or unused:
+            tokens, left = self._attempt(candidates, draw)
+            return tokens, [left]
+        blocks = [_some_rows(candidates, slice(first, first + size)) for first in range(0, rows, size)]
+        drawn = [self._attempt(block, draw) for block in blocks]
+        return torch.cat([tokens for tokens, _ in drawn]), [left for _, left in drawn]
 
     def _row_by_row(self, candidates: Candidates, draw: Draw) -> tuple[Tensor, Seen, dict[int, str]]:
         tokens = torch.full((len(candidates.slot_ids),), -1, dtype=torch.int64, device=candidates.logits.device)
@@ -97,7 +121,7 @@ class Chain:
                 failures[slot] = self._failures[slot]
                 continue
             try:
-                token, left = self._attempt(_one_row(candidates, row), draw)
+                token, left = self._attempt(_some_rows(candidates, slice(row, row + 1)), draw)
                 tokens[row], seen[slot] = token[0], (left, 0)
             except Exception as error:
                 failures[slot] = _said(error)
@@ -149,8 +173,7 @@ def _said(error: Exception) -> str:
     return str(error) if isinstance(error, SamplerFailed) else f"the chain failed: {type(error).__name__}: {error}"
 
 
-def _one_row(candidates: Candidates, row: int) -> Candidates:
-    only = slice(row, row + 1)
+def _some_rows(candidates: Candidates, only: slice) -> Candidates:
     return Candidates(
         logits=candidates.logits[only],
         ids=None if candidates.ids is None else candidates.ids[only],

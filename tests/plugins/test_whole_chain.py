@@ -114,4 +114,5 @@ def test_rows_of_large_vocabularies_run_in_blocks():
 
     together = run([0, 1, 2, 3, 4])
     assert together == [run([row])[0] for row in range(len(slots))]
-    assert [kept for _, kept in together if kept < 10] == [3, 5, 6, 7]
+    # Without a top_k nothing but the likeliest is within the bound: the others have 10 bits and more.
+    assert [kept for _, kept in together] == [3, 1, 5, 6, 7]

@@ -59,7 +59,7 @@ def test_results_are_json_lines(spec, tmp_path):
     assert [record["index"] for record in found] == [0, 1, 2]
     assert set(found[0]) == {
         "index", "prompt", "prompt_tokens", "text", "tokens", "finish_reason", "error", "timings",
-            "cached_tokens", "preemptions",
+            "cached_tokens", "preemptions", "seed",
     }  # fmt: skip
     assert found[1]["prompt_tokens"] == found[1]["prompt"] == models.prompts(3)[1]
     assert found[0]["finish_reason"] == "length"

@@ -171,7 +171,7 @@ def test_variables_and_home(tmp_path, monkeypatch, manager):
 
 def test_a_checkpoints_own_sampling(random_model, tmp_path):
     folder = shutil.copytree(random_model("llama_tied")[1], tmp_path / "model")
-    own = {"do_sample": True, "temperature": 0.6, "top_k": 20, "top_p": 0.95}
+    own = {"do_sample": True, "temperature": 0.6, "top_k": 20, "top_p": 0.95, "typical_p": 0.9}
     (folder / "generation_config.json").write_text(json.dumps(own))
     (tmp_path / "run.json").write_text(
         json.dumps(
@@ -189,6 +189,7 @@ def test_a_checkpoints_own_sampling(random_model, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "temperature: 0.6" in done.stdout
     assert "top_k: 5" in done.stdout
+    assert "typical_p: 0.9" in done.stdout
 
 
 def test_earlier_names_are_taken(manager, tmp_path):

@@ -243,6 +243,7 @@ def _record(request: InferenceRequest, sequence: InferenceSequence | None) -> Re
         "prompt_tokens": request.prompt_tokens,
         "text": sequence.text if sequence else "",
         "tokens": sequence.tokens if sequence else [],
+        "seed": sequence.seed if sequence else None,
         "finish_reason": request.finish_reason if request.error or not sequence else sequence.finish_reason,
         "error": request.error,
         "timings": asdict(request.timings),

@@ -11,7 +11,17 @@ from plugtron.utils.json_file import read_mapping
 
 __all__ = ["checkpoint_defaults"]
 
-_NAMES = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+_NAMES = (
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "typical_p",
+    "epsilon_cutoff",
+    "eta_cutoff",
+    "repetition_penalty",
+    "no_repeat_ngram_size",
+)
 #: Keys below general.sampling in a GGUF file, by our names for them.
 _GGUF = {
     "temperature": "temp",
@@ -19,6 +29,11 @@ _GGUF = {
     "top_p": "top_p",
     "min_p": "min_p",
     "repetition_penalty": "penalty_repeat",
+    "xtc_probability": "xtc_probability",
+    "xtc_threshold": "xtc_threshold",
+    "mirostat": "mirostat",
+    "mirostat_tau": "mirostat_tau",
+    "mirostat_eta": "mirostat_eta",
 }
 
 

@@ -42,7 +42,7 @@ class LlamaCppEngine(BackendEngine):
         limit, slots = sequence_limit(options.max_sequence_length, positions), options.max_batch_size
         super().__init__(parts, slots=slots, limit=limit, vocab_size=tokenizer.vocab_size)
         threads, layers = parts.runtime.threads, options.gpu_layers
-        self._server = Server(model.path, slots=slots, limit=limit, threads=threads, gpu_layers=layers)
+        self._server: Server | None = Server(model.path, slots=slots, limit=limit, threads=threads, gpu_layers=layers)
         self._limit = limit
         self._count = options.tokens_per_call
         self._calls = ThreadPoolExecutor(slots, thread_name_prefix="plugtron-llamacpp")
@@ -68,6 +68,7 @@ class LlamaCppEngine(BackendEngine):
         """Ask for those that have had their answer, wait for the first that is there, and return all that are."""
         for sequence, call in self._asked.items():
             if call is None:
+                assert self._server is not None, "a closed engine takes no step"
                 self._asked[sequence] = self._calls.submit(self._server.complete, ask(sequence, self._wanted(sequence)))
         calls = {call: sequence for sequence, call in self._asked.items() if call is not None}
         done, _ = wait(calls, timeout=_PATIENCE, return_when=FIRST_COMPLETED)
@@ -82,7 +83,7 @@ class LlamaCppEngine(BackendEngine):
         """End what is under way, and give the model back."""
         super().close()
         self._calls.shutdown()
-        del self._server
+        self._server = None
 
     def _wanted(self, sequence: InferenceSequence) -> int:
         """How many tokens to ask for: no more than the sequence may still have."""

@@ -212,6 +212,20 @@ def test_rows_do_not_see_each_other(engine, ahead, alone):
     assert engine == "static" or sum(request.preemptions for request in found) > 0
 
 
+@pytest.mark.parametrize("engine", ["static", "dynamic"])
+def test_guesses_change_no_token(engine, alone):
+    """Where several positions of a row are drawn in one step, each has the mask that follows from those before it."""
+    prompts = ["abc" * 6, "Hello", "xyxyxyxy"]
+    params = [{**DRAWN, "regex": "(abc){12}[d-z]"}, MIXED[0], {"temperature": 0, "regex": "(x|y){30}"}]
+    found = []
+    for controller in ("text_generation", {"name": "speculative", "options": {"max_rows": 64}}):
+        with LLM(alone[0], dtype="float32", seed=3, engine=engine, overrides={"controller": controller}) as llm:
+            requests = llm.generate(prompts, params)
+            found.append([(request.text, request.finish_reason, request.error) for request in requests])
+    assert found[0] == found[1]
+    assert sum(request.sequences[0].accepted_tokens for request in requests) > 0
+
+
 def test_greedy_and_several_answers(llm):
     choice = {"choice": ["yes", "no", "perhaps"]}
     assert llm.generate("Is the sky blue?", {"temperature": 0, **choice}).text in choice["choice"]

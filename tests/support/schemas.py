@@ -9,7 +9,7 @@ __all__ = ["random_schemas", "validate"]
 
 _WORDS = ["red", "green", "blue", "Ångström", "a b", 'qu"ote', "back\\slash", "", "日本"]
 _PATTERNS = ["^[a-z]{1,6}$", "^(on|off)$", "^[A-Z]{2}-[0-9]{1,3}$", "^x+y?$", "^[0-9a-f]{4}$"]
-_FORMATS = ["date", "uuid", "ipv4"]
+_FORMATS = ["ipv6", "uuid", "ipv4"]
 
 
 def validate(text, schema):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from plugtron import Options
 from plugtron.contracts import Candidates, HostCopy, Parts, Sampler, Tokenizer
@@ -67,6 +66,7 @@ class Grammar(Sampler):
         # What is added to the logits of eight ids, by the byte that has their bits.
         spread = torch.arange(256).unsqueeze(1) >> torch.arange(8) & 1
         self._biases = torch.where(spread == 1, 0.0, float("-inf")).to(device)
+        self._spread_bits = self._biases.new_empty(0, 8)
         # One bit for each id and for the end, in whole numbers of 64 bits.
         self._width = -(-(vocab_size + 1) // 64) * 8
 
@@ -127,11 +127,8 @@ class Grammar(Sampler):
             packed[row, : len(mask)] = np.frombuffer(mask, dtype=np.uint8)
         (words,) = transfer(self._device, packed.view(np.int64))
         # Added, not filled in: branches at every other id take ten times as long on a CPU.
-        bias = functional.embedding(words.view(torch.uint8).int(), self._biases).flatten(1)
-        if candidates.ids is None:
-            bias = bias[:, : candidates.logits.shape[1]]
-        else:
-            bias = bias.gather(1, candidates.ids)
+        bias = self._spread(words.view(torch.uint8))
+        bias = bias[:, : candidates.logits.shape[1]] if candidates.ids is None else bias.gather(1, candidates.ids)
         return replace(candidates, logits=candidates.logits + bias)
 
     def accept(self, slot_ids: tuple[int, ...], tokens: Tensor) -> None:
@@ -140,6 +137,15 @@ class Grammar(Sampler):
         for row, slot in enumerate(slot_ids):
             self._slots[slot].fresh.append(_Drawn(copy, row))
             self._slots[slot].masks = None
+
+    def _spread(self, packed: Tensor) -> Tensor:
+        """What is added to logits: 0 where a bit [N, W] is set, -inf elsewhere; [N, 8 W], valid until the next call."""
+        count = packed.numel()
+        if len(self._spread_bits) < count:  # kept: memory that is new in each step is slow
+            self._spread_bits = self._biases.new_empty(count, 8)
+        spread = self._spread_bits[:count]
+        torch.index_select(self._biases, 0, packed.flatten().int(), out=spread)
+        return spread.view(len(packed), -1)
 
     def _mask(self, slot: int) -> bytes:
         masks = self._slots[slot].masks

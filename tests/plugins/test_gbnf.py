@@ -4,10 +4,10 @@ import pytest
 
 from plugtron.testing import write_model
 from plugtron.tokenizer.huggingface import HuggingFaceTokenizer
-from plugtron_samplers.gbnf import gbnf_to_lark
-from plugtron_samplers.grammar_cache import GrammarCache
-from plugtron_samplers.grammar_row import GrammarRow
-from plugtron_samplers.grammar_source import source_of
+from plugtron_samplers.grammar.cache import GrammarCache
+from plugtron_samplers.grammar.gbnf import gbnf_to_lark
+from plugtron_samplers.grammar.row import GrammarRow
+from plugtron_samplers.grammar.source import source_of
 
 #: A grammar; texts that are answers; texts that are none.
 GRAMMARS = {

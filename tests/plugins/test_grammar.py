@@ -11,7 +11,7 @@ from support.schemas import random_schemas, validate
 
 from plugtron import LLM
 from plugtron.testing import write_model
-from plugtron_samplers.grammar_source import source_of
+from plugtron_samplers.grammar.source import source_of
 
 #: Three and more of everything that can come, at temperature 1.
 DRAWN = {"temperature": 1.0, "max_tokens": 60}

@@ -7,11 +7,11 @@ from pydantic import ValidationError
 
 from plugtron.testing import write_model
 from plugtron.tokenizer.huggingface import HuggingFaceTokenizer
-from plugtron_samplers.grammar_cache import GrammarCache
-from plugtron_samplers.grammar_library import GrammarError
-from plugtron_samplers.grammar_params import GrammarParams
-from plugtron_samplers.grammar_row import GrammarRow
-from plugtron_samplers.grammar_source import sources_in
+from plugtron_samplers.grammar.cache import GrammarCache
+from plugtron_samplers.grammar.library import GrammarError
+from plugtron_samplers.grammar.params import GrammarParams
+from plugtron_samplers.grammar.row import GrammarRow
+from plugtron_samplers.grammar.source import sources_in
 
 TEXT = {"type": "string"}
 #: Seconds that this may take on a busy machine.

@@ -18,9 +18,9 @@ from plugtron.tokenizer.huggingface import HuggingFaceTokenizer
 from plugtron.tokenizer.options import TiktokenOptions
 from plugtron.tokenizer.sentencepiece import SentencePieceTokenizer
 from plugtron.tokenizer.tiktoken import TiktokenTokenizer
-from plugtron_samplers.grammar_cache import GrammarCache
-from plugtron_samplers.grammar_row import GrammarRow
-from plugtron_samplers.grammar_source import source_of
+from plugtron_samplers.grammar.cache import GrammarCache
+from plugtron_samplers.grammar.row import GrammarRow
+from plugtron_samplers.grammar.source import source_of
 
 DATA = Path(__file__).parents[1] / "data"
 PATTERN = r'\{"name": "[A-Z][a-zé ]{2,12}", "city": "(Łódź|北京|New York)"\}'

@@ -22,8 +22,8 @@ def plugtron_samplers() -> list[Component]:
         ),
         Component(
             name="grammar",
-            target="plugtron_samplers.grammar:Grammar",
-            params="plugtron_samplers.grammar_params:GrammarParams",
+            target="plugtron_samplers.grammar.stage:Grammar",
+            params="plugtron_samplers.grammar.params:GrammarParams",
             summary="answers of a form: JSON of a schema, a regular expression, choices, a grammar",
             needs=frozenset({Need.TOKENIZER, Need.WRAPPER}),
         ),

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from plugtron_samplers.gbnf import gbnf_to_lark
-from plugtron_samplers.grammar_limits import TOO_DEEP, check_json, check_rules, check_text
+from plugtron_samplers.grammar.gbnf import gbnf_to_lark
+from plugtron_samplers.grammar.limits import TOO_DEEP, check_json, check_rules, check_text
 
 __all__ = ["FORMS", "GrammarSource", "asks_for_form", "source_of", "sources_in"]
 

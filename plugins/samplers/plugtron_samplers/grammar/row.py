@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from plugtron_samplers.grammar_library import GrammarError, reason
+from plugtron_samplers.grammar.library import GrammarError, reason
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher
 
-    from plugtron_samplers.grammar_cache import GrammarCache
-    from plugtron_samplers.grammar_source import GrammarSource
+    from plugtron_samplers.grammar.cache import GrammarCache
+    from plugtron_samplers.grammar.source import GrammarSource
 
 __all__ = ["GrammarRow"]
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from plugtron_samplers.grammar_schema import check_part
+from plugtron_samplers.grammar.schema import check_part
 
 __all__ = ["TOO_DEEP", "check_json", "check_rules", "check_text"]
 

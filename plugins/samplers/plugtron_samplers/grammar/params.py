@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from plugtron import Params
-from plugtron_samplers.grammar_source import FORMS, source_of, sources_in
+from plugtron_samplers.grammar.source import FORMS, source_of, sources_in
 
 __all__ = ["GrammarParams"]
 
@@ -55,7 +55,7 @@ class GrammarParams(Params):
         source = None if value is None or info.field_name is None else source_of(info.field_name, value)
         if source is not None:
             # Here, so that nobody imports it who does not ask for a grammar.
-            from plugtron_samplers.grammar_library import check_source
+            from plugtron_samplers.grammar.library import check_source
 
             check_source(source)
         return value

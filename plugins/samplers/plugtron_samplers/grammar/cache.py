@@ -10,9 +10,9 @@ from functools import cached_property
 from llguidance import LLMatcher, LLTokenizer
 
 from plugtron.contracts import Tokenizer
-from plugtron_samplers.grammar_library import compile_source, deep_worker
-from plugtron_samplers.grammar_source import GrammarSource
-from plugtron_samplers.grammar_vocabulary import vocabulary_of
+from plugtron_samplers.grammar.library import compile_source, deep_worker
+from plugtron_samplers.grammar.source import GrammarSource
+from plugtron_samplers.grammar.vocabulary import vocabulary_of
 
 __all__ = ["GrammarCache"]
 

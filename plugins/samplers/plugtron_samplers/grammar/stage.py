@@ -17,12 +17,12 @@ from plugtron import Options
 from plugtron.contracts import Candidates, HostCopy, Parts, Sampler, Tokenizer
 from plugtron.request import InferenceRequest, InferenceSequence, SamplingParams
 from plugtron.utils import transfer
-from plugtron_samplers.grammar_params import GrammarParams
-from plugtron_samplers.grammar_source import asks_for_form, sources_in
+from plugtron_samplers.grammar.params import GrammarParams
+from plugtron_samplers.grammar.source import asks_for_form, sources_in
 
 if TYPE_CHECKING:
-    from plugtron_samplers.grammar_cache import GrammarCache
-    from plugtron_samplers.grammar_row import GrammarRow
+    from plugtron_samplers.grammar.cache import GrammarCache
+    from plugtron_samplers.grammar.row import GrammarRow
 
 __all__ = ["Grammar"]
 
@@ -93,7 +93,7 @@ class Grammar(Sampler):
 
     def add(self, slot: int, sequence: InferenceSequence) -> None:
         """Begin at the grammar's beginning, and take in what had been generated before the slot was given."""
-        from plugtron_samplers.grammar_row import GrammarRow
+        from plugtron_samplers.grammar.row import GrammarRow
 
         params = sequence.request.params
         (source,) = sources_in(params.asked())
@@ -162,7 +162,7 @@ class Grammar(Sampler):
 
     @cached_property
     def _cache(self) -> GrammarCache:
-        from plugtron_samplers.grammar_cache import GrammarCache
+        from plugtron_samplers.grammar.cache import GrammarCache
 
         assert self._tokenizer is not None, "check has refused"
         return GrammarCache(self._tokenizer, self._vocab_size)
@@ -170,7 +170,7 @@ class Grammar(Sampler):
     @cached_property
     def _workers(self) -> list[ThreadPoolExecutor]:
         """Each has the slots of a remainder, so that no slot is worked on by two at a time."""
-        from plugtron_samplers.grammar_library import deep_worker
+        from plugtron_samplers.grammar.library import deep_worker
 
         count = min(_MOST_WORKERS, max(1, (os.cpu_count() or 1) // _CORES_A_WORKER))
         return [deep_worker(f"plugtron-grammar-{number}") for number in range(count)]

@@ -1,0 +1,1 @@
+"""Answers of a form that a request asks for, over llguidance."""

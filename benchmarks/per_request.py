@@ -1,0 +1,139 @@
+"""What requests ask for beside plain text: guesses, grammars, scores; each beside what it competes with.
+
+    make bench-requests     # or: python benchmarks/per_request.py [--repetitions 5] [--output FILE]
+
+Sides alternate within a repetition; the table has the median of the ratios with the least and greatest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from dense import transformers_model
+
+from plugtron import LLM, SamplingParams
+
+MODEL = "smollm2-135m-instruct"
+CODE = """class Point:
+    def __init__(self, x, y):
+        self.x = x
+        self.y = y
+
+    def add(self, other):
+        return Point(self.x + other.x, self.y + other.y)
+"""
+#: Texts that the model goes on to copy, and texts that it goes on from.
+COPIED = [
+    f"{CODE}\n# The same file again:\n\n{CODE}\n# The same file again:\n\n",
+    "The quick brown fox jumps over the lazy dog near the old stone bridge.\n" * 5,
+    "Names: " + ", ".join(f"person{at}" for at in range(20)) + "\nNames: person0, person1, person2,",
+]
+FRESH = ["Once upon a time", "The history of the Roman Empire", "My favorite recipe is"]
+SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "tags": {"type": "array"}},
+    "required": ["name", "age", "tags"],
+}
+
+Side = Callable[[], object]
+
+
+def llm(**overrides: object) -> LLM:
+    """The default model with its file's own weights, over the dynamic engine, without shared prefixes."""
+    given = {"engine.options.max_sequence_length": 1024, "engine.options.prefix_caching": False, **overrides}
+    return LLM(MODEL, dtype="bfloat16", quantization="as_stored", engine="dynamic", overrides=given)
+
+
+def guesses() -> dict[str, tuple[Side, Side]]:
+    """Plain decode beside decode with lookup: one request after the other."""
+    plain, guessing = llm(), llm(controller="speculative")
+
+    def run(model: LLM, texts: list[str], temperature: float) -> Side:
+        params = SamplingParams(temperature=temperature, seed=3, max_tokens=128, ignore_eos=True)
+        return lambda: [model.generate(text, params).tokens for text in texts]
+
+    return {
+        f"lookup, {name}": (run(plain, texts, heat), run(guessing, texts, heat))
+        for name, texts, heat in (("copied text", COPIED, 0), ("new text", FRESH, 0), ("new text, drawn", FRESH, 1))
+    }
+
+
+def scores() -> dict[str, tuple[Side, Side]]:
+    """1,000 continuations of 20 prompts of 100 tokens in float32, beside transformers, a batch of 50 at a time."""
+    model = LLM(MODEL, dtype="float32", engine="dynamic", overrides={"engine.options.max_sequence_length": 256})
+    prompts = [[(97 * row + 7 * at) % 40000 + 100 for at in range(100)] for row in range(20)]
+    pairs = [(prompt, [(31 * at + 5 * step) % 40000 for step in range(4)]) for prompt in prompts for at in range(50)]
+    reference = transformers_model(MODEL, "float32")
+
+    def ours() -> object:
+        # Other salts, so that no run finds what the one before has left.
+        return model.score([prompt for prompt, _ in pairs], [each for _, each in pairs])
+
+    @torch.inference_mode()
+    def theirs() -> object:
+        found = []
+        for first in range(0, len(pairs), 50):
+            ids = torch.tensor([[*prompt, *each] for prompt, each in pairs[first : first + 50]])
+            values = reference(ids, logits_to_keep=5).logits[:, :-1].log_softmax(-1)
+            found.append(values.gather(2, ids[:, -4:, None]))
+        return found
+
+    return {"1,000 continuations, beside transformers": (theirs, ours)}
+
+
+def grammars() -> dict[str, tuple[Side, Side]]:
+    """16 rows drawn as they come, beside 16 that a JSON schema constrains; seconds a step."""
+    model = llm()
+    texts = [f"Person {at}:" for at in range(16)]
+    params = {"temperature": 1.0, "seed": 1, "max_tokens": 48, "ignore_eos": True, "stop_token_ids": [2]}
+
+    def run(more: dict[str, object]) -> Side:
+        def side() -> object:
+            before = model.session.engine.stats
+            start = time.perf_counter()
+            model.generate(texts, {**params, **more})
+            after = model.session.engine.stats
+            assert before is not None
+            assert after is not None
+            return (time.perf_counter() - start) / (after.steps - before.steps)
+
+        return side
+
+    return {"a step of 16 rows, without and with a schema": (run({}), run({"json_schema": SCHEMA}))}
+
+
+def ratio(first: Side, second: Side) -> float:
+    """How many times as long the first takes; sides that return seconds have measured themselves."""
+    times = []
+    for side in (first, second):
+        start = time.perf_counter()
+        found = side()
+        times.append(found if isinstance(found, float) else time.perf_counter() - start)
+    return times[0] / times[1]
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "per_request.json")
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    found: dict[str, list[float]] = {}
+    for task in (guesses, grammars, scores):
+        for name, sides in task().items():
+            ratio(*sides)
+            found[name] = [ratio(*sides) for _ in range(options.repetitions)]
+            values = found[name]
+            print(f"{name:50} {statistics.median(values):6.2f}  ({min(values):.2f} to {max(values):.2f})", flush=True)
+    options.output.write_text(json.dumps({"torch": torch.__version__, "ratios": found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

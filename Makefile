@@ -62,7 +62,7 @@ lint: $(INSTALLED)  ## ruff (format and rules) and pyright
 bench-eager: $(INSTALLED)  ## eager decode beside transformers, in one run
 	$(BIN)/python benchmarks/eager.py
 
-bench-requests: $(INSTALLED)  ## guesses, scores, grammars beside what they compete with, in one run
+bench-requests: $(INSTALLED)  ## speculative decoding, scores and grammars beside what they compete with, in one run
 	$(BIN)/python benchmarks/per_request.py
 
 bench-dynamic: $(INSTALLED)  ## the dynamic engine under load beside its peers, in one run (20 minutes)

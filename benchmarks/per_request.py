@@ -1,4 +1,4 @@
-"""What requests ask for beside plain text: guesses, grammars, scores; each beside what it competes with.
+"""What requests ask for beside plain text: drafts, grammars, scores; each beside what it competes with.
 
     make bench-requests     # or: python benchmarks/per_request.py [--repetitions 5] [--output FILE]
 
@@ -50,16 +50,16 @@ def llm(**overrides: object) -> LLM:
     return LLM(MODEL, dtype="bfloat16", quantization="as_stored", engine="dynamic", overrides=given)
 
 
-def guesses() -> dict[str, tuple[Side, Side]]:
+def drafts() -> dict[str, tuple[Side, Side]]:
     """Plain decode beside decode with lookup: one request after the other."""
-    plain, guessing = llm(), llm(controller="speculative")
+    plain, drafting = llm(), llm(controller="speculative")
 
     def run(model: LLM, texts: list[str], temperature: float) -> Side:
         params = SamplingParams(temperature=temperature, seed=3, max_tokens=128, ignore_eos=True)
         return lambda: [model.generate(text, params).tokens for text in texts]
 
     return {
-        f"lookup, {name}": (run(plain, texts, heat), run(guessing, texts, heat))
+        f"lookup, {name}": (run(plain, texts, heat), run(drafting, texts, heat))
         for name, texts, heat in (("copied text", COPIED, 0), ("new text", FRESH, 0), ("new text, drawn", FRESH, 1))
     }
 
@@ -126,7 +126,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(2)
     found: dict[str, list[float]] = {}
-    for task in (guesses, grammars, scores):
+    for task in (drafts, grammars, scores):
         for name, sides in task().items():
             ratio(*sides)
             found[name] = [ratio(*sides) for _ in range(options.repetitions)]

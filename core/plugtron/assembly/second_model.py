@@ -19,7 +19,7 @@ def load_wrapper(
 ) -> ModelWrapper:
     """Return the wrapper of a model over the ranks, and in the dtype, of a run; its weights are not loaded yet.
 
-    For controllers that need a second model, such as one that guesses. It is to be used on all ranks alike.
+    For controllers that need a second model, such as a draft model. It is to be used on all ranks alike.
 
     Args:
         checkpoint: an alias, a path, or a hub id.

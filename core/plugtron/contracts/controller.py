@@ -100,10 +100,11 @@ class TextGenerationController(ABC):
         return sequence.length - 1
 
     def draft(self, sequences: Sequence[InferenceSequence]) -> Mapping[int, tuple[int, ...]]:
-        """Guess what comes after the last token of sequences that go on with it, by slot; most guess nothing.
+        """Return draft tokens for speculative decoding, by slot, for sequences whose last token is to be computed next.
 
-        A step computes the guesses with that token, and draws at each of them: as many are kept as are what was drawn,
-        so that the outcome is the one without guesses. They count as no more tokens than the request may still have.
+        The step computes them behind that token and samples at every position: draft tokens are accepted up to the
+        first that differs from the sampled token, so that the output is the one without drafts. A draft is no longer
+        than the number of tokens that the request may still have, less one.
         Equal on every rank of the model, and called with sequences in the same order there.
         """
         del sequences
@@ -163,5 +164,5 @@ class TextGenerationController(ABC):
 def _with_draft(
     row: ScheduledSequence, sequence: InferenceSequence, drafts: Mapping[int, tuple[int, ...]]
 ) -> ScheduledSequence:
-    guesses = drafts.get(row.slot)
-    return row.with_draft(sequence.all_tokens[-1], guesses) if guesses else row
+    draft = drafts.get(row.slot)
+    return row.with_draft(sequence.all_tokens[-1], draft) if draft else row

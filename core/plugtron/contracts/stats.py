@@ -22,8 +22,8 @@ class EngineStats:
         prompt_tokens: tokens of the prompts that were admitted, counted for each sequence.
         cached_tokens: those of them that memory had already.
         preemptions: how often a sequence gave its memory away, to be computed again.
-        drafted_tokens: tokens that were guessed for sequences that have ended.
-        accepted_tokens: those of them that were what was drawn.
+        drafted_tokens: draft tokens of sequences that have ended.
+        accepted_tokens: those of them that were accepted.
     """
 
     running: int
@@ -54,5 +54,5 @@ class EngineStats:
 
     @property
     def acceptance_rate(self) -> float:
-        """The share of guessed tokens that were what was drawn, 0 to 1."""
+        """The share of draft tokens that were accepted, 0 to 1."""
         return self.accepted_tokens / self.drafted_tokens if self.drafted_tokens else 0.0

@@ -25,8 +25,8 @@ class ScheduledSequence(NamedTuple):
         num_computed: how many of its tokens are in memory already.
         num_new: how many tokens this row computes.
         reserved: how many tokens memory is reserved for.
-        tokens: the ids to compute; empty for one token, the last drawn, which the device has. Guesses of what comes
-            after the last drawn token stand behind it.
+        tokens: the ids to compute; empty for one token, the last drawn, which the device has. Draft tokens stand
+            behind the last drawn token.
         num_logits: how many of the last positions get logits; 0 for an unfinished chunk of a prompt.
     """
 
@@ -42,11 +42,11 @@ class ScheduledSequence(NamedTuple):
         """How many tokens are in memory after the step."""
         return self.num_computed + self.num_new
 
-    def with_draft(self, last: int, guesses: tuple[int, ...]) -> ScheduledSequence:
-        """This row, of one token, `last`, with guesses of what comes after it."""
-        size = 1 + len(guesses)
+    def with_draft(self, last: int, draft: tuple[int, ...]) -> ScheduledSequence:
+        """This row, of one token, `last`, with draft tokens behind it."""
+        size = 1 + len(draft)
         end = self.num_computed + size
-        return self._replace(num_new=size, reserved=max(self.reserved, end), tokens=(last, *guesses), num_logits=size)
+        return self._replace(num_new=size, reserved=max(self.reserved, end), tokens=(last, *draft), num_logits=size)
 
 
 class Columns(NamedTuple):

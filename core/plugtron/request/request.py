@@ -74,7 +74,7 @@ class InferenceSequence:
     `tokens` are generated ids, an end-of-sequence id included; `text` has no special tokens and no stop text.
     `token_times` says when each token came, as time.perf_counter does. `cached_tokens` of the prompt were in memory
     already; `preemptions` is how often the sequence gave its memory away, to be computed again. Of
-    `drafted_tokens` that were guessed, `accepted_tokens` were what was drawn. The lower
+    `drafted_tokens` that speculative decoding proposed, `accepted_tokens` were kept. The lower
     `priority_key`, the earlier its turn: by priority, by arrival, by number within the request.
     """
 

@@ -50,7 +50,7 @@ def plugtron_controllers() -> list[Component]:
             target="plugtron_controllers.speculative.controller:SpeculativeController",
             options="plugtron_controllers.options:SpeculativeOptions",
             params="plugtron_controllers.params:GenerationParams",
-            summary="the same tokens, several in a step: guessed from the text itself or by a draft model",
+            summary="speculative decoding with n-grams of the text or a draft model; the output is unchanged",
             needs=frozenset({Need.WRAPPER, Need.TOKENIZER, Need.SAMPLERS}),
         ),
         Component(

@@ -1,4 +1,4 @@
-"""What the logits of a step are for: draws, guesses that draws are compared with, and log probabilities of prompts."""
+"""What the logits of a step are for: sampling, verifying draft tokens, and log probabilities of prompts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plugtron.engine import LiveSequence
 from plugtron.request import InferenceSequence
 from plugtron_controllers.prompt_logprobs import scores_prompt
 
-__all__ = ["Asked", "Report", "ask", "guessed"]
+__all__ = ["Asked", "Report", "ask", "has_draft"]
 
 
 class Report(NamedTuple):
@@ -30,13 +30,13 @@ class Report(NamedTuple):
 
 
 class _Draws(NamedTuple):
-    """A slot's draws: its row in the plan, where its logits begin, where its first drawn token will stand, guesses."""
+    """A slot's draws: row in the plan, first row of logits, position of the first sampled token, and draft."""
 
     slot: int
     row: int
     place: int
     position: int
-    guesses: tuple[int, ...]
+    draft: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Asked:
     @cached_property
     def most(self) -> int:
         """How many draws a slot has at the most."""
-        return 1 + max((len(draws.guesses) for draws in self.draws), default=0)
+        return 1 + max((len(draws.draft) for draws in self.draws), default=0)
 
     def reports(self, wanted: Mapping[int, int]) -> tuple[Report, ...]:
         """What is reported of this step.
@@ -68,13 +68,13 @@ class Asked:
             Report(draws.slot, wanted[draws.slot], at)
             for draws in self.draws
             if draws.slot in wanted
-            for at in range(1 + len(draws.guesses))
+            for at in range(1 + len(draws.draft))
         ]
         return (*drawn, *self.prompts)
 
 
-def guessed(row: ScheduledSequence, sequence: InferenceSequence) -> bool:
-    """Whether a row that wants several logits has guesses: what lies in a prompt is known."""
+def has_draft(row: ScheduledSequence, sequence: InferenceSequence) -> bool:
+    """Whether a row that wants several logits has draft tokens; the tokens of a prompt are none."""
     return row.num_logits > 1 and row.num_computed >= len(sequence.request.prompt_tokens)
 
 
@@ -97,6 +97,6 @@ def ask(plan: StepPlan, live: Mapping[int, LiveSequence]) -> Asked:
                 for at in range(from_, min(end, len(prompt) - 1))
             ]
         if end >= len(prompt) and each.most:
-            guesses = named[size - count + 1 :] if count > 1 and guessed(plan.rows[row], each.sequence) else ()
-            draws.append(_Draws(slot, row, place - 1 - len(guesses), end - len(guesses), guesses))
+            draft = named[size - count + 1 :] if count > 1 and has_draft(plan.rows[row], each.sequence) else ()
+            draws.append(_Draws(slot, row, place - 1 - len(draft), end - len(draft), draft))
     return Asked(tuple(draws), tuple(prompts))

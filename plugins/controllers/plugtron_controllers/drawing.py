@@ -32,7 +32,7 @@ class Found:
 
 
 class Drawing:
-    """Draws once for each slot and, where what it drew is what had been guessed, at the guess that follows.
+    """Samples one token for each slot, and one more behind each draft token that equals the token sampled before it.
 
     The chain runs for one position at a time, so that its stages learn of each draw before the next: the outcome is the
     one that steps of one token each would have had.
@@ -82,7 +82,7 @@ class Drawing:
             else:
                 tokens[going, at] = drawn
             if at + 1 < asked.most:
-                going = _right(asked, going, at, drawn.tolist())
+                going = _accepted(asked, going, at, drawn.tolist())
                 if not going:
                     break
         return Found(tokens, failures, log_probs)
@@ -100,13 +100,13 @@ class Drawing:
         return log_probabilities(source.logits[row], ids, drawn[place], report.top)
 
 
-def _right(asked: Asked, going: Sequence[int], at: int, drawn: Sequence[int]) -> list[int]:
-    """Those whose draw is what had been guessed."""
-    guesses = [asked.draws[number].guesses for number in going]
+def _accepted(asked: Asked, going: Sequence[int], at: int, drawn: Sequence[int]) -> list[int]:
+    """The slots whose draft token is the token that was sampled."""
+    drafts = [asked.draws[number].draft for number in going]
     return [
         number
-        for number, guessed, token in zip(going, guesses, drawn, strict=True)
-        if at < len(guessed) and guessed[at] == token
+        for number, draft, token in zip(going, drafts, drawn, strict=True)
+        if at < len(draft) and draft[at] == token
     ]
 
 

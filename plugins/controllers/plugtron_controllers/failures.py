@@ -8,7 +8,7 @@ from plugtron.contracts import Runtime
 
 __all__ = ["NOT_DRAWN", "exchange_failures"]
 
-#: What stands for a draw that was not made: the guess before it was not what was drawn.
+#: What stands for a draw that was not made: a draft token before it was rejected.
 NOT_DRAWN = -9
 #: What a draw's number means where it is no token.
 _WHY = {

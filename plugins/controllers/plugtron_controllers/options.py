@@ -18,16 +18,16 @@ class BeamOptions(Options):
 
 
 class SpeculativeOptions(Options):
-    """What guesses, and how much."""
+    """Where drafts come from, and how long they are."""
 
     draft_model: str | None = Field(
-        default=None, description="alias, path or hub id of a model that guesses; by default the text itself does"
+        default=None, description="alias, path or hub id of a draft model; by default drafts are n-grams of the text"
     )
     draft_quantization: str | None = Field(default=None, description="of the draft model, as model.quantization")
-    num_speculative_tokens: int = Field(default=8, ge=1, le=64, description="tokens of a guess at the most")
-    min_ngram: int = Field(default=2, ge=1, le=16, description="tokens that must have stood in the text before")
-    max_ngram: int = Field(default=5, ge=1, le=64, description="tokens that are compared at the most")
-    max_rows: int = Field(default=8, ge=1, description="no guesses in steps of more sequences")
+    num_speculative_tokens: int = Field(default=8, ge=1, le=64, description="the longest draft")
+    min_ngram: int = Field(default=2, ge=1, le=16, description="the shortest n-gram that is looked up")
+    max_ngram: int = Field(default=5, ge=1, le=64, description="the longest n-gram that is compared")
+    max_rows: int = Field(default=8, ge=1, description="steps of more sequences have no drafts")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

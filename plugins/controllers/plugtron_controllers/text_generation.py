@@ -38,7 +38,7 @@ from plugtron.request import (
 )
 from plugtron.utils import transfer
 from plugtron_controllers.admission import check_fields, check_stages
-from plugtron_controllers.asked import ask, guessed
+from plugtron_controllers.asked import ask, has_draft
 from plugtron_controllers.chain import Chain
 from plugtron_controllers.checked import name_of
 from plugtron_controllers.drawing import Drawing, Found
@@ -232,13 +232,13 @@ class SimpleTextGenerationController(TextGenerationController):
             if live is None:
                 continue  # it has been aborted and let go of while its step was under way
             sequence = live.sequence
-            # Guesses that were wrong are in memory, and will be written over.
-            right = max(0, len(result.tokens.get(row.slot, ())) - 1)
-            sequence.computed = row.num_computed + 1 + right if guessed(row, sequence) else row.end
+            # The keys and values of rejected draft tokens stay, and are overwritten by the next step.
+            accepted = max(0, len(result.tokens.get(row.slot, ())) - 1)
+            sequence.computed = row.num_computed + 1 + accepted if has_draft(row, sequence) else row.end
             if sequence.finish_reason is None:  # its request may have failed in this very step
                 self._apply(live, row.end, result)
-                if guessed(row, sequence):
-                    self.note_guesses(sequence, row.num_new - 1, right)
+                if has_draft(row, sequence):
+                    self.note_acceptance(sequence, row.num_new - 1, accepted)
         return result
 
     def _result(self, pending: DrawnStep, rows: list[list[int]], packed: list[list[float]]) -> StepResult:
@@ -255,10 +255,10 @@ class SimpleTextGenerationController(TextGenerationController):
             prompt_log_probs=prompts,
         )
 
-    def note_guesses(self, sequence: InferenceSequence, guessed: int, right: int) -> None:
-        """Note that of so many tokens that were guessed in a step the first `right` were what was drawn."""
-        sequence.drafted_tokens += guessed
-        sequence.accepted_tokens += right
+    def note_acceptance(self, sequence: InferenceSequence, drafted: int, accepted: int) -> None:
+        """Count the draft tokens of a step, and those of them that were accepted."""
+        sequence.drafted_tokens += drafted
+        sequence.accepted_tokens += accepted
 
     def next_slots(self, pending: PendingStep) -> tuple[int, ...] | None:
         """Those that have not ended and want more than the token under way; None over several stages."""

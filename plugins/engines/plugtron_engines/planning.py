@@ -22,7 +22,7 @@ class Planner:
     so that nothing but its memory is lost.
 
     Args:
-        controller: says which positions want logits, and guesses what comes next.
+        controller: says which positions want logits, and proposes draft tokens.
         budget: tokens per step.
     """
 
@@ -89,7 +89,7 @@ class Planner:
         return rows
 
     def _drafts(self, order: Iterable[InferenceSequence]) -> Mapping[int, tuple[int, ...]]:
-        """What the controller guesses for those that go on with the token drawn last."""
+        """The drafts of sequences whose last token is to be computed next."""
         if type(self._controller).draft is TextGenerationController.draft:
             return {}
         there = [each for each in order if each.slot not in self.preempted]
@@ -104,9 +104,9 @@ class Planner:
         length = len(sequence.request.prompt_tokens) + len(tokens)
         # The token drawn last is on the device already; whatever else there is to compute is named.
         if computed + 1 == length and tokens and slot not in self.preempted:
-            guesses = drafts.get(slot, ())[: left - 1]
-            if guesses and self._context.allocate(slot, length + len(guesses)):
-                return ScheduledSequence(slot, computed, 1, length).with_draft(tokens[-1], guesses)
+            draft = drafts.get(slot, ())[: left - 1]
+            if draft and self._context.allocate(slot, length + len(draft)):
+                return ScheduledSequence(slot, computed, 1, length).with_draft(tokens[-1], draft)
             # Inside a block there is room.
             there = computed % self._context.block_size or self._context.allocate(slot, length)
             return ScheduledSequence(slot, computed, 1, length) if there else None

@@ -1,1 +1,1 @@
-"""Speculation: guesses of what comes next, computed with the last token, and kept as far as they are what is drawn."""
+"""Speculative decoding: draft tokens, verified by the model in one step."""

@@ -27,15 +27,16 @@ __all__ = ["SpeculativeController"]
 
 
 class SpeculativeController(SimpleTextGenerationController):
-    """Has a drafter guess, and draws at every guess: what is drawn decides, seeded draws included.
+    """Verifies the drafts of a drafter: a draft token is accepted when it equals the token that is sampled there.
 
-    Steps that read the whole model for one token read it for several. Sequences whose guesses are wrong go without for
-    a while, and so do steps of many sequences, which use the processor fully as they are.
+    The output is the same as without drafts, greedy and seeded. A step that reads all weights for one token reads them
+    for several. Sequences whose drafts are rejected pause, and steps of many sequences, which are bound by arithmetic,
+    have no drafts.
 
     Args:
-        drafter: what guesses; any package's.
-        tokens: of a guess at the most.
-        max_rows: steps of more sequences make no guesses.
+        drafter: proposes draft tokens.
+        tokens: the longest draft.
+        max_rows: steps of more sequences have no drafts.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class SpeculativeController(SimpleTextGenerationController):
             self._drafter.end(sequence.slot)
 
     def draft(self, sequences: Sequence[InferenceSequence]) -> Mapping[int, tuple[int, ...]]:
-        """Guess for those for which it pays."""
+        """Ask the drafter for the sequences for which drafts pay."""
         if not sequences or len(sequences) > self._max_rows:
             return {}
         # Of so many positions in all a step may want logits.
@@ -112,17 +113,17 @@ class SpeculativeController(SimpleTextGenerationController):
     def _count(self, sequence: InferenceSequence) -> int:
         slot = sequence.slot
         assert slot is not None
-        if slot in self._read:  # a stage of the chain looks at the tokens that the host has, and would lack the guesses
+        if slot in self._read:  # a stage reads the host's tokens, which lack those that this step accepts
             return 0
         length = len(sequence.tokens)
         return min(self._paces[slot].count(length), self._live[slot].most - length - 1)
 
-    def note_guesses(self, sequence: InferenceSequence, guessed: int, right: int) -> None:
-        """Learn how right the guesses were."""
-        super().note_guesses(sequence, guessed, right)
+    def note_acceptance(self, sequence: InferenceSequence, drafted: int, accepted: int) -> None:
+        """Adapt the length of the next draft."""
+        super().note_acceptance(sequence, drafted, accepted)
         assert sequence.slot is not None
-        self._paces[sequence.slot].note(guessed, right, len(sequence.tokens))
+        self._paces[sequence.slot].note(drafted, accepted, len(sequence.tokens))
 
     def next_slots(self, pending: PendingStep) -> tuple[int, ...] | None:
-        """Those of a step without guesses that has too many rows for any; else guesses need the tokens first."""
+        """None while drafts are made, which need the tokens of the step before."""
         return super().next_slots(pending) if len(pending.slot_ids) > self._max_rows else None

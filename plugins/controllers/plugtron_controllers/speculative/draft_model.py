@@ -1,4 +1,4 @@
-"""Guesses of a smaller model with the same vocabulary."""
+"""Drafts of a smaller model with the same vocabulary."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["ModelDrafter"]
 
 @dataclass(slots=True)
 class _Written:
-    """What memory has of a sequence: its first `length` tokens, then `guesses`, which may have been wrong."""
+    """What memory has of a sequence: its first `length` tokens, then `draft`, which may have been rejected."""
 
     length: int = 0
-    guesses: list[int] = field(default_factory=list)
+    draft: list[int] = field(default_factory=list)
 
 
 class ModelDrafter(Drafter):
@@ -35,7 +35,7 @@ class ModelDrafter(Drafter):
     what is likely, both draw the same token. Other stages of the chain are not asked.
 
     Args:
-        model: whom the guesses are for.
+        model: the model that verifies the drafts.
 
     Raises:
         SpecError: the two have different vocabularies.
@@ -83,21 +83,21 @@ class ModelDrafter(Drafter):
         most = {each.sequence.slot: min(each.most, room - each.sequence.length) for each in wanted}
         sequences = {each.sequence.slot: each.sequence for each in wanted if most[each.sequence.slot] > 0}
         rows = [self._missing(sequence) for sequence in sequences.values()]
-        guesses: dict[int, list[int]] = {row.slot: [] for row in rows}
+        drafts: dict[int, list[int]] = {row.slot: [] for row in rows}
         for at in count():
             rows = [row for row in rows if at < most[row.slot]]
             if not rows:
                 break
             tokens = self._step(rows, [sequences[row.slot] for row in rows], at)
             for row, token in zip(rows, tokens, strict=True):
-                guesses[row.slot].append(token)
+                drafts[row.slot].append(token)
             rows = [
                 ScheduledSequence(row.slot, row.end, 1, room, (token,)) for row, token in zip(rows, tokens, strict=True)
             ]
-        for slot, tokens in guesses.items():
-            # The last guess has not been computed.
+        for slot, tokens in drafts.items():
+            # The last draft token has not been computed.
             self._written[slot] = _Written(sequences[slot].length, tokens[:-1])
-        return {slot: tuple(tokens) for slot, tokens in guesses.items()}
+        return {slot: tuple(tokens) for slot, tokens in drafts.items()}
 
     def _missing(self, sequence: InferenceSequence) -> ScheduledSequence:
         """The tokens of a sequence that are not in memory, the last of which always is one of them."""
@@ -105,8 +105,8 @@ class ModelDrafter(Drafter):
         assert sequence.slot is not None
         written, tokens = self._written[sequence.slot], sequence.all_tokens
         there = written.length
-        for guess in written.guesses:
-            if there + 1 >= len(tokens) or tokens[there] != guess:
+        for token in written.draft:
+            if there + 1 >= len(tokens) or tokens[there] != token:
                 break
             there += 1
         there = min(there, len(tokens) - 1)

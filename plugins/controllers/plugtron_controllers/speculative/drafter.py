@@ -1,4 +1,4 @@
-"""What guesses: the part of a speculative controller that others may write."""
+"""Drafters: where the draft tokens of speculative decoding come from. The contract is open to other packages."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["Drafter", "Wanted"]
 
 
 class Wanted(NamedTuple):
-    """A sequence that a guess is wanted for, of at most `most` tokens, which is at least 1."""
+    """A sequence that wants a draft of at most `most` tokens, which is at least 1."""
 
     sequence: InferenceSequence
     most: int
 
 
 class Drafter(ABC):
-    """Guesses how sequences go on. Guesses that are wrong cost time, never the outcome.
+    """Proposes draft tokens. A rejected draft costs time, and changes no output.
 
-    On every rank of a model the same methods are called in the same order, and must come to the same guesses. A
+    On every rank of a model the same methods are called in the same order, and must return the same drafts. A
     sequence has its slot from `start` to `end`, and keeps it while its memory is given to others.
     """
 
@@ -41,7 +41,7 @@ class Drafter(ABC):
 
     @abstractmethod
     def propose(self, wanted: list[Wanted]) -> Mapping[int, tuple[int, ...]]:
-        """Return ids that may follow the last token of each sequence, by slot; none for those it has no guess for."""
+        """Return draft tokens by slot; sequences without a draft are left out."""
 
     def end(self, slot: int) -> None:
         """Forget a sequence."""

@@ -1,4 +1,4 @@
-"""Guesses from the text itself: what followed the last few tokens where they stood before (prompt lookup decoding)."""
+"""Drafts from the text itself: what followed an earlier occurrence of the last few tokens (prompt lookup decoding)."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class NGramDrafter(Drafter):
             assert sequence.slot is not None
             text = self._texts[sequence.slot]
             text.extend(sequence.tokens[len(text.tokens) - len(sequence.request.prompt_tokens) :])
-            guess = text.continuation(most, self._longest)
-            if guess:
-                found[sequence.slot] = guess
+            draft = text.continuation(most, self._longest)
+            if draft:
+                found[sequence.slot] = draft
         return found
 
 

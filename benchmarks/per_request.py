@@ -12,6 +12,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -67,19 +68,23 @@ def drafts() -> dict[str, tuple[Side, Side]]:
 def scores() -> dict[str, tuple[Side, Side]]:
     """1,000 continuations of 20 prompts of 100 tokens in float32, beside transformers, a batch of 50 at a time."""
     model = LLM(MODEL, dtype="float32", engine="dynamic", overrides={"engine.options.max_sequence_length": 256})
-    prompts = [[(97 * row + 7 * at) % 40000 + 100 for at in range(100)] for row in range(20)]
-    pairs = [(prompt, [(31 * at + 5 * step) % 40000 for step in range(4)]) for prompt in prompts for at in range(50)]
     reference = transformers_model(MODEL, "float32")
+    runs = count()
+
+    def pairs(run: int) -> list[tuple[list[int], list[int]]]:
+        """Other prompts in each run, so that none finds what the one before has left."""
+        prompts = [[(97 * row + 7 * at + 131 * run) % 40000 + 100 for at in range(100)] for row in range(20)]
+        return [(prompt, [(31 * at + 5 * step) % 40000 for step in range(4)]) for prompt in prompts for at in range(50)]
 
     def ours() -> object:
-        # Other salts, so that no run finds what the one before has left.
-        return model.score([prompt for prompt, _ in pairs], [each for _, each in pairs])
+        given = pairs(next(runs))
+        return model.score([prompt for prompt, _ in given], [each for _, each in given])
 
     @torch.inference_mode()
     def theirs() -> object:
-        found = []
-        for first in range(0, len(pairs), 50):
-            ids = torch.tensor([[*prompt, *each] for prompt, each in pairs[first : first + 50]])
+        found, given = [], pairs(next(runs))
+        for first in range(0, len(given), 50):
+            ids = torch.tensor([[*prompt, *each] for prompt, each in given[first : first + 50]])
             values = reference(ids, logits_to_keep=5).logits[:, :-1].log_softmax(-1)
             found.append(values.gather(2, ids[:, -4:, None]))
         return found
@@ -122,11 +127,14 @@ def main() -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--only", default="", help="tasks whose name begins so: drafts, grammars, scores")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "per_request.json")
     options = parser.parse_args()
     torch.set_num_threads(2)
     found: dict[str, list[float]] = {}
     for task in (drafts, grammars, scores):
+        if not task.__name__.startswith(options.only):
+            continue
         for name, sides in task().items():
             ratio(*sides)
             found[name] = [ratio(*sides) for _ in range(options.repetitions)]

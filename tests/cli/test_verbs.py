@@ -31,7 +31,7 @@ def light(*arguments):
         (["--help"], "run a spec and write its results"),
         (["--version"], "plugtron 0.1.0"),
         (["run", "--help"], "Run SPEC"),
-        (["plugins"], "samplers     active  plugtron 0.1.0  allowed_tokens, min_tokens"),
+        (["plugins"], "samplers     active  plugtron 0.1.0  allowed_tokens, grammar, min_tokens"),
         (["plugins", "--json"], '"state": "active"'),
         (["plugins", "show", "engines"], "offers:        engine static: one batch after the other"),
         (["components"], "option max_batch_size: sequences per batch"),

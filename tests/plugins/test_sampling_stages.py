@@ -133,7 +133,10 @@ def test_dynamic_temperature_is_its_definition(logits, temperature, spread, expo
     lowest = max(0.0, temperature - spread)
     chosen = max(lowest + (temperature + spread - lowest) * share, 1e-6)
     for value, found in zip(logits, given_.logits[0].tolist(), strict=True):
-        assert found == value if value == NO else found == pytest.approx(value / chosen, rel=1e-2, abs=1e-3)
+        if value in (NO, 0.0):
+            assert found == value
+        else:  # the entropy of what is all but certain is small beside what float32 rounds off
+            assert value / found == pytest.approx(chosen, rel=1e-2, abs=1e-6)
 
 
 tokens_lists = st.lists(st.integers(0, 4), min_size=1, max_size=30)

@@ -40,9 +40,9 @@ def check_parameters(
 
 def _check_needs(source: Source, models: Sequence[type[BaseModel]]) -> Iterator[Problem]:
     """Say of parameters that change nothing for a prompt, with what holds for all prompts, that they do not."""
-    common = source.values.get("sampling", {})
     prompts = source.values.get("prompts")
     owned = dict(_sections(source))
+    common = owned.get(("sampling",), {})
     reported: set[Place] = set()
     for index in range(len(prompts) if isinstance(prompts, list) else 0):
         place: Place = ("prompts", index, "sampling")

@@ -87,6 +87,9 @@ def ask(plan: StepPlan, live: Mapping[int, LiveSequence]) -> Asked:
         if not count:
             continue
         place, first, end = place + count, place, start + size
+        if not named:  # it goes on with the token sampled last, as most rows do
+            draws.append(_Draws(slot, row, first, end, ()))
+            continue
         each = live[slot]
         prompt = each.sequence.request.prompt_tokens
         if start < len(prompt) and scores_prompt(each.sequence):

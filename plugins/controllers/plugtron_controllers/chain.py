@@ -66,7 +66,7 @@ class Chain:
     def prepare(self, slot_ids: tuple[int, ...]) -> None:
         """Let the stages begin what they need for a step that draws for these slots; who raises fails its slots."""
         for sampler in self._preparing:
-            users = tuple([slot for slot in slot_ids if slot in self._users[sampler]])
+            users = tuple([slot for slot in slot_ids if slot in self._users[sampler]]) if self._users[sampler] else ()
             if users:
                 try:
                     sampler.prepare(users)

@@ -65,7 +65,7 @@ class Drawing:
                 log_probs[number] = log_probabilities(logits[report.place], None, token, report.top)
         if not asked.draws:
             return Found(torch.zeros((0, 1), dtype=torch.int64, device=logits.device), {}, log_probs)
-        tokens = torch.full((len(asked.draws), asked.most), NOT_DRAWN, dtype=torch.int64, device=logits.device)
+        tokens: Tensor | None = None
         failures: dict[int, str] = {}
         going = range(len(asked.draws))
         for at in range(asked.most):
@@ -77,14 +77,16 @@ class Drawing:
                     row = self._log_probs(candidates, seen, drawn, report, live)
                     if row is not None:
                         log_probs[number] = row
-            if len(going) == len(asked.draws):
-                tokens[:, at] = drawn
-            else:
-                tokens[going, at] = drawn
+            if asked.most == 1:  # as in most steps, which must not pay for the others
+                return Found(drawn.unsqueeze(1), failures, log_probs)
+            if tokens is None:
+                tokens = torch.full((len(asked.draws), asked.most), NOT_DRAWN, dtype=torch.int64, device=logits.device)
+            tokens[going, at] = drawn
             if at + 1 < asked.most:
                 going = _accepted(asked, going, at, drawn.tolist())
                 if not going:
                     break
+        assert tokens is not None, "there is a draw at least"
         return Found(tokens, failures, log_probs)
 
     def _log_probs(

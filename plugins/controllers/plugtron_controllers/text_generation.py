@@ -213,9 +213,10 @@ class SimpleTextGenerationController(TextGenerationController):
         for arrival in pending.broadcasts:
             arrival.wait()
         drawn = self._on_device(pending.slot_ids) if slots is None else slots
-        # A slot's last draw is followed by places for those that were not made.
-        last = (pending.tokens != NOT_DRAWN).sum(dim=1, keepdim=True) - 1
-        self._context.last_tokens[drawn] = pending.tokens.gather(1, last.clamp(min=0)).squeeze(1).clamp(min=0)
+        tokens = pending.tokens
+        if tokens.shape[1] > 1:  # a slot's last draw is followed by places for those that were not made
+            tokens = tokens.gather(1, (tokens != NOT_DRAWN).sum(dim=1, keepdim=True) - 1)
+        self._context.last_tokens[drawn] = tokens.squeeze(1).clamp(min=0)
         results = (pending.tokens,) if pending.log_probs is None else (pending.tokens, pending.log_probs)
         return replace(pending, broadcasts=(), host_copies=tuple(HostCopy(result) for result in results))
 
@@ -232,12 +233,15 @@ class SimpleTextGenerationController(TextGenerationController):
             if live is None:
                 continue  # it has been aborted and let go of while its step was under way
             sequence = live.sequence
-            # The keys and values of rejected draft tokens stay, and are overwritten by the next step.
-            accepted = max(0, len(result.tokens.get(row.slot, ())) - 1)
-            sequence.computed = row.num_computed + 1 + accepted if has_draft(row, sequence) else row.end
+            drafted, accepted = row.num_logits > 1 and has_draft(row, sequence), 0
+            sequence.computed = row.end
+            if drafted:
+                # The keys and values of rejected draft tokens stay, and are overwritten by the next step.
+                accepted = max(0, len(result.tokens.get(row.slot, ())) - 1)
+                sequence.computed = row.num_computed + 1 + accepted
             if sequence.finish_reason is None:  # its request may have failed in this very step
                 self._apply(live, row.end, result)
-                if has_draft(row, sequence):
+                if drafted:
                     self.note_acceptance(sequence, row.num_new - 1, accepted)
         return result
 
@@ -323,9 +327,10 @@ class SimpleTextGenerationController(TextGenerationController):
         """Chain and draw, on the rank that draws; elsewhere an empty place for what comes from there."""
         asked = ask(plan, self._live)
         reports = asked.reports(self._wanted)
-        nothing = torch.zeros((len(asked.draws), asked.most), dtype=torch.int64, device=self.runtime.device)
-        found = Found(nothing, {}, {})
-        if logits is not None:
+        if logits is None:
+            shape = len(asked.draws), asked.most
+            found = Found(torch.zeros(shape, dtype=torch.int64, device=self.runtime.device), {}, {})
+        else:
             # Padding of the vocabulary lies at the end, and is never a candidate.
             logits = logits[:, : self.model.vocab_size]
             with on_one_thread(logits):

@@ -115,6 +115,8 @@ def test_the_command_scores_a_file(default_model, tmp_path):
     assert 1 < found[1]["perplexity"] < 100
     assert found[2]["error"] == "the continuation is empty"
     file.write_text('{"x": 1}\n{"text": "a", "prompt": "b"}\n{"text": 3}\n')
+    missing = command("score", tmp_path / "none.jsonl")
+    assert (missing.returncode, "FILE: cannot read" in missing.stderr) == (2, True)
     done = command("score", file, "--model", default_model)
     assert done.returncode == 2
     assert [place in done.stderr for place in (":1: x: no such option", ":2:", ":3: text")] == [True] * 3

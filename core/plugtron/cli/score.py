@@ -37,7 +37,7 @@ def score(
 
     {"prompt": ..., "continuation": ...} is given the log probability of the continuation, {"text": ...} a perplexity.
     """
-    entries = parse_lines(read_lines("/dev/stdin" if file == "-" else file), file, ScoreEntry, "texts")
+    entries = parse_lines(read_lines("/dev/stdin" if file == "-" else file, "FILE"), file, ScoreEntry, "texts")
     values = {"version": 1, "model": {"checkpoint": model}, "engine": engine}
     with kept_stdout() as stdout:
         resolved, manager = resolve_source(apply(Source(values=values), split(overrides)), choice)

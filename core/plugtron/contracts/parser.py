@@ -113,7 +113,7 @@ class Parser(ABC):
     `skip_special_tokens: false`), and without the token that ended it: families write their marks as special tokens.
 
     What is no good never raises. A call that is closed and cannot be read stays content as it is written; a call that
-    the answer ends in is left out, since nobody should run half of a call.
+    the answer ends in is left out: an incomplete call must not be run.
 
     Args:
         tools: the functions on offer, as in `ChatOptions.tools`. Where there are none, marks of calls are text.

@@ -1,1 +1,1 @@
-"""Plugtron under other software's interfaces; each module needs that software, and is imported by whoever has it."""
+"""Adapters to the interfaces of other software. Each module imports that software, which must be installed."""

@@ -34,7 +34,7 @@ class PlugtronLM(TemplateLM):
         max_length: tokens that are computed together; by default what the engine allows.
         max_gen_toks: tokens of an answer where a task does not say.
         add_bos_token: begin texts with BOS where the tokenizer does so; as in the harness's own models, not by default.
-        batch_size: accepted because the harness passes it; the engine batches by itself.
+        batch_size: ignored: the harness passes it, and the engine forms its own batches.
     """
 
     def __init__(

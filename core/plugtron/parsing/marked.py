@@ -233,7 +233,7 @@ class MarkedParser(Parser):
             return None
         self._seen, self._call = 0, ""
         self._span.reset()
-        length = max(read.length, 1)  # whoever reads nothing must not be asked the same for ever
+        length = max(read.length, 1)  # a parser that consumes nothing must not loop forever
         taken, self._text = self._text[:length], self._text[length:]
         if not read.calls:
             return self._say(taken, malformed=True)

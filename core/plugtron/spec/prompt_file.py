@@ -21,8 +21,11 @@ Entry = TypeVar("Entry", bound=BaseModel)
 _SHOWN = 50
 
 
-def read_lines(file: str) -> Iterator[str]:
+def read_lines(file: str, place: str = "prompts.file") -> Iterator[str]:
     """The lines of a file that are not blank, each with its line feed.
+
+    Args:
+        place: where the file is named, for the message.
 
     Raises:
         SpecError: it cannot be read.
@@ -33,7 +36,7 @@ def read_lines(file: str) -> Iterator[str]:
             yield from handle
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8 text"
-        raise SpecError([Problem("prompts.file", f"cannot read {file}: {reason}")]) from None
+        raise SpecError([Problem(place, f"cannot read {file}: {reason}")]) from None
 
 
 def parse_prompts(lines: Iterable[str], file: str) -> list[PromptSpec]:

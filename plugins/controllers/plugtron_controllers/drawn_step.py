@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from plugtron.contracts import HostCopy, PendingStep
-from plugtron_controllers.asked import Asked, Report
+from plugtron_controllers.asked import Report
 
 if TYPE_CHECKING:
     from torch.distributed import Work
@@ -21,7 +21,6 @@ class DrawnStep(PendingStep):
     """Draws that are on their way.
 
     Args:
-        asked: what the step's logits are for.
         tokens: [N, D] int64 on the device, D being the most draws that a slot has: a slot's tokens in order, then
             `NOT_DRAWN`; other numbers below 0 where a draw failed.
         failures: why, by slot; known on the drawing rank.
@@ -31,7 +30,6 @@ class DrawnStep(PendingStep):
         host_copies: pending copies of `tokens` and `log_probs` to the host; empty before the broadcast completes.
     """
 
-    asked: Asked
     tokens: torch.Tensor
     failures: dict[int, str]
     reports: tuple[Report, ...]

@@ -338,7 +338,6 @@ class SimpleTextGenerationController(TextGenerationController):
         return DrawnStep(
             plan=plan,
             slot_ids=asked.slot_ids,
-            asked=asked,
             tokens=found.tokens,
             failures=found.failures,
             reports=reports,

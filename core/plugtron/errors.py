@@ -9,6 +9,7 @@ __all__ = [
     "CheckpointError",
     "EngineError",
     "OutputError",
+    "OverloadError",
     "ParallelError",
     "PluginError",
     "PlugtronError",
@@ -92,6 +93,10 @@ class OutputError(PlugtronError):
 
 class EngineError(PlugtronError):
     """An engine, or the AsyncEngine over it, has been closed or is broken."""
+
+
+class OverloadError(PlugtronError):
+    """A server has as many requests as it takes: the same one may be taken later."""
 
 
 class ParallelError(PlugtronError, ValueError):

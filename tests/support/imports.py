@@ -24,7 +24,7 @@ FLOORS = [
     {"execution"},
     {"assembly"},
     {"scores"},
-    {"llm", "diagnosis"},
+    {"llm", "diagnosis", "serve"},
     {*FAMILIES, "convert", "bench", "testing", "scaffold", "integrations"},
     {"cli"},
     {"__main__"},

@@ -23,6 +23,7 @@ PUBLIC = (
     "plugtron.quantization",
     "plugtron.request",
     "plugtron.scores",
+    "plugtron.serve",
     "plugtron.spec",
     "plugtron.testing",
     "plugtron.tokenizer",

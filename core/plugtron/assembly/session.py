@@ -63,13 +63,7 @@ class Session:
         Raises:
             ParallelError: the model has been closed, or its ranks have been lost.
         """
-        info = RunInfo(
-            model=self.resolved.spec.model.checkpoint,
-            engine=self.resolved.spec.engine.name,
-            world_size=self.parts.runtime.world.size,
-        )
-        if self._observes:
-            self.manager.run_started(info, self.resolved.plugin_options)
+        self.announce()
         open_requests: dict[int, Outstanding] = {}
         interrupted = True
         try:
@@ -80,11 +74,28 @@ class Session:
                 for request_id in open_requests:
                     del self._queues[request_id]
                     self.engine.abort_request(request_id)
-            if self._observes:
-                failed = sum(request.error is not None for request in requests)
-                finished = sum(request.is_finished for request in requests) - failed
-                outcome = Outcome(finished=finished, failed=failed, interrupted=interrupted, stats=self._stats())
-                self.manager.run_finished(info, outcome, self.resolved.plugin_options)
+            failed = sum(request.error is not None for request in requests)
+            finished = sum(request.is_finished for request in requests) - failed
+            self.conclude(finished=finished, failed=failed, interrupted=interrupted)
+
+    def announce(self) -> None:
+        """Tell observers that requests are coming. `run` does it by itself."""
+        if self._observes:
+            self.manager.run_started(self._info, self.resolved.plugin_options)
+
+    def conclude(self, *, finished: int, failed: int, interrupted: bool) -> None:
+        """Tell observers that no more requests will come. `run` does it by itself."""
+        if self._observes:
+            outcome = Outcome(finished=finished, failed=failed, interrupted=interrupted, stats=self._stats())
+            self.manager.run_finished(self._info, outcome, self.resolved.plugin_options)
+
+    @property
+    def _info(self) -> RunInfo:
+        return RunInfo(
+            model=self.resolved.spec.model.checkpoint,
+            engine=self.resolved.spec.engine.name,
+            world_size=self.parts.runtime.world.size,
+        )
 
     def _all_outputs(
         self, requests: Sequence[InferenceRequest], open_requests: dict[int, Outstanding]
@@ -220,6 +231,10 @@ class Session:
             request_id = output.request.id
             if request_id is not None and output.request.is_finished and self._queues.get(request_id) is self._direct:
                 del self._queues[request_id]
+
+    def lost_rank(self) -> str:
+        """Say which of the processes that this one has started has ended, if one has; without waiting for a step."""
+        return "" if self._closed else self.parts.runtime.world.lost_follower()
 
     def check_parser(self, chat: ChatOptions | None) -> None:
         """See before anything is generated whether there is the parser that a request asks for.

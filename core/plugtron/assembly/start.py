@@ -24,7 +24,7 @@ from plugtron.spec.needs import all_needs
 from plugtron.spec.resolution import resolve
 from plugtron.spec.resolved import ResolvedSpec
 
-__all__ = ["assemble", "follow_leader"]
+__all__ = ["assemble", "follow_events", "follow_leader"]
 
 
 def assemble(spec: Spec | ResolvedSpec, *, manager: PluginManager | None = None, world: World | None = None) -> Session:
@@ -76,7 +76,11 @@ def follow_leader(world: World, spec: str) -> bool:
         return resolve(Source(values=sent["spec"]), manager), manager
 
     resolved, manager = world.group().run_on_all_ranks(obtain)
-    session = _build(resolved, manager, world)
+    return follow_events(_build(resolved, manager, world))
+
+
+def follow_events(session: Session) -> bool:
+    """Step with the leader until it closes its engine; False if a step failed."""
     try:
         while not session.engine.closed:
             session.engine.step()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         parse_answer,
     )
     from plugtron.contracts.parts import Parts
+    from plugtron.contracts.routes import Routes, Service
     from plugtron.contracts.sampler import Candidates, Sampler
     from plugtron.contracts.stats import EngineStats
     from plugtron.contracts.step import Columns, ScheduledSequence, StepBatch, StepPlan, StepResult
@@ -80,11 +81,13 @@ __all__ = [
     "QuantizedWeight",
     "ReasoningDelta",
     "Rotation",
+    "Routes",
     "Runtime",
     "Sampler",
     "ScheduledSequence",
     "Scores",
     "Section",
+    "Service",
     "Span",
     "StepBatch",
     "StepPlan",
@@ -141,11 +144,13 @@ _HOMES = {
     "QuantizedWeight": "plugtron.quantization.weight",
     "ReasoningDelta": "plugtron.contracts.parser",
     "Rotation": "plugtron.contracts.decoder",
+    "Routes": "plugtron.contracts.routes",
     "Runtime": "plugtron.parallel.runtime",
     "Sampler": "plugtron.contracts.sampler",
     "ScheduledSequence": "plugtron.contracts.step",
     "Scores": "plugtron.contracts.attention",
     "Section": "plugtron.contracts.weights",
+    "Service": "plugtron.contracts.routes",
     "Span": "plugtron.contracts.memory",
     "StepBatch": "plugtron.contracts.step",
     "StepPlan": "plugtron.contracts.step",

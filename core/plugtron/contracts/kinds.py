@@ -21,6 +21,7 @@ _CONTRACTS: Mapping[Kind, str] = {
     Kind.ATTENTION: "plugtron.contracts:AttentionBackend",
     Kind.COMMAND: "click:Command",
     Kind.PARSER: "plugtron.contracts:Parser",
+    Kind.ROUTES: "plugtron.contracts:Routes",
 }
 #: What a contract has besides its methods, without a default.
 ATTRIBUTES: Mapping[Kind, tuple[str, ...]] = {Kind.EXECUTION: ("name",), Kind.QUANTIZATION: ("name", "forms")}

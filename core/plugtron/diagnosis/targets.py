@@ -10,7 +10,7 @@ from typing import Any
 
 from plugtron.contracts.kinds import contract_of
 from plugtron.diagnosis.finding import Findings
-from plugtron.plugin.component import Component, Kind, Need
+from plugtron.plugin.component import NEEDS_OF, Component, Kind, Need
 
 __all__ = ["check_precheck", "check_target"]
 
@@ -43,20 +43,21 @@ def check_target(kind: Kind, component: Component, target: Any) -> Findings:
         if not _takes(target, count):
             yield "error", f"{where} must take {what} (it takes {_signature(target)})"
         return
-    yield from _check_factory(where, target, component)
+    yield from _check_factory(kind, where, target, component)
 
 
-def _check_factory(where: str, target: Any, component: Component) -> Findings:
+def _check_factory(kind: Kind, where: str, target: Any, component: Component) -> Findings:
+    first = "service" if kind is Kind.ROUTES else "parts"
     factory = getattr(target, "assemble", None)
     if factory is None and isinstance(target, type):
-        yield "error", f"{where} has no class method assemble(parts, options)"
+        yield "error", f"{where} has no class method assemble({first}, options)"
         return
     factory = target if factory is None else factory
     if not _takes(factory, 2):
         what = "assemble must be a class method of" if isinstance(target, type) else "it must be a function of"
-        yield "error", f"{where}: {what} (parts, options) (it takes {_signature(factory)})"
+        yield "error", f"{where}: {what} ({first}, options) (it takes {_signature(factory)})"
         return
-    for need in sorted(_looked_at(factory) - set(component.needs)):
+    for need in sorted((_looked_at(factory) & NEEDS_OF[kind]) - set(component.needs)):
         yield (
             "warning",
             f"{where} looks at parts.{need}, and the component does not need it: needs={{Need.{need.upper()}}}",

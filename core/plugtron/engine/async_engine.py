@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Self
 
 from plugtron.contracts.engine import Steps
@@ -31,10 +31,12 @@ class AsyncEngine:
 
     Args:
         engine: an engine, or a session; it stays the caller's to close.
+        on_failure: is told, from the engine's thread, why the engine cannot go on.
     """
 
-    def __init__(self, engine: Steps) -> None:
+    def __init__(self, engine: Steps, *, on_failure: Callable[[Exception], None] | None = None) -> None:
         self._engine = engine
+        self._on_failure = on_failure
         self._changed = threading.Condition()
         self._incoming: list[Callable[[], None]] = []
         self._closing = False
@@ -44,7 +46,7 @@ class AsyncEngine:
         self._thread = threading.Thread(target=self._run, name="plugtron-async-engine", daemon=True)
         self._thread.start()
 
-    async def stream(self, request: InferenceRequest) -> AsyncIterator[RequestOutput]:
+    async def stream(self, request: InferenceRequest) -> AsyncGenerator[RequestOutput, None]:
         """Run a request and yield what is added to it: text, tokens and log probabilities since the last output.
 
         The last output of each sequence has its finish reason. Leaving the loop early aborts the request.
@@ -105,9 +107,11 @@ class AsyncEngine:
 
     def _run(self) -> None:
         error: Exception = EngineError("the AsyncEngine was closed")
+        failed = True
         try:
             while self._take_commands():
                 self._step()
+            failed = False
         # Whatever it is, those who wait must hear of it, below.
         except Exception as fatal:
             error = fatal
@@ -122,6 +126,8 @@ class AsyncEngine:
             queue.fail(error)
         for request_id in self._queues:
             self._engine.abort_request(request_id)
+        if failed and self._on_failure is not None:
+            self._on_failure(error)
 
     def _take_commands(self) -> bool:
         """Do what callers want done, having waited for it when there is nothing else; False: it is closing."""

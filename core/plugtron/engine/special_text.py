@@ -8,7 +8,7 @@ from plugtron.errors import RequestError
 from plugtron.request.request import InferenceSequence
 from plugtron.request.sampling_params import SamplingParams
 
-__all__ = ["detokenizer_for", "special_stops", "text_with_special"]
+__all__ = ["SpecialText", "detokenizer_for", "special_stops", "text_with_special"]
 
 
 def detokenizer_for(tokenizer: Tokenizer, params: SamplingParams) -> Detokenizer:
@@ -42,20 +42,39 @@ def special_stops(tokenizer: Tokenizer, params: SamplingParams) -> dict[int, str
     return found
 
 
+class SpecialText:
+    """The text of one answer with its special tokens, token by token, whatever its request shows of them."""
+
+    def __init__(self, tokenizer: Tokenizer, params: SamplingParams) -> None:
+        self._detokenizer = tokenizer.incremental(skip_special=False)
+        self._matcher = StopMatcher(params.stop or ())
+        self._first_stop = params.min_tokens or 0
+        self._count = 0
+        self._stopped = False
+
+    def push(self, token: int) -> str:
+        """Add a token; return the text that is now certain. Not for the token that has ended the answer."""
+        self._count += 1
+        return self._shown(self._detokenizer.push(token), active=self._count >= self._first_stop)
+
+    def finish(self) -> str:
+        """Return what was held back."""
+        text = self._shown(self._detokenizer.finish(), active=True)
+        return text if self._stopped else text + self._matcher.flush()
+
+    def _shown(self, text: str, *, active: bool) -> str:
+        if self._stopped:
+            return ""
+        shown, stop = self._matcher.feed(text, active=active)
+        self._stopped = stop is not None
+        return shown
+
+
 def text_with_special(sequence: InferenceSequence, tokenizer: Tokenizer) -> str:
     """The text of a sequence with its special tokens, without what has ended it, whatever its request shows."""
-    params = sequence.request.params
-    detokenizer = tokenizer.incremental(skip_special=False)
-    matcher = StopMatcher(params.stop or ())
+    text = SpecialText(tokenizer, sequence.request.params)
     tokens = sequence.tokens[:-1] if isinstance(sequence.stop_reason, int) else sequence.tokens
-    text = ""
-    for count, token in enumerate(tokens, start=1):
-        shown, stop = matcher.feed(detokenizer.push(token), active=count >= (params.min_tokens or 0))
-        text += shown
-        if stop is not None:
-            return text
-    shown, stop = matcher.feed(detokenizer.finish(), active=True)
-    return text + shown + ("" if stop is not None else matcher.flush())
+    return "".join(map(text.push, tokens)) + text.finish()
 
 
 class SpacedDetokenizer(Detokenizer):

@@ -101,6 +101,11 @@ class World:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
 
+    def lost_follower(self) -> str:
+        """Which follower has ended, and how; empty while all live."""
+        codes = {rank: follower.poll() for rank, follower in enumerate(self.followers, start=1)}
+        return "; ".join(_how_it_ended(rank, code) for rank, code in codes.items() if code is not None)
+
     def abandon(self) -> str:
         """End the followers at once; say which of them had ended by themselves, or was given up."""
         self.abandoned = bool(self.followers)

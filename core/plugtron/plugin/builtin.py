@@ -11,6 +11,7 @@ __all__ = [
     "plugtron_executions",
     "plugtron_parsers",
     "plugtron_quantizations",
+    "plugtron_routes",
     "plugtron_tokenizers",
 ]
 
@@ -223,4 +224,38 @@ def plugtron_parsers() -> list[Component]:
             aliases=("harmony",),
         ),
         Component(name="think", target="plugtron.parsing.think:ThinkParser", summary="reasoning in <think>, no calls"),
+    ]
+
+
+_SERVE = "pip install 'plugtron[serve]'"
+
+
+@hookimpl
+def plugtron_routes() -> list[Component]:
+    """The endpoints of `plugtron serve`."""
+    return [
+        Component(
+            name="health",
+            target="plugtron.serve.health:HealthRoutes",
+            summary="/health, /ready, /version",
+            install_hint=_SERVE,
+        ),
+        Component(
+            name="openai",
+            target="plugtron.serve.openai.routes:OpenAIRoutes",
+            summary="/v1/models, /v1/completions, /v1/chat/completions",
+            install_hint=_SERVE,
+        ),
+        Component(
+            name="tokenize",
+            target="plugtron.serve.tokenize:TokenizeRoutes",
+            summary="/tokenize, /detokenize",
+            install_hint=_SERVE,
+        ),
+        Component(
+            name="metrics",
+            target="plugtron.serve.metrics_routes:MetricsRoutes",
+            summary="/metrics, for Prometheus",
+            install_hint=_SERVE,
+        ),
     ]

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     ATTENTION = "attention"
     COMMAND = "command"
     PARSER = "parser"
+    ROUTES = "routes"
 
 
 class Need(StrEnum):
@@ -59,6 +60,7 @@ NEEDS_OF: Mapping[Kind, frozenset[Need]] = {
     Kind.CHECKPOINT: frozenset(),
     Kind.COMMAND: frozenset(),
     Kind.PARSER: frozenset(),
+    Kind.ROUTES: frozenset(),
 }
 
 
@@ -68,7 +70,7 @@ class Component:
 
     `target` names what makes the part: a class with a class method `assemble(parts, options)`, or a function of the
     same two; it is imported only when a spec uses the component. A checkpoint reader's is a class that takes a path, a
-    parser's one that takes tools and a prompt, a command's a click.Command.
+    parser's one that takes tools and a prompt, a command's a click.Command; routes are made of a service and options.
     `options` and `params` are
     pydantic models, or their targets, which keeps pydantic out of listing plugins. `needs` are the parts that must
     exist first, `provides` what `auto` looks for (a wrapper lists "format/Architecture" names). `aliases` are names

@@ -48,6 +48,7 @@ REGISTRATION_HOOKS: dict[Kind, str] = {
     Kind.ATTENTION: "plugtron_attentions",
     Kind.COMMAND: "plugtron_commands",
     Kind.PARSER: "plugtron_parsers",
+    Kind.ROUTES: "plugtron_routes",
 }
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -163,6 +164,16 @@ def plugtron_parsers() -> Iterable[Component]:  # pyright: ignore[reportReturnTy
     @plugtron.hookimpl
     def plugtron_parsers():
         return [Component(name="acme", target="acme.parser:AcmeParser")]
+    """
+
+
+@hookspec
+def plugtron_routes() -> Iterable[Component]:  # pyright: ignore[reportReturnType] - a spec has no body
+    """Offer endpoints of `plugtron serve`, or middleware around them.
+
+    @plugtron.hookimpl
+    def plugtron_routes():
+        return [Component(name="acme", target="acme.routes:AcmeRoutes")]
     """
 
 

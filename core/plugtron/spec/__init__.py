@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from plugtron.spec.load import Place, Source
     from plugtron.spec.model import (
         ChatMessage,
-        ComponentRef,
         ModelSpec,
         OutputSpec,
         ParallelSpec,
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     )
     from plugtron.spec.resolution import resolve, spec_of
     from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
+    from plugtron.spec.section import ComponentRef, Section
+    from plugtron.spec.serve import ServeSpec
 
 __all__ = [
     "ChatMessage",
@@ -38,6 +39,8 @@ __all__ = [
     "RegisteredComponent",
     "ResolvedComponent",
     "ResolvedSpec",
+    "Section",
+    "ServeSpec",
     "Source",
     "Spec",
     "resolve",
@@ -47,7 +50,7 @@ __all__ = [
 #: Where each public name lives; loaded when first asked for.
 _HOMES = {
     "ChatMessage": "plugtron.spec.model",
-    "ComponentRef": "plugtron.spec.model",
+    "ComponentRef": "plugtron.spec.section",
     "ModelSpec": "plugtron.spec.model",
     "OutputSpec": "plugtron.spec.model",
     "ParallelSpec": "plugtron.spec.model",
@@ -59,6 +62,8 @@ _HOMES = {
     "RegisteredComponent": "plugtron.plugin.registry",
     "ResolvedComponent": "plugtron.spec.resolved",
     "ResolvedSpec": "plugtron.spec.resolved",
+    "Section": "plugtron.spec.section",
+    "ServeSpec": "plugtron.spec.serve",
     "Source": "plugtron.spec.load",
     "Spec": "plugtron.spec.model",
     "resolve": "plugtron.spec.resolution",

@@ -9,10 +9,15 @@ from typing import Any
 
 import yaml
 
+from plugtron.plugin.component import Kind
 from plugtron.request.chat_options import ChatOptions
+from plugtron.spec.load import Place
 from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
 
 __all__ = ["dump", "plain_data"]
+
+#: Kinds of which a spec has a list, with a word for plugtron's own.
+_LISTED = (Kind.SAMPLER, Kind.ROUTES)
 
 
 def plain_data(resolved: ResolvedSpec) -> dict[str, Any]:
@@ -26,6 +31,10 @@ def plain_data(resolved: ResolvedSpec) -> dict[str, Any]:
     ):
         owner[key] = _short(owner[key])
     data["samplers"] = [_short(ref) for ref in data["samplers"]]
+    if data["serve"] is None:
+        del data["serve"]
+    else:
+        data["serve"]["routes"] = [_short(ref) for ref in data["serve"]["routes"]]
     # What a spec begins with comes first, how chats are written out last.
     return {name: data[name] for name in sorted(data, key=lambda name: name in ChatOptions.model_fields)}
 
@@ -36,7 +45,7 @@ def dump(resolved: ResolvedSpec, settled: Mapping[str, str] = MappingProxyType({
     Args:
         settled: what `auto` comes to on this machine, by place; for the comment.
     """
-    numbers = count()
+    numbers: dict[Place, Iterator[int]] = {}
     rows = [
         (_place(chosen, numbers), chosen.offer.name, f"{chosen.offer.distribution} {chosen.offer.version}")
         for chosen in resolved.components
@@ -48,9 +57,12 @@ def dump(resolved: ResolvedSpec, settled: Mapping[str, str] = MappingProxyType({
     return "\n".join([*header, body])
 
 
-def _place(chosen: ResolvedComponent, numbers: Iterator[int]) -> str:
-    """Where a component stands in what is printed: there `default` is written out as several samplers."""
-    return f"samplers.{next(numbers)}" if chosen.place[0] == "samplers" else ".".join(map(str, chosen.place))
+def _place(chosen: ResolvedComponent, numbers: dict[Place, Iterator[int]]) -> str:
+    """Where a component stands in what is printed: there `default` in a list is written out as several components."""
+    *owner, last = chosen.place
+    if isinstance(last, int) and chosen.offer.kind in _LISTED:
+        last = next(numbers.setdefault(tuple(owner), count()))
+    return ".".join(map(str, (*owner, last)))
 
 
 def _short(ref: dict[str, Any]) -> Any:

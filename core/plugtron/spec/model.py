@@ -7,9 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -19,6 +17,8 @@ from pydantic import (
 
 from plugtron.request.chat_options import ChatOptions, message_problem
 from plugtron.request.sampling_params import SamplingParams
+from plugtron.spec.section import ComponentRef, Section
+from plugtron.spec.serve import ServeSpec
 from plugtron.spec.words import hint
 from plugtron.utils.validation import Form, plain
 
@@ -60,29 +60,7 @@ DEFAULT_CHAIN = (
 )
 
 
-class _Section(BaseModel):
-    # Strict: a number in quotes and a truth value are no numbers, and no number is a text.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    @classmethod
-    def hint(cls, name: str) -> str:
-        """What to say to who writes a name that is no field here."""
-        return hint(name)
-
-
-class ComponentRef(_Section):
-    """A component by name ("static" or "static@plugtron"), and its options. A bare name means no options."""
-
-    name: str
-    options: dict[str, Any] = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_name(cls, value: object) -> object:
-        return {"name": value} if isinstance(value, str) else value
-
-
-class ModelSpec(_Section):
+class ModelSpec(Section):
     """Which weights, and how they are held. `checkpoint` is an alias, a path, or a hub id."""
 
     checkpoint: str = Field(min_length=1)
@@ -97,7 +75,7 @@ class ModelSpec(_Section):
     )
 
 
-class ParallelSpec(_Section):
+class ParallelSpec(Section):
     """How many ranks there are: those that share each layer, stages of layers, and replicas that share the prompts."""
 
     tensor: int = Field(default=1, ge=1, le=65536)
@@ -124,7 +102,7 @@ def _checked_message(message: dict[str, Any]) -> dict[str, Any]:
 ChatMessage = Annotated[dict[str, Any], AfterValidator(_checked_message)]
 
 
-class PromptSpec(_Section, ChatOptions):
+class PromptSpec(Section, ChatOptions):
     """One prompt: exactly one of text, token ids and chat messages, and what is asked for it alone."""
 
     prompt: str | None = None
@@ -183,7 +161,7 @@ def chat_options(section: ChatOptions) -> ChatOptions:
     return ChatOptions(**{name: getattr(section, name) for name in own})
 
 
-class PromptFile(_Section):
+class PromptFile(Section):
     """Prompts in a file of JSON lines: each line a text, a list of ids, or a mapping as `PromptSpec` has it."""
 
     file: str = Field(min_length=1)
@@ -204,13 +182,13 @@ Prompts = Annotated[
 ]
 
 
-class OutputSpec(_Section):
+class OutputSpec(Section):
     """Where results go, as JSON lines."""
 
     file: str = Field(min_length=1)
 
 
-class PluginsSpec(_Section):
+class PluginsSpec(Section):
     """Distributions that must be there ("acme-samplers>=1.2"), plugins not to import, and what observers get."""
 
     require: list[str] = Field(default_factory=list)
@@ -218,7 +196,7 @@ class PluginsSpec(_Section):
     options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="of observers, by plugin")
 
 
-class Spec(_Section, ChatOptions):
+class Spec(Section, ChatOptions):
     """A run: model, parts, parameters, prompts; the fields of ChatOptions hold for all its messages.
 
     `seed` is what the requests without a seed of their own derive theirs from; None: a fresh one each run.
@@ -256,6 +234,9 @@ class Spec(_Section, ChatOptions):
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     prompts: Annotated[Prompts, Form("a list of prompts, or {file: prompts.jsonl}")] = Field(default_factory=list)
     output: Annotated[OutputSpec | None, Form("a mapping: {file: results.jsonl}")] = None
+    serve: Annotated[ServeSpec | None, Form("a mapping such as {port: 8000}")] = Field(
+        default=None, description="of 'plugtron serve'"
+    )
     plugins: PluginsSpec = PluginsSpec()
 
     @property

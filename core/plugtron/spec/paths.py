@@ -15,7 +15,14 @@ from plugtron.spec.load import Place, Source
 __all__ = ["place_option", "place_paths"]
 
 #: Where the spec itself has paths; those of components are marked in their options (plugtron.plugin.options.PathText).
-_PLACES: tuple[Place, ...] = (("model", "checkpoint"), ("prompts", "file"), ("output", "file"), ("chat_template",))
+_PLACES: tuple[Place, ...] = (
+    ("model", "checkpoint"),
+    ("prompts", "file"),
+    ("output", "file"),
+    ("chat_template",),
+    ("serve", "tls_certificate"),
+    ("serve", "tls_key"),
+)
 _NAMES: tuple[Place, ...] = (("model", "checkpoint"), ("chat_template",))
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 

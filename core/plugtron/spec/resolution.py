@@ -6,7 +6,7 @@ run, so that all mistakes of a file are reported at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,14 @@ from plugtron.request.chat_options import AUTO_PARSER, NO_PARSER
 from plugtron.request.sampling_params import DEFAULTS
 from plugtron.spec.checkpoint_defaults import checkpoint_defaults
 from plugtron.spec.load import Place, Source
-from plugtron.spec.model import DEFAULT_CHAIN, ComponentRef, Spec
+from plugtron.spec.model import DEFAULT_CHAIN, Spec
 from plugtron.spec.needs import all_needs, is_needed, unused
 from plugtron.spec.parameters import check_parameters, check_shared
 from plugtron.spec.paths import place_option, place_paths
 from plugtron.spec.requirements import check_requirements
 from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
+from plugtron.spec.section import ComponentRef
+from plugtron.spec.serve import DEFAULT_ROUTES
 from plugtron.spec.sites import AUTO, LATE, SITES
 from plugtron.spec.written_out import written_out
 from plugtron.utils import validation
@@ -167,8 +169,11 @@ class _Resolver:
             if raw is None and kind is Kind.QUANTIZATION and self.model is not None:
                 raw = self.model.quantization
             self._component(kind, place, raw)
-        for place, raw in self._samplers():
+        for place, raw in self._listed(("samplers",), DEFAULT_CHAIN):
             self._component(Kind.SAMPLER, place, raw)
+        if self.source.values.get("serve") is not None:
+            for place, raw in self._listed(("serve", "routes"), DEFAULT_ROUTES):
+                self._component(Kind.ROUTES, place, raw)
         self._parsers()
         self._leave_out()
         self._plugin_options()
@@ -221,12 +226,13 @@ class _Resolver:
             self.plugin_problems.append(self.source.problem(chosen.place, str(error)))
             return None
 
-    def _samplers(self) -> Iterator[tuple[Place, Any]]:
-        refs = self.source.values.get("samplers", ["default"])
+    def _listed(self, owner: Place, default: Sequence[str]) -> Iterator[tuple[Place, Any]]:
+        """The components of a list, with what `default` in it stands for."""
+        refs = _at(self.source.values, owner, ["default"])
         for index, raw in enumerate(refs if isinstance(refs, list) else []):
-            place = ("samplers", index)
+            place = (*owner, index)
             if raw in ("default", {"name": "default"}, {"name": "default", "options": {}}):
-                yield from ((place, name) for name in DEFAULT_CHAIN)
+                yield from ((place, name) for name in default)
             else:
                 yield place, raw
 

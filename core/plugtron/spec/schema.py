@@ -37,6 +37,7 @@ def json_schema(registry: Registry) -> dict[str, Any]:
     sampling = _sampling(registry)
     properties["sampling"] = sampling
     definitions["PromptSpec"]["properties"]["sampling"] = sampling
+    definitions["ServeSpec"]["properties"]["routes"] |= {"items": _choice(registry.offers(Kind.ROUTES), "default")}
     definitions.pop("ComponentRef", None)
     # A prompt may be written short; pydantic's schema knows only the long form.
     prompts = properties["prompts"]

@@ -6,8 +6,9 @@ from typing import Any
 
 from plugtron.plugin.registry import RegisteredComponent
 from plugtron.spec.load import Place
-from plugtron.spec.model import ComponentRef, Spec
+from plugtron.spec.model import Spec
 from plugtron.spec.resolved import ResolvedComponent
+from plugtron.spec.section import ComponentRef
 
 __all__ = ["written_out"]
 
@@ -22,7 +23,12 @@ def written_out(spec: Spec, components: list[ResolvedComponent], sampling: dict[
     def one(place: Place, written: ComponentRef) -> ComponentRef:
         return refs.get(place, [written])[0]
 
-    samplers = [ref for place in sorted(place for place in refs if place[0] == "samplers") for ref in refs[place]]
+    def listed(owner: Place, written: list[ComponentRef]) -> list[ComponentRef]:
+        return [ref for place in sorted(each for each in refs if each[:-1] == owner) for ref in refs[place]] or written
+
+    serve = spec.serve
+    if serve is not None:
+        serve = serve.model_copy(update={"routes": listed(("serve", "routes"), serve.routes)})
     return spec.model_copy(
         update={
             "model": spec.model.model_copy(
@@ -36,7 +42,8 @@ def written_out(spec: Spec, components: list[ResolvedComponent], sampling: dict[
             "tokenizer": one(("tokenizer",), spec.tokenizer),
             "engine": one(("engine",), spec.engine),
             "controller": one(("controller",), spec.controller),
-            "samplers": samplers or spec.samplers,
+            "samplers": listed(("samplers",), spec.samplers),
+            "serve": serve,
             "sampling": {**sampling, **{name: value for name, value in spec.sampling.items() if value is not None}},
         }
     )
@@ -45,5 +52,6 @@ def written_out(spec: Spec, components: list[ResolvedComponent], sampling: dict[
 def _written_name(offer: RegisteredComponent, spec: Spec) -> str:
     """Keep "name@distribution" where the spec has written it: it may be the only clear form."""
     refs = (spec.engine, spec.controller, spec.tokenizer, spec.execution, spec.attention, *spec.samplers)
+    refs += () if spec.serve is None else tuple(spec.serve.routes)
     written = {ref.name for ref in (*refs, spec.model.wrapper, spec.model.quantization) if ref is not None}
     return offer.qualified if offer.qualified in written else offer.name

@@ -1,0 +1,124 @@
+"""plugtron serve"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from plugtron.cli.common import PluginChoice, plugin_options, set_option, verbose_option
+from plugtron.cli.specs import resolve_source
+from plugtron.cli.stdout import kept_stdout
+from plugtron.errors import PluginError
+from plugtron.parallel.environment import is_launched
+from plugtron.spec.load import Source, read
+from plugtron.spec.overrides import apply, split
+
+if TYPE_CHECKING:
+    from plugtron.parallel.world import World
+    from plugtron.plugin.manager import PluginManager
+    from plugtron.spec.resolved import ResolvedSpec
+
+__all__ = ["serve"]
+
+_SPEC_FILES = (".yaml", ".yml", ".toml", ".json")
+
+
+@click.command()
+@click.argument("spec", metavar="SPEC|MODEL")
+@click.option("--host", help="The address to listen on; 127.0.0.1 by default.")
+@click.option("--port", type=int, help="The port to listen on; 8000 by default, 0 takes any that is free.")
+@click.option("--name", "models", multiple=True, help="A name that clients ask for; by default the checkpoint's.")
+@set_option
+@plugin_options
+@verbose_option
+def serve(spec: str, overrides: tuple[str, ...], choice: PluginChoice, **settings: Any) -> None:
+    """Serve a spec, or a model with the dynamic engine, over HTTP. Ctrl-C stops: open requests may finish."""
+    with kept_stdout():
+        source = apply(_source(spec), split(overrides))
+        # Whether an answer's length is asked for; `resolve` writes the default in.
+        ends_chats = "max_tokens" in (source.values.get("sampling") or {})
+        source.values.setdefault("engine", "dynamic")
+        source.values["serve"] = _settings(source.values.get("serve"), settings)
+        resolved, manager = resolve_source(source, choice)
+        try:
+            import plugtron.serve.server  # noqa: F401 - before the model is loaded: is the extra there?
+        except ModuleNotFoundError as error:
+            raise PluginError(
+                f"serve needs {error.name}, which is not installed: pip install 'plugtron[serve]'"
+            ) from None
+        if is_launched():
+            sys.exit(_as_rank(resolved, manager, ends_chats))
+        sys.exit(_listen(resolved, manager, ends_chats, None))
+
+
+def _source(spec: str) -> Source:
+    """A spec file, or a spec that names the model."""
+    if Path(spec).suffix in _SPEC_FILES:
+        return read(Path(spec))
+    return Source(values={"version": 1, "model": {"checkpoint": spec}})
+
+
+def _settings(written: Any, given: Mapping[str, Any]) -> Any:
+    """What the spec says of its server, with the options of the command line over it."""
+    asked = {name: value for name, value in given.items() if value not in (None, ())}
+    if "models" in asked:
+        asked["models"] = list(asked["models"])
+    return {**(written or {}), **asked} if isinstance(written, Mapping) or not written else written
+
+
+def _listen(resolved: ResolvedSpec, manager: PluginManager, ends_chats: bool, world: World | None) -> int:
+    import asyncio
+
+    from plugtron.assembly import assemble
+    from plugtron.serve.server import Server, bind
+
+    settings = resolved.spec.serve
+    assert settings is not None
+    listener = bind(settings)
+    names = settings.models or [_name(resolved.spec.model.checkpoint)]
+
+    async def run() -> bool:
+        server = Server(
+            settings,
+            listener,
+            lambda: assemble(resolved, manager=manager, world=world),
+            models=names,
+            ends_chats=ends_chats,
+        )
+        return await server.run(on_ready=lambda: click.echo(f"{names[0]} at {server.url}", err=True))
+
+    try:
+        from uvloop import new_event_loop
+    except ModuleNotFoundError:
+        from asyncio import new_event_loop
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        if not runner.run(run()):
+            sys.stderr.flush()
+            os._exit(0)  # a thread is loading the model, which nothing can interrupt
+    return 0
+
+
+def _as_rank(resolved: ResolvedSpec, manager: PluginManager, ends_chats: bool) -> int:
+    """Serve as one of torchrun's processes: rank 0 listens, and the others do the steps that it says."""
+    from plugtron.assembly.start import assemble, follow_events
+    from plugtron.parallel.world import launched
+
+    world = launched()
+    assert world is not None
+    world.interactive = True
+    try:
+        if world.rank == 0:
+            return _listen(resolved, manager, ends_chats, world)
+        return 0 if follow_events(assemble(resolved, manager=manager, world=world)) else 1
+    finally:
+        world.close()
+
+
+def _name(checkpoint: str) -> str:
+    """What a checkpoint is called, wherever it is."""
+    return Path(checkpoint).name if os.path.lexists(checkpoint) else checkpoint

@@ -1,0 +1,74 @@
+"""From the body of a chat completion to a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plugtron.contracts.routes import Service
+from plugtron.errors import RequestError
+from plugtron.request.chat_options import ChatOptions
+from plugtron.request.request import InferenceRequest
+from plugtron.serve.answer_reader import ToolChoice
+from plugtron.serve.openai.fields import ChatBody
+
+__all__ = ["chat_request"]
+
+#: Fields of the body that are chat options as they are.
+_CHAT_FIELDS = (
+    "chat_template",
+    "tools",
+    "parser",
+    "documents",
+    "add_generation_prompt",
+    "continue_final_message",
+)
+
+
+def chat_request(service: Service, body: ChatBody, choice: ToolChoice | None) -> InferenceRequest:
+    """Make the request.
+
+    Raises:
+        RequestError: fields contradict each other, or are none of a request.
+    """
+    parameters = _parameters(body)
+    if choice is not None:
+        if parameters.get("response_format", {}).get("type", "text") != "text":
+            raise RequestError("response_format: an answer that has to be a call (tool_choice) has no other form")
+        parameters.pop("response_format", None)
+        parameters["json_schema"] = choice.schema
+    options = _chat_options(service, body)
+    messages: list[dict[str, Any]] = [dict(message) for message in body.messages]
+    return body.request(service, messages, parameters, ChatOptions.checked(options))
+
+
+def _parameters(body: ChatBody) -> dict[str, Any]:
+    parameters = body.parameters
+    most = body.max_completion_tokens
+    if most is not None:
+        if parameters.get("max_tokens", most) != most:
+            raise RequestError("max_tokens: is given twice, and max_completion_tokens is another number")
+        parameters["max_tokens"] = most
+    if body.top_logprobs is not None and not body.logprobs:
+        raise RequestError("top_logprobs: needs logprobs: true")
+    if body.logprobs:
+        parameters["logprobs"] = body.top_logprobs or 0
+    return parameters
+
+
+def _chat_options(service: Service, body: ChatBody) -> dict[str, Any]:
+    options = {name: value for name in _CHAT_FIELDS if (value := getattr(body, name)) is not None}
+    variables = dict(body.chat_template_kwargs or {})
+    if body.reasoning_effort is not None:
+        if not _template_knows(service, options.get("chat_template"), "reasoning_effort"):
+            raise RequestError("reasoning_effort: this model's chat template has no such variable")
+        variables["reasoning_effort"] = body.reasoning_effort
+    if variables:
+        options["chat_template_kwargs"] = variables
+    if body.tool_choice == "none":
+        options.pop("tools", None)
+    return options
+
+
+def _template_knows(service: Service, template: str | None, variable: str) -> bool:
+    own = None if service.tokenizer is None else service.tokenizer.chat_template
+    return variable in (template or own or "")

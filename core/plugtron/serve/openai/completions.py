@@ -1,0 +1,143 @@
+"""/v1/completions"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Any
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from plugtron.contracts.routes import Service
+from plugtron.errors import RequestError
+from plugtron.request.request import InferenceRequest, InferenceSequence, LogProbs, Prompt, RequestOutput
+from plugtron.serve.body import read_body
+from plugtron.serve.event_stream import DONE, EventStream, event, gone, unless_client_leaves
+from plugtron.serve.merged import merged
+from plugtron.serve.openai.fields import CompletionBody, check_model
+from plugtron.serve.openai.log_probs import completion_log_probs
+from plugtron.serve.openai.usage import finish_reason, usage
+
+__all__ = ["Completions"]
+
+
+class Completions:
+    """The endpoint: texts that go on from prompts."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def answer(self, http: Request) -> Response:
+        """Answer a request."""
+        body = await read_body(http, CompletionBody)
+        model = check_model(self._service, body.model)
+        requests = self._requests(body)
+        head = {"id": f"cmpl-{uuid4().hex}", "object": "text_completion", "created": int(time.time()), "model": model}
+        for request in requests:
+            await self._service.admit(request)
+        if body.stream:
+            return EventStream(self._events(requests, body, head))
+        if not await unless_client_leaves(http, _finish(self._service, requests)):
+            return gone()
+        choices = [
+            self._choice(body, request, sequence, place)
+            for place, (request, sequence) in enumerate(
+                (request, sequence) for request in requests for sequence in request.sequences
+            )
+        ]
+        return JSONResponse({**head, "choices": choices, "usage": usage(requests)})
+
+    def _requests(self, body: CompletionBody) -> list[InferenceRequest]:
+        parameters = body.parameters
+        if body.best_of is not None and body.best_of != parameters.get("n", 1):
+            raise RequestError(f"best_of: {body.best_of} answers are not ranked here; n gives several answers")
+        if parameters.get("echo") and parameters.get("logprobs") is not None:
+            # OpenAI's echo has the log probabilities of the prompt, too.
+            parameters = {"prompt_logprobs": parameters["logprobs"], **parameters}
+        return [body.request(self._service, prompt, parameters) for prompt in _prompts(body)]
+
+    def _choice(
+        self, body: CompletionBody, request: InferenceRequest, sequence: InferenceSequence, place: int
+    ) -> dict[str, Any]:
+        choice: dict[str, Any] = {
+            "index": place,
+            "text": sequence.text,
+            "logprobs": None,
+            "finish_reason": finish_reason(sequence.finish_reason),
+            "stop_reason": sequence.stop_reason,
+        }
+        if request.params.logprobs is not None:
+            entries: list[LogProbs | None] = list(sequence.log_probs)
+            if request.params.echo:
+                entries = [*request.prompt_log_probs, *entries]
+            choice["logprobs"] = completion_log_probs(entries, self._unreported(request), 0)
+        elif request.params.prompt_logprobs is not None:
+            choice["prompt_logprobs"] = [entry and entry.to_dict() for entry in request.prompt_log_probs]
+        if body.return_token_ids:
+            choice |= {"token_ids": sequence.tokens, "prompt_token_ids": request.prompt_tokens}
+        return choice
+
+    def _unreported(self, request: InferenceRequest) -> list[str]:
+        """The texts of the prompt's tokens that have no log probability."""
+        tokenizer = self._service.tokenizer
+        places = [place for place, entry in enumerate(request.prompt_log_probs) if entry is None]
+        tokens = [request.prompt_tokens[place] for place in places]
+        return [
+            f"token_id:{token}" if tokenizer is None else tokenizer.decode([token], skip_special=False)
+            for token in tokens
+        ]
+
+    async def _events(
+        self, requests: Sequence[InferenceRequest], body: CompletionBody, head: dict[str, Any]
+    ) -> AsyncGenerator[bytes, None]:
+        answers = requests[0].params.answers
+        # How much of each answer has been sent, for the offsets of its tokens.
+        sent: dict[int, int] = {}
+        async with aclosing(merged(self._service, requests)) as outputs:
+            async for number, output in outputs:
+                place = number * answers + output.sequence
+                choice = self._delta(output, place, sent.get(place, 0))
+                if body.return_token_ids:
+                    choice["token_ids"] = list(output.tokens)
+                    if place not in sent:
+                        choice["prompt_token_ids"] = output.request.prompt_tokens
+                sent[place] = sent.get(place, 0) + len(output.text)
+                counts = {"usage": usage(requests)} if body.counts_on else {}
+                yield event({**head, "choices": [choice], **counts})
+        if body.includes_usage:
+            yield event({**head, "choices": [], "usage": usage(requests)})
+        yield DONE
+
+    def _delta(self, output: RequestOutput, place: int, sent: int) -> dict[str, Any]:
+        choice: dict[str, Any] = {
+            "index": place,
+            "text": output.text,
+            "logprobs": None,
+            "finish_reason": finish_reason(output.finish_reason),
+        }
+        if output.finish_reason is not None and output.request.sequences:
+            choice["stop_reason"] = output.request.sequences[output.sequence].stop_reason
+        params = output.request.params
+        if params.logprobs is not None:
+            entries: list[LogProbs | None] = list(output.log_probs)
+            if params.echo and sent == 0:
+                entries = [*output.request.prompt_log_probs, *entries]
+            choice["logprobs"] = completion_log_probs(entries, self._unreported(output.request), sent)
+        return choice
+
+
+async def _finish(service: Service, requests: Sequence[InferenceRequest]) -> bool:
+    async with aclosing(merged(service, requests)) as outputs:
+        async for _ in outputs:
+            pass
+    return True
+
+
+def _prompts(body: CompletionBody) -> list[Prompt]:
+    prompt = body.prompt
+    if isinstance(prompt, str) or not prompt or isinstance(prompt[0], int):
+        return [prompt]  # pyright: ignore[reportReturnType] - a text, or a list of ids
+    return list(prompt)  # pyright: ignore[reportReturnType] - a list of texts, or of lists of ids

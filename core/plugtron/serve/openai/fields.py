@@ -1,0 +1,134 @@
+"""The fields of requests, as clients of OpenAI's API write them; what is no field here is a sampling parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from plugtron.contracts.routes import Service
+from plugtron.request.chat_options import ChatOptions
+from plugtron.request.request import InferenceRequest, Prompt
+from plugtron.serve.api_error import ApiError
+
+__all__ = ["ChatBody", "CompletionBody", "Fields", "GenerationBody", "StreamOptions", "check_model"]
+
+
+class Fields(BaseModel):
+    """A mapping with known fields."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class StreamOptions(Fields):
+    """What a stream has besides the answer."""
+
+    include_usage: bool | None = Field(default=None, description="a last event with the counts of tokens")
+    continuous_usage_stats: bool | None = Field(default=None, description="the counts in every event")
+    include_obfuscation: Literal[False] | None = Field(default=None, description="false: nothing is padded")
+
+
+class GenerationBody(BaseModel):
+    """What bodies of completions and chats share. Other fields are sampling parameters, those of plugins among them."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    model: str | None = Field(default=None, description="one of the names that /v1/models lists")
+    stream: bool | None = Field(default=None, description="events as the answer is made")
+    stream_options: StreamOptions | None = None
+    user: str | None = Field(default=None, description="who asks, for the log of requests")
+    store: Literal[False] | None = Field(default=None, description="nothing is stored")
+    service_tier: Literal["auto", "default"] | None = None
+    priority: int | None = Field(default=None, gt=-(2**63), lt=2**63, description="higher goes first")
+    deadline: float | None = Field(default=None, gt=0, lt=1e9, description="seconds until it ends with what it has")
+    cache_salt: str | None = Field(default=None, description="only equal ones share cached prefixes")
+    return_token_ids: bool | None = Field(default=None, description="token ids of prompt and answers")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_unset(cls, values: Any) -> Any:
+        """Clients write null for what they leave out."""
+        if not isinstance(values, Mapping):
+            return values
+        return {name: value for name, value in values.items() if value is not None}
+
+    @model_validator(mode="after")
+    def _options_of_streams(self) -> Self:
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options: is for streams (stream: true)")
+        return self
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The sampling parameters."""
+        return dict(self.model_extra or {})
+
+    @property
+    def includes_usage(self) -> bool:
+        """Whether a stream ends with the counts of tokens."""
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    @property
+    def counts_on(self) -> bool:
+        """Whether every event of a stream has the counts of tokens so far."""
+        return self.stream_options is not None and bool(self.stream_options.continuous_usage_stats)
+
+    def request(
+        self, service: Service, prompt: Prompt, parameters: Mapping[str, Any], chat: ChatOptions | None = None
+    ) -> InferenceRequest:
+        """Make a request of it."""
+        return service.new_request(
+            prompt,
+            parameters,
+            chat=chat,
+            priority=self.priority or 0,
+            deadline=self.deadline,
+            cache_salt=self.cache_salt or "",
+        )
+
+
+class CompletionBody(GenerationBody):
+    """The body of /v1/completions."""
+
+    prompt: str | list[int] | list[str] | list[list[int]]
+    best_of: int | None = Field(default=None, description="only as many as n: nothing is ranked")
+    suffix: Literal[""] | None = Field(default=None, description="text behind the answer; not done")
+
+
+class ChatBody(GenerationBody):
+    """The body of /v1/chat/completions."""
+
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(default=None, description="the same as max_tokens")
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0)
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    modalities: list[Literal["text"]] | None = None
+    metadata: dict[str, str] | None = Field(default=None, description="for the log of requests")
+    reasoning_effort: str | None = Field(default=None, description="a variable of templates that know it")
+    include_reasoning: bool | None = Field(default=None, description="false leaves the reasoning out of the answer")
+    chat_template: str | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    documents: list[dict[str, Any]] | None = None
+    parser: str | None = None
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = None
+
+
+def check_model(service: Service, model: str | None) -> str:
+    """The name under which the model answers.
+
+    Raises:
+        ApiError: 404, it is served under other names.
+    """
+    if model is None:
+        return service.models[0]
+    if model not in service.models:
+        known = ", ".join(service.models)
+        message = f"the model {model!r} is not served here (served: {known})"
+        raise ApiError(HTTPStatus.NOT_FOUND, message, param="model", code="model_not_found")
+    return model

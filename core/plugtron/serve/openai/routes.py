@@ -1,0 +1,64 @@
+"""The endpoints of OpenAI's API as a component."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Self
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from plugtron.contracts.routes import Routes, Service
+from plugtron.plugin.options import Options
+from plugtron.serve.api_error import ApiError
+from plugtron.serve.openai.chat import ChatCompletions
+from plugtron.serve.openai.completions import Completions
+from plugtron.serve.openai.fields import check_model
+
+__all__ = ["OpenAIRoutes"]
+
+
+class OpenAIRoutes(Routes):
+    """Models, completions and chat completions."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._started = int(time.time())
+
+    @classmethod
+    def assemble(cls, service: Service, options: Options) -> Self:
+        """Make them; there are no options."""
+        del options
+        return cls(service)
+
+    def routes(self) -> Sequence[Route]:
+        """The endpoints."""
+        return (
+            Route("/v1/completions", Completions(self._service).answer, methods=["POST"]),
+            Route("/v1/chat/completions", ChatCompletions(self._service).answer, methods=["POST"]),
+            Route("/v1/models", self._models),
+            Route("/v1/models/{name:path}", self._model),
+        )
+
+    async def _models(self, http: Request) -> Response:
+        del http
+        return JSONResponse({"object": "list", "data": [self._described(name) for name in self._service.models]})
+
+    async def _model(self, http: Request) -> Response:
+        name = http.path_params["name"]
+        if name not in self._service.models:
+            raise ApiError(HTTPStatus.NOT_FOUND, f"the model {name!r} is not served here", code="model_not_found")
+        return JSONResponse(self._described(check_model(self._service, name)))
+
+    def _described(self, name: str) -> dict[str, Any]:
+        length = self._service.max_sequence_length
+        return {
+            "id": name,
+            "object": "model",
+            "created": self._started,
+            "owned_by": "plugtron",
+            "max_model_len": length,
+        }

@@ -103,7 +103,7 @@ class Service(ABC):
         """
 
 
-class Routes(ABC):
+class Routes:
     """Endpoints, or what stands before all of them. Made once, when the model has been loaded.
 
     A component of this kind names a class whose `assemble(service, options)` makes one, or a function of the same.
@@ -111,9 +111,9 @@ class Routes(ABC):
     A handler may raise `plugtron.serve.ApiError` for an error in OpenAI's form; a RequestError becomes status 400.
     """
 
-    @abstractmethod
     def routes(self) -> Sequence[BaseRoute]:
-        """The endpoints, in Starlette's terms; of two for the same path, the one that a spec names first is asked."""
+        """The endpoints, in Starlette's terms. Of two for one path, the first component's in the spec is asked."""
+        return ()
 
     def middleware(self) -> Sequence[Middleware]:
         """ASGI middleware around all endpoints, other components' included. Optional."""

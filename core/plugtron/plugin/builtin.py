@@ -235,6 +235,34 @@ def plugtron_routes() -> list[Component]:
     """The endpoints of `plugtron serve`."""
     return [
         Component(
+            name="log",
+            target="plugtron.serve.middleware.request_log:RequestLog",
+            options="plugtron.serve.options:RequestLogOptions",
+            summary="a line of JSON for each request, on standard error or in a file",
+            install_hint=_SERVE,
+        ),
+        Component(
+            name="api_keys",
+            target="plugtron.serve.middleware.api_keys:ApiKeys",
+            options="plugtron.serve.options:ApiKeyOptions",
+            summary="keys that clients must send",
+            install_hint=_SERVE,
+        ),
+        Component(
+            name="rate_limit",
+            target="plugtron.serve.middleware.rate_limit:RateLimit",
+            options="plugtron.serve.options:RateLimitOptions",
+            summary="requests that a client may make in a minute",
+            install_hint=_SERVE,
+        ),
+        Component(
+            name="cors",
+            target="plugtron.serve.middleware.cors:Cors",
+            options="plugtron.serve.options:CorsOptions",
+            summary="pages of other origins that may ask from a browser",
+            install_hint=_SERVE,
+        ),
+        Component(
             name="health",
             target="plugtron.serve.health:HealthRoutes",
             summary="/health, /ready, /version",

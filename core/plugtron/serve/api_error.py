@@ -76,8 +76,8 @@ def as_api_error(error: PlugtronError) -> ApiError:
 
 def _field(error: RequestError) -> str | None:
     """The field that an error speaks of, where its text begins with one."""
-    if error.found:
-        return ".".join(map(str, error.found[0][0])) or None
+    if error.found and error.found[0][0]:
+        return ".".join(map(str, error.found[0][0]))
     name, colon, _ = str(error).partition(":")
     return name if colon and name.replace(".", "_").isidentifier() else None
 

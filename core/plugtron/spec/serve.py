@@ -12,6 +12,7 @@ __all__ = ["DEFAULT_ROUTES", "ServeSpec"]
 
 #: What `routes: [default]` stands for.
 DEFAULT_ROUTES = (
+    "log",
     "health",
     "openai",
     "tokenize",

@@ -17,6 +17,7 @@ from plugtron.request.request import InferenceRequest, RequestOutput
 from plugtron.serve.answer_reader import AnswerReader, ToolChoice, reader_for
 from plugtron.serve.body import read_body
 from plugtron.serve.event_stream import DONE, EventStream, event, gone, unless_client_leaves
+from plugtron.serve.middleware.request_log import note
 from plugtron.serve.openai.chat_request import chat_request
 from plugtron.serve.openai.fields import ChatBody, check_model
 from plugtron.serve.openai.log_probs import chat_log_probs
@@ -39,6 +40,7 @@ class ChatCompletions:
         model = check_model(self._service, body.model)
         choice = insisted(body)
         request = chat_request(self._service, body, choice)
+        note(http, [request], model=model, user=body.user)
         await self._service.admit(request)
         head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model}
         if body.stream:

@@ -17,6 +17,7 @@ from plugtron.request.request import InferenceRequest, InferenceSequence, LogPro
 from plugtron.serve.body import read_body
 from plugtron.serve.event_stream import DONE, EventStream, event, gone, unless_client_leaves
 from plugtron.serve.merged import merged
+from plugtron.serve.middleware.request_log import note
 from plugtron.serve.openai.fields import CompletionBody, check_model
 from plugtron.serve.openai.log_probs import completion_log_probs
 from plugtron.serve.openai.usage import finish_reason, usage
@@ -36,6 +37,7 @@ class Completions:
         model = check_model(self._service, body.model)
         requests = self._requests(body)
         head = {"id": f"cmpl-{uuid4().hex}", "object": "text_completion", "created": int(time.time()), "model": model}
+        note(http, requests, model=model, user=body.user)
         for request in requests:
             await self._service.admit(request)
         if body.stream:

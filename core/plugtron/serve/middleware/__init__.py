@@ -1,0 +1,1 @@
+"""What stands before endpoints: keys, limits, CORS, the log of requests."""

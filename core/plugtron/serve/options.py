@@ -1,0 +1,39 @@
+"""Options of the server's own components, apart from what needs Starlette: specs are checked without it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from plugtron.plugin.options import Options, PathText
+
+__all__ = ["ApiKeyOptions", "CorsOptions", "RateLimitOptions", "RequestLogOptions"]
+
+
+class ApiKeyOptions(Options):
+    """Where the keys are; they never stand in a spec, which is printed and shown."""
+
+    file: PathText | None = Field(default=None, description="a file with a key in each line")
+    environment: str = Field(default="PLUGTRON_API_KEY", description="the variable that has a key, beside the file's")
+    open_paths: list[str] = Field(
+        default=["/health", "/ready", "/", "/plugtron", "/static/*"],
+        description="paths that need no key; * at the end stands for anything",
+    )
+
+
+class RateLimitOptions(Options):
+    """The rate, and how many may come at once."""
+
+    requests_per_minute: float = Field(default=600, gt=0, description="of each key, or address where there are none")
+    burst: int = Field(default=100, ge=1, description="requests that may come at once")
+
+
+class CorsOptions(Options):
+    """The origins."""
+
+    origins: list[str] = Field(default=["*"], description="such as https://example.org; *: all")
+
+
+class RequestLogOptions(Options):
+    """Where the lines go."""
+
+    file: PathText | None = Field(default=None, description="appended to; by default standard error")

@@ -1,0 +1,67 @@
+"""A real `plugtron serve` in a process of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+
+#: Seconds that a busy machine may take to load a small model.
+_LIMIT_S = 600
+
+
+class Served:
+    """A server that has said where it is."""
+
+    def __init__(self, process, url, lines):
+        self.process = process
+        self.url = url
+        self.lines = lines
+
+    def stop(self, number=signal.SIGTERM):
+        """Ask it to stop; return its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(_LIMIT_S)
+
+    @property
+    def log(self):
+        """What it has written to standard error."""
+        return "".join(self.lines)
+
+
+@contextmanager
+def served(*arguments, variables=None):
+    """Start a server on a free port and wait until its model is loaded."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **(variables or {})}
+    command = [sys.executable, "-m", "plugtron", "serve", *map(str, arguments), "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    lines, told = [], threading.Event()
+
+    def read():
+        for line in process.stderr:
+            lines.append(line)
+            told.set()
+        told.set()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield Served(process, _url(process, lines, told), lines)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        reader.join()
+        process.stderr.close()
+
+
+def _url(process, lines, told):
+    while True:
+        told.clear()
+        for line in list(lines):
+            if found := re.search(r" at (https?://\S+)$", line.rstrip()):
+                return found[1]
+        assert process.poll() is None, "".join(lines)
+        told.wait(_LIMIT_S)

@@ -5,36 +5,9 @@ import json
 import jsonschema
 import openai
 import pytest
+from support.chat_fixtures import ASKED, MODEL, PERSON, TEMPLATE, TOOL
 
 from plugtron import LLM
-
-MODEL = "smollm2-135m-instruct"
-ASKED = [{"role": "user", "content": "Name three colors of the rainbow."}]
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": "look_up",
-        "description": "look a word up",
-        "parameters": {
-            "type": "object",
-            "properties": {"word": {"type": "string", "maxLength": 12}},
-            "required": ["word"],
-            "additionalProperties": False,
-        },
-    },
-}
-PERSON = {
-    "type": "object",
-    "properties": {"name": {"type": "string", "maxLength": 10}, "age": {"type": "integer"}},
-    "required": ["name", "age"],
-    "additionalProperties": False,
-}
-#: A template that has a place for tools.
-TEMPLATE = (
-    "{% if tools %}<|im_start|>system\nCall functions in <tool_call>: {{ tools | tojson }}<|im_end|>\n{% endif %}"
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 
 
 @pytest.fixture(scope="module")

@@ -275,6 +275,19 @@ def plugtron_routes() -> list[Component]:
             install_hint=_SERVE,
         ),
         Component(
+            name="messages",
+            target="plugtron.serve.anthropic.routes:MessagesRoutes",
+            summary="/v1/messages, /v1/messages/count_tokens, as Anthropic's API has them",
+            install_hint=_SERVE,
+        ),
+        Component(
+            name="responses",
+            target="plugtron.serve.responses.routes:ResponsesRoutes",
+            options="plugtron.serve.options:ResponsesOptions",
+            summary="/v1/responses, as OpenAI's API has it",
+            install_hint=_SERVE,
+        ),
+        Component(
             name="tokenize",
             target="plugtron.serve.tokenize:TokenizeRoutes",
             summary="/tokenize, /detokenize",

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from plugtron.plugin.options import Options, PathText
 
-__all__ = ["ApiKeyOptions", "CorsOptions", "RateLimitOptions", "RequestLogOptions"]
+__all__ = ["ApiKeyOptions", "CorsOptions", "RateLimitOptions", "RequestLogOptions", "ResponsesOptions"]
 
 
 class ApiKeyOptions(Options):
@@ -37,3 +37,9 @@ class RequestLogOptions(Options):
     """Where the lines go."""
 
     file: PathText | None = Field(default=None, description="appended to; by default standard error")
+
+
+class ResponsesOptions(Options):
+    """How much is remembered."""
+
+    stored: int = Field(default=1000, ge=0, description="responses that previous_response_id finds, the latest")

@@ -15,6 +15,8 @@ DEFAULT_ROUTES = (
     "log",
     "health",
     "openai",
+    "responses",
+    "messages",
     "tokenize",
     "metrics",
 )

@@ -10,18 +10,10 @@ from plugtron.request.chat_options import ChatOptions
 from plugtron.request.request import InferenceRequest
 from plugtron.serve.answer_reader import ToolChoice
 from plugtron.serve.openai.fields import ChatBody
+from plugtron.serve.openai.tools import with_argument_objects
+from plugtron.serve.template_variables import knows_variable
 
 __all__ = ["chat_request"]
-
-#: Fields of the body that are chat options as they are.
-_CHAT_FIELDS = (
-    "chat_template",
-    "tools",
-    "parser",
-    "documents",
-    "add_generation_prompt",
-    "continue_final_message",
-)
 
 
 def chat_request(service: Service, body: ChatBody, choice: ToolChoice | None) -> InferenceRequest:
@@ -37,7 +29,7 @@ def chat_request(service: Service, body: ChatBody, choice: ToolChoice | None) ->
         parameters.pop("response_format", None)
         parameters["json_schema"] = choice.schema
     options = _chat_options(service, body)
-    messages: list[dict[str, Any]] = [dict(message) for message in body.messages]
+    messages = [with_argument_objects(message) for message in body.messages]
     return body.request(service, messages, parameters, ChatOptions.checked(options))
 
 
@@ -56,19 +48,12 @@ def _parameters(body: ChatBody) -> dict[str, Any]:
 
 
 def _chat_options(service: Service, body: ChatBody) -> dict[str, Any]:
-    options = {name: value for name in _CHAT_FIELDS if (value := getattr(body, name)) is not None}
-    variables = dict(body.chat_template_kwargs or {})
+    options = body.chat_options
+    if body.tools is not None and body.tool_choice != "none":
+        options["tools"] = body.tools
     if body.reasoning_effort is not None:
-        if not _template_knows(service, options.get("chat_template"), "reasoning_effort"):
+        if not knows_variable(service, "reasoning_effort", options.get("chat_template")):
             raise RequestError("reasoning_effort: this model's chat template has no such variable")
-        variables["reasoning_effort"] = body.reasoning_effort
-    if variables:
+        variables = {**options.get("chat_template_kwargs", {}), "reasoning_effort": body.reasoning_effort}
         options["chat_template_kwargs"] = variables
-    if body.tool_choice == "none":
-        options.pop("tools", None)
     return options
-
-
-def _template_knows(service: Service, template: str | None, variable: str) -> bool:
-    own = None if service.tokenizer is None else service.tokenizer.chat_template
-    return variable in (template or own or "")

@@ -13,7 +13,7 @@ from plugtron.request.chat_options import ChatOptions
 from plugtron.request.request import InferenceRequest, Prompt
 from plugtron.serve.api_error import ApiError
 
-__all__ = ["ChatBody", "CompletionBody", "Fields", "GenerationBody", "StreamOptions", "check_model"]
+__all__ = ["ChatBody", "ChatFields", "CompletionBody", "Fields", "GenerationBody", "StreamOptions", "check_model"]
 
 
 class Fields(BaseModel):
@@ -97,7 +97,24 @@ class CompletionBody(GenerationBody):
     suffix: Literal[""] | None = Field(default=None, description="text behind the answer; not done")
 
 
-class ChatBody(GenerationBody):
+class ChatFields(GenerationBody):
+    """How messages are written out, beside what the API of each endpoint has for it."""
+
+    chat_template: str | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    documents: list[dict[str, Any]] | None = None
+    parser: str | None = Field(default=None, description="what takes answers apart, by name; auto, or none")
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = None
+
+    @property
+    def chat_options(self) -> dict[str, Any]:
+        """Those that are set, as `ChatOptions` has them."""
+        values = {name: getattr(self, name) for name in ChatFields.model_fields if name in ChatOptions.model_fields}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class ChatBody(ChatFields):
     """The body of /v1/chat/completions."""
 
     messages: list[dict[str, Any]] = Field(min_length=1)
@@ -111,12 +128,6 @@ class ChatBody(GenerationBody):
     metadata: dict[str, str] | None = Field(default=None, description="for the log of requests")
     reasoning_effort: str | None = Field(default=None, description="a variable of templates that know it")
     include_reasoning: bool | None = Field(default=None, description="false leaves the reasoning out of the answer")
-    chat_template: str | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-    documents: list[dict[str, Any]] | None = None
-    parser: str | None = None
-    add_generation_prompt: bool | None = None
-    continue_final_message: bool | None = None
 
 
 def check_model(service: Service, model: str | None) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plugtron.errors import RequestError
 from plugtron.serve.answer_reader import ToolChoice
 from plugtron.serve.openai.fields import ChatBody
 
-__all__ = ["check_tools", "insisted"]
+__all__ = ["check_tools", "insisted", "with_argument_objects"]
 
 
 def check_tools(tools: Sequence[Any], place: str = "tools") -> list[str]:
@@ -59,3 +60,22 @@ def insisted(body: ChatBody) -> ToolChoice | None:
             f"{', '.join(names)}}}}}"
         )
     return ToolChoice(body.tools or (), [name], parallel=False)
+
+
+def with_argument_objects(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message whose calls have objects for arguments, as templates read them; OpenAI's API has their text."""
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return dict(message)
+    return {**message, "tool_calls": [_with_object(call) for call in calls]}
+
+
+def _with_object(call: Any) -> Any:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
+        return call
+    try:
+        arguments = json.loads(function["arguments"] or "{}")
+    except ValueError:
+        return call  # a template may make something of it
+    return {**call, "function": {**function, "arguments": arguments}}

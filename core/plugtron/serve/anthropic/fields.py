@@ -1,0 +1,56 @@
+"""The body of /v1/messages, as clients of Anthropic's API write it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from plugtron.serve.openai.fields import ChatFields, Fields
+
+__all__ = ["AnthropicTool", "AnthropicToolChoice", "CountBody", "MessagesBody", "Thinking"]
+
+
+class AnthropicTool(Fields):
+    """A function on offer."""
+
+    name: str = Field(min_length=1)
+    description: str | None = None
+    input_schema: dict[str, Any]
+    type: Literal["custom"] | None = None
+    cache_control: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class AnthropicToolChoice(Fields):
+    """Which call is insisted on."""
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class Thinking(Fields):
+    """Whether the model reasons first: a variable of templates that know it."""
+
+    type: Literal["enabled", "disabled", "adaptive"]
+    budget_tokens: int | None = Field(default=None, description="not bounded apart from max_tokens")
+    display: str | None = None
+
+
+class CountBody(ChatFields):
+    """What the tokens of a prompt are counted of."""
+
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    system: str | list[dict[str, Any]] | None = None
+    tools: list[AnthropicTool] | None = None
+    tool_choice: AnthropicToolChoice | None = None
+    thinking: Thinking | None = None
+
+
+class MessagesBody(CountBody):
+    """The body of /v1/messages; parameters beyond Anthropic's are plugtron's."""
+
+    max_tokens: int = Field(ge=1)
+    stop_sequences: list[str] | None = None
+    metadata: dict[str, Any] | None = Field(default=None, description="user_id is for the log of requests")

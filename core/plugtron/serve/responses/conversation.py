@@ -1,0 +1,104 @@
+"""Input items of responses as messages that chat templates read, and blocks of an answer as output items."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from plugtron.errors import RequestError
+from plugtron.request.request import Message
+from plugtron.serve.blocks import Block, BlockKind
+
+__all__ = ["answer_messages", "input_messages"]
+
+_TEXT_TYPES = ("input_text", "output_text", "text", "reasoning_text", "summary_text")
+
+
+def input_messages(given: str | Sequence[Mapping[str, Any]]) -> list[Message]:
+    """The messages of a request's input.
+
+    Raises:
+        RequestError: an item is none, or of a kind that is not done.
+    """
+    if isinstance(given, str):
+        return [{"role": "user", "content": given}]
+    messages: list[Message] = []
+    for number, item in enumerate(given):
+        _add(messages, item, f"input.{number}")
+    return messages
+
+
+def answer_messages(blocks: Sequence[Block]) -> list[Message]:
+    """An answer as the messages that a conversation goes on from."""
+    messages: list[Message] = []
+    for block in blocks:
+        match block.kind:
+            case BlockKind.TEXT:
+                _answer(messages)["content"] += block.text
+            case BlockKind.REASONING:
+                _answer(messages)["reasoning_content"] = block.text
+            case BlockKind.CALL:
+                _add_call(messages, block.call_id, block.name, block.text)
+    return messages
+
+
+def _add(messages: list[Message], item: Mapping[str, Any], place: str) -> None:
+    kind = item.get("type") or ("message" if "role" in item else None)
+    match kind:
+        case "message":
+            role = item.get("role")
+            content = _text(item.get("content"), f"{place}.content")
+            if role == "assistant" and messages and messages[-1]["role"] == "assistant":
+                messages[-1]["content"] += content
+            else:
+                messages.append({"role": "system" if role == "developer" else role, "content": content})
+        case "reasoning":
+            text = _text(item.get("content") or item.get("summary") or [], f"{place}.content")
+            _answer(messages)["reasoning_content"] = text
+        case "function_call":
+            names = ("call_id", "name", "arguments")
+            call_id, name, arguments = (_string(item, each, place) for each in names)
+            _add_call(messages, call_id, name, arguments)
+        case "function_call_output":
+            output = _text(item.get("output"), f"{place}.output")
+            messages.append({"role": "tool", "tool_call_id": _string(item, "call_id", place), "content": output})
+        case _:
+            known = "message, reasoning, function_call, function_call_output"
+            raise RequestError(f"{place}.type: {kind!r} is not done (accepted: {known})")
+
+
+def _answer(messages: list[Message]) -> Message:
+    """The answer that the last items belong to."""
+    if not messages or messages[-1]["role"] != "assistant":
+        messages.append({"role": "assistant", "content": ""})
+    return messages[-1]
+
+
+def _add_call(messages: list[Message], call_id: str, name: str, arguments: str) -> None:
+    try:
+        parsed: Any = json.loads(arguments or "{}")
+    except ValueError:
+        parsed = arguments  # a template may make something of it
+    call = {"id": call_id, "type": "function", "function": {"name": name, "arguments": parsed}}
+    _answer(messages).setdefault("tool_calls", []).append(call)
+
+
+def _text(content: Any, place: str) -> str:
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise RequestError(f"{place}: must be a text or a list of parts")
+    texts = []
+    for number, part in enumerate(content):
+        if not isinstance(part, dict) or part.get("type") not in _TEXT_TYPES or not isinstance(part.get("text"), str):
+            raise RequestError(f"{place}.{number}: must be a part such as {{type: input_text, text: ...}}")
+        texts.append(part["text"])
+    return "\n".join(texts)
+
+
+def _string(item: Mapping[str, Any], name: str, place: str) -> str:
+    value = item.get(name)
+    if not isinstance(value, str):
+        raise RequestError(f"{place}.{name}: must be a text")
+    return value

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Self
 
 from plugtron.contracts.engine import Steps
-from plugtron.engine.output_queue import OutputQueue
+from plugtron.engine.output_queue import OutputQueue, wake
 from plugtron.errors import EngineError, ParallelError
 from plugtron.request.request import InferenceRequest, RequestOutput
 
@@ -154,10 +154,14 @@ class AsyncEngine:
                 raise
             return
         self._fruitless = 0
+        touched: dict[int, OutputQueue] = {}
         for output in outputs:
             request_id = output.request.id
-            if request_id in self._queues and self._queues[request_id].put(output):
-                del self._queues[request_id]
+            if request_id in self._queues:
+                queue = touched[request_id] = self._queues[request_id]
+                if queue.put(output):
+                    del self._queues[request_id]
+        wake(touched.values())
 
     def _add(self, request: InferenceRequest, queue: OutputQueue) -> None:
         try:

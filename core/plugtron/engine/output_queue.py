@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Collection
 from contextlib import suppress
 
 from plugtron.request.request import Outstanding, RequestOutput
 
-__all__ = ["OutputQueue"]
+__all__ = ["OutputQueue", "wake"]
 
 
 class OutputQueue:
@@ -19,7 +20,7 @@ class OutputQueue:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._lock = threading.Lock()
         self._pending: dict[int, RequestOutput] = {}
         self._outstanding = Outstanding()
@@ -29,19 +30,18 @@ class OutputQueue:
         self.over = False
 
     def put(self, output: RequestOutput) -> bool:
-        """Add an output; say whether it was the request's last."""
+        """Add an output; say whether it was the request's last. The reader hears of it when it is woken."""
         with self._lock:
             earlier = self._pending.get(output.sequence)
             self._pending[output.sequence] = output if earlier is None else earlier.then(output)
             self._complete = self._outstanding.note(output)
-        self._wake()
         return self._complete
 
     def fail(self, error: Exception) -> None:
         """Have the reader raise `error`, once it has taken what is there."""
         with self._lock:
             self._error = error
-        self._wake()
+        wake([self])
 
     async def take(self) -> list[RequestOutput]:
         """Wait for outputs and return all there are; afterwards `over` says whether more will come.
@@ -60,7 +60,20 @@ class OutputQueue:
                 self._arrived.set()  # for the next call
         return taken
 
-    def _wake(self) -> None:
+    def arrived(self) -> None:
+        """Let the reader go on; on its own event loop."""
+        self._arrived.set()
+
+
+def wake(queues: Collection[OutputQueue]) -> None:
+    """Let the readers of queues go on, from any thread: each event loop is woken once, which is what costs."""
+    for loop in {queue.loop for queue in queues}:
+        own = [queue for queue in queues if queue.loop is loop]
         # A loop that has ended may have left readers behind; nobody is there to be woken.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._arrived.set)
+            loop.call_soon_threadsafe(_arrived, own)
+
+
+def _arrived(queues: Collection[OutputQueue]) -> None:
+    for queue in queues:
+        queue.arrived()

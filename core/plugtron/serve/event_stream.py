@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from plugtron.errors import PlugtronError
 from plugtron.serve.api_error import as_api_error
 
-__all__ = ["DONE", "EventStream", "event", "gone", "unless_client_leaves"]
+__all__ = ["DONE", "EventStream", "TextEvents", "event", "gone", "unless_client_leaves"]
 
 #: What ends a stream of OpenAI's API.
 DONE = b"data: [DONE]\n\n"
@@ -26,6 +26,24 @@ def event(data: Mapping[str, Any], name: str | None = None) -> bytes:
     """An event with JSON in it."""
     head = "" if name is None else f"event: {name}\n"
     return f"{head}data: {json.dumps(data)}\n\n".encode()
+
+
+class TextEvents:
+    """Events that differ in one text alone, as most of a stream's do: the rest is written once.
+
+    Args:
+        data: an event with `TextEvents.HOLE` where the text belongs.
+    """
+
+    HOLE = "\x00"
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        before, _, after = json.dumps(data).partition(json.dumps(self.HOLE))
+        self._before, self._after = f"data: {before}", f"{after}\n\n"
+
+    def event(self, text: str) -> bytes:
+        """The event with this text."""
+        return f"{self._before}{json.dumps(text)}{self._after}".encode()
 
 
 class EventStream(Response):

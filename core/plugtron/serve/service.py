@@ -102,8 +102,7 @@ class SessionService(Service):
         """Check and tokenize a request."""
         if request in self.open_requests:
             return
-        if len(self.open_requests) >= self._max_requests:
-            raise OverloadError(f"{self._max_requests} requests are open, which is as many as this server takes")
+        self._check_load()
         await asyncio.to_thread(self.session.prepare_request, request)
         if request.error is not None:
             self._counts.refused()
@@ -112,6 +111,7 @@ class SessionService(Service):
     async def stream(self, request: InferenceRequest) -> AsyncGenerator[RequestOutput, None]:
         """Run a request and yield what is added to it. Closing the generator aborts the request."""
         await self.admit(request)
+        self._check_load()  # again: others may have been admitted meanwhile, and begun
         self.open_requests.add(request)
         try:
             async with aclosing(self._engine.stream(request)) as outputs:
@@ -125,6 +125,10 @@ class SessionService(Service):
             self.finished += request.error is None
             self.failed += request.error is not None
             self._counts.finished(request)
+
+    def _check_load(self) -> None:
+        if len(self.open_requests) >= self._max_requests:
+            raise OverloadError(f"{self._max_requests} requests are open, which is as many as this server takes")
 
     async def generate(self, request: InferenceRequest) -> InferenceRequest:
         """Run a request to its end."""

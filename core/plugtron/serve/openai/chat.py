@@ -16,7 +16,7 @@ from plugtron.contracts.routes import Service
 from plugtron.request.request import InferenceRequest, RequestOutput
 from plugtron.serve.answer_reader import AnswerReader, ToolChoice, reader_for
 from plugtron.serve.body import read_body
-from plugtron.serve.event_stream import DONE, EventStream, event, gone, unless_client_leaves
+from plugtron.serve.event_stream import DONE, EventStream, TextEvents, event, gone, unless_client_leaves
 from plugtron.serve.middleware.request_log import note
 from plugtron.serve.openai.chat_request import chat_request
 from plugtron.serve.openai.fields import ChatBody, check_model
@@ -90,10 +90,19 @@ class ChatCompletions:
             first: dict[str, Any] = {"index": index, "delta": {"role": "assistant", "content": ""}}
             ids = {"prompt_token_ids": request.prompt_tokens} if body.return_token_ids else {}
             yield event({**head, "choices": [{**first, "logprobs": None, "finish_reason": None}], **ids, **counts})
+        plain = None
+        if not (body.return_token_ids or body.counts_on or request.params.logprobs is not None):
+            content = {"delta": {"content": TextEvents.HOLE}, "logprobs": None, "finish_reason": None}
+            choices = [{"index": index, **content} for index in range(len(readers))]
+            plain = [TextEvents({**head, "choices": [choice], **counts}) for choice in choices]
         async with aclosing(self._service.stream(request)) as outputs:
             async for output in outputs:
                 answer = answers[output.sequence]
                 deltas = answer.add(readers[output.sequence].push(output))
+                match deltas:
+                    case (ContentDelta(text),) if plain is not None and output.finish_reason is None:
+                        yield plain[output.sequence].event(text)
+                        continue
                 if body.counts_on:
                     counts = {"usage": usage([request])}
                 for piece in self._pieces(body, output, deltas, answer):

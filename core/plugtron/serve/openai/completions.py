@@ -15,7 +15,7 @@ from plugtron.contracts.routes import Service
 from plugtron.errors import RequestError
 from plugtron.request.request import InferenceRequest, InferenceSequence, LogProbs, Prompt, RequestOutput
 from plugtron.serve.body import read_body
-from plugtron.serve.event_stream import DONE, EventStream, event, gone, unless_client_leaves
+from plugtron.serve.event_stream import DONE, EventStream, TextEvents, event, gone, unless_client_leaves
 from plugtron.serve.merged import merged
 from plugtron.serve.middleware.request_log import note
 from plugtron.serve.openai.fields import CompletionBody, check_model
@@ -96,11 +96,18 @@ class Completions:
         self, requests: Sequence[InferenceRequest], body: CompletionBody, head: dict[str, Any]
     ) -> AsyncGenerator[bytes, None]:
         answers = requests[0].params.answers
+        total = answers * len(requests)
         # How much of each answer has been sent, for the offsets of its tokens.
         sent: dict[int, int] = {}
+        plain = None
+        if not (body.return_token_ids or body.counts_on or requests[0].params.logprobs is not None):
+            plain = [TextEvents({**head, "choices": [_choice_of(place, TextEvents.HOLE)]}) for place in range(total)]
         async with aclosing(merged(self._service, requests)) as outputs:
             async for number, output in outputs:
                 place = number * answers + output.sequence
+                if plain is not None and output.finish_reason is None:
+                    yield plain[place].event(output.text)
+                    continue
                 choice = self._delta(output, place, sent.get(place, 0))
                 if body.return_token_ids:
                     choice["token_ids"] = list(output.tokens)
@@ -114,12 +121,8 @@ class Completions:
         yield DONE
 
     def _delta(self, output: RequestOutput, place: int, sent: int) -> dict[str, Any]:
-        choice: dict[str, Any] = {
-            "index": place,
-            "text": output.text,
-            "logprobs": None,
-            "finish_reason": finish_reason(output.finish_reason),
-        }
+        choice = _choice_of(place, output.text)
+        choice["finish_reason"] = finish_reason(output.finish_reason)
         if output.finish_reason is not None and output.request.sequences:
             choice["stop_reason"] = output.request.sequences[output.sequence].stop_reason
         params = output.request.params
@@ -136,6 +139,10 @@ async def _finish(service: Service, requests: Sequence[InferenceRequest]) -> boo
         async for _ in outputs:
             pass
     return True
+
+
+def _choice_of(place: int, text: str) -> dict[str, Any]:
+    return {"index": place, "text": text, "logprobs": None, "finish_reason": None}
 
 
 def _prompts(body: CompletionBody) -> list[Prompt]:

@@ -211,6 +211,58 @@ class LLM:
         request = InferenceRequest(prompt=prompts[0], params=own.over(self._defaults), chat=self._chat)
         yield from self.session.run([request])
 
+    @overload
+    def embed(  # pyright: ignore[reportOverlappingOverload] - as in generate
+        self,
+        texts: str | Sequence[int],
+        *,
+        pooling: str = "last",
+        normalize: bool = True,
+        hidden_layers: Sequence[int] = (),
+        progress: bool = False,
+    ) -> InferenceRequest: ...
+
+    @overload
+    def embed(
+        self,
+        texts: Iterable[str] | Iterable[Sequence[int]],
+        *,
+        pooling: str = "last",
+        normalize: bool = True,
+        hidden_layers: Sequence[int] = (),
+        progress: bool = False,
+    ) -> list[InferenceRequest]: ...
+
+    def embed(
+        self,
+        texts: Any,
+        *,
+        pooling: str = "last",
+        normalize: bool = True,
+        hidden_layers: Sequence[int] = (),
+        progress: bool = False,
+    ) -> InferenceRequest | list[InferenceRequest]:
+        """Embed a text, or several: texts or token ids. Other requests of the same model share the steps.
+
+            vectors = [request.embedding for request in llm.embed(["one text", "and another"])]
+
+        Args:
+            pooling: "last" or "cls", the final hidden state of the last or the first token; "mean", of all.
+            normalize: to length 1.
+            hidden_layers: layers after which `hidden_states` of all tokens are wanted as well, as transformers counts
+                them: 0 is the embedding layer, -1 has the final norm.
+            progress: show on a terminal how many texts are done.
+
+        Returns:
+            As `generate`: requests, each with its `embedding`, or its `error`.
+        """
+        several, listed = as_prompts(texts)
+        params = SamplingParams.from_flat(
+            {"pooling": pooling, "normalize": normalize, "hidden_layers": list(hidden_layers) or None}
+        )
+        requests = self._run(listed, [params] * len(listed), None, progress)
+        return requests if several else requests[0]
+
     def score(self, prompts: Any, continuations: Any) -> Any:
         """Say how likely continuations are after prompts, as texts or token ids.
 

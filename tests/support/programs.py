@@ -11,6 +11,7 @@ EMPTY = NativeProgram(
     result=0,
     result_width=1,
     result_selected=False,
+    before_head=None,
     pairs_per_token=0,
     experts=0,
     sources={},

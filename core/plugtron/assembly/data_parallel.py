@@ -33,6 +33,8 @@ def _encode(request: InferenceRequest) -> dict[str, Any]:
         "error": request.error,
         "prompt_tokens": request.prompt_tokens,
         "prompt_log_probs": [entry and _encode_log_probs(entry) for entry in request.prompt_log_probs],
+        "embedding": request.embedding,
+        "hidden_states": list(request.hidden_states.items()),
         "started": None if request.started is None else request.started - request.arrival,
         "first_token": None if request.first_token is None else request.first_token - request.arrival,
         "finished": None if request.finished is None else request.finished - request.arrival,
@@ -59,6 +61,7 @@ def _fill(request: InferenceRequest, data: dict[str, Any]) -> None:
     request.error = data["error"]
     request.prompt_tokens = data["prompt_tokens"]
     request.prompt_log_probs = [each and _log_probs(*each) for each in data["prompt_log_probs"]]
+    request.embedding, request.hidden_states = data["embedding"], dict(data["hidden_states"])
     request.arrival, request.started = 0.0, data["started"]
     request.first_token, request.finished = data["first_token"], data["finished"]
     request.sequences = [

@@ -28,6 +28,7 @@ _VERBS = {
     "replay": ("plugtron.cli.replay:replay", "do a recorded run again and compare its tokens"),
     "serve": ("plugtron.cli.serve:serve", "answer over HTTP, in the form of OpenAI's API"),
     "score": ("plugtron.cli.score:score", "say how likely a model finds given texts"),
+    "embed": ("plugtron.cli.embed:embed", "embed given texts"),
     "bench": ("plugtron.cli.bench:bench", "measure engines under a load"),
     "convert": ("plugtron.cli.convert:convert_checkpoint", "write a checkpoint as a Hugging Face folder"),
     "check": ("plugtron.cli.check:check", "check a spec without loading anything"),

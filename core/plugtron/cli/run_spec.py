@@ -260,6 +260,10 @@ def _record(request: InferenceRequest, sequence: InferenceSequence | None) -> Re
         record["logprobs"] = [entry.to_dict() for entry in sequence.log_probs]
     if request.params.prompt_logprobs is not None:
         record["prompt_logprobs"] = [entry and entry.to_dict() for entry in request.prompt_log_probs]
+    if request.params.pooling is not None:
+        record["embedding"] = request.embedding
+    if request.params.hidden_layers is not None:
+        record["hidden_states"] = request.hidden_states
     return record
 
 

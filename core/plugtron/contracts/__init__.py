@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
     from plugtron.contracts.context import InferenceContext
     from plugtron.contracts.controller import PendingStep, TextGenerationController
-    from plugtron.contracts.decoder import AttentionState, Decoder, Layer, ModelInfo, Rotation
+    from plugtron.contracts.decoder import AttentionState, Decoder, HasFinalStates, Layer, ModelInfo, Rotation
     from plugtron.contracts.engine import Engine, Steps
     from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend, ModelOptions, StoredBlocks
     from plugtron.contracts.memory import AttentionMetadata, LayerState, Span
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from plugtron.contracts.routes import Routes, Service
     from plugtron.contracts.sampler import Candidates, Sampler
     from plugtron.contracts.stats import EngineStats
-    from plugtron.contracts.step import Columns, ScheduledSequence, StepBatch, StepPlan, StepResult
+    from plugtron.contracts.step import Columns, ScheduledSequence, StepBatch, StepOutput, StepPlan, StepResult
     from plugtron.contracts.tokenizer import Detokenizer, Tokenizer
     from plugtron.contracts.weights import Section, Weight, WeightMap
     from plugtron.contracts.wrapper import Export, ModelWrapper
@@ -63,6 +63,7 @@ __all__ = [
     "ExecutionBackend",
     "Export",
     "Float8Weight",
+    "HasFinalStates",
     "HeldWeight",
     "HostCopy",
     "InferenceContext",
@@ -90,6 +91,7 @@ __all__ = [
     "Service",
     "Span",
     "StepBatch",
+    "StepOutput",
     "StepPlan",
     "StepResult",
     "Steps",
@@ -126,6 +128,7 @@ _HOMES = {
     "ExecutionBackend": "plugtron.contracts.execution",
     "Export": "plugtron.contracts.wrapper",
     "Float8Weight": "plugtron.quantization.float8",
+    "HasFinalStates": "plugtron.contracts.decoder",
     "HeldWeight": "plugtron.quantization.method",
     "HostCopy": "plugtron.utils.transfers",
     "InferenceContext": "plugtron.contracts.context",
@@ -153,6 +156,7 @@ _HOMES = {
     "Service": "plugtron.contracts.routes",
     "Span": "plugtron.contracts.memory",
     "StepBatch": "plugtron.contracts.step",
+    "StepOutput": "plugtron.contracts.step",
     "StepPlan": "plugtron.contracts.step",
     "StepResult": "plugtron.contracts.step",
     "Steps": "plugtron.contracts.engine",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
 
     from plugtron.contracts.memory import AttentionMetadata, LayerState
 
-__all__ = ["AttentionState", "Decoder", "Layer", "ModelInfo", "Rotation"]
+__all__ = ["AttentionState", "Decoder", "HasFinalStates", "Layer", "ModelInfo", "Rotation"]
 
 #: What all layers of a step share of positions, such as cosines and sines [T, 1, D]: the decoder's own choice.
 Rotation: TypeAlias = "tuple[torch.Tensor, ...]"
@@ -33,7 +33,7 @@ class ModelInfo:
     """What engines and controllers need to know of a model. `states` has one entry per layer of this rank.
 
     `padded_vocab_size` is the width of the logits; ids from `vocab_size` on can never be drawn. `eos_ids` end a text
-    where there is no tokenizer to say so.
+    where there is no tokenizer to say so. `final_size` is the width of final hidden states; None: `hidden_size`.
     """
 
     vocab_size: int
@@ -42,6 +42,7 @@ class ModelInfo:
     max_positions: int
     states: tuple[AttentionState, ...]
     eos_ids: tuple[int, ...] = ()
+    final_size: int | None = None
 
 
 class Layer(Protocol):
@@ -72,4 +73,13 @@ class Decoder(Protocol):
 
     def head(self, hidden: torch.Tensor) -> torch.Tensor:
         """Map hidden states [N, H] to this rank's logits [N, V / tp]; only where the range ends with the last layer."""
+        ...
+
+
+@runtime_checkable
+class HasFinalStates(Protocol):
+    """A decoder whose final hidden states can be had: a model's last hidden states as other software gives them."""
+
+    def final_states(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Map hidden states [N, H] after the last layer to what the head projects to logits, [N, E]: their norm."""
         ...

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias
 
+from plugtron.errors import PluginError
+
 if TYPE_CHECKING:
     import torch
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
     from plugtron.contracts.context import InferenceContext
     from plugtron.contracts.decoder import Decoder, ModelInfo
-    from plugtron.contracts.step import StepBatch
+    from plugtron.contracts.step import StepBatch, StepOutput
     from plugtron.parallel.runtime import Runtime
     from plugtron.quantization.method import QuantizationMethod
     from plugtron.quantization.weight import QuantizedWeight
@@ -133,6 +135,20 @@ class Execution(ABC):
         Returns:
             This rank's logits [N, V / tp] in float32; before the last stage hidden states [T, H].
         """
+
+    def why_no_hidden_states(self, *, layers: bool = False) -> str:
+        """Say why the last stage's `run_with_hidden_states` cannot be called; "" when it can.
+
+        Args:
+            layers: for batches with `hidden_layers`.
+        """
+        del layers
+        return f"{type(self).__name__} gives logits alone"
+
+    def run_with_hidden_states(self, batch: StepBatch, hidden: torch.Tensor | None = None) -> StepOutput:
+        """Run a step of the last stage whose batch has a `hidden_index`, as `run` does."""
+        del batch, hidden
+        raise PluginError(f"{type(self).__name__} gives no hidden states")
 
 
 class ExecutionBackend(ABC):

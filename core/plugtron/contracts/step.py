@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from plugtron.contracts.memory import AttentionMetadata
 
-__all__ = ["Columns", "ScheduledSequence", "StepBatch", "StepPlan", "StepResult"]
+__all__ = ["Columns", "ScheduledSequence", "StepBatch", "StepOutput", "StepPlan", "StepResult"]
 
 
 class ScheduledSequence(NamedTuple):
@@ -62,10 +62,18 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class StepPlan:
-    """The rows of one step, in the order in which their tokens are laid out; there is at least one."""
+    """The rows of one step, in the order in which their tokens are laid out; there is at least one.
+
+    Args:
+        hidden: of how many of a row's last positions final hidden states are wanted, by slot; only a controller asks
+            for them, of a wrapper that gives them (see `ModelWrapper.run_with_hidden_states`).
+        hidden_layers: after which layers the hidden states of those positions are wanted as well; 0 is the embedding.
+    """
 
     step: int
     rows: tuple[ScheduledSequence, ...]
+    hidden: Mapping[int, int] = field(default_factory=dict)
+    hidden_layers: tuple[int, ...] = ()
 
     @cached_property
     def columns(self) -> Columns:
@@ -75,10 +83,10 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepBatch:
-    """A step's input on the device: T tokens of R rows, of which N positions want logits.
+    """A step's input on the device: T tokens of R rows, of which N positions want logits, and M hidden states.
 
     Shapes: tokens, positions [T] int64; query_start_loc [R + 1] and slots [R] int64; logit_index [N] int64, or None
-    when every token wants logits.
+    when every token wants logits; hidden_index [M] int64, or None when the plan wants no hidden states.
     """
 
     tokens: torch.Tensor
@@ -87,6 +95,23 @@ class StepBatch:
     slots: torch.Tensor
     logit_index: torch.Tensor | None
     memory: AttentionMetadata
+    hidden_index: torch.Tensor | None = None
+    hidden_layers: tuple[int, ...] = ()
+
+
+class StepOutput(NamedTuple):
+    """What a step comes to, where hidden states are wanted; all None before the last pipeline stage.
+
+    Args:
+        logits: this rank's [N, V / tp] in float32, of the positions in `logit_index`.
+        hidden: final hidden states [M, E] in float32, what the head projects to logits, of the positions in
+            `hidden_index`; whole on every rank.
+        layers: those after each of `hidden_layers`, [M, H] in float32.
+    """
+
+    logits: torch.Tensor | None = None
+    hidden: torch.Tensor | None = None
+    layers: tuple[torch.Tensor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from plugtron.contracts.execution import ModelOptions
 from plugtron.contracts.weights import WeightMap
+from plugtron.errors import PluginError
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from plugtron.contracts.checkpoint import CheckpointReader
     from plugtron.contracts.context import InferenceContext
     from plugtron.contracts.decoder import ModelInfo
-    from plugtron.contracts.step import StepBatch, StepPlan
+    from plugtron.contracts.step import StepBatch, StepOutput, StepPlan
     from plugtron.parallel.runtime import Runtime
 
 __all__ = ["Export", "ModelWrapper"]
@@ -74,3 +75,17 @@ class ModelWrapper(ABC):
     @abstractmethod
     def run_one_forward_step(self, batch: StepBatch) -> torch.Tensor | None:
         """Return this rank's logits [N, V / tp] in float32; None before the last pipeline stage."""
+
+    def why_no_hidden_states(self, *, layers: bool = False) -> str:
+        """Say why `run_with_hidden_states` cannot be called, once the model is ready; "" when it can.
+
+        Args:
+            layers: for plans with `hidden_layers`.
+        """
+        del layers
+        return f"{type(self).__name__} gives logits alone"
+
+    def run_with_hidden_states(self, batch: StepBatch) -> StepOutput:
+        """Run a step whose plan has `hidden`: as `run_one_forward_step`, with final hidden states beside the logits."""
+        del batch
+        raise PluginError(f"{type(self).__name__} gives no hidden states: a controller asks why_no_hidden_states first")

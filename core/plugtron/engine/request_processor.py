@@ -86,7 +86,7 @@ class RequestProcessor:
             InferenceSequence(request=request, index=index, seed=mix(seed, index) if index else seed)
             for index in range(request.params.answers)
         ]
-        if request.params.max_tokens == 0 and request.params.prompt_logprobs is None:
+        if request.params.most_tokens == 0 and not request.params.reads_prompt:
             for sequence in request.sequences:
                 sequence.finish_reason = FinishReason.LENGTH
             request.finished = request.arrival
@@ -169,7 +169,8 @@ class RequestProcessor:
             return
         kept = asked
         if asked < 0:
-            kept = self._limit - max(request.params.most_tokens or 1, 1)
+            most = request.params.most_tokens
+            kept = self._limit - (1 if most is None else most)
             if kept < 1:
                 raise ValueError(
                     f"truncate_prompt_tokens: max_tokens: {request.params.most_tokens} leaves no room for a prompt "
@@ -179,7 +180,7 @@ class RequestProcessor:
 
     def _check_length(self, request: InferenceRequest) -> None:
         length = len(request.prompt_tokens)
-        if length + (request.params.max_tokens != 0) > self._limit:
+        if length + (request.params.most_tokens != 0) > self._limit:
             raise ValueError(
                 f"the prompt has {length} tokens, and prompt and answer together may have {self._limit} "
                 "(engine.options.max_sequence_length)"

@@ -7,10 +7,12 @@ from torch import Tensor
 
 from plugtron.context.memory_size import explain_out_of_memory
 from plugtron.contracts.context import InferenceContext
+from plugtron.contracts.decoder import HasFinalStates
 from plugtron.contracts.execution import Execution
 from plugtron.contracts.memory import AttentionMetadata, LayerState
-from plugtron.contracts.step import StepBatch
+from plugtron.contracts.step import StepBatch, StepOutput
 from plugtron.execution.cuda_graphs import FixedSteps, StepMaker, needed
+from plugtron.execution.final_states import why_no_final_states
 from plugtron.execution.graph_capture import Recorder
 from plugtron.execution.step_inputs import ChunkInputs, DecodeInputs, StepInputs, TileInputs
 from plugtron.execution.triton_forward import TritonForward
@@ -167,19 +169,45 @@ class GraphExecution(Execution):
             This rank's logits [N, V / tp] in float32, good until the next step.
         """
         assert hidden is None, "there are no stages before"
-        memory, rows, tokens = batch.memory, len(batch.slots), len(batch.tokens)
+        rows = len(batch.slots)
         with _on(batch.tokens.device):
-            if self._layers is not memory.layers:
-                self._use(memory.layers, memory.block_size)
-            decodes = batch.logit_index is None and tokens == rows
+            self._use_memory(batch.memory)
+            decodes = batch.logit_index is None and len(batch.tokens) == rows
             if decodes and rows <= ROWS[-1] and not self._in_order:
                 return self._decodes.run(batch, rows)
-            if tokens <= self._tiled.most and self._stays_whole(memory):
-                normed = self._tiled.run(batch, tokens)
-            else:
-                normed = self._decoder.hidden_states(memory.layers, self._inputs(batch))
-            chosen = batch.logit_index
-            return self._decoder.logits(normed if chosen is None else normed[chosen])
+            return self._logits(batch, self._hidden_states(batch))
+
+    def why_no_hidden_states(self, *, layers: bool = False) -> str:
+        """Say what the decoder lacks, or that single layers leave nothing behind."""
+        if layers:
+            return "captured steps keep no hidden states of single layers (accepted: execution: eager)"
+        return why_no_final_states(self._decoder.last)
+
+    @torch.inference_mode()
+    def run_with_hidden_states(self, batch: StepBatch, hidden: Tensor | None = None) -> StepOutput:
+        """Run a step, as `run`; its layers are captured as ever, what is made of them is launched singly."""
+        assert hidden is None, "there are no stages before"
+        last = self._decoder.last
+        assert isinstance(last, HasFinalStates)
+        with _on(batch.tokens.device):
+            self._use_memory(batch.memory)
+            left = self._hidden_states(batch)
+            return StepOutput(self._logits(batch, left), last.final_states(left[batch.hidden_index]).float())
+
+    def _use_memory(self, memory: AttentionMetadata) -> None:
+        if self._layers is not memory.layers:
+            self._use(memory.layers, memory.block_size)
+
+    def _hidden_states(self, batch: StepBatch) -> Tensor:
+        """What the last layer leaves of a step with prompts, [T, H], good until the next step."""
+        memory, tokens = batch.memory, len(batch.tokens)
+        if tokens <= self._tiled.most and self._stays_whole(memory):
+            return self._tiled.run(batch, tokens)
+        return self._decoder.hidden_states(memory.layers, self._inputs(batch))
+
+    def _logits(self, batch: StepBatch, left: Tensor) -> Tensor:
+        chosen = batch.logit_index
+        return self._decoder.logits(left if chosen is None else left[chosen])
 
     def _stays_whole(self, memory: AttentionMetadata) -> bool:
         """Whether no row of one token has so long a history that it should be split."""

@@ -17,7 +17,8 @@ from plugtron.contracts.context import InferenceContext
 from plugtron.contracts.decoder import Decoder
 from plugtron.contracts.execution import Execution
 from plugtron.contracts.memory import AttentionMetadata, LayerState
-from plugtron.contracts.step import StepBatch
+from plugtron.contracts.step import StepBatch, StepOutput
+from plugtron.execution.final_states import FinalStates, why_no_final_states
 from plugtron.execution.lowering.program import Break, Record, operation_name
 from plugtron.execution.native_buffers import NativeBuffers
 from plugtron.execution.native_cuts import Cuts
@@ -41,6 +42,7 @@ class NativeExecution(Execution):
         group: the ranks that share each layer.
         kernels: the compiled library.
         functions: of operations from outside, by the operation's number.
+        final: makes final hidden states, on the last stage; None: the decoder has no `final_states`.
         threads: how many run it.
     """
 
@@ -56,8 +58,10 @@ class NativeExecution(Execution):
         kernels: Path,
         functions: dict[int, int],
         threads: int,
+        final: FinalStates | None = None,
     ) -> None:
         self._decoder = decoder
+        self._final = final
         self._packed = packed
         self._cuts = cuts
         self._group = group
@@ -147,6 +151,23 @@ class NativeExecution(Execution):
             if after is not None:
                 self._between(after, batch, known, partial)
         return result
+
+    def why_no_hidden_states(self, *, layers: bool = False) -> str:
+        """Say what the decoder lacks, or that single layers leave nothing behind."""
+        if layers:
+            return "the native step keeps no hidden states of single layers (accepted: execution: eager)"
+        return why_no_final_states(self._decoder)
+
+    @torch.inference_mode()
+    def run_with_hidden_states(self, batch: StepBatch, hidden: Tensor | None = None) -> StepOutput:
+        """Run a step of the last stage, as `run`."""
+        program = self._packed.program
+        assert self._final is not None
+        assert program.before_head is not None
+        assert batch.hidden_index is not None
+        logits = self.run(batch, hidden)
+        left = self._buffers.rows(program.before_head, program.buffers[0].width)  # as wide as what the step began with
+        return StepOutput(logits, self._final(left[batch.hidden_index]))
 
     def _between(self, after: Break, batch: StepBatch, known: dict[Any, Any], partial: Tensor | None) -> None:
         """Do what is not the kernels' to do."""

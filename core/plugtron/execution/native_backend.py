@@ -11,6 +11,7 @@ from torch import nn
 from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend, StoredBlocks
 from plugtron.errors import CheckpointError, PlugtronError
 from plugtron.execution.cache import packed_weights
+from plugtron.execution.final_states import FinalStates, why_no_final_states
 from plugtron.execution.lowering.plan import Plan, make_plan
 from plugtron.execution.lowering.read import read
 from plugtron.execution.lowering.sample import SampleStep
@@ -67,6 +68,9 @@ class NativeBackend(ExecutionBackend):
                     f"({pieces})"
                 )
             _fill(plan, packed)
+        final = _final(exact)
+        if final is not None:
+            final.fill({name: packed.tensors[number] for name, number in packed.parameters.items()})
         rest = _module(exact.build(range(layers.start, layers.start)))
         for name, parameter in rest.named_parameters():
             parameter.data = packed.tensors[packed.parameters[name]]
@@ -76,6 +80,7 @@ class NativeBackend(ExecutionBackend):
             packed,
             Cuts(plan, rest),
             runtime.tensor,
+            final=final,
             kernels=library(),
             functions=functions_of(sources),
             threads=runtime.threads,
@@ -104,6 +109,14 @@ def _plan(exact: DecoderSource) -> Plan:
     return make_plan(read(traces, exact.info.hidden_size, SampleStep(exact.info.states, decoder)))
 
 
+def _final(exact: DecoderSource) -> FinalStates | None:
+    """How this rank's share of a decoder makes final hidden states; None: it has no head, or does not say."""
+    decoder = exact.build(range(exact.num_layers, exact.num_layers))
+    if exact.layers.stop < exact.num_layers or why_no_final_states(decoder):
+        return None
+    return FinalStates(decoder, exact.info.hidden_size)
+
+
 def _pack(exact: DecoderSource, plan: Plan, dtype: torch.dtype, store: Store) -> Packed:
     """Write a decoder's program layer by layer, so that no more than one is ever there in float32.
 
@@ -113,7 +126,7 @@ def _pack(exact: DecoderSource, plan: Plan, dtype: torch.dtype, store: Store) ->
     method = exact.options.quantization
     reads_stored = method is not None and method.reads_stored
     blocks: StoredBlocks = {}
-    found = False
+    found, final = False, _final(exact)
     packer = WeightPacker(store, quantization=method, dtype=dtype, blocks=blocks)
     writer = ProgramWriter(plan, packer, exact.runtime.tensor)
     for number, layer in enumerate(exact.layers):
@@ -122,6 +135,8 @@ def _pack(exact: DecoderSource, plan: Plan, dtype: torch.dtype, store: Store) ->
         parts = [(number, _module(decoder.layers[0]))]
         if layer + 1 == exact.num_layers:
             parts.append((HEAD, decoder))
+            if final is not None:
+                writer.parameters |= final.parameters(decoder, packer.as_torch_has_it)
         for part, root in parts:
             writer.take(part, root)
         blocks.clear()

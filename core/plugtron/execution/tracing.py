@@ -23,7 +23,7 @@ from plugtron.nn.operation import CustomOperation
 from plugtron.nn.router import Router
 from plugtron.parallel.layers import ColumnParallelLinear, ReplicatedLinear, RowParallelLinear, VocabParallelHead
 
-__all__ = ["BLOCKS", "HEAD", "Trace", "block_of", "trace"]
+__all__ = ["BLOCKS", "FINAL", "HEAD", "Trace", "block_of", "trace", "trace_final"]
 
 #: What stays whole.
 BLOCKS: tuple[type[nn.Module], ...] = (
@@ -40,6 +40,8 @@ BLOCKS: tuple[type[nn.Module], ...] = (
 )
 #: The place of the head among the parts of a decoder.
 HEAD = -1
+#: That of what the head projects, which is a part of the head.
+FINAL = -2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,11 @@ def trace(layers: Sequence[Layer], last: Decoder | None) -> list[Trace]:
     if last is not None:
         traces.append(Trace(number=HEAD, root=_module(last), graph=_read(last, "head")))
     return traces
+
+
+def trace_final(last: Decoder) -> Trace:
+    """Read how the decoder that has the head makes final hidden states."""
+    return Trace(number=FINAL, root=_module(last), graph=_read(last, "final_states"))
 
 
 def _module(part: object) -> nn.Module:
@@ -89,7 +96,7 @@ def _read(part: object, method: str = "forward") -> fx.Graph:
 def _whole(root: nn.Module, method: str) -> fx.Graph:
     """The graph of a part that stays whole."""
     graph = fx.Graph()
-    names = ("hidden",) if method == "head" else ("hidden", "rotation", "state", "memory")
+    names = ("hidden", "rotation", "state", "memory") if method == "forward" else ("hidden",)
     inputs = [graph.placeholder(name) for name in names]
     graph.output(graph.call_function(getattr(root, method), tuple(inputs)))
     return graph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar, Self
@@ -20,7 +20,7 @@ from plugtron.contracts.context import InferenceContext
 from plugtron.contracts.decoder import AttentionState, Decoder, ModelInfo
 from plugtron.contracts.execution import Execution, ExecutionBackend, ModelOptions, StoredBlocks
 from plugtron.contracts.parts import Parts
-from plugtron.contracts.step import StepBatch, StepPlan
+from plugtron.contracts.step import StepBatch, StepOutput, StepPlan
 from plugtron.contracts.weights import WeightMap
 from plugtron.contracts.wrapper import Export, ModelWrapper
 from plugtron.errors import CheckpointError, ParallelError, PluginError
@@ -71,6 +71,7 @@ class DecoderWrapper(ModelWrapper):
             hidden_size=config.hidden_size,
             max_positions=config.max_positions,
             eos_ids=model.eos_ids,
+            final_size=config.embedding_size,
             states=tuple(
                 AttentionState(
                     kv_heads=kv_heads,
@@ -229,20 +230,50 @@ class DecoderWrapper(ModelWrapper):
             slots=memory.slots,
             logit_index=_logit_index(plan, self.runtime.device),
             memory=memory,
+            hidden_index=_hidden_index(plan, self.runtime.device),
+            hidden_layers=plan.hidden_layers,
         )
 
     def run_one_forward_step(self, batch: StepBatch) -> Tensor | None:
         """Return this rank's logits [N, V / tp] in float32; None on a stage that hands its hidden states on."""
-        pipeline, hidden = self.runtime.pipeline, None
-        if pipeline.rank > 0:
-            shape = (len(batch.tokens), self.info.hidden_size)
-            hidden = torch.empty(shape, dtype=self.execution.hidden_dtype, device=self.runtime.device)
-            pipeline.receive(hidden, pipeline.rank - 1)
-        output = self.execution.run(batch, hidden)
-        if pipeline.rank == pipeline.size - 1:
-            return output
-        pipeline.send(output, pipeline.rank + 1)
+        hidden = self._received(batch)
+        if self._is_last_stage:
+            return self.execution.run(batch, hidden)
+        self._hand_on(batch, hidden)
         return None
+
+    def why_no_hidden_states(self, *, layers: bool = False) -> str:
+        """Say why hidden states cannot be had: of the decoder, the execution, or the pipeline."""
+        stages = self.runtime.pipeline.size
+        if layers and stages > 1:
+            return f"parallel.pipeline {stages}: the layers are on several stages (accepted: 1)"
+        return self.execution.why_no_hidden_states(layers=layers)
+
+    def run_with_hidden_states(self, batch: StepBatch) -> StepOutput:
+        """Return this rank's logits, and final hidden states, as `run_one_forward_step`."""
+        hidden = self._received(batch)
+        if self._is_last_stage:
+            return self.execution.run_with_hidden_states(batch, hidden)
+        self._hand_on(batch, hidden)
+        return StepOutput()
+
+    @property
+    def _is_last_stage(self) -> bool:
+        return self.runtime.pipeline.rank == self.runtime.pipeline.size - 1
+
+    def _received(self, batch: StepBatch) -> Tensor | None:
+        """What the stage before hands on, [T, H]; None on the first."""
+        pipeline = self.runtime.pipeline
+        if pipeline.rank == 0:
+            return None
+        shape = (len(batch.tokens), self.info.hidden_size)
+        hidden = torch.empty(shape, dtype=self.execution.hidden_dtype, device=self.runtime.device)
+        pipeline.receive(hidden, pipeline.rank - 1)
+        return hidden
+
+    def _hand_on(self, batch: StepBatch, hidden: Tensor | None) -> None:
+        """Run this stage's layers, for the next stage."""
+        self.runtime.pipeline.send(self.execution.run(batch, hidden), self.runtime.pipeline.rank + 1)
 
 
 def stage_layers(num_layers: int, runtime: Runtime) -> range:
@@ -262,8 +293,21 @@ def _logit_index(plan: StepPlan, device: torch.device) -> Tensor | None:
     columns = plan.columns
     if columns.num_logits == columns.num_new:
         return None
+    return _last_positions(columns.num_new, columns.num_logits, device)
+
+
+def _hidden_index(plan: StepPlan, device: torch.device) -> Tensor | None:
+    """Which tokens want hidden states, likewise; None when none do."""
+    if not plan.hidden:
+        return None
+    columns = plan.columns
+    return _last_positions(columns.num_new, [plan.hidden.get(slot, 0) for slot in columns.slots], device)
+
+
+def _last_positions(sizes: Sequence[int], counts: Sequence[int], device: torch.device) -> Tensor:
+    """Where the last few tokens of each row are, [N]."""
     wanted, end = [], 0
-    for size, num_logits in zip(columns.num_new, columns.num_logits, strict=True):
+    for size, count in zip(sizes, counts, strict=True):
         end += size
-        wanted += range(end - num_logits, end)
+        wanted += range(end - count, end)
     return transfer(device, np.array(wanted, dtype=np.int64))[0]

@@ -94,7 +94,11 @@ class TransformerDecoder(nn.Module):
         grown = tuple(growth(each, positions, self._dtype) for each in self.config.different_temperatures)
         return turns + grown or None
 
+    def final_states(self, hidden: Tensor) -> Tensor:
+        """Map hidden states [N, H] after the last layer to what is projected to logits; the last range alone can."""
+        return hidden if self.final_norm is None else self.final_norm(hidden)
+
     def head(self, hidden: Tensor) -> Tensor:
         """Map hidden states [N, H] to this rank's logits [N, V / tp]."""
         assert self.output is not None, "only the last range of layers has the head"
-        return self.output(hidden if self.final_norm is None else self.final_norm(hidden))
+        return self.output(self.final_states(hidden))

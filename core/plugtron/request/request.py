@@ -161,6 +161,10 @@ class InferenceRequest:
     #: Of the prompt's tokens, when `prompt_logprobs` was asked for; None for the first, which follows nothing, and for
     #: those before `prompt_logprobs_start`.
     prompt_log_probs: list[LogProbs | None] = field(default_factory=list)
+    #: Of the prompt, when `pooling` was asked for.
+    embedding: list[float] | None = None
+    #: Of the prompt's tokens, [T][H], by layer, when `hidden_layers` were asked for.
+    hidden_states: dict[int, list[list[float]]] = field(default_factory=dict)
     error: str | None = None
     arrival: float = field(default_factory=time.perf_counter)
     started: float | None = None
@@ -243,6 +247,8 @@ class InferenceRequest:
             "prompt": self.prompt,
             "prompt_tokens": self.prompt_tokens,
             "prompt_logprobs": [None if entry is None else entry.to_dict() for entry in self.prompt_log_probs],
+            "embedding": self.embedding,
+            "hidden_states": self.hidden_states,
             "finish_reason": self.finish_reason,
             "error": self.error,
             "timings": asdict(self.timings),
@@ -269,6 +275,8 @@ class InferenceRequest:
         copied = copy.copy(self)
         copied.prompt_tokens = list(self.prompt_tokens)
         copied.prompt_log_probs = copy.deepcopy(self.prompt_log_probs)
+        copied.embedding = copy.copy(self.embedding)
+        copied.hidden_states = copy.deepcopy(self.hidden_states)
         copied.prompt = copy.deepcopy(self.prompt) if isinstance(self.prompt, list) else self.prompt
         copied.sequences = []
         for sequence in self.sequences:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import index
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     ValidationError,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 from pydantic.config import JsonDict
 
 from plugtron.errors import RequestError
+from plugtron.request.ids_and_biases import Bias, bias_number, token_id
 from plugtron.utils.validation import describe
 
 __all__ = ["DEFAULTS", "DEFAULT_MAX_TOKENS", "Bias", "ParamsLike", "SamplingParams"]
@@ -34,23 +32,8 @@ REPLACEMENT = "\ufffd"
 #: Other software's words for the same, and ours.
 _ALIASES = {"min_length": "min_tokens"}
 
-#: The largest bias.
-_MOST_BIAS = 1e6
-#: How minus infinity is written where a file has no number for it.
-_MINUS_INFINITY = ("-inf", "-Infinity")
-
-
-def _check_bias(value: float) -> float:
-    if value != float("-inf") and not abs(value) <= _MOST_BIAS:
-        raise ValueError(f"must be from {-_MOST_BIAS:.0f} to {_MOST_BIAS:.0f}, or -inf (got {value!r})")
-    return value
-
-
-_BIAS_SCHEMA: JsonDict = {
-    "anyOf": [{"type": "number", "minimum": -_MOST_BIAS, "maximum": _MOST_BIAS}, {"enum": ["-inf", "-Infinity"]}]
-}
-
-Bias = Annotated[float, AfterValidator(_check_bias), WithJsonSchema(_BIAS_SCHEMA)]
+#: What may be asked for together with an embedding.
+_OF_EMBEDDINGS = frozenset({"pooling", "normalize", "hidden_layers", "truncate_prompt_tokens", "max_tokens"})
 
 _SOURCE_OPENAI: JsonDict = {"source": "OpenAI's API"}
 _SOURCE_VLLM: JsonDict = {"source": "vLLM"}
@@ -200,6 +183,23 @@ class SamplingParams(BaseModel):
         description="the first token of the prompt to report; those before may come from memory",
         json_schema_extra={"unset": 0, "needs": "prompt_logprobs", "source": "SGLang (logprob_start_len)"},
     )
+    pooling: Literal["last", "mean", "cls"] | None = Field(
+        default=None,
+        description="an embedding is wanted, no answer: the final hidden state of the prompt's last token, of its "
+        "first, or the mean of all",
+        json_schema_extra=_SOURCE_VLLM,
+    )
+    normalize: bool | None = Field(
+        default=None,
+        description="the embedding has length 1",
+        json_schema_extra={"unset": True, "needs": "pooling", "source": "sentence-transformers"},
+    )
+    hidden_layers: list[int] | None = Field(
+        default=None,
+        min_length=1,
+        description="hidden states of all tokens after these layers, too: 0 is the embedding layer, -1 the final norm",
+        json_schema_extra={"needs": "pooling", "source": "transformers (output_hidden_states)"},
+    )
     echo: bool | None = Field(
         default=None,
         description="begin the text with the prompt's",
@@ -251,12 +251,12 @@ class SamplingParams(BaseModel):
         """JSON has no keys but texts."""
         if not isinstance(value, Mapping):
             return value
-        return {_id(key): _bias(bias) for key, bias in value.items()}
+        return {token_id(key): bias_number(bias) for key, bias in value.items()}
 
-    @field_validator("allowed_token_ids", "stop_token_ids", mode="before")
+    @field_validator("allowed_token_ids", "stop_token_ids", "hidden_layers", mode="before")
     @classmethod
     def _list_of_ids(cls, value: object) -> object:
-        return list(map(_id, value)) if isinstance(value, list | tuple) else value
+        return list(map(token_id, value)) if isinstance(value, list | tuple) else value
 
     @field_validator("stop", "bad_words", mode="before")
     @classmethod
@@ -298,6 +298,21 @@ class SamplingParams(BaseModel):
             raise ValueError(f"n: {self.n} answers with temperature 0 would all be the same; set temperature above 0")
         return self
 
+    @model_validator(mode="after")
+    def _an_embedding_draws_nothing(self) -> Self:
+        if self.pooling is None:
+            return self
+        if self.max_tokens:
+            raise ValueError(
+                f"max_tokens: an embedding has no answer (accepted beside pooling: 0; got {self.max_tokens})"
+            )
+        others = [name for name in self.asked() if name not in _OF_EMBEDDINGS]
+        if others:
+            raise ValueError(
+                f"{others[0]}: changes nothing beside pooling (accepted there: {', '.join(sorted(_OF_EMBEDDINGS))})"
+            )
+        return self
+
     @property
     def greedy(self) -> bool:
         """Whether the most likely token is always taken."""
@@ -306,8 +321,15 @@ class SamplingParams(BaseModel):
     @property
     def most_tokens(self) -> int | None:
         """How many tokens an answer may have; None: as many as the sequence limit leaves room for."""
+        if self.pooling is not None:
+            return 0
         most = DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
         return None if most < 0 else most
+
+    @property
+    def reads_prompt(self) -> bool:
+        """Whether something is wanted of the prompt itself, so that a request without an answer is computed, too."""
+        return self.prompt_logprobs is not None or self.pooling is not None
 
     @property
     def answers(self) -> int:
@@ -345,23 +367,12 @@ class SamplingParams(BaseModel):
         return {name: value for name, value in self.to_flat().items() if value is not None}
 
     def over(self, defaults: SamplingParams) -> SamplingParams:
-        """These parameters, with `defaults` where they say nothing."""
-        return SamplingParams.from_flat({**defaults.to_flat(), **self.asked()})
+        """These parameters, with `defaults` where they say nothing; for an embedding, those that it takes."""
+        own, others = self.asked(), defaults.to_flat()
+        if self.pooling is not None:
+            others = {name: value for name, value in others.items() if name in _OF_EMBEDDINGS - {"max_tokens"}}
+        return SamplingParams.from_flat({**others, **own})
 
 
 #: Parameters, or a mapping with their names.
 ParamsLike: TypeAlias = SamplingParams | Mapping[str, Any]
-
-
-def _bias(value: Any) -> Any:
-    """A bias as a float: JSON has no infinity."""
-    if isinstance(value, str):
-        return float("-inf") if value in _MINUS_INFINITY else value
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
-def _id(value: Any) -> Any:
-    """A token id as an int: whole numbers of any library, and the keys of JSON."""
-    if isinstance(value, str):
-        return int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else value
-    return index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value

@@ -375,6 +375,8 @@ def _at(values: Any, place: Place, default: Any) -> Any:
 
 def _defaults(spec: Spec, resolver: _Resolver) -> dict[str, Any]:
     """What parameters are where the spec says nothing, as far as some part uses them."""
+    if spec.sampling.get("pooling") is not None:
+        return {}  # an embedding takes none of them
     defaults: dict[str, Any] = dict(DEFAULTS)
     if spec.sampling_defaults == "checkpoint" and resolver.model is not None:
         defaults |= checkpoint_defaults(resolver.model)

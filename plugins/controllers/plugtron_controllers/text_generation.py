@@ -20,6 +20,7 @@ from plugtron.contracts import (
     Sampler,
     ScheduledSequence,
     StepBatch,
+    StepOutput,
     StepPlan,
     StepResult,
     TextGenerationController,
@@ -43,6 +44,7 @@ from plugtron_controllers.chain import Chain
 from plugtron_controllers.checked import name_of
 from plugtron_controllers.drawing import Drawing, Found
 from plugtron_controllers.drawn_step import DrawnStep
+from plugtron_controllers.embeddings import Embeddings, check_embedding, pool, room_for
 from plugtron_controllers.failures import NOT_DRAWN, exchange_failures
 from plugtron_controllers.logprobs import pack_log_probs, unpack_log_probs
 from plugtron_controllers.params import GenerationParams
@@ -81,6 +83,7 @@ class SimpleTextGenerationController(TextGenerationController):
         # Which slots draw at random, and how many of the most likely ids those report that want log probabilities.
         self._random: set[int] = set()
         self._wanted: dict[int, int] = {}
+        self._embeddings = Embeddings(wrapper.info)
         # Those for which a sampler reads the tokens that the host has.
         self._read: set[int] = set()
         self._outputs: list[RequestOutput] = []
@@ -136,6 +139,7 @@ class SimpleTextGenerationController(TextGenerationController):
         check_request(request, consumed, self.tokenizer, self.model.vocab_size)
         check_fields(request, self.params)
         check_prompt_logprobs(request, self.model.vocab_size)
+        check_embedding(request, self._wrapper)
         check_stages(request, stages)
 
     def start_sequence(self, sequence: InferenceSequence) -> None:
@@ -145,6 +149,7 @@ class SimpleTextGenerationController(TextGenerationController):
         params = sequence.request.params
         live = LiveSequence.begin(sequence, self.tokenizer, self._eos_ids, self._context.max_length)
         self._live[sequence.slot] = live
+        self._embeddings.add(sequence.slot, sequence)
         self._seeds[sequence.slot] = sequence.seed
         self._greedy[sequence.slot] = params.greedy
         if not params.greedy:
@@ -163,11 +168,14 @@ class SimpleTextGenerationController(TextGenerationController):
             self._random.discard(sequence.slot)
             self._read.discard(sequence.slot)
             self._wanted.pop(sequence.slot, None)
+            self._embeddings.remove(sequence.slot)
             self._chain.remove(sequence.slot)
 
     def first_logit(self, sequence: InferenceSequence) -> int:
-        """The last token's, or the first whose log probabilities are still to be reported."""
-        first = first_to_score(sequence)
+        """The last token's, or the first whose log probabilities, or hidden states, are still wanted."""
+        first = self._embeddings.first(sequence)
+        if first is None:
+            first = first_to_score(sequence)
         return sequence.length - 1 if first is None else first
 
     def next_row(self, sequence: InferenceSequence) -> ScheduledSequence:
@@ -178,7 +186,7 @@ class SimpleTextGenerationController(TextGenerationController):
         if start >= len(prompt):
             return ScheduledSequence(slot=sequence.slot, num_computed=start, num_new=1, reserved=room)
         end, first = len(prompt), self.first_logit(sequence)
-        if first < len(prompt) - 1:
+        if first_to_score(sequence) is not None:
             scoring = sum(first_to_score(live.sequence) is not None for live in self._live.values())
             end = min(end, max(start, first) + max(1, logits_per_step(self._context.slots) // scoring))
         return ScheduledSequence(
@@ -193,14 +201,21 @@ class SimpleTextGenerationController(TextGenerationController):
     def start_step(self, plan: StepPlan) -> PendingStep:
         """Run the model, the chain and the draw, as far as they are this rank's."""
         assert self._context is not None
+        plan, pieces = self._embeddings.ask(plan)
         if self.runtime.samples:
             self._chain.prepare(tuple([row.slot for row in plan.rows if row.num_logits]))
         batch = self._wrapper.prep_inference_input(plan, self._context)
-        logits = self._wrapper.run_one_forward_step(batch)
-        gathered = None if logits is None else self.runtime.tensor.gather(logits, axis=1)
+        if pieces:
+            output = self._wrapper.run_with_hidden_states(batch)
+        else:
+            output = StepOutput(self._wrapper.run_one_forward_step(batch))
+        gathered = None if output.logits is None else self.runtime.tensor.gather(output.logits, axis=1)
         pending = self._choose(plan, batch, gathered)
-        results = [pending.tokens, *([] if pending.log_probs is None else [pending.log_probs])]
-        works = [self.runtime.model.broadcast(result, self.runtime.sampling_rank) for result in results]
+        if pieces:
+            elsewhere = output.hidden is None
+            pooled = room_for(pieces, self.model, self.runtime.device) if elsewhere else pool(pieces, output)
+            pending = replace(pending, pieces=pieces, pooled=pooled)
+        works = [self.runtime.model.broadcast(result, self.runtime.sampling_rank) for result in pending.results]
         pending = replace(pending, broadcasts=tuple(work for work in works if work is not None))
         # What comes from a later stage is not waited for here: this one has other steps to start meanwhile.
         if pending.broadcasts and self.runtime.pipeline.size > 1:
@@ -217,8 +232,7 @@ class SimpleTextGenerationController(TextGenerationController):
         if tokens.shape[1] > 1:  # a slot's last draw is followed by places for those that were not made
             tokens = tokens.gather(1, (tokens != NOT_DRAWN).sum(dim=1, keepdim=True) - 1)
         self._context.last_tokens[drawn] = tokens.squeeze(1).clamp(min=0)
-        results = (pending.tokens,) if pending.log_probs is None else (pending.tokens, pending.log_probs)
-        return replace(pending, broadcasts=(), host_copies=tuple(HostCopy(result) for result in results))
+        return replace(pending, broadcasts=(), host_copies=tuple(HostCopy(result) for result in pending.results))
 
     def finish_step(self, pending: PendingStep) -> StepResult:
         """Wait for the tokens, and add them to their sequences."""
@@ -226,7 +240,8 @@ class SimpleTextGenerationController(TextGenerationController):
         if not pending.host_copies:
             pending = self._receive(pending)
         rows, *packed = [result.numbers() for result in pending.host_copies]
-        result = self._result(pending, rows, packed[0] if packed else [])
+        result = self._result(pending, rows, packed.pop(0) if pending.log_probs is not None else [])
+        self._embeddings.take(pending.pieces, packed)
         self._now = time.perf_counter()
         for row in pending.plan.rows:
             live = self._live.get(row.slot)
@@ -360,7 +375,7 @@ class SimpleTextGenerationController(TextGenerationController):
                 request.fail(f"{type(error).__name__}: {error}")
         if slot in result.failures and sequence.finish_reason is None:
             request.fail(result.failures[slot])
-        elif not live.most and end >= len(request.prompt_tokens):
+        elif not live.most and (end >= len(request.prompt_tokens) or request.embedding is not None):
             live.end(FinishReason.LENGTH)
         added = tokens[: len(sequence.tokens) - before]
         log_probs = result.log_probs.get(slot, ())[: len(added)]

@@ -80,12 +80,13 @@ class Use:
 class Plan:
     """Items in order. `buffers` says where each value's memory is, `operands` where what products read is made ready.
 
-    Buffer 0 is what the step begins with.
+    Buffer 0 is what the step begins with. `before_head` is what the last layer ends with, and stays to the step's end.
     """
 
     items: list[Item]
     hidden: Value
     result: Value
+    before_head: Value | None = None
     residuals: Residuals
     buffers: dict[Value, int] = field(default_factory=dict)
     uses: list[Use] = field(default_factory=list)
@@ -104,7 +105,13 @@ class Plan:
 def make_plan(calls: Calls) -> Plan:
     """Put neighboring calls together, and find a place for everything."""
     ordered, residuals = merge_residuals(keep_from_rotation(hoist_norms(calls.calls)), calls.result)
-    plan = Plan(items=_items(ordered), hidden=calls.hidden, result=calls.result, residuals=residuals)
+    plan = Plan(
+        items=_items(ordered),
+        hidden=calls.hidden,
+        result=calls.result,
+        before_head=calls.before_head,
+        residuals=residuals,
+    )
     _place_operands(plan)
     _place_buffers(plan)
     return plan
@@ -177,9 +184,12 @@ def _span(plan: Plan) -> dict[Value, tuple[int, int]]:
             if root_of(value) in made:
                 touch(value, made[root_of(value)])
             touch(value, at)
-    if root_of(plan.result) in made:
-        touch(plan.result, made[root_of(plan.result)])
-    touch(plan.result, len(plan.items))
+    for value in (plan.result, plan.before_head):
+        if value is None:
+            continue
+        if root_of(value) in made:
+            touch(value, made[root_of(value)])
+        touch(value, len(plan.items))
     return spans
 
 

@@ -84,6 +84,7 @@ class Break:
 class NativeProgram:
     """All of it. The result is in buffer `result`, `result_width` wide; the hidden states come in buffer 0.
 
+    Where there is a head, buffer `before_head` has in the end what the last layer has left.
     `sources` names operations from outside: the number of an operation, and the C++ file that its function is in.
     """
 
@@ -94,6 +95,7 @@ class NativeProgram:
     result: int
     result_width: int
     result_selected: bool
+    before_head: int | None
     pairs_per_token: int
     experts: int
     sources: dict[str, str]

@@ -51,10 +51,14 @@ class Shape:
 
 
 class Calls:
-    """All calls of a stage, in order; `hidden` is what it begins with, `result` what it ends with."""
+    """All calls of a stage, in order; `hidden` is what it begins with, `result` what it ends with.
+
+    `before_head`: what the last layer ends with, where there is a head behind it.
+    """
 
     def __init__(self, hidden: Value) -> None:
         self.hidden = self.result = hidden
+        self.before_head: Value | None = None
         self.calls: list[Call] = []
 
 
@@ -63,6 +67,7 @@ def read(traces: Iterable[Trace], hidden_size: int, step: SampleStep) -> Calls:
     calls = Calls(Value(width=hidden_size))
     for trace in traces:
         if trace.number == HEAD:
+            calls.before_head = calls.result
             calls.result = Value(width=hidden_size, rows=Rows.SELECTED, base=calls.result, gathered=True)
         calls.result = _PartReader(trace, calls, step).read(calls.result)
     return calls

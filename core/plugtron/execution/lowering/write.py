@@ -91,7 +91,7 @@ class ProgramWriter:
             self._write(item, flags)
         routes = [item for item in self._plan.items if isinstance(item, RouteCall)]
         routers = [item.router.module for item in routes if isinstance(item.router.module, Router)]
-        result = self._plan.result
+        result, before_head = self._plan.result, self._plan.before_head
         return NativeProgram(
             operations=self._operations,
             row_steps=self._row_steps,
@@ -100,6 +100,7 @@ class ProgramWriter:
             result=self._plan.buffer(result),
             result_width=result.width,
             result_selected=result.rows == Rows.SELECTED,
+            before_head=None if before_head is None else self._plan.buffer(before_head),
             pairs_per_token=max((router.config.top_k for router in routers), default=0),
             experts=max((router.config.count for router in routers), default=0),
             sources=self._sources,

@@ -71,14 +71,10 @@ class OPTDecoder(TransformerDecoder):
             hidden = self.project_in(hidden)
         return hidden + self.positions(positions)
 
-    def head(self, hidden: Tensor) -> Tensor:
-        """Map hidden states [N, H] to this rank's logits [N, V / tp]."""
-        assert self.output is not None, "only the last range of layers has the head"
-        if self.final_norm is not None:
-            hidden = self.final_norm(hidden)
-        if self.project_out is not None:
-            hidden = self.project_out(hidden)
-        return self.output(hidden)
+    def final_states(self, hidden: Tensor) -> Tensor:
+        """Map hidden states [N, H] to what is projected to logits, of the embedding's width."""
+        hidden = super().final_states(hidden)
+        return hidden if self.project_out is None else self.project_out(hidden)
 
 
 class PostNormDecoder(OPTDecoder):

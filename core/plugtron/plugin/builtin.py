@@ -288,6 +288,12 @@ def plugtron_routes() -> list[Component]:
             install_hint=_SERVE,
         ),
         Component(
+            name="embeddings",
+            target="plugtron.serve.embeddings.routes:EmbeddingRoutes",
+            summary="/v1/embeddings, /v1/score, /v1/rerank",
+            install_hint=_SERVE,
+        ),
+        Component(
             name="tokenize",
             target="plugtron.serve.tokenize:TokenizeRoutes",
             summary="/tokenize, /detokenize",

@@ -17,6 +17,7 @@ DEFAULT_ROUTES = (
     "openai",
     "responses",
     "messages",
+    "embeddings",
     "tokenize",
     "metrics",
 )

@@ -13,13 +13,14 @@ from starlette.responses import JSONResponse, Response
 
 from plugtron.contracts.routes import Service
 from plugtron.errors import RequestError
-from plugtron.request.request import InferenceRequest, InferenceSequence, LogProbs, Prompt, RequestOutput
+from plugtron.request.request import InferenceRequest, InferenceSequence, LogProbs, RequestOutput
 from plugtron.serve.body import read_body
 from plugtron.serve.event_stream import DONE, EventStream, TextEvents, event, gone, unless_client_leaves
 from plugtron.serve.merged import merged
 from plugtron.serve.middleware.request_log import note
 from plugtron.serve.openai.fields import CompletionBody, check_model
 from plugtron.serve.openai.log_probs import completion_log_probs
+from plugtron.serve.openai.prompts import prompts_of
 from plugtron.serve.openai.usage import finish_reason, usage
 
 __all__ = ["Completions"]
@@ -59,7 +60,7 @@ class Completions:
         if parameters.get("echo") and parameters.get("logprobs") is not None:
             # OpenAI's echo has the log probabilities of the prompt, too.
             parameters = {"prompt_logprobs": parameters["logprobs"], **parameters}
-        return [body.request(self._service, prompt, parameters) for prompt in _prompts(body)]
+        return [body.request(self._service, prompt, parameters) for prompt in prompts_of(body.prompt)]
 
     def _choice(
         self, body: CompletionBody, request: InferenceRequest, sequence: InferenceSequence, place: int
@@ -143,10 +144,3 @@ async def _finish(service: Service, requests: Sequence[InferenceRequest]) -> boo
 
 def _choice_of(place: int, text: str) -> dict[str, Any]:
     return {"index": place, "text": text, "logprobs": None, "finish_reason": None}
-
-
-def _prompts(body: CompletionBody) -> list[Prompt]:
-    prompt = body.prompt
-    if isinstance(prompt, str) or not prompt or isinstance(prompt[0], int):
-        return [prompt]  # pyright: ignore[reportReturnType] - a text, or a list of ids
-    return list(prompt)  # pyright: ignore[reportReturnType] - a list of texts, or of lists of ids

@@ -1,0 +1,1 @@
+"""Embeddings, and what is compared by them: scores of pairs, ranked documents."""

@@ -1,0 +1,52 @@
+"""Bodies of /v1/embeddings, /v1/score and /v1/rerank."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from plugtron.serve.openai.fields import Fields
+
+__all__ = ["Embedded", "EmbeddingBody", "RerankBody", "ScoreBody"]
+
+
+class Embedded(Fields):
+    """How texts are embedded."""
+
+    model: str | None = None
+    user: str | None = Field(default=None, description="who asks, for the log of requests")
+    pooling: Literal["last", "mean", "cls"] | None = Field(default=None, description="last by default")
+    truncate_prompt_tokens: int | None = Field(default=None, ge=-1)
+    priority: int | None = Field(default=None, gt=-(2**63), lt=2**63)
+    cache_salt: str | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The sampling parameters of its requests."""
+        return {"pooling": self.pooling or "last", "truncate_prompt_tokens": self.truncate_prompt_tokens}
+
+
+class EmbeddingBody(Embedded):
+    """The body of /v1/embeddings."""
+
+    input: str | list[int] | list[str] | list[list[int]] = Field(min_length=1)
+    encoding_format: Literal["float", "base64"] | None = None
+    normalize: bool | None = Field(default=None, description="true by default: to length 1")
+    dimensions: None = Field(default=None, description="shorter embeddings are not done")
+
+
+class ScoreBody(Embedded):
+    """The body of /v1/score: one text beside others, or as many beside as many."""
+
+    text_1: str | list[str] = Field(min_length=1)
+    text_2: str | list[str] = Field(min_length=1)
+
+
+class RerankBody(Embedded):
+    """The body of /v1/rerank."""
+
+    query: str = Field(min_length=1)
+    documents: list[str] = Field(min_length=1)
+    top_n: int | None = Field(default=None, ge=1)
+    return_documents: bool | None = None

@@ -241,6 +241,22 @@ PARSERS = Planted(
         "one_buffer": ("parsers_are_apart", "is something else while another answer is parsed"),
     },
 )
+ROUTES = Planted(
+    base="RoutesChecks",
+    plugin="faulty_routes",
+    common=("cases = faulty_routes.CASES",),
+    own={"goes_on": ("patience = 0.0",)},
+    faults={
+        "right": None,
+        "does_nothing": ("does_something", "neither endpoints nor middleware"),
+        "offers_functions": ("does_something", "is no starlette.routing.BaseRoute"),
+        "elsewhere": ("answers", "POST /go_on has status 404, not 200"),
+        "trusts_clients": ("bad_bodies", "raises"),
+        "refuses_all": ("lets_others_answer", "and without it with"),
+        "goes_on": ("leaves_nothing", "after their clients have left"),
+        "closes_once": ("closes", "closing it raises RuntimeError: closed already"),
+    },
+)
 _BUILT_IN = "expected = classmethod(faulty_wrappers.llama)"
 WRAPPERS = Planted(
     base="NativeWrapperChecks",
@@ -283,5 +299,5 @@ SAMPLER_RUNS = Planted(
 )
 ALL = (
     SAMPLERS, ENGINES, CONTROLLERS, TOKENIZERS, CHECKPOINTS, EXECUTIONS, QUANTIZATIONS, ATTENTIONS, COMMANDS, OBSERVERS,
-    WRAPPERS, PARSERS, SAMPLER_RUNS,
+    WRAPPERS, PARSERS, ROUTES, SAMPLER_RUNS,
 )  # fmt: skip

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from plugtron.testing.checks.observer import ObserverChecks
     from plugtron.testing.checks.parser import ParserChecks
     from plugtron.testing.checks.quantization import QuantizationChecks
+    from plugtron.testing.checks.routes import RouteCase, RoutesChecks
     from plugtron.testing.checks.sampler import SamplerChecks
     from plugtron.testing.checks.sampler_run import SamplerRunChecks
     from plugtron.testing.checks.tokenizer import RoundTripTokenizerChecks, TokenizerChecks
@@ -54,6 +55,8 @@ __all__ = [
     "QuantizationChecks",
     "RankFailed",
     "RoundTripTokenizerChecks",
+    "RouteCase",
+    "RoutesChecks",
     "SamplerChecks",
     "SamplerRunChecks",
     "SharedModelEngineChecks",
@@ -88,6 +91,8 @@ _HOMES = {
     "QuantizationChecks": "plugtron.testing.checks.quantization",
     "RankFailed": "plugtron.testing.ranks",
     "RoundTripTokenizerChecks": "plugtron.testing.checks.tokenizer",
+    "RouteCase": "plugtron.testing.checks.routes",
+    "RoutesChecks": "plugtron.testing.checks.routes",
     "SHAPES": "plugtron.testing.models",
     "SamplerChecks": "plugtron.testing.checks.sampler",
     "SamplerRunChecks": "plugtron.testing.checks.sampler_run",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from plugtron.testing.checks.observer import ObserverChecks
     from plugtron.testing.checks.parser import ParserChecks
     from plugtron.testing.checks.quantization import QuantizationChecks
-    from plugtron.testing.checks.routes import RouteCase, RoutesChecks
+    from plugtron.testing.checks.routes import RouteCase, RoutesChecks, ServedRoutes
     from plugtron.testing.checks.sampler import SamplerChecks
     from plugtron.testing.checks.sampler_run import SamplerRunChecks
     from plugtron.testing.checks.tokenizer import RoundTripTokenizerChecks, TokenizerChecks
@@ -59,6 +59,7 @@ __all__ = [
     "RoutesChecks",
     "SamplerChecks",
     "SamplerRunChecks",
+    "ServedRoutes",
     "SharedModelEngineChecks",
     "TokenizerChecks",
     "WrapperChecks",
@@ -96,6 +97,7 @@ _HOMES = {
     "SHAPES": "plugtron.testing.models",
     "SamplerChecks": "plugtron.testing.checks.sampler",
     "SamplerRunChecks": "plugtron.testing.checks.sampler_run",
+    "ServedRoutes": "plugtron.testing.checks.routes",
     "SharedModelEngineChecks": "plugtron.testing.checks.engine",
     "TokenizerChecks": "plugtron.testing.checks.tokenizer",
     "WrapperChecks": "plugtron.testing.checks.wrapper",

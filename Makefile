@@ -6,7 +6,7 @@ MODEL := smollm2-135m-instruct
 FUZZ_SECONDS := 300
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs test test-all test-clients test-models fuzz map test-gpu lint bench-eager bench-requests bench-dynamic bench-cpu bench-gpu clean
+.PHONY: help setup demo docs test test-all test-clients test-models fuzz map test-gpu lint bench-eager bench-requests bench-sampling bench-dynamic bench-cpu bench-gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -64,6 +64,9 @@ bench-eager: $(INSTALLED)  ## eager decode beside transformers, in one run
 
 bench-requests: $(INSTALLED)  ## speculative decoding, scores and grammars beside what they compete with, in one run
 	$(BIN)/python benchmarks/per_request.py
+
+bench-sampling: $(INSTALLED)  ## the sampler chain stage by stage and in one pass, beside a softmax, in one run
+	$(BIN)/python benchmarks/sampling.py
 
 bench-dynamic: $(INSTALLED)  ## the dynamic engine under load beside its peers, in one run (20 minutes)
 	$(BIN)/python benchmarks/dynamic.py

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from plugtron.contracts.parts import Parts
     from plugtron.contracts.routes import Routes, Service
+    from plugtron.contracts.row_stage import RowOp, RowStage
     from plugtron.contracts.sampler import Candidates, Sampler
     from plugtron.contracts.stats import EngineStats
     from plugtron.contracts.step import Columns, ScheduledSequence, StepBatch, StepOutput, StepPlan, StepResult
@@ -83,6 +84,8 @@ __all__ = [
     "ReasoningDelta",
     "Rotation",
     "Routes",
+    "RowOp",
+    "RowStage",
     "Runtime",
     "Sampler",
     "ScheduledSequence",
@@ -148,6 +151,8 @@ _HOMES = {
     "ReasoningDelta": "plugtron.contracts.parser",
     "Rotation": "plugtron.contracts.decoder",
     "Routes": "plugtron.contracts.routes",
+    "RowOp": "plugtron.contracts.row_stage",
+    "RowStage": "plugtron.contracts.row_stage",
     "Runtime": "plugtron.parallel.runtime",
     "Sampler": "plugtron.contracts.sampler",
     "ScheduledSequence": "plugtron.contracts.step",

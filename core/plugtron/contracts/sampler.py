@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from plugtron.contracts.row_stage import RowStage
 from plugtron.plugin.options import Params
 from plugtron.request.request import InferenceRequest, InferenceSequence
 from plugtron.request.sampling_params import SamplingParams
@@ -40,12 +41,14 @@ class Sampler(ABC):
     Attributes:
         params: the fields of a request that this sampler consumes.
         is_argmax_invariant: it never changes which candidate is the most likely, so greedy rows do without it.
+        keeps_row_stage: what `row_stage` returns for slots stays right until a sequence is added or removed.
         reads_host_tokens: `apply` looks at a sequence's `tokens`, which must therefore be complete: no step is started
             before the one before it is finished while such a row is active.
     """
 
     params: ClassVar[type[Params]] = Params
     is_argmax_invariant: ClassVar[bool] = False
+    keeps_row_stage: ClassVar[bool] = False
     reads_host_tokens: ClassVar[bool] = False
 
     @classmethod
@@ -83,6 +86,18 @@ class Sampler(ABC):
 
         Must change nothing that it or another call depends on: when a step fails it is tried again row by row.
         """
+
+    def row_stage(self, slots: torch.Tensor, slot_ids: tuple[int, ...]) -> RowStage | None:
+        """Return what `apply` does as an operation that kernels know; None: only `apply` can do it.
+
+        Where the kernels and all stages behind this one can, it is asked in the place of `apply`, so that the stages at
+        the end of a chain and the draw are one pass over a row. It may raise, and must not wait for the device.
+
+        Args:
+            slots, slot_ids: as in `Candidates`; some may not use this stage.
+        """
+        del slots, slot_ids
+        return None
 
     def accept(self, slot_ids: tuple[int, ...], tokens: torch.Tensor) -> None:
         """Learn the tokens [N] that were drawn for these slots; 0 where none could be, whose request ends. No wait.

@@ -8,10 +8,13 @@ from plugtron.utils.lazy import loader
 
 if TYPE_CHECKING:
     from plugtron.kernels.attention import TorchAttention
+    from plugtron.kernels.chain import ChainKernels, PreparedStage
     from plugtron.kernels.philox import gumbel, uniform
     from plugtron.kernels.sampling import SamplingChoice, SamplingKernels, on_one_thread
 
 __all__ = [
+    "ChainKernels",
+    "PreparedStage",
     "SamplingChoice",
     "SamplingKernels",
     "TorchAttention",
@@ -22,6 +25,8 @@ __all__ = [
 
 #: Where each public name lives; loaded when first asked for.
 _HOMES = {
+    "ChainKernels": "plugtron.kernels.chain",
+    "PreparedStage": "plugtron.kernels.chain",
     "SamplingChoice": "plugtron.kernels.sampling",
     "SamplingKernels": "plugtron.kernels.sampling",
     "TorchAttention": "plugtron.kernels.attention",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from torch import Tensor
 from plugtron.contracts.execution import ModelOptions
 from plugtron.kernels.triton_here import why_no_triton
 from plugtron.parallel.runtime import Runtime
+
+if TYPE_CHECKING:
+    from plugtron.kernels.chain import ChainKernels
 
 __all__ = ["SamplingChoice", "SamplingKernels", "on_one_thread"]
 
@@ -73,19 +77,34 @@ class SamplingChoice:
     @cached_property
     def kernels(self) -> SamplingKernels | None:
         """None: torch's own operations have to do."""
-        if not self._wanted:
-            return None
         # Imported here: a run on a CPU goes without Triton, and others without a compiler.
-        if self._device.type != "cpu":
-            if why_no_triton(self._device) is not None:
-                return None
-            from plugtron.kernels.triton.sampling import TritonSampling
+        if self._device.type == "cpu":
+            from plugtron.kernels.native.sampling import NativeSampling
 
-            return TritonSampling()
+            return None if self._library is None else NativeSampling(self._library, self._threads)
+        if not self._wanted or why_no_triton(self._device) is not None:
+            return None
+        from plugtron.kernels.triton.sampling import TritonSampling
+
+        return TritonSampling()
+
+    @cached_property
+    def chain(self) -> ChainKernels | None:
+        """What runs stages and the draw in one pass; None: stages have to be applied."""
+        if self._library is None:
+            return None
+        from plugtron.kernels.native.chain import NativeChain
+
+        return NativeChain(self._library, self._threads)
+
+    @cached_property
+    def _library(self) -> Path | None:
+        """The kernels for a CPU, where these are wanted and can be had."""
+        if not self._wanted or self._device.type != "cpu":
+            return None
         from plugtron.kernels.native.build import NoCompiler, library
-        from plugtron.kernels.native.sampling import NativeSampling
 
         try:
-            return NativeSampling(library(), self._threads)
+            return library()
         except NoCompiler:  # an execution that wants one says so
             return None

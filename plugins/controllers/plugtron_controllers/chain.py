@@ -11,6 +11,7 @@ from torch import Tensor
 from plugtron.contracts import Candidates, Sampler
 from plugtron.request import InferenceSequence, SamplingParams
 from plugtron_controllers.checked import SamplerFailed, checked
+from plugtron_controllers.fused import FusedDraw
 
 __all__ = ["Chain", "Seen"]
 
@@ -22,7 +23,13 @@ Seen = Callable[[int], tuple[Candidates, int] | None]
 
 
 class Chain:
-    """The stages in order, and which slots use each. A stage that no row of a step uses is not run."""
+    """The stages in order, and which slots use each. A stage that no row of a step uses is not run.
+
+    Attributes:
+        fused: what runs the end of the chain together with the draw; None: stages are applied, and `draw` is called.
+    """
+
+    fused: FusedDraw | None = None
 
     def __init__(self, samplers: Sequence[Sampler], vocab_size: int) -> None:
         self._vocab_size = vocab_size
@@ -31,6 +38,8 @@ class Chain:
         self._users: dict[Sampler, set[int]] = {sampler: set() for sampler in self.samplers}
         # Why slots cannot be drawn for: what a stage raised when it was told of their sequence.
         self._failures: dict[int, str] = {}
+        # Which stages the slots of the step before used: in most steps they are the same slots.
+        self._used_by: tuple[tuple[int, ...], tuple[Sampler, ...]] = ((), ())
 
     def stages_of(self, params: SamplingParams) -> frozenset[Sampler]:
         """The stages that a request needs; a greedy one does without those that keep its most likely token."""
@@ -42,6 +51,7 @@ class Chain:
 
     def add(self, slot: int, sequence: InferenceSequence) -> None:
         """Tell the stages of a sequence. A stage is a plugin's code: what it raises fails this sequence alone."""
+        self._forget()
         try:
             for sampler in self.stages_of(sequence.request.params):
                 try:
@@ -55,6 +65,7 @@ class Chain:
     def remove(self, slot: int) -> None:
         """Have the stages forget a sequence; whatever they raise, its slot is given back."""
         self._failures.pop(slot, None)
+        self._forget()
         for sampler, users in self._users.items():
             if slot in users:
                 users.discard(slot)
@@ -73,8 +84,25 @@ class Chain:
                 except Exception as error:
                     self._failures |= dict.fromkeys(users, _said(SamplerFailed(sampler, error)))
 
-    def run(self, candidates: Candidates, draw: Draw) -> tuple[Tensor, Seen, dict[int, str]]:
+    def _forget(self) -> None:
+        """Which stages are used is to be found anew."""
+        self._used_by = ((), ())
+        if self.fused is not None:
+            self.fused.forget()
+
+    def _used(self, slot_ids: tuple[int, ...]) -> tuple[Sampler, ...]:
+        """The stages that one of these slots uses."""
+        known, used = self._used_by
+        if known != slot_ids:
+            used = tuple([each for each in self.samplers if not self._users[each].isdisjoint(slot_ids)])
+            self._used_by = slot_ids, used
+        return used
+
+    def run(self, candidates: Candidates, draw: Draw, *, keep: bool = True) -> tuple[Tensor, Seen, dict[int, str]]:
         """Apply the stages and draw.
+
+        Args:
+            keep: the candidates that draws saw will be asked for; without, it may be others that are returned.
 
         Returns:
             tokens [N], below 0 for a row that failed, has no candidate left, or candidates that are not finite; a
@@ -82,13 +110,13 @@ class Chain:
             failed, by slot.
         """
         if not self._failures.keys().isdisjoint(candidates.slot_ids):
-            return self._row_by_row(candidates, draw)
+            return self._row_by_row(candidates, draw, keep=keep)
         try:
-            tokens, left = self._in_blocks(candidates, draw)
+            tokens, left = self._in_blocks(candidates, draw, keep=keep)
             failures = self._accept(candidates.slot_ids, tokens)
         # A sampler is a plugin's code. Whatever it raises, only the rows that make it raise may fail.
         except Exception:
-            return self._row_by_row(candidates, draw)
+            return self._row_by_row(candidates, draw, keep=keep)
 
         def seen(slot: int) -> tuple[Candidates, int]:
             block, row = divmod(candidates.slot_ids.index(slot), len(left[0].slot_ids))
@@ -96,7 +124,7 @@ class Chain:
 
         return tokens, seen, failures
 
-    def _in_blocks(self, candidates: Candidates, draw: Draw) -> tuple[Tensor, list[Candidates]]:
+    def _in_blocks(self, candidates: Candidates, draw: Draw, *, keep: bool) -> tuple[Tensor, list[Candidates]]:
         """Draw for a few rows at a time, of which a CPU keeps all that stages make of them in its caches.
 
         Returns:
@@ -104,15 +132,25 @@ class Chain:
         """
         rows, slot_ids = len(candidates.slot_ids), candidates.slot_ids
         size = max(1, _BLOCK // max(1, candidates.logits.shape[1]))
-        unused = all(users.isdisjoint(slot_ids) for users in self._users.values())
-        if candidates.logits.device.type != "cpu" or rows <= size or unused:
-            tokens, left = self._attempt(candidates, draw)
+        if (
+            candidates.logits.device.type != "cpu"
+            or rows <= size
+            or not self._used(slot_ids)
+            or self.is_fused(slot_ids)
+        ):
+            tokens, left = self._attempt(candidates, draw, keep=keep)
             return tokens, [left]
         blocks = [_some_rows(candidates, slice(first, first + size)) for first in range(0, rows, size)]
-        drawn = [self._attempt(block, draw) for block in blocks]
+        drawn = [self._attempt(block, draw, keep=keep) for block in blocks]
         return torch.cat([tokens for tokens, _ in drawn]), [left for _, left in drawn]
 
-    def _row_by_row(self, candidates: Candidates, draw: Draw) -> tuple[Tensor, Seen, dict[int, str]]:
+    def is_fused(self, slot_ids: tuple[int, ...]) -> bool:
+        """Whether kernels run all stages of these slots with the draw, so that torch makes nothing of all logits."""
+        if self.fused is None:
+            return False
+        return all(type(each).row_stage is not Sampler.row_stage for each in self._used(slot_ids))
+
+    def _row_by_row(self, candidates: Candidates, draw: Draw, *, keep: bool) -> tuple[Tensor, Seen, dict[int, str]]:
         tokens = torch.full((len(candidates.slot_ids),), -1, dtype=torch.int64, device=candidates.logits.device)
         seen: dict[int, tuple[Candidates, int]] = {}
         failures: dict[int, str] = {}
@@ -121,7 +159,7 @@ class Chain:
                 failures[slot] = self._failures[slot]
                 continue
             try:
-                token, left = self._attempt(_some_rows(candidates, slice(row, row + 1)), draw)
+                token, left = self._attempt(_some_rows(candidates, slice(row, row + 1)), draw, keep=keep)
                 tokens[row], seen[slot] = token[0], (left, 0)
             except Exception as error:
                 failures[slot] = _said(error)
@@ -132,14 +170,26 @@ class Chain:
         tokens[kept] = accepted
         return tokens, seen.get, failures
 
-    def _attempt(self, candidates: Candidates, draw: Draw) -> tuple[Tensor, Candidates]:
-        left = candidates
-        for sampler in self.samplers:
-            if not self._users[sampler].isdisjoint(candidates.slot_ids):
-                try:
-                    left = checked(left, sampler.apply(left), self._vocab_size)
-                except Exception as error:
-                    raise SamplerFailed(sampler, error) from error
+    def _attempt(self, candidates: Candidates, draw: Draw, *, keep: bool) -> tuple[Tensor, Candidates]:
+        used = self._used(candidates.slot_ids)
+        if self.fused is None:
+            return self._draw(self._apply(used, candidates), draw)
+        tail = self.fused.tail(used, candidates)
+        head = len(used) - len(tail)
+        left = self._apply(used[:head], candidates)
+        if left.ids is None:
+            return self.fused.draw(tail, left, keep=keep)
+        return self._draw(self._apply(used[head:], left), draw)
+
+    def _apply(self, stages: Sequence[Sampler], left: Candidates) -> Candidates:
+        for sampler in stages:
+            try:
+                left = checked(left, sampler.apply(left), self._vocab_size)
+            except Exception as error:
+                raise SamplerFailed(sampler, error) from error
+        return left
+
+    def _draw(self, left: Candidates, draw: Draw) -> tuple[Tensor, Candidates]:
         tokens = draw(left)
         # Where ids lie on a device they have not been looked at; what is no token must not be embedded.
         return (tokens if left.ids is None else torch.where(tokens < self._vocab_size, tokens, -3)), left

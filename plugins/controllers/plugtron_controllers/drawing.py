@@ -70,7 +70,7 @@ class Drawing:
         going = range(len(asked.draws))
         for at in range(asked.most):
             candidates = self._process(_candidates(asked, going, at, batch, logits))
-            drawn, seen, why = self._chain.run(candidates, self._draw)
+            drawn, seen, why = self._chain.run(candidates, self._draw, keep=bool(reports))
             failures |= why
             for number, report in enumerate(reports):
                 if report.draw == at and report.slot in candidates.slot_ids:

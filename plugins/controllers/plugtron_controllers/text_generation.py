@@ -46,6 +46,7 @@ from plugtron_controllers.drawing import Drawing, Found
 from plugtron_controllers.drawn_step import DrawnStep
 from plugtron_controllers.embeddings import Embeddings, check_embedding, pool, room_for
 from plugtron_controllers.failures import NOT_DRAWN, exchange_failures
+from plugtron_controllers.fused import FusedDraw
 from plugtron_controllers.logprobs import pack_log_probs, unpack_log_probs
 from plugtron_controllers.params import GenerationParams
 from plugtron_controllers.prompt_logprobs import add_prompt_log_probs, check_prompt_logprobs, first_to_score
@@ -112,6 +113,10 @@ class SimpleTextGenerationController(TextGenerationController):
         self._context = context
         self._seeds = torch.zeros(context.slots, dtype=torch.int64, device=self.runtime.device)
         self._greedy = torch.zeros(context.slots, dtype=torch.bool, device=self.runtime.device)
+        # Who draws otherwise is asked to.
+        own = type(self).sample_from_logits is SimpleTextGenerationController.sample_from_logits
+        if own and self.runtime.samples and self._sampling.chain is not None:
+            self._chain.fused = FusedDraw(self._sampling.chain, self._seeds, self._greedy)
         self._warm_up()
 
     def _warm_up(self) -> None:
@@ -349,7 +354,9 @@ class SimpleTextGenerationController(TextGenerationController):
         else:
             # Padding of the vocabulary lies at the end, and is never a candidate.
             logits = logits[:, : self.model.vocab_size]
-            with on_one_thread(logits):
+            # Where kernels read all logits, torch has nothing to do that is worth another thread.
+            fused = not reports and self._chain.is_fused(asked.slot_ids)
+            with on_one_thread(batch.slots if fused else logits):
                 found = self._drawing.run(asked, reports, batch, logits, self._live)
         return DrawnStep(
             plan=plan,

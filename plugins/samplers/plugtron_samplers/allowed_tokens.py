@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from plugtron import Options
-from plugtron.contracts import Candidates, Parts, Sampler
+from plugtron.contracts import Candidates, Parts, RowOp, RowStage, Sampler
 from plugtron.request import InferenceRequest, InferenceSequence
+from plugtron_samplers.id_lists import owners
 from plugtron_samplers.params import AllowedTokensParams
 from plugtron_samplers.vocabulary import check_ids
 
@@ -20,6 +22,7 @@ class AllowedTokens(Sampler):
     """Masks what is not in `allowed_token_ids`."""
 
     params = AllowedTokensParams
+    keeps_row_stage = True
 
     def __init__(self, vocab_size: int, device: torch.device) -> None:
         self._vocab_size = vocab_size
@@ -46,6 +49,14 @@ class AllowedTokens(Sampler):
     def remove(self, slot: int) -> None:
         """Forget them."""
         self._forbidden.pop(slot, None)
+
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """A bit for each id."""
+        del slots
+        forbidden = [self._forbidden.get(slot) for slot in slot_ids]
+        bits = [np.packbits(~each.numpy(), bitorder="little") for each in forbidden if each is not None]
+        flags = torch.from_numpy(np.stack(bits)) if bits else torch.zeros(1, 1, dtype=torch.uint8)
+        return RowStage(op=RowOp.ALLOW, rows=owners(forbidden), flags=flags)
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask the others."""

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from plugtron import Options
-from plugtron.contracts import Candidates, Parts, Sampler, Tokenizer
+from plugtron.contracts import Candidates, Parts, RowOp, RowStage, Sampler, Tokenizer
 from plugtron.request import InferenceRequest, InferenceSequence, SamplingParams
 from plugtron_samplers.at_tokens import mask_at
+from plugtron_samplers.id_lists import id_table, owners
 from plugtron_samplers.params import BadWordsParams
 from plugtron_samplers.token_texts import TokenTexts
 
@@ -87,18 +88,23 @@ class BadWords(Sampler):
         """Forget them."""
         self._watched.pop(slot, None)
 
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """A mask of the tokens that would complete a word."""
+        del slots
+        found = [
+            None if watched is None else _completing_tokens(watched) for watched in map(self._watched.get, slot_ids)
+        ]
+        masked = [torch.cat(each) if each else None for each in found]
+        ids = id_table([each for each in masked if each is not None])
+        return RowStage(op=RowOp.MASK, rows=owners(masked), ids=ids)
+
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask the tokens that would complete a word."""
         logits = candidates.logits.clone()
         for row, slot in enumerate(candidates.slot_ids):
             watched = self._watched.get(slot)
-            if watched is None:
-                continue
-            end = _end(watched)
-            for length in range(len(end) + 1):
-                ids = watched.forbidden.get(end[len(end) - length :])
-                if ids is not None:
-                    mask_at(logits[row], None if candidates.ids is None else candidates.ids[row], ids)
+            for ids in () if watched is None else _completing_tokens(watched):
+                mask_at(logits[row], None if candidates.ids is None else candidates.ids[row], ids)
         return replace(candidates, logits=logits)
 
     def _completing(self, params: SamplingParams) -> TokenTexts:
@@ -119,6 +125,13 @@ class BadWords(Sampler):
     def _on_device(self, ids: set[int]) -> Tensor:
         kept = sorted(token for token in ids if token < self._vocab_size)
         return torch.tensor(kept, dtype=torch.int64, device=self._device)
+
+
+def _completing_tokens(watched: _Watched) -> list[Tensor]:
+    """The tokens that would complete a word, [T] each, by what the answer ends with."""
+    end = _end(watched)
+    found = [watched.forbidden.get(end[len(end) - length :]) for length in range(len(end) + 1)]
+    return [ids for ids in found if ids is not None]
 
 
 def _end(watched: _Watched) -> bytes:

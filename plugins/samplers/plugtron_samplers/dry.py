@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from plugtron import Options
-from plugtron.contracts import Candidates, Parts, Sampler, Tokenizer
+from plugtron.contracts import Candidates, Parts, RowOp, RowStage, Sampler, Tokenizer
 from plugtron.request import InferenceRequest, InferenceSequence, SamplingParams
 from plugtron_samplers.at_tokens import subtract_at
 from plugtron_samplers.repetition_params import DryParams
-from plugtron_samplers.slot_rows import SlotRows, grown
-from plugtron_samplers.slot_values import SlotValues
+from plugtron_samplers.slot_rows import grown
+from plugtron_samplers.slot_values import SlotValues, numbers_of
 from plugtron_samplers.suffix_matches import SuffixMatches
 from plugtron_samplers.token_texts import TokenTexts
 from plugtron_samplers.unset import in_force
@@ -42,7 +42,6 @@ class Dry(Sampler):
         self._vocab_size = vocab_size
         self._device = device
         self._history = SuffixMatches(device)
-        self._rows = SlotRows(device)
         self._breaks = torch.zeros(1, vocab_size, dtype=torch.bool, device=device)
         self._multipliers = SlotValues(0.0, device)
         self._bases = SlotValues(1.0, device)
@@ -72,12 +71,12 @@ class Dry(Sampler):
 
     def add(self, slot: int, sequence: InferenceSequence) -> None:
         """Begin with prompt and answer so far."""
-        asked, row = self.asked(sequence.request.params), self._rows.add(slot)
-        self._breaks = grown(self._breaks, self._rows.count)
+        asked = self.asked(sequence.request.params)
         breaks = self._breaking(in_force(asked, "dry_sequence_breakers"))
+        row = self._history.add(slot, sequence.all_tokens, breaks.__contains__)
+        self._breaks = grown(self._breaks, self._history.rows.count)
         self._breaks[row] = False
         self._breaks[row, torch.tensor(sorted(breaks), dtype=torch.int64, device=self._device)] = True
-        self._history.add(slot, sequence.all_tokens, breaks.__contains__)
         reach = in_force(asked, "dry_range")
         self._multipliers.set(slot, in_force(asked, "dry_multiplier"))
         self._bases.set(slot, in_force(asked, "dry_base"))
@@ -87,9 +86,20 @@ class Dry(Sampler):
     def remove(self, slot: int) -> None:
         """Forget them."""
         self._history.remove(slot)
-        self._rows.remove(slot)
         for values in (self._multipliers, self._bases, self._allowed, self._ranges):
             values.clear(slot)
+
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """The four numbers of a history, and which tokens lose nothing."""
+        numbers = numbers_of(slots, slot_ids, self._multipliers, self._bases, self._allowed, self._ranges)
+        return RowStage(
+            op=RowOp.PENALIZE_REPEATED,
+            numbers=numbers,
+            rows=self._history.rows.owned(slots, slot_ids),
+            ids=self._history.tokens,
+            values=self._history.matches,
+            flags=self._breaks,
+        )
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Penalize what would go on as before."""
@@ -100,13 +110,13 @@ class Dry(Sampler):
         places = torch.arange(tokens.shape[1], device=tokens.device).unsqueeze(0)
         beyond = torch.minimum(matches, places - begin) - self._allowed.take(slots, slot_ids)
         lost = self._multipliers.take(slots, slot_ids) * self._bases.take(slots, slot_ids) ** beyond.clamp(min=0)
-        breaks = self._breaks[self._rows.take(slots, slot_ids).unsqueeze(1), tokens.clamp(min=0)]
+        breaks = self._breaks[self._history.rows.take(slots, slot_ids).unsqueeze(1), tokens.clamp(min=0)]
         lost = torch.where((beyond >= 0) & ~breaks, lost.clamp(max=_MOST), 0.0)
         return subtract_at(candidates, tokens, lost, self._vocab_size)
 
     def accept(self, slot_ids: tuple[int, ...], tokens: Tensor) -> None:
         """Add the drawn tokens."""
-        self._history.accept(slot_ids, tokens, self._breaks[self._rows.of(slot_ids), tokens])
+        self._history.accept(slot_ids, tokens, self._breaks[self._history.rows.of(slot_ids), tokens])
 
     @cached_property
     def _texts(self) -> TokenTexts:

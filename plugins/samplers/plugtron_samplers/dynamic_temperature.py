@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
-from plugtron.contracts import Candidates
+from plugtron.contracts import Candidates, RowOp, RowStage
 from plugtron.request import InferenceSequence, SamplingParams
 from plugtron_samplers.adaptive_params import DynamicTemperatureParams
 from plugtron_samplers.entropy import entropy_of
 from plugtron_samplers.one_value import OneValue
-from plugtron_samplers.slot_values import SlotValues
+from plugtron_samplers.slot_values import SlotValues, numbers_of
 from plugtron_samplers.unset import in_force
 
 __all__ = ["DynamicTemperature"]
@@ -30,6 +31,7 @@ class DynamicTemperature(OneValue):
     params = DynamicTemperatureParams
     is_argmax_invariant = True
     neutral = 0.0
+    row_op = RowOp.DYNAMIC_TEMPERATURE
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
@@ -53,6 +55,11 @@ class DynamicTemperature(OneValue):
         super().remove(slot)
         self._exponents.clear(slot)
         self._temperatures.clear(slot)
+
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """Range, exponent and temperature."""
+        numbers = numbers_of(slots, slot_ids, self._values, self._exponents, self._temperatures)
+        return RowStage(op=self.row_op, numbers=numbers)
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Multiply by the fixed temperature, and divide by the dynamic one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from plugtron.contracts import Candidates
+from plugtron.contracts import Candidates, RowOp
 from plugtron.request import SamplingParams
 from plugtron_samplers.one_value import OneValue
 from plugtron_samplers.truncation_params import EpsilonCutoffParams
@@ -19,6 +19,7 @@ class EpsilonCutoff(OneValue):
     params = EpsilonCutoffParams
     is_argmax_invariant = True
     neutral = 0.0
+    row_op = RowOp.EPSILON_CUTOFF
 
     @classmethod
     def value_of(cls, params: SamplingParams) -> float:

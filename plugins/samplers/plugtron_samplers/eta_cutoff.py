@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from plugtron.contracts import Candidates
+from plugtron.contracts import Candidates, RowOp
 from plugtron.request import SamplingParams
 from plugtron_samplers.entropy import entropy_of
 from plugtron_samplers.one_value import OneValue
@@ -22,6 +22,7 @@ class EtaCutoff(OneValue):
     params = EtaCutoffParams
     is_argmax_invariant = True
     neutral = 0.0
+    row_op = RowOp.ETA_CUTOFF
 
     @classmethod
     def value_of(cls, params: SamplingParams) -> float:

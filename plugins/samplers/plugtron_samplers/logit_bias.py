@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from plugtron import Options
-from plugtron.contracts import Candidates, Parts, Sampler
+from plugtron.contracts import Candidates, Parts, RowOp, RowStage, Sampler
 from plugtron.request import InferenceRequest, InferenceSequence
+from plugtron_samplers.id_lists import id_table, owners
 from plugtron_samplers.params import LogitBiasParams
 from plugtron_samplers.vocabulary import check_ids
 
@@ -20,6 +21,7 @@ class LogitBias(Sampler):
     """Adds `logit_bias` to the logits of the ids it names."""
 
     params = LogitBiasParams
+    keeps_row_stage = True
 
     def __init__(self, vocab_size: int, device: torch.device) -> None:
         self._vocab_size = vocab_size
@@ -46,6 +48,18 @@ class LogitBias(Sampler):
     def remove(self, slot: int) -> None:
         """Forget them."""
         self._biases.pop(slot, None)
+
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """Sums at the ids."""
+        del slots
+        given = [self._biases.get(slot) for slot in slot_ids]
+        there = [each for each in given if each is not None]
+        return RowStage(
+            op=RowOp.ADD,
+            rows=owners(given),
+            ids=id_table([ids for ids, _ in there]),
+            values=id_table([biases for _, biases in there]),
+        )
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Add the biases of the rows that have some."""

@@ -6,12 +6,13 @@ import math
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from plugtron import Options
-from plugtron.contracts import Candidates, Parts, Sampler
+from plugtron.contracts import Candidates, Parts, RowOp, RowStage, Sampler
 from plugtron.request import InferenceSequence, SamplingParams
 from plugtron_samplers.params import MinPParams
-from plugtron_samplers.slot_values import SlotValues
+from plugtron_samplers.slot_values import SlotValues, numbers_of
 
 __all__ = ["MinP"]
 
@@ -21,6 +22,7 @@ class MinP(Sampler):
 
     params = MinPParams
     is_argmax_invariant = True
+    keeps_row_stage = True
 
     def __init__(self, device: torch.device) -> None:
         # Kept as logarithms: a ratio of probabilities is a difference of logits.
@@ -43,6 +45,10 @@ class MinP(Sampler):
     def remove(self, slot: int) -> None:
         """Forget it."""
         self._values.clear(slot)
+
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """A bound below the greatest logit."""
+        return RowStage(op=RowOp.MIN_P, numbers=numbers_of(slots, slot_ids, self._values))
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what lies too far below the maximum."""

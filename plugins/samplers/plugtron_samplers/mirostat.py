@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plugtron.contracts import Candidates
+from plugtron.contracts import Candidates, RowOp, RowStage
 from plugtron.request import InferenceSequence, SamplingParams
 from plugtron.utils import transfer
 from plugtron_samplers.adaptive_params import MirostatParams
 from plugtron_samplers.one_value import OneValue
-from plugtron_samplers.slot_values import SlotValues
+from plugtron_samplers.slot_values import SlotValues, numbers_of
 from plugtron_samplers.unset import in_force
 
 __all__ = ["Mirostat"]
@@ -38,6 +38,8 @@ class Mirostat(OneValue):
     params = MirostatParams
     is_argmax_invariant = True
     neutral = 0.0
+    row_op = RowOp.MIROSTAT
+    keeps_row_stage = False  # the bound follows what is drawn
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
@@ -46,6 +48,8 @@ class Mirostat(OneValue):
         self._rates = SlotValues(0.0, device)
         self._users: set[int] = set()
         self._offered: dict[int, _Offered] = {}
+        # Where kernels have left the surprise of what they drew: a column, and the place in it.
+        self._surprises: dict[int, tuple[Tensor, int]] = {}
 
     @classmethod
     def value_of(cls, params: SamplingParams) -> float:
@@ -67,6 +71,13 @@ class Mirostat(OneValue):
         self._bounds.clear(slot)
         self._rates.clear(slot)
         self._offered.pop(slot, None)
+        self._surprises.pop(slot, None)
+
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """The bounds, and where the surprise of what is drawn will stand."""
+        surprises = torch.full((len(slot_ids),), math.inf, device=self._device)
+        self._surprises |= {slot: (surprises, row) for row, slot in enumerate(slot_ids) if slot in self._users}
+        return RowStage(op=self.row_op, numbers=numbers_of(slots, slot_ids, self._bounds), result=surprises)
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what surprises too much, and remember what is offered to the draw."""
@@ -81,6 +92,9 @@ class Mirostat(OneValue):
     def accept(self, slot_ids: tuple[int, ...], tokens: Tensor) -> None:
         """Move the bounds."""
         places: dict[int, list[int]] = {}
+        known = tuple([slot for slot in slot_ids if slot in self._surprises])
+        if known:
+            self._learn_surprises(known)
         for place, slot in enumerate(slot_ids):
             if slot in self._offered:
                 places.setdefault(id(self._offered[slot]), []).append(place)
@@ -97,7 +111,16 @@ class Mirostat(OneValue):
             np.array(places, dtype=np.int64),
             np.array(slot_ids, dtype=np.int64),
         )
-        surprise = _surprise(offered.candidates, rows, tokens[own])
+        self._move(slots, slot_ids, _surprise(offered.candidates, rows, tokens[own]))
+
+    def _learn_surprises(self, slot_ids: tuple[int, ...]) -> None:
+        """Move the bounds of slots that kernels drew for."""
+        left = [self._surprises.pop(slot) for slot in slot_ids]
+        (slots,) = transfer(self._device, np.array(slot_ids, dtype=np.int64))
+        self._move(slots, slot_ids, torch.stack([surprises[row] for surprises, row in left]))
+
+    def _move(self, slots: Tensor, slot_ids: tuple[int, ...], surprise: Tensor) -> None:
+        """Move the bounds of slots by the surprise of what was drawn for them, [N]."""
         wanted = self._values.take(slots, slot_ids).squeeze(1)
         bounds, rates = self._bounds.take(slots, slot_ids).squeeze(1), self._rates.take(slots, slot_ids).squeeze(1)
         # A draw that failed, or one of what a later stage has put in, has no surprise here.

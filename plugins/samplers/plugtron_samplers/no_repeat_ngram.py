@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from plugtron import Options
-from plugtron.contracts import Candidates, Parts, Sampler
+from plugtron.contracts import Candidates, Parts, RowOp, RowStage, Sampler
 from plugtron.request import InferenceSequence, SamplingParams
 from plugtron_samplers.at_tokens import subtract_at
 from plugtron_samplers.repetition_params import NoRepeatNgramParams
-from plugtron_samplers.slot_values import SlotValues
+from plugtron_samplers.slot_values import SlotValues, numbers_of
 from plugtron_samplers.suffix_matches import SuffixMatches
 from plugtron_samplers.unset import in_force
 
@@ -50,6 +50,16 @@ class NoRepeatNgram(Sampler):
         """Forget them."""
         self._history.remove(slot)
         self._sizes.clear(slot)
+
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """A history, and the matches from which on its tokens are masked."""
+        return RowStage(
+            op=RowOp.MASK_REPEATED,
+            numbers=numbers_of(slots, slot_ids, self._sizes) - 1,
+            rows=self._history.rows.owned(slots, slot_ids),
+            ids=self._history.tokens,
+            values=self._history.matches,
+        )
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what would come again."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from plugtron import Options
-from plugtron.contracts import Candidates, Parts, Sampler
+from plugtron.contracts import Candidates, Parts, RowOp, RowStage, Sampler
 from plugtron.request import InferenceSequence, SamplingParams
-from plugtron_samplers.slot_values import SlotValues
+from plugtron_samplers.slot_values import SlotValues, numbers_of
 
 __all__ = ["OneValue"]
 
@@ -20,6 +20,8 @@ class OneValue(Sampler):
     """A stage that is used where its number is not the `neutral` one, which changes nothing."""
 
     neutral: ClassVar[float]
+    keeps_row_stage = True
+    row_op: ClassVar[RowOp]
 
     def __init__(self, device: torch.device) -> None:
         self._values = SlotValues(self.neutral, device)
@@ -46,6 +48,10 @@ class OneValue(Sampler):
     def remove(self, slot: int) -> None:
         """Forget it."""
         self._values.clear(slot)
+
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """The stage's operation, by its number."""
+        return RowStage(op=self.row_op, numbers=numbers_of(slots, slot_ids, self._values))
 
     def column(self, candidates: Candidates) -> Tensor:
         """The numbers of the rows, [N, 1]."""

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from plugtron import Options
-from plugtron.contracts import Candidates, Parts, Sampler
+from plugtron.contracts import Candidates, Parts, RowOp, RowStage, Sampler
 from plugtron.request import InferenceSequence
 from plugtron.utils import transfer
 from plugtron_samplers.params import PenaltiesParams
 from plugtron_samplers.slot_rows import grown
-from plugtron_samplers.slot_values import SlotValues
+from plugtron_samplers.slot_values import SlotValues, numbers_of
 from plugtron_samplers.token_history import TokenHistory
 
 __all__ = ["Penalties"]
@@ -61,6 +61,16 @@ class Penalties(Sampler):
         self._history.remove(slot)
         for values in (self._repetition, self._presence, self._frequency):
             values.clear(slot)
+
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """The three penalties of a history, and how often each id was in the answer."""
+        return RowStage(
+            op=RowOp.PENALIZE,
+            numbers=numbers_of(slots, slot_ids, self._repetition, self._presence, self._frequency),
+            rows=self._history.rows.owned(slots, slot_ids),
+            ids=self._history.tokens,
+            values=self._counts,
+        )
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Penalize the ids that were there."""

@@ -47,6 +47,11 @@ class SlotRows:
         """The rows of these slots, [N] int64; 0 for those that have none."""
         return self._values.take(slots, slot_ids).squeeze(1)
 
+    def owned(self, slots: Tensor, slot_ids: tuple[int, ...]) -> Tensor:
+        """The rows of these slots, [N] int64; -1 for those that have none, as a `RowStage` has them."""
+        rows = self.take(slots, slot_ids)
+        return torch.where(rows > 0, rows, -1)
+
     def of(self, slot_ids: tuple[int, ...]) -> Tensor:
         """The rows of slots that have one, [N] int64, where only the host knows the slots."""
         return transfer(self._device, np.array([self._row_of[slot] for slot in slot_ids], dtype=np.int64))[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["SlotValues"]
+__all__ = ["SlotValues", "numbers_of"]
 
 
 class SlotValues:
@@ -38,3 +38,8 @@ class SlotValues:
         """The values of these slots, as a column [N, 1]. `rows` are the slots as the host knows them."""
         self.reserve(max(rows, default=-1))
         return self._values[slots].unsqueeze(1)
+
+
+def numbers_of(slots: Tensor, slot_ids: tuple[int, ...], *values: SlotValues) -> Tensor:
+    """Several values of these slots beside each other, [N, P] float32, as a `RowStage` has them."""
+    return torch.cat([each.take(slots, slot_ids).float() for each in values], dim=1)

@@ -19,20 +19,32 @@ __all__ = ["SuffixMatches"]
 
 
 class SuffixMatches:
-    """The tokens of sequences so far, and for each how many tokens before it are the same as the last ones."""
+    """The tokens of sequences so far, and for each how many tokens before it are the same as the last ones.
+
+    Attributes:
+        rows: which row is whose, for tables beside these.
+        matches: [rows, L] int64.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._history = TokenHistory(device)
-        self._matches = torch.zeros(1, 1, dtype=torch.int64, device=device)
+        self.rows = self._history.rows
+        self.matches = torch.zeros(1, 1, dtype=torch.int64, device=device)
 
-    def add(self, slot: int, tokens: Sequence[int], breaks: Callable[[int], bool] | None = None) -> None:
-        """Begin with what there is; no repetition goes over a token that breaks it."""
+    @property
+    def tokens(self) -> Tensor:
+        """The tokens of all rows, [rows, L], NO_TOKEN behind their ends."""
+        return self._history.tokens
+
+    def add(self, slot: int, tokens: Sequence[int], breaks: Callable[[int], bool] | None = None) -> int:
+        """Begin with what there is, and return the slot's row; no repetition goes over a token that breaks it."""
         row = self._history.add(slot, tokens)
         self._make_room()
         (matches,) = transfer(self._device, np.array(_matches(tokens, breaks), dtype=np.int64))
-        self._matches[row] = 0
-        self._matches[row, : len(tokens)] = matches
+        self.matches[row] = 0
+        self.matches[row, : len(tokens)] = matches
+        return row
 
     def remove(self, slot: int) -> None:
         """Forget them."""
@@ -41,7 +53,7 @@ class SuffixMatches:
     def take(self, slots: Tensor, slot_ids: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Tokens [N, L], NO_TOKEN behind their ends, and matches [N, L]; none where a slot was not added."""
         tokens = self._history.take(slots, slot_ids)
-        return tokens, self._matches[self._history.rows.take(slots, slot_ids), : tokens.shape[1]]
+        return tokens, self.matches[self.rows.take(slots, slot_ids), : tokens.shape[1]]
 
     def lengths(self, slot_ids: tuple[int, ...]) -> Tensor:
         """How many tokens these have, [N, 1]; 0 where a slot was not added."""
@@ -49,18 +61,18 @@ class SuffixMatches:
 
     def accept(self, slot_ids: tuple[int, ...], tokens: Tensor, breaks: Tensor | None = None) -> None:
         """Add a token [N] to each of these sequences; `breaks` [N] says which of them no repetition goes over."""
-        width, rows = self._history.longest(slot_ids), self._history.rows.of(slot_ids)
+        width, rows = self._history.longest(slot_ids), self.rows.of(slot_ids)
         same = self._history.tokens[rows, :width] == tokens.unsqueeze(1)
         if breaks is not None:
             same &= ~breaks.unsqueeze(1)
         # What stands behind a token that is the same has one token more before it that is.
-        longer = torch.where(same, self._matches[rows, :width] + 1, 0)
+        longer = torch.where(same, self.matches[rows, :width] + 1, 0)
         self._history.append(slot_ids, tokens)
         self._make_room()
-        self._matches[rows, : width + 1] = torch.nn.functional.pad(longer, (1, 0))
+        self.matches[rows, : width + 1] = torch.nn.functional.pad(longer, (1, 0))
 
     def _make_room(self) -> None:
-        self._matches = grown(self._matches, *self._history.tokens.shape)
+        self.matches = grown(self.matches, *self._history.tokens.shape)
 
 
 def _matches(tokens: Sequence[int], breaks: Callable[[int], bool] | None) -> list[int]:

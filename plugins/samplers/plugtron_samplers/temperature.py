@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from plugtron import Options
-from plugtron.contracts import Candidates, Parts, Sampler
+from plugtron.contracts import Candidates, Parts, RowOp, RowStage, Sampler
 from plugtron.request import InferenceSequence, SamplingParams
 from plugtron_samplers.params import TemperatureParams
-from plugtron_samplers.slot_values import SlotValues
+from plugtron_samplers.slot_values import SlotValues, numbers_of
 
 __all__ = ["Temperature"]
 
@@ -20,6 +21,7 @@ class Temperature(Sampler):
 
     params = TemperatureParams
     is_argmax_invariant = True
+    keeps_row_stage = True
 
     def __init__(self, device: torch.device) -> None:
         self._values = SlotValues(1.0, device)
@@ -42,6 +44,10 @@ class Temperature(Sampler):
     def remove(self, slot: int) -> None:
         """Forget it."""
         self._values.clear(slot)
+
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """A division."""
+        return RowStage(op=RowOp.DIVIDE, numbers=numbers_of(slots, slot_ids, self._values))
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Divide; by 1 for rows that do not use it."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from plugtron import Options
-from plugtron.contracts import Candidates, Parts, Sampler
+from plugtron.contracts import Candidates, Parts, RowOp, RowStage, Sampler
 from plugtron.kernels import SamplingChoice
 from plugtron.request import InferenceSequence, SamplingParams
 from plugtron_samplers.params import TopKParams
@@ -28,6 +30,7 @@ class TopK(Sampler):
 
     params = TopKParams
     is_argmax_invariant = True
+    keeps_row_stage = True
 
     def __init__(self, device: torch.device, sampling: SamplingChoice | None = None) -> None:
         self._sampling = sampling
@@ -53,6 +56,11 @@ class TopK(Sampler):
         """Forget it."""
         self._values.pop(slot, None)
         self._device_values.clear(slot)
+
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """How many; infinitely many are all."""
+        wanted = self._device_values.take(slots, slot_ids)
+        return RowStage(op=RowOp.TOP_K, numbers=torch.where(wanted < _ALL, wanted.float(), math.inf))
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Narrow to the largest k when every row has one; otherwise mask, so that the others keep all they have.

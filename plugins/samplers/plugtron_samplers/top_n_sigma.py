@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from plugtron.contracts import Candidates
+from plugtron.contracts import Candidates, RowOp
 from plugtron.request import SamplingParams
 from plugtron_samplers.one_value import OneValue
 from plugtron_samplers.truncation_params import TopNSigmaParams
@@ -24,6 +24,7 @@ class TopNSigma(OneValue):
     params = TopNSigmaParams
     is_argmax_invariant = True
     neutral = math.inf
+    row_op = RowOp.TOP_N_SIGMA
 
     @classmethod
     def value_of(cls, params: SamplingParams) -> float:

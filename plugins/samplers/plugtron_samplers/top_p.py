@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from plugtron import Options
-from plugtron.contracts import Candidates, Parts, Sampler
+from plugtron.contracts import Candidates, Parts, RowOp, RowStage, Sampler
 from plugtron.kernels import SamplingChoice
 from plugtron.request import InferenceSequence, SamplingParams
 from plugtron_samplers.params import TopPParams
 from plugtron_samplers.ranking import keys
-from plugtron_samplers.slot_values import SlotValues
+from plugtron_samplers.slot_values import SlotValues, numbers_of
 
 __all__ = ["TopP"]
 
@@ -27,6 +27,7 @@ class TopP(Sampler):
 
     params = TopPParams
     is_argmax_invariant = True
+    keeps_row_stage = True
 
     def __init__(self, device: torch.device, sampling: SamplingChoice | None = None) -> None:
         self._sampling = sampling
@@ -49,6 +50,10 @@ class TopP(Sampler):
     def remove(self, slot: int) -> None:
         """Forget it."""
         self._values.clear(slot)
+
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """The probability."""
+        return RowStage(op=RowOp.TOP_P, numbers=numbers_of(slots, slot_ids, self._values))
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what lies beyond the nucleus."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from plugtron.contracts import Candidates
+from plugtron.contracts import Candidates, RowOp
 from plugtron.request import SamplingParams
 from plugtron_samplers.entropy import entropy_of
 from plugtron_samplers.one_value import OneValue
@@ -23,6 +23,7 @@ class TypicalP(OneValue):
 
     params = TypicalPParams
     neutral = 1.0
+    row_op = RowOp.TYPICAL_P
 
     @classmethod
     def value_of(cls, params: SamplingParams) -> float:

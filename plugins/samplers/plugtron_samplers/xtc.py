@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
-from plugtron.contracts import Candidates
+from plugtron.contracts import Candidates, RowOp, RowStage
 from plugtron.kernels import uniform
 from plugtron.request import InferenceSequence, SamplingParams
 from plugtron_samplers.one_value import OneValue
-from plugtron_samplers.slot_values import SlotValues
+from plugtron_samplers.slot_values import SlotValues, numbers_of
 from plugtron_samplers.truncation_params import XTCParams
 from plugtron_samplers.unset import in_force
 
@@ -29,6 +30,7 @@ class XTC(OneValue):
 
     params = XTCParams
     neutral = 0.0
+    row_op = RowOp.EXCLUDE_TOP
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
@@ -51,6 +53,10 @@ class XTC(OneValue):
         super().remove(slot)
         self._thresholds.clear(slot)
         self._seeds.clear(slot)
+
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """How often, and from which probability on; the seed is the row's."""
+        return RowStage(op=self.row_op, numbers=numbers_of(slots, slot_ids, self._values, self._thresholds))
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask all top choices but the last, in the rows that it happens to."""

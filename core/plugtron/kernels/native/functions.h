@@ -13,9 +13,8 @@ template <class H> inline Pair<H> power_of_two(Pair<H> rounded) {
     return {power_of_two(rounded.low), power_of_two(rounded.high)};
 }
 
-// e^x to float precision (range reduction and the polynomial of Cephes' expf).
-inline Lane exponential(Lane x) {
-    x = smaller(greater(x, lane_of(-87.0f)), lane_of(88.0f));
+// e^x to float precision (range reduction and the polynomial of Cephes' expf), x being from -87 to 88.
+PLUGTRON_INLINE Lane exponential_in_range(Lane x) {
     const Lane rounded = fused(lane_of(kRounder), x, lane_of(1.44269504088896341f));
     const Lane n = rounded - kRounder;
     Lane r = fused(x, n, lane_of(-0.693359375f));
@@ -28,6 +27,10 @@ inline Lane exponential(Lane x) {
     p = fused(lane_of(5.0000001201e-1f), p, r);
     p = fused(r + 1.0f, p * r, r);
     return p * power_of_two(rounded);
+}
+
+inline Lane exponential(Lane x) {
+    return exponential_in_range(smaller(greater(x, lane_of(-87.0f)), lane_of(88.0f)));
 }
 
 inline Lane sigmoid(Lane x) { return lane_of(1.0f) / (exponential(x * -1.0f) + 1.0f); }

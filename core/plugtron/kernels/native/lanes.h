@@ -68,6 +68,16 @@ PLUGTRON_INLINE Word fused(Word total, Word a, Word b) {
 PLUGTRON_INLINE Word greater(Word a, Word b) { return a < b ? b : a; }
 PLUGTRON_INLINE Word smaller(Word a, Word b) { return b < a ? b : a; }
 PLUGTRON_INLINE Word absolute(Word a) { return a < 0.0f ? -a : a; }
+// Where a number is above a bound, one thing, and elsewhere another.
+PLUGTRON_INLINE Word where_above(Word value, Word bound, Word then, Word otherwise) {
+    return value > bound ? then : otherwise;
+}
+// Where a bit is set, the lowest being the first number's.
+PLUGTRON_INLINE Word where_set(unsigned bits, Word then, Word otherwise) {
+    Ints own;
+    for (int at = 0; at < kWord; at++) own[at] = 1 << at;
+    return ((Ints{} + int32_t(bits)) & own) != 0 ? then : otherwise;
+}
 PLUGTRON_INLINE void read(const float* from, Word& to) { std::memcpy(&to, from, sizeof(to)); }
 PLUGTRON_INLINE void write(float* to, Word from) { std::memcpy(to, &from, sizeof(from)); }
 // Nothing is taken away: adding to zero would be a sum, because of the sign of zero.
@@ -136,6 +146,16 @@ PLUGTRON_OPERATOR(/)
 template <class H> PLUGTRON_INLINE Pair<H> absolute(Pair<H> a) { return {absolute(a.low), absolute(a.high)}; }
 template <class H> PLUGTRON_INLINE Pair<H> fused(Pair<H> total, Pair<H> a, Pair<H> b) {
     return {fused(total.low, a.low, b.low), fused(total.high, a.high, b.high)};
+}
+template <class H> PLUGTRON_INLINE Pair<H> where_above(Pair<H> value, Pair<H> bound, Pair<H> then, Pair<H> otherwise) {
+    return {
+        where_above(value.low, bound.low, then.low, otherwise.low),
+        where_above(value.high, bound.high, then.high, otherwise.high)};
+}
+template <class H> PLUGTRON_INLINE Pair<H> where_set(unsigned bits, Pair<H> then, Pair<H> otherwise) {
+    return {
+        where_set(bits, then.low, otherwise.low),
+        where_set(bits >> (sizeof(H) / sizeof(float)), then.high, otherwise.high)};
 }
 template <class T, class H> PLUGTRON_INLINE void read(const T* from, Pair<H>& to) {
     read(from, to.low);

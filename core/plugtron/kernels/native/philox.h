@@ -1,6 +1,7 @@
 // Counter-based random numbers, Philox4x32-10 (Salmon et al., 2011), as plugtron.kernels.philox has them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace plugtron {
@@ -13,14 +14,13 @@ struct RandomKey {
           position{uint32_t(position_), uint32_t(uint64_t(position_) >> 32)} {}
 };
 
-// Four words for each of COUNT counters from `first` on, in loops that compilers make vectors of.
+// Four words for each of COUNT counters, which are in words[0], in loops that compilers make vectors of.
 template <int COUNT>
-inline void philox(const RandomKey& key, uint32_t first, uint32_t (&words)[4][COUNT]) {
+inline void philox(const RandomKey& key, uint32_t (&words)[4][COUNT], uint32_t stream = 0) {
     for (int at = 0; at < COUNT; at++) {
-        words[0][at] = first + uint32_t(at);
         words[1][at] = key.position[0];
         words[2][at] = key.position[1];
-        words[3][at] = 0;
+        words[3][at] = stream;
     }
     uint32_t key_0 = key.seed[0], key_1 = key.seed[1];
     for (int round = 0; round < 10; round++) {
@@ -35,6 +35,19 @@ inline void philox(const RandomKey& key, uint32_t first, uint32_t (&words)[4][CO
         key_0 += 0x9E3779B9u;
         key_1 += 0xBB67AE85u;
     }
+}
+
+// The same for counters from `first` on.
+template <int COUNT>
+inline void philox_from(const RandomKey& key, uint32_t first, uint32_t (&words)[4][COUNT]) {
+    for (int at = 0; at < COUNT; at++) words[0][at] = first + uint32_t(at);
+    philox(key, words);
+}
+
+// A number above 0 and below 1.
+inline float uniform_of(uint32_t word) {
+    constexpr float kUnit = 2.3283064365386963e-10f;  // 2^-32
+    return std::min((float(word) + 0.5f) * kUnit, 1.0f - 5.9604645e-8f);
 }
 
 }  // namespace plugtron

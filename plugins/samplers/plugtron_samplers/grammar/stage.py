@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from plugtron import Options
-from plugtron.contracts import Candidates, HostCopy, Parts, Sampler, Tokenizer
+from plugtron.contracts import Candidates, HostCopy, Parts, RowOp, RowStage, Sampler, Tokenizer
 from plugtron.request import InferenceRequest, InferenceSequence, SamplingParams
 from plugtron.utils import transfer
 from plugtron_samplers.grammar.params import GrammarParams
 from plugtron_samplers.grammar.source import asks_for_form, sources_in
+from plugtron_samplers.id_lists import owners
 
 if TYPE_CHECKING:
     from plugtron_samplers.grammar.cache import GrammarCache
@@ -114,6 +115,16 @@ class Grammar(Sampler):
                 masks = worker.submit(_masks, work)
                 for each in own.values():
                     each.masks, each.fresh = masks, []
+
+    def row_stage(self, slots: Tensor, slot_ids: tuple[int, ...]) -> RowStage:
+        """The masks as they are."""
+        del slots
+        self.prepare(slot_ids)
+        masks = [self._mask(slot) if slot in self._slots else None for slot in slot_ids]
+        packed = np.zeros((max(1, len(masks)), self._width), dtype=np.uint8)
+        for row, mask in enumerate(each for each in masks if each is not None):
+            packed[row, : len(mask)] = np.frombuffer(mask, dtype=np.uint8)
+        return RowStage(op=RowOp.ALLOW, rows=owners(masks), flags=torch.from_numpy(packed))
 
     def apply(self, candidates: Candidates) -> Candidates:
         """Mask what may not come next."""

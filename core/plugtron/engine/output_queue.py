@@ -16,10 +16,12 @@ class OutputQueue:
 
     Args:
         loop: the event loop of the reader.
+        whole: whether the reader is woken once, when the request is over; its outputs are merged until then.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, whole: bool = False) -> None:
         self._loop = loop
+        self._whole = whole
         self._lock = threading.Lock()
         self._pending: dict[int, RequestOutput] = {}
         self._outstanding = Outstanding()
@@ -34,7 +36,8 @@ class OutputQueue:
             earlier = self._pending.get(output.sequence)
             self._pending[output.sequence] = output if earlier is None else earlier.then(output)
             self._complete = self._outstanding.note(output)
-        self._wake()
+        if self._complete or not self._whole:
+            self._wake()
         return self._complete
 
     def fail(self, error: Exception) -> None:

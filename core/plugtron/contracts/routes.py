@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from plugtron.contracts.parser import Parser
 from plugtron.contracts.stats import EngineStats
 from plugtron.contracts.tokenizer import Tokenizer
+from plugtron.plugin.registry import RegisteredComponent
 from plugtron.request.chat_options import ChatOptions
 from plugtron.request.request import InferenceRequest, Prompt, RequestOutput
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from starlette.middleware import Middleware
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp
+
+    from plugtron.parallel.runtime import Runtime
+    from plugtron.plugin.discovery import Plugin
 
 __all__ = ["Routes", "Service"]
 
@@ -28,11 +32,30 @@ class Service(ABC):
         models: the names under which clients may ask for it; the first is the one that answers show.
         settings: the resolved spec as plain data.
         metrics: what /metrics shows; endpoints may register their own.
+        components: what the spec has chosen, in its order.
+        plugins: all that were found, with their states.
     """
 
     models: Sequence[str]
     settings: Mapping[str, Any]
     metrics: CollectorRegistry
+    components: Sequence[RegisteredComponent]
+    plugins: Sequence[Plugin]
+
+    @property
+    @abstractmethod
+    def open_requests(self) -> Collection[InferenceRequest]:
+        """Those that wait or run. The engine's thread writes to them."""
+
+    @property
+    @abstractmethod
+    def recent_requests(self) -> Sequence[InferenceRequest]:
+        """The last ones that have ended, oldest first."""
+
+    @property
+    @abstractmethod
+    def runtime(self) -> Runtime:
+        """The device, the dtype and the ranks."""
 
     @property
     @abstractmethod

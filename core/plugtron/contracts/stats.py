@@ -24,6 +24,10 @@ class EngineStats:
         preemptions: how often a sequence gave its memory away, to be computed again.
         drafted_tokens: draft tokens of sequences that have ended.
         accepted_tokens: those of them that were accepted.
+        step_seconds: spent in steps, all that is done in them.
+        start_seconds: spent starting steps: laying them out, the model, the draw. Of a device that runs by itself only
+            what it takes to have it begin; 0 where an engine does not tell it from the rest.
+        finish_seconds: spent finishing steps, from tokens to text; and waiting for such a device.
     """
 
     running: int
@@ -41,6 +45,9 @@ class EngineStats:
     preemptions: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    step_seconds: float = 0.0
+    start_seconds: float = 0.0
+    finish_seconds: float = 0.0
 
     @property
     def tokens_per_step(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Sequence
 
@@ -92,6 +93,7 @@ class BatchingEngine(Engine):
         self._intake.apply()
         if self._intake.closed:
             return []  # nobody will take part in a step any more
+        begin = time.perf_counter()
         try:
             self._advance()
         except BaseException as error:
@@ -103,7 +105,9 @@ class BatchingEngine(Engine):
             raise
         self._account.note(len(self._scheduler.active), len(self._scheduler.waiting), self._blocks()[1])
         self._retire_ended()
-        return self._reports.collect(self._handler.take_outputs(), self._scheduler.take_completed())
+        outputs = self._reports.collect(self._handler.take_outputs(), self._scheduler.take_completed())
+        self._account.spent(step=time.perf_counter() - begin)
+        return outputs
 
     def close(self) -> None:
         """End the other ranks that this engine leads, if any, and let go of the model and its memory."""

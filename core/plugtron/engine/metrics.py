@@ -19,6 +19,7 @@ class EngineMetrics:
         self._preemptions = 0
         self._drafted = 0
         self._accepted = 0
+        self._step_seconds = self._start_seconds = self._finish_seconds = 0.0
         self._most = (0, 0, 0)
 
     def admitted(self, sequence: InferenceSequence) -> None:
@@ -40,6 +41,12 @@ class EngineMetrics:
         """Note a step that computes so many tokens."""
         self._steps += 1
         self._tokens += tokens
+
+    def spent(self, *, step: float = 0.0, start: float = 0.0, finish: float = 0.0) -> None:
+        """Note seconds that steps, starting one and finishing one took."""
+        self._step_seconds += step
+        self._start_seconds += start
+        self._finish_seconds += finish
 
     def note(self, running: int, waiting: int, used: int) -> None:
         """Note how things stand after a step."""
@@ -65,4 +72,7 @@ class EngineMetrics:
             preemptions=self._preemptions,
             drafted_tokens=self._drafted,
             accepted_tokens=self._accepted,
+            step_seconds=self._step_seconds,
+            start_seconds=self._start_seconds,
+            finish_seconds=self._finish_seconds,
         )

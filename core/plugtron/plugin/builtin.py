@@ -305,4 +305,10 @@ def plugtron_routes() -> list[Component]:
             summary="/metrics, for Prometheus",
             install_hint=_SERVE,
         ),
+        Component(
+            name="pages",
+            target="plugtron.serve.pages.routes:PagesRoutes",
+            summary="/ and /plugtron: a chat, and what the server is doing, in the browser",
+            install_hint=_SERVE,
+        ),
     ]

@@ -119,6 +119,9 @@ def _gauges(stats: EngineStats) -> Iterator[tuple[str, str, float]]:
 
 def _counters(stats: EngineStats) -> Iterator[tuple[str, str, float]]:
     yield "plugtron_steps", "steps run", stats.steps
+    yield "plugtron_step_seconds", "seconds in steps", stats.step_seconds
+    yield "plugtron_step_start_seconds", "seconds of them to start steps: the model and the draw", stats.start_seconds
+    yield "plugtron_step_finish_seconds", "seconds of them to finish steps: tokens to text", stats.finish_seconds
     yield "plugtron_computed_tokens", "tokens computed, of prompts and answers", stats.tokens
     for name in ("plugtron_prompt_tokens", "vllm:prompt_tokens", "vllm:prefix_cache_queries"):
         yield name, "tokens of prompts that were admitted", stats.prompt_tokens

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -15,6 +15,7 @@ from plugtron.contracts.stats import EngineStats
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.engine.async_engine import AsyncEngine
 from plugtron.errors import EngineError, OverloadError, RequestError
+from plugtron.parallel.runtime import Runtime
 from plugtron.request.chat_options import ChatOptions
 from plugtron.request.request import InferenceRequest, Prompt, RequestOutput
 from plugtron.request.sampling_params import SamplingParams
@@ -51,8 +52,10 @@ class SessionService(Service):
         self.settings: Mapping[str, Any] = plain_data(session.resolved)
         self._counts = ServerMetrics(session, self.models[0])
         self.metrics = self._counts.registry
-        self.open_requests: set[InferenceRequest] = set()
-        self.recent: deque[InferenceRequest] = deque(maxlen=_REMEMBERED)
+        self._open: set[InferenceRequest] = set()
+        self._recent: deque[InferenceRequest] = deque(maxlen=_REMEMBERED)
+        self.components = tuple(chosen.offer for chosen in session.resolved.components)
+        self.plugins = tuple(session.manager.plugins)
         self.finished = 0
         self.failed = 0
         self._engine = engine
@@ -63,6 +66,21 @@ class SessionService(Service):
         if not ends_chats:
             self._chat_defaults = SamplingParams(max_tokens=-1).over(self._defaults)
         self._chat = spec.chat
+
+    @property
+    def open_requests(self) -> Collection[InferenceRequest]:
+        """Those that wait or run."""
+        return self._open
+
+    @property
+    def recent_requests(self) -> Sequence[InferenceRequest]:
+        """The last ones that have ended, oldest first."""
+        return self._recent
+
+    @property
+    def runtime(self) -> Runtime:
+        """The device, the dtype and the ranks."""
+        return self.session.parts.runtime
 
     @property
     def tokenizer(self) -> Tokenizer | None:
@@ -117,7 +135,7 @@ class SessionService(Service):
         """
         await self.admit(request)
         self._check_load()  # again: others may have been admitted meanwhile, and begun
-        self.open_requests.add(request)
+        self._open.add(request)
         try:
             async with aclosing(self._engine.stream(request, whole=whole)) as outputs:
                 async for output in outputs:
@@ -125,8 +143,8 @@ class SessionService(Service):
             if request.error is not None:
                 raise EngineError(request.error)
         finally:
-            self.open_requests.discard(request)
-            self.recent.append(request)
+            self._open.discard(request)
+            self._recent.append(request)
             self.finished += request.error is None
             self.failed += request.error is not None
             self._counts.finished(request)

@@ -20,6 +20,7 @@ DEFAULT_ROUTES = (
     "embeddings",
     "tokenize",
     "metrics",
+    "pages",
 )
 
 _Name = Annotated[str, Field(min_length=1)]

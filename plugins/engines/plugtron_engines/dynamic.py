@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 
 from plugtron import Options
@@ -135,11 +136,15 @@ class DynamicEngine(BatchingEngine):
         plan = StepPlan(step=self._steps, rows=tuple(rows))
         self._steps += 1
         self._account.step(sum(row.num_new for row in rows))
+        begin = time.perf_counter()
         self._under_way.append(self.controller.start_step(plan))
+        self._account.spent(start=time.perf_counter() - begin)
 
     def _finish(self) -> None:
         pending = self._under_way.popleft()
+        begin = time.perf_counter()
         self.controller.finish_step(pending)
+        self._account.spent(finish=time.perf_counter() - begin)
         columns, block = pending.plan.columns, self.context.block_size
         for slot, start, size in zip(columns.slots, columns.num_computed, columns.num_new, strict=True):
             # Whether a block has been filled: most rows of most steps are quickly done with.

@@ -63,6 +63,8 @@ def convert(resolved: ResolvedSpec, output: Path) -> bool:
     wrapper = parts.wrapper
     if not isinstance(wrapper, DecoderWrapper):
         raise CheckpointError(f"{type(wrapper).__name__} cannot be converted")
+    if wrapper.info.headless:
+        raise CheckpointError(f"{resolved.model.path}: the model has no head, and so cannot be converted")
     export = wrapper.export()
     with unfinished_folder(output) as scratch:
         _write_weights(wrapper, export, scratch)

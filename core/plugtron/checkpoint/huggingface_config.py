@@ -8,7 +8,7 @@ from typing import Any
 
 from plugtron.errors import CheckpointError
 
-__all__ = ["METHOD", "READ", "architecture_of", "quantization_method"]
+__all__ = ["METHOD", "READ", "architecture_of", "is_backbone", "quantization_method"]
 
 #: quantization_config.quant_method of folders that `plugtron convert` has quantized.
 METHOD = "plugtron"
@@ -49,17 +49,21 @@ _CLASSES = {
     "smollm3": "SmolLM3ForCausalLM",
     "starcoder2": "Starcoder2ForCausalLM",
 }
+#: How names of classes end that have a head; of those without one, "Model".
+_WITH_HEAD = "ForCausalLM"
 #: Files of older tools that say how weights are quantized, and by which method.
 _OLD_FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
 
 
 def architecture_of(file: Path, configuration: Mapping[str, Any]) -> str:
-    """The one class that a configuration names; without one, what its model_type stands for.
+    """The one class that a configuration names; without one, or of a backbone, what its model_type stands for.
 
     Raises:
         CheckpointError: it names none, or several.
     """
     architectures, kind = configuration.get("architectures"), configuration.get("model_type")
+    if is_backbone(configuration):
+        return _CLASSES[configuration["model_type"]]
     if isinstance(architectures, list) and len(architectures) == 1 and isinstance(architectures[0], str):
         return architectures[0]
     if not architectures and isinstance(kind, str) and kind in _CLASSES:
@@ -68,6 +72,15 @@ def architecture_of(file: Path, configuration: Mapping[str, Any]) -> str:
         f"{file}: architectures must name one class (got {architectures!r}), or model_type one of "
         f"{', '.join(_CLASSES)} (got {kind!r})"
     )
+
+
+def is_backbone(configuration: Mapping[str, Any]) -> bool:
+    """Whether a configuration names the class without a head, as folders of models for embeddings do."""
+    kind = configuration.get("model_type")
+    whole = _CLASSES.get(kind) if isinstance(kind, str) else None
+    if whole is None or not whole.endswith(_WITH_HEAD):
+        return False
+    return configuration.get("architectures") == [whole.removesuffix(_WITH_HEAD) + "Model"]
 
 
 def quantization_method(folder: Path, configuration: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plugtron.checkpoint.huggingface_config import METHOD, READ, architecture_of, quantization_method
+from plugtron.checkpoint.huggingface_config import METHOD, READ, architecture_of, is_backbone, quantization_method
 from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
 from plugtron.errors import CheckpointError
 from plugtron.formats.huggingface_folder import read_special_tokens
@@ -66,6 +66,7 @@ class SafetensorsReader(CheckpointReader):
             tokenizer=tokenizer,
             eos_ids=read_special_tokens(path).eos_ids,
             quantization=None if method is None else READ[method],
+            backbone=is_backbone(configuration),
         )
 
     @property

@@ -25,7 +25,7 @@ class ModelDescription:
     `format` and `architecture` select the wrapper ("huggingface/LlamaForCausalLM"), `configuration` is in the format's
     own vocabulary, `tokenizer` names what a tokenizer can be built from (None: nothing is there). `eos_ids` end a text
     even where there is no tokenizer to say so. `quantization` is the method that the weights are held by where a spec
-    names none (None: in the run's dtype).
+    names none (None: in the run's dtype). `backbone`: its weights have no head, unless that is the embedding.
     """
 
     format: str
@@ -35,6 +35,7 @@ class ModelDescription:
     tokenizer: str | None = None
     eos_ids: tuple[int, ...] = ()
     quantization: str | None = None
+    backbone: bool = False
 
     @property
     def provision(self) -> str:

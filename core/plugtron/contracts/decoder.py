@@ -34,6 +34,7 @@ class ModelInfo:
 
     `padded_vocab_size` is the width of the logits; ids from `vocab_size` on can never be drawn. `eos_ids` end a text
     where there is no tokenizer to say so. `final_size` is the width of final hidden states; None: `hidden_size`.
+    A `headless` model gives hidden states alone.
     """
 
     vocab_size: int
@@ -43,6 +44,7 @@ class ModelInfo:
     states: tuple[AttentionState, ...]
     eos_ids: tuple[int, ...] = ()
     final_size: int | None = None
+    headless: bool = False
 
 
 class Layer(Protocol):

@@ -23,7 +23,7 @@ from plugtron.contracts.parts import Parts
 from plugtron.contracts.step import StepBatch, StepOutput, StepPlan
 from plugtron.contracts.weights import WeightMap
 from plugtron.contracts.wrapper import Export, ModelWrapper
-from plugtron.errors import CheckpointError, ParallelError, PluginError
+from plugtron.errors import CheckpointError, ParallelError, PluginError, PlugtronError
 from plugtron.execution.choice import choose
 from plugtron.nn.config import DecoderConfig
 from plugtron.nn.decoder import TransformerDecoder
@@ -60,7 +60,9 @@ class DecoderWrapper(ModelWrapper):
         self.options = model_options or ModelOptions()
         self.model = model
         self.checkpoint = checkpoint
-        self.config = config
+        headless = model.backbone and not config.tied
+        # The embedding takes the head's place, and nobody gets its logits.
+        self.config = config = replace(config, tied=True, head_bias=False) if headless else config
         self.layers = stage_layers(config.num_layers, runtime)
         kv_heads = Heads.of(config, runtime).kv_heads
         kv_dtype = self.options.kv_dtype or runtime.dtype
@@ -72,6 +74,7 @@ class DecoderWrapper(ModelWrapper):
             max_positions=config.max_positions,
             eos_ids=model.eos_ids,
             final_size=config.embedding_size,
+            headless=headless,
             states=tuple(
                 AttentionState(
                     kv_heads=kv_heads,
@@ -213,6 +216,8 @@ class DecoderWrapper(ModelWrapper):
 
     def prep_inference_input(self, plan: StepPlan, context: InferenceContext) -> StepBatch:
         """Lay a plan out on the device: one transfer for what the host knows, the rest is on the device already."""
+        if self.info.headless and any(plan.columns.num_logits):
+            raise PlugtronError(f"{self.checkpoint.path}: the model has no head, and so no logits")
         memory = context.view(plan)
         named = plan.columns.tokens
         if not any(named):

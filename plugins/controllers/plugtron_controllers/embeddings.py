@@ -134,13 +134,15 @@ class Embeddings:
 
 
 def check_embedding(request: InferenceRequest, wrapper: ModelWrapper) -> None:
-    """Refuse an embedding that cannot be had.
+    """Refuse an embedding that cannot be had, and anything else of a model without a head.
 
     Raises:
         RequestError: the text is empty, the run gives no hidden states, or there is no such layer.
     """
     params = request.params
     if params.pooling is None:
+        if wrapper.info.headless:
+            raise RequestError("this checkpoint has no head: it gives embeddings alone (accepted: with pooling)")
         return
     if request.prompt == "":
         raise RequestError("the text is empty: there is nothing to embed")

@@ -28,9 +28,12 @@ _UNDERSTOOD = ROTARY_KEYS | {
     "context_length",
     "embedding_length",
     "feed_forward_length",
+    "pooling_type",
     "tensor_data_layout",
     "vocab_size",
 }
+#: llama.cpp's pooling of models with a head for one score; other kinds are a request's to choose.
+_RANKS = 4
 
 
 def config_from_gguf(
@@ -54,6 +57,8 @@ def config_from_gguf(
     """
     metadata = Metadata.of(model)
     metadata.refuse_unknown(_UNDERSTOOD | set(own) | (EXPERTS_KEYS if score else frozenset()))
+    if metadata.values.get("pooling_type") == _RANKS:
+        raise metadata.error(f"pooling_type (= {_RANKS})", "is that of a model that ranks texts, not implemented")
     need, shapes = metadata.need, metadata.shapes
     hidden, layers, heads = (need(key) for key in ("embedding_length", "block_count", "attention.head_count"))
     kv_heads = need("attention.head_count_kv", heads)

@@ -13,12 +13,12 @@ __all__ = ["refuse_unknown", "unknown_fields"]
 #: Words in the names of fields that say what a model computes. Whatever else config.json holds is about training, about
 #: how transformers runs or saves a model, or a default for generation.
 _COMPUTES = re.compile(
-    r"activation|alibi|attention_multiplier|attention_type|bias|chunk_size$|clip|conv|cross_attention|decoder_sparse|"
+    r"activation|alibi|attention_multiplier|attention_type|bias|bidirectional|chunk_size$|clip|conv|cross_attention|decoder_sparse|"
     r"embedding_multiplier|embedding_size|expert|gate|hidden_act|kv_lora|layer_norm|layernorm|logit_scale|logits_scaling|"
     r"lora_rank|mamba|merger|mla|moe|mscale|mup|nope|norm_topk|norm_type|parallel_attn|parallel_residual|partial_rotary|"
     r"position_embedding|pre_attn_scalar|pruned|q_lora|qk_|query_pre|residual_multiplier|rope|rotary|scale_(depth|emb)|"
     r"sink|sliding|softcap|sparse|ssm|state_size|topk_|n_group|normalization|use_qk|vision|audio|window|weight_tying|"
-    r"word_embed_proj|quantization_config|compression_config|is_encoder_decoder|model_parallel_mlp|hyper_connection"
+    r"word_embed_proj|quantization_config|compression_config|is_causal|is_encoder_decoder|model_parallel_mlp|hyper_connection"
 )
 #: Names with such a word that change nothing all the same.
 _HARMLESS = frozenset(
@@ -41,7 +41,9 @@ def unknown_fields(model: ModelDescription, understood: Collection[str]) -> dict
     """The fields that change what the model computes and that nobody here reads; empty and neutral ones left out."""
     found = {}
     for name, value in model.configuration.items():
-        plain = name in understood or name in _HARMLESS or value in _NEUTRAL
+        # Not causal, each token looks at all: some models for embeddings.
+        neutral = value in _NEUTRAL and name != "is_causal"
+        plain = name in understood or name in _HARMLESS or neutral or (name == "is_causal" and value is not False)
         if not plain and _COMPUTES.search(name) and not (name == "partial_rotary_factor" and value == 1):
             found[name] = value
     return found

@@ -1,17 +1,20 @@
 """Embeddings and hidden states, beside transformers' on the same weights."""
 
+import asyncio
 import json
 import subprocess
 import sys
 
 import pytest
 import torch
-from support import models, reference
+from support import gguf_models, models, reference
 
 from plugtron import LLM, SamplingParams
 from plugtron.contracts import ScheduledSequence, StepPlan
+from plugtron.engine import AsyncEngine
 from plugtron.request import InferenceRequest
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 PROMPTS = models.prompts(7)
 SMALL_STEPS = {"engine.options.block_size": 4, "engine.options.max_step_tokens": 7}
 EAGER = {"overrides": {"execution": "eager"}}
@@ -20,7 +23,7 @@ WAYS = {
     "chunked prefill": {"engine": "dynamic", "overrides": SMALL_STEPS},
     "eager": EAGER,
     "dynamic": {"engine": "dynamic"},
-    "speculative": {"overrides": {"controller": "speculative"}},
+    **{name: {"overrides": {"controller": name}} for name in ("speculative", "guidance", "beam_search")},
     "tensor": {"tensor_parallel": 2},
     "tensor, eager": {"tensor_parallel": 2, **EAGER},
     "pipeline": {"pipeline_parallel": 2, "engine": "dynamic"},
@@ -90,6 +93,63 @@ def test_every_family(name, execution, random_model):
     model, folder = random_model(name)
     with LLM(folder, dtype="float32", overrides={"execution": execution}) as llm:
         compare(llm.embed(PROMPTS, pooling="mean", normalize=False), model, "mean", False)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "llama_untied",
+        *(
+            pytest.param(name, marks=pytest.mark.wide)
+            for name in ("gpt2_odd", "gemma2", "mixtral", "opt_post_norm", "cohere_normed")
+        ),
+    ],
+)
+def test_graph_steps(name, random_model):
+    model, folder = random_model(name)
+    overrides = {"device": DEVICE, "execution": "graph", "engine.options.max_sequence_length": 64}
+    with LLM(folder, dtype="float32", engine="dynamic", overrides=overrides) as llm:
+        compare(llm.embed(PROMPTS[:2], pooling="mean"), model, "mean")
+        assert "captured steps keep no hidden states" in llm.embed(PROMPTS[0], hidden_layers=[1]).error
+
+
+@pytest.mark.parametrize("quantization", ["int8", pytest.param("int4", marks=pytest.mark.wide)])
+def test_weights_that_are_quantized(quantization, random_model):
+    _, folder = random_model("llama_tied")
+    found = []
+    for execution in ("native", "eager"):
+        with LLM(folder, quantization=quantization, dtype="float32", overrides={"execution": execution}) as llm:
+            found.append([request.embedding for request in llm.embed(PROMPTS[:4], pooling="mean")])
+    # The native step quantizes what it multiplies with, too.
+    for one, other in zip(*found, strict=True):
+        assert torch.cosine_similarity(torch.tensor(one), torch.tensor(other), dim=0) > 0.999
+
+
+def test_an_empty_text_is_none_though_it_has_a_token(tmp_path):
+    gguf_models.write_model(tmp_path / "model.gguf", gguf_models.make("llama"), vocabulary=True)
+    with LLM(tmp_path / "model.gguf") as llm:
+        assert llm.embed("w5 w7").error is None
+        request = llm.embed("")
+        assert (request.prompt_tokens, request.error) == ([1], "the text is empty: there is nothing to embed")
+
+
+def test_the_async_engine_embeds_beside_answers(random_model):
+    model, folder = random_model("llama_untied")
+
+    embedded = InferenceRequest(prompt=PROMPTS[3], params=SamplingParams(pooling="mean"))
+    answered = InferenceRequest(prompt=PROMPTS[2], params=SamplingParams(max_tokens=5, ignore_eos=True))
+
+    async def read(driver, request):
+        return [output async for output in driver.stream(request)]
+
+    async def main(driver):
+        return await asyncio.gather(read(driver, answered), read(driver, embedded))
+
+    with LLM(folder, dtype="float32", engine="dynamic") as llm, AsyncEngine(llm.session) as driver:
+        _, outputs = asyncio.run(main(driver))
+    assert [(output.text, output.finish_reason) for output in outputs] == [("", "length")]
+    assert len(answered.tokens) == 5
+    compare([embedded], model, "mean")
 
 
 def test_one_batch_embeds_and_generates(random_model):
@@ -222,3 +282,15 @@ def test_prompts_of_one_file_embed_and_generate(default_model, tmp_path):
     generated, embedded = map(json.loads, done.stdout.splitlines())
     assert (generated["text"], "embedding" in generated) == (" Paris.", False)
     assert sum(number**2 for number in embedded["embedding"]) == pytest.approx(1)
+
+
+def test_states_that_are_no_numbers_fail_alone(tmp_path):
+    model = models.make("llama_untied")
+    with torch.no_grad():
+        model.get_input_embeddings().weight[7] = float("nan")
+    model.save_pretrained(tmp_path)
+    with LLM(tmp_path, dtype="float32", engine="dynamic") as llm:
+        bad, good = llm.embed([[5, 7, 6], [5, 6]], pooling="mean")
+        assert (bad.finish_reason, bad.embedding) == ("error", None)
+        assert bad.error == "the model's hidden states are not finite numbers: there is no embedding"
+        compare([good, llm.embed([5, 6, 8], pooling="mean")], model, "mean")

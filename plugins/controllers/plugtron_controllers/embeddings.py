@@ -99,10 +99,15 @@ class Embeddings:
         hidden = {piece.slot: piece.positions for piece in pieces}
         return replace(plan, rows=tuple(rows), hidden=hidden, hidden_layers=_layers_of(pieces)), tuple(pieces)
 
-    def take(self, pieces: Sequence[Piece], numbers: Sequence[Sequence[list[float]]]) -> None:
-        """Add what a step gave, as `pool` has it; of a prompt that is whole the request gets its embedding."""
+    def take(self, pieces: Sequence[Piece], numbers: Sequence[Sequence[list[float]]]) -> dict[int, str]:
+        """Add what a step gave, as `pool` has it; of a prompt that is whole the request gets its embedding.
+
+        Returns:
+            Why there is none, by slot.
+        """
         if not pieces:
-            return
+            return {}
+        failures: dict[int, str] = {}
         vectors, *states = numbers
         at, layers = 0, _layers_of(pieces)
         for piece, vector in zip(pieces, vectors, strict=True):
@@ -117,6 +122,9 @@ class Embeddings:
             # All that there is to know of a first token comes with it.
             if own.done == own.sequence.length or (own.pooling == "cls" and not own.layers):
                 self._finish(own)
+                if own.sequence.request.embedding is None:
+                    failures[piece.slot] = "the model's hidden states are not finite numbers: there is no embedding"
+        return failures
 
     def _finish(self, own: _Pooled) -> None:
         request = own.sequence.request
@@ -125,7 +133,6 @@ class Embeddings:
         if request.params.normalize is not False:
             vector = vector / max(float(vector.norm()), _LEAST_LENGTH)
         if not bool(vector.isfinite().all()):
-            request.fail("the model's hidden states are not finite numbers, so that there is no embedding")
             return
         request.embedding = vector.tolist()
         request.hidden_states = {

@@ -241,7 +241,8 @@ class SimpleTextGenerationController(TextGenerationController):
             pending = self._receive(pending)
         rows, *packed = [result.numbers() for result in pending.host_copies]
         result = self._result(pending, rows, packed.pop(0) if pending.log_probs is not None else [])
-        self._embeddings.take(pending.pieces, packed)
+        if failures := self._embeddings.take(pending.pieces, packed):
+            result = replace(result, failures={**result.failures, **failures})
         self._now = time.perf_counter()
         for row in pending.plan.rows:
             live = self._live.get(row.slot)

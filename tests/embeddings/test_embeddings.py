@@ -70,6 +70,7 @@ def test_ranks_and_stages_agree_on_them(random_model):
     model, folder = random_model("llama_untied")
     with LLM(folder, dtype="float32", engine="dynamic", tensor_parallel=2, pipeline_parallel=2) as llm:
         compare(llm.embed(PROMPTS[:3], pooling="mean"), model, "mean")
+        assert "parallel.pipeline 2" in llm.embed(PROMPTS[1], hidden_layers=[1]).error
 
 
 @pytest.mark.parametrize("pooling", ["mean", "last", "cls"])
@@ -181,9 +182,10 @@ def test_a_cached_prefix_changes_none(random_model):
             assert request.cached_tokens == cached
 
 
-def test_states_of_layers_are_transformers(random_model):
+@pytest.mark.parametrize("execution", ["native", "eager"])
+def test_states_of_layers_are_transformers(execution, random_model):
     model, folder = random_model("llama_untied")
-    overrides = {**SMALL_STEPS, "execution": "eager"}
+    overrides = {**SMALL_STEPS, "execution": execution}
     with LLM(folder, dtype="float32", engine="dynamic", overrides=overrides) as llm:
         one, other, plain = (
             InferenceRequest(prompt=PROMPTS[at], params=SamplingParams(pooling="last", hidden_layers=layers))
@@ -201,6 +203,32 @@ def test_states_of_layers_are_transformers(random_model):
             torch.testing.assert_close(torch.tensor(states), known[layer][0], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", models.every())
+@pytest.mark.wide
+def test_layers_of_every_family(name, random_model):
+    """What each layer leaves in the native step, beside the decoder's own code."""
+    _, folder = random_model(name)
+    found = []
+    for execution in ("native", "eager"):
+        with LLM(folder, dtype="float32", overrides={"execution": execution}) as llm:
+            layers = range(len(llm.session.parts.wrapper.info.states) + 1)
+            request = llm.embed(PROMPTS[3], hidden_layers=layers)
+            assert request.error is None
+            found.append([torch.tensor(states) for states in request.hidden_states.values()])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4 * max(1.0, float(other.abs().max())), rtol=1e-4)
+
+
+@pytest.mark.wide
+def test_layers_over_ranks(random_model):
+    _, folder = random_model("llama_untied")
+    found = []
+    for ranks in ({}, {"tensor_parallel": 2}):
+        with LLM(folder, dtype="float32", **ranks) as llm:
+            found.append(torch.tensor(llm.embed(PROMPTS[3], hidden_layers=[1, 2]).hidden_states[2]))
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
+
+
 def test_what_cannot_be_embedded_is_refused(random_model, default_model):
     _, folder = random_model("llama_untied")
     beside = SamplingParams(pooling="mean", max_tokens=0)
@@ -208,7 +236,6 @@ def test_what_cannot_be_embedded_is_refused(random_model, default_model):
         assert llm.embed(PROMPTS[4] * 2 + [1], pooling="mean").error.startswith("the prompt has 47 tokens")
         assert len(llm.embed([3] * 40).embedding) == 64
         assert "without pooling" in llm.generate(PROMPTS[1], {"normalize": True}).error
-        assert "native" in llm.embed(PROMPTS[1], hidden_layers=[1]).error
         assert llm.generate(PROMPTS[1], beside).embedding is not None
         for values, said in (
             ({"pooling": "max"}, "pooling"),
@@ -217,7 +244,6 @@ def test_what_cannot_be_embedded_is_refused(random_model, default_model):
         ):
             with pytest.raises(ValueError, match=said):
                 SamplingParams(**values)
-    with LLM(folder, dtype="float32", **EAGER) as llm:
         assert "hidden_layers: 9 is none" in llm.embed(PROMPTS[1], hidden_layers=[9]).error
     with LLM(default_model) as llm:
         assert llm.embed("").error.startswith("the prompt is empty")

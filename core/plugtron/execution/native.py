@@ -77,7 +77,8 @@ class NativeExecution(Execution):
         steps = [RowStep(**each.fields, **packed.addresses(each)) for each in program.row_steps]
         self._program = Program(kernels, ops, steps, threads)
         self._buffers = NativeBuffers(program)
-        self._stretches = _stretches(program.breaks, len(ops))
+        self._stretches = _stretches([each for each in program.breaks if each.layers is None], len(ops))
+        self._layer_by_layer = _stretches(program.breaks, len(ops))
         #: Hears what each operation of a step took; None: nobody asks.
         self.observer: Callable[[list[Span]], None] | None = None
         self._layers: tuple[tuple[LayerState, ...], ctypes.Array[NativeLayer]] | None = None
@@ -121,8 +122,15 @@ class NativeExecution(Execution):
         Returns:
             This rank's logits [N, V / tp]; before the last stage hidden states [T, H]. Both are float32.
         """
-        if hidden is None:
-            hidden = self._decoder.embed(batch.tokens, batch.positions).float()
+        return self._run(batch, self._begun(batch, hidden), self._stretches, {})
+
+    def _begun(self, batch: StepBatch, hidden: Tensor | None) -> Tensor:
+        return self._decoder.embed(batch.tokens, batch.positions).float() if hidden is None else hidden
+
+    def _run(
+        self, batch: StepBatch, hidden: Tensor, stretches: Sequence[tuple[range, Break | None]], kept: dict[int, Tensor]
+    ) -> Tensor:
+        """Run stretches of operations; hidden states after layers that are wanted go to `kept`."""
         memory, chosen = batch.memory, batch.logit_index
         owners = np.repeat(np.arange(len(memory.counts)), memory.counts)
         tokens = NativeTokens(
@@ -141,33 +149,38 @@ class NativeExecution(Execution):
         address = None if partial is None else partial.data_ptr()
         layers, known = self._states(memory), dict[Any, Any]()
         ends = None if self.observer is None else (ctypes.c_int64 * len(self._packed.program.operations))()
-        for some, after in self._stretches:
+        for some, after in stretches:
             begin = time.monotonic_ns()
             if some:
                 more = after is not None and (after.cut is None or self._cuts.is_light(after.cut))
                 self._program.run(some, layers, tokens, self._buffers.addresses, address, ends, more=more)
             if self.observer is not None and ends is not None:
                 self.observer(self._spans(some, begin, list(ends)))
-            if after is not None:
+            if after is not None and after.layers is not None:
+                if after.layers in batch.hidden_layers:
+                    kept[after.layers] = self._buffers.rows(after.buffer, after.width)[batch.hidden_index]
+            elif after is not None:
                 self._between(after, batch, known, partial)
         return result
 
     def why_no_hidden_states(self, *, layers: bool = False) -> str:
-        """Say what the decoder lacks, or that single layers leave nothing behind."""
-        if layers:
-            return "the native step keeps no hidden states of single layers (accepted: execution: eager)"
+        """Say what the decoder lacks."""
+        del layers
         return why_no_final_states(self._decoder)
 
     @torch.inference_mode()
     def run_with_hidden_states(self, batch: StepBatch, hidden: Tensor | None = None) -> StepOutput:
-        """Run a step of the last stage, as `run`."""
+        """Run a step of the last stage, as `run`; layers are counted from this stage's first."""
         program = self._packed.program
         assert self._final is not None
         assert program.before_head is not None
         assert batch.hidden_index is not None
-        logits = self.run(batch, hidden)
-        left = self._buffers.rows(program.before_head, program.buffers[0].width)  # as wide as what the step began with
-        return StepOutput(logits, self._final(left[batch.hidden_index]))
+        hidden, wanted = self._begun(batch, hidden), batch.hidden_layers
+        kept = {0: hidden[batch.hidden_index]} if 0 in wanted else {}
+        logits = self._run(batch, hidden, self._layer_by_layer if wanted else self._stretches, kept)
+        left = self._buffers.rows(program.before_head, hidden.shape[1])
+        final = kept[len(batch.memory.layers)] = self._final(left[batch.hidden_index])
+        return StepOutput(logits, final, tuple([kept[layer] for layer in wanted]))
 
     def _between(self, after: Break, batch: StepBatch, known: dict[Any, Any], partial: Tensor | None) -> None:
         """Do what is not the kernels' to do."""

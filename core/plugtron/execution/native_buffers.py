@@ -61,7 +61,7 @@ class NativeBuffers:
 
     def partial(self, tokens: int) -> Tensor:
         """Room for what ranks sum up, in float64."""
-        size = tokens * max((each.width for each in self._program.breaks if each.cut is None), default=0)
+        size = tokens * max((each.width for each in self._program.breaks if each.is_sum), default=0)
         if len(self._partial) < size:
             self._partial = torch.empty(size, dtype=torch.float64)
         return self._partial

@@ -80,13 +80,15 @@ class Use:
 class Plan:
     """Items in order. `buffers` says where each value's memory is, `operands` where what products read is made ready.
 
-    Buffer 0 is what the step begins with. `before_head` is what the last layer ends with, and stays to the step's end.
+    Buffer 0 is what the step begins with. `before_head` is what the last layer ends with, and stays to the step's end;
+    `ends` is what each layer ends with, which is in its buffer at that moment.
     """
 
     items: list[Item]
     hidden: Value
     result: Value
     before_head: Value | None = None
+    ends: list[Value] = field(default_factory=list)
     residuals: Residuals
     buffers: dict[Value, int] = field(default_factory=dict)
     uses: list[Use] = field(default_factory=list)
@@ -110,6 +112,7 @@ def make_plan(calls: Calls) -> Plan:
         hidden=calls.hidden,
         result=calls.result,
         before_head=calls.before_head,
+        ends=calls.ends,
         residuals=residuals,
     )
     _place_operands(plan)
@@ -184,6 +187,9 @@ def _span(plan: Plan) -> dict[Value, tuple[int, int]]:
             if root_of(value) in made:
                 touch(value, made[root_of(value)])
             touch(value, at)
+    for value in plan.ends:
+        if root_of(value) in made:
+            touch(value, made[root_of(value)])
     for value in (plan.result, plan.before_head):
         if value is None:
             continue

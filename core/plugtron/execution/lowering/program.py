@@ -71,13 +71,20 @@ class Buffer:
 class Break:
     """What happens between operations, before the one with the number `before`.
 
-    `cut`: that piece of the decoder runs through torch; else the rows of a buffer are summed up over the ranks.
+    `cut`: that piece of the decoder runs through torch; `layers`: the buffer has the hidden states after so many
+    layers, for who wants them; else the rows of a buffer are summed up over the ranks.
     """
 
     before: int
     buffer: int = 0
     width: int = 0
     cut: int | None = None
+    layers: int | None = None
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether ranks sum something up."""
+        return self.cut is None and self.layers is None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,12 +53,13 @@ class Shape:
 class Calls:
     """All calls of a stage, in order; `hidden` is what it begins with, `result` what it ends with.
 
-    `before_head`: what the last layer ends with, where there is a head behind it.
+    `before_head`: what the last layer ends with, where there is a head behind it. `ends`: what each layer ends with.
     """
 
     def __init__(self, hidden: Value) -> None:
         self.hidden = self.result = hidden
         self.before_head: Value | None = None
+        self.ends: list[Value] = []
         self.calls: list[Call] = []
 
 
@@ -70,6 +71,8 @@ def read(traces: Iterable[Trace], hidden_size: int, step: SampleStep) -> Calls:
             calls.before_head = calls.result
             calls.result = Value(width=hidden_size, rows=Rows.SELECTED, base=calls.result, gathered=True)
         calls.result = _PartReader(trace, calls, step).read(calls.result)
+        if trace.number != HEAD:
+            calls.ends.append(calls.result)
     return calls
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from torch import Tensor, nn
 
@@ -21,7 +21,7 @@ from plugtron.execution.lowering.calls import (
 )  # fmt: skip
 from plugtron.execution.lowering.plan import Item, Plan, RowGroup
 from plugtron.execution.lowering.program import Break, Buffer, Flag, Kind, NativeProgram, Record, RowFlag
-from plugtron.execution.lowering.rewrite import root_of
+from plugtron.execution.lowering.rewrite import outputs_of, root_of
 from plugtron.execution.lowering.row_steps import row_steps
 from plugtron.execution.lowering.torch_step import kept_parameters
 from plugtron.execution.lowering.weights import PackedRows, WeightPacker
@@ -87,8 +87,10 @@ class ProgramWriter:
     def finish(self) -> NativeProgram:
         """Return the program, all parts having been taken."""
         flags = self._put_flags()
+        self._note_layers([self._plan.hidden])
         for item in self._plan.items:
             self._write(item, flags)
+            self._note_layers(item.made if isinstance(item, RowGroup) else outputs_of(item))
         routes = [item for item in self._plan.items if isinstance(item, RouteCall)]
         routers = [item.router.module for item in routes if isinstance(item.router.module, Router)]
         result, before_head = self._plan.result, self._plan.before_head
@@ -105,6 +107,13 @@ class ProgramWriter:
             experts=max((router.config.count for router in routers), default=0),
             sources=self._sources,
         )
+
+    def _note_layers(self, made: Collection[Value]) -> None:
+        """Say where the hidden states after a layer are, where they have just been made."""
+        for number, end in enumerate(self._plan.ends, start=1):
+            if end in made:
+                buffer = self._plan.buffer(end)
+                self._breaks.append(Break(before=len(self._operations), buffer=buffer, width=end.width, layers=number))
 
     def _keep(self, owner: object, name: str, numbers: Tensor | None) -> None:
         if numbers is not None:

@@ -18,7 +18,7 @@ with *emphasis*, **strong `code`** and ~~no~~ a_b_c 2 * 3 * 4.
   1. two
 - [x](https://example.org/a_(b)) https://example.org/c.
 
-> quoted
+> quoted 🙂 漢字
 
 | a | b |
 |---|---|
@@ -152,6 +152,8 @@ def test_links_hold_settings(new_page):
     page.get_by_role("button", name="Compare").click()
     page.get_by_role("button", name="Settings of conversation 2").click()
     page.get_by_label("top_p", exact=True).fill("")
+    page.get_by_role("button", name="Copy link").click()
+    page.get_by_text("The link is").wait_for()
     other = new_page(page.url.rpartition("/")[2])
     other.locator("#input:enabled").wait_for()
     assert other.locator(".summary").all_inner_texts() == [
@@ -205,7 +207,7 @@ def test_markdown(new_page):
         ("strong code", "code"),
         ("del", "no"),
         ("ul > li > ol > li", "two"),
-        ("blockquote p", "quoted"),
+        ("blockquote p", "quoted 🙂 漢字"),
         ("td code", "x"),
         ("pre code", 'def f(x):\n    return "<b>"'),
         ("figcaption span", "python"),

@@ -2,14 +2,14 @@
 
 import { make } from "./dom.js";
 import { TextView } from "./text_view.js";
-import { watchTokens } from "./tokens.js";
+import { Spelling, watchTokens } from "./tokens.js";
 
 export class Answer {
   constructor() {
     this.content = "";
     this.reasoning = "";
     this.calls = [];
-    this.entries = [];
+    this.spelling = new Spelling();
     this.tokens = 0;
     this.finished = null;
     this.error = null;
@@ -21,13 +21,13 @@ export class Answer {
     this.more = make("div", { class: "more" });
     this.element = make("div", { class: "answer" }, this.more, this.body, this.foot);
     this.element.classList.add("waiting");
-    watchTokens(this.body, (number) => this.entries[number]);
+    this.watch(this.body);
   }
 
   /** Take what one choice of an event adds. */
   take({ delta, logprobs, finish_reason: reason }) {
     const { content, reasoning_content: thought, tool_calls: calls } = delta;
-    if (logprobs) this.entries.push(...logprobs.content);
+    if (logprobs) this.spelling.push(logprobs.content);
     if (content || thought || calls || logprobs) {
       this.last = performance.now();
       this.first ??= this.last;
@@ -41,24 +41,29 @@ export class Answer {
     if (reason) this.finished = reason;
   }
 
+  watch(container) {
+    watchTokens(container, (number) => this.spelling.entries[number]);
+  }
+
   show() {
-    if (this.entries.length && !this.body.hasAttribute("tabindex")) {
+    if (this.spelling.entries.length && !this.body.hasAttribute("tabindex")) {
       this.body.tabIndex = 0;
       this.body.setAttribute("role", "group");
       this.body.setAttribute("aria-label", "Answer; the arrow keys go from token to token");
       this.body.setAttribute("aria-describedby", "tip");
     }
-    this.view.update(this.content, this.entries);
+    this.view.update(this.content, this.spelling);
   }
 
   think(text) {
     if (!this.thoughts) {
       this.thoughts = make("div", { class: "text" });
       this.thoughtView = new TextView(this.thoughts);
+      this.watch(this.thoughts);
       this.more.append(make("details", { class: "reasoning" }, make("summary", { text: "Reasoning" }), this.thoughts));
     }
     this.reasoning += text;
-    this.thoughtView.update(this.reasoning, this.entries);
+    this.thoughtView.update(this.reasoning, this.spelling);
   }
 
   call({ index, id, function: called }) {

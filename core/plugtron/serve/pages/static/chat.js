@@ -16,6 +16,7 @@ const [columns, input, send, stop, add, link, notice] = [
 let shown = [];
 let numbered = 0;
 let panel = null;
+let linking = null;
 
 /** Say something about the page itself. */
 function say(text) {
@@ -52,6 +53,12 @@ function update() {
   add.disabled = shown.length >= MOST;
   columns.dataset.count = shown.length;
   for (const column of shown) column.closer.hidden = shown.length < 2;
+  clearTimeout(linking); // browsers count how often an address changes
+  linking = setTimeout(writeLink, 150);
+}
+
+/** Have the address hold the settings. */
+function writeLink() {
   history.replaceState(null, "", toHash(shown.map(({ settings }) => settings)));
 }
 
@@ -79,6 +86,7 @@ function listen() {
   stop.addEventListener("click", stopAll);
   add.addEventListener("click", () => addColumn(structuredClone(shown.at(-1).settings)));
   link.addEventListener("click", async () => {
+    writeLink();
     const done = await copy(location.href);
     say(done ? "The link is copied. It holds the settings, not the conversation." : "The link is in the address bar.");
     setTimeout(() => say(""), 4000);

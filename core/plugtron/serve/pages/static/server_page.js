@@ -20,7 +20,7 @@ async function showAssembled() {
   const { all, tensor, pipeline, data } = machine.ranks;
   const facts = [
     ["Device", machine.device],
-    ["Weights computed in", machine.dtype],
+    ["Dtype", machine.dtype],
     ["Ranks", all === 1 ? "1" : `${all}: tensor ${tensor}, pipeline ${pipeline}, data ${data}`],
     ["Threads", `${machine.threads} of ${machine.cores} cores`],
     ["Longest sequence", run.max_sequence_length === null ? "–" : `${run.max_sequence_length} tokens`],

@@ -2,21 +2,34 @@
 
 import { make } from "./dom.js";
 
-/** Where each token begins in a text that they spell a stretch of; null where they do not spell it. */
-export function places(text, entries) {
-  const decoder = new TextDecoder();
-  const starts = [];
-  let whole = "";
-  for (const { token, bytes } of entries) {
-    starts.push(whole.length);
-    whole += bytes ? decoder.decode(new Uint8Array(bytes), { stream: true }) : token;
+/** The tokens of an answer as they come, with their log probabilities, and where they are in what they spell. */
+export class Spelling {
+  constructor() {
+    this.entries = [];
+    this.starts = [];
+    this.whole = "";
+    this.decoder = new TextDecoder();
   }
-  const offset = whole.lastIndexOf(text);
-  return offset < 0 || !text ? null : starts.map((start) => start - offset);
+
+  /** Add entries as the server has them. */
+  push(entries) {
+    for (const entry of entries) {
+      this.entries.push(entry);
+      this.starts.push(this.whole.length);
+      // A character may be spread over several tokens: it belongs to the last of them.
+      this.whole += entry.bytes ? this.decoder.decode(new Uint8Array(entry.bytes), { stream: true }) : entry.token;
+    }
+  }
+
+  /** Where each token begins in a text, and their entries; null where the text is no part of what they spell. */
+  of(text) {
+    const offset = text ? this.whole.lastIndexOf(text) : -1;
+    return offset < 0 ? null : { starts: this.starts.map((start) => start - offset), entries: this.entries };
+  }
 }
 
 /** A leaf for Markdown that puts each token's stretch of a text into an element of its own. */
-export function tokenLeaf(starts, entries) {
+export function tokenLeaf({ starts, entries }) {
   return (text, at) => {
     const fragment = document.createDocumentFragment();
     const end = at + text.length;

@@ -300,6 +300,12 @@ def plugtron_routes() -> list[Component]:
             install_hint=_SERVE,
         ),
         Component(
+            name="openapi",
+            target="plugtron.serve.openapi:OpenApiRoutes",
+            summary="/openapi.json, what all endpoints take",
+            install_hint=_SERVE,
+        ),
+        Component(
             name="metrics",
             target="plugtron.serve.metrics_routes:MetricsRoutes",
             summary="/metrics, for Prometheus",

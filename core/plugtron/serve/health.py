@@ -8,10 +8,10 @@ from typing import Self
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from plugtron.contracts.routes import Routes, Service
 from plugtron.plugin.options import Options
+from plugtron.serve.endpoint import Endpoint
 
 __all__ = ["HealthRoutes"]
 
@@ -25,9 +25,13 @@ class HealthRoutes(Routes):
         del service, options
         return cls()
 
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""
-        return (Route("/health", _alive), Route("/ready", _alive), Route("/version", _version))
+        return (
+            Endpoint("/health", _alive, "whether the server lives"),
+            Endpoint("/ready", _alive, "whether it takes requests; 503 while the model is loaded and while it stops"),
+            Endpoint("/version", _version, "plugtron's version"),
+        )
 
 
 async def _alive(http: Request) -> Response:

@@ -8,10 +8,10 @@ from typing import Self
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from plugtron.contracts.routes import Routes, Service
 from plugtron.plugin.options import Options
+from plugtron.serve.endpoint import Endpoint
 
 __all__ = ["MetricsRoutes"]
 
@@ -28,9 +28,9 @@ class MetricsRoutes(Routes):
         del options
         return cls(service)
 
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[Endpoint]:
         """The endpoint."""
-        return (Route("/metrics", self._metrics),)
+        return (Endpoint("/metrics", self._metrics, "counts, for Prometheus", answers="text/plain"),)
 
     async def _metrics(self, http: Request) -> Response:
         encode, content_type = choose_encoder(http.headers.get("accept", ""))

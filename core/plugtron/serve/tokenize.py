@@ -9,7 +9,6 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from plugtron.contracts.routes import Routes, Service
 from plugtron.contracts.tokenizer import Tokenizer
@@ -17,22 +16,27 @@ from plugtron.errors import RequestError
 from plugtron.plugin.options import Options
 from plugtron.request.chat_options import ChatOptions
 from plugtron.serve.body import read_body
-from plugtron.serve.openai.fields import Fields, check_model
+from plugtron.serve.endpoint import Endpoint
+from plugtron.serve.openai.fields import MODEL, Fields, check_model
 from plugtron.tokenizer.chat import render_chat
 
 __all__ = ["TokenizeRoutes"]
 
 
-class _TokenizeBody(Fields):
-    model: str | None = None
-    prompt: str | None = None
-    messages: list[dict[str, Any]] | None = Field(default=None, min_length=1)
-    tools: list[dict[str, Any]] | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-    add_generation_prompt: bool | None = None
-    continue_final_message: bool | None = None
-    add_special_tokens: bool | None = None
-    return_token_strs: bool | None = None
+class TokenizeBody(Fields):
+    """The body of /tokenize: one of `prompt` and `messages`."""
+
+    model: str | None = Field(default=None, description=MODEL)
+    prompt: str | None = Field(default=None, description="a text")
+    messages: list[dict[str, Any]] | None = Field(default=None, min_length=1, description="a conversation")
+    tools: list[dict[str, Any]] | None = Field(default=None, description="functions on offer")
+    chat_template_kwargs: dict[str, Any] | None = Field(default=None, description="variables for the chat template")
+    add_generation_prompt: bool | None = Field(default=None, description="begin the answer; true by default")
+    continue_final_message: bool | None = Field(default=None, description="go on with the last message's text")
+    add_special_tokens: bool | None = Field(
+        default=None, description="what begins a text for the model; by default with a prompt, and not with messages"
+    )
+    return_token_strs: bool | None = Field(default=None, description="the text of each token, too")
 
     @model_validator(mode="after")
     def _one_text(self) -> Self:
@@ -41,9 +45,11 @@ class _TokenizeBody(Fields):
         return self
 
 
-class _DetokenizeBody(Fields):
-    model: str | None = None
-    tokens: list[int]
+class DetokenizeBody(Fields):
+    """The body of /detokenize."""
+
+    model: str | None = Field(default=None, description=MODEL)
+    tokens: list[int] = Field(description="the ids")
 
 
 class TokenizeRoutes(Routes):
@@ -58,11 +64,11 @@ class TokenizeRoutes(Routes):
         del options
         return cls(service)
 
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""
         return (
-            Route("/tokenize", self._tokenize, methods=["POST"]),
-            Route("/detokenize", self._detokenize, methods=["POST"]),
+            Endpoint("/tokenize", self._tokenize, "the ids of a text or a conversation", form=TokenizeBody),
+            Endpoint("/detokenize", self._detokenize, "the text of ids", form=DetokenizeBody),
         )
 
     @property
@@ -72,7 +78,7 @@ class TokenizeRoutes(Routes):
         return self._service.tokenizer
 
     async def _tokenize(self, http: Request) -> Response:
-        body = await read_body(http, _TokenizeBody)
+        body = await read_body(http, TokenizeBody)
         check_model(self._service, body.model)
         tokens = await asyncio.to_thread(self._tokens, body)
         answer: dict[str, Any] = {"count": len(tokens), "max_model_len": self._service.max_sequence_length}
@@ -81,7 +87,7 @@ class TokenizeRoutes(Routes):
             answer["token_strs"] = [self._tokenizer.decode([token], skip_special=False) for token in tokens]
         return JSONResponse(answer)
 
-    def _tokens(self, body: _TokenizeBody) -> list[int]:
+    def _tokens(self, body: TokenizeBody) -> list[int]:
         tokenizer = self._tokenizer
         if body.messages is None:
             assert body.prompt is not None
@@ -92,7 +98,7 @@ class TokenizeRoutes(Routes):
         return tokenizer.encode(_unicode(text), add_special=body.add_special_tokens is True)
 
     async def _detokenize(self, http: Request) -> Response:
-        body = await read_body(http, _DetokenizeBody)
+        body = await read_body(http, DetokenizeBody)
         check_model(self._service, body.model)
         tokenizer = self._tokenizer
         for place, token in enumerate(body.tokens):

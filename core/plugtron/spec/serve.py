@@ -20,6 +20,7 @@ DEFAULT_ROUTES = (
     "embeddings",
     "tokenize",
     "metrics",
+    "openapi",
     "pages",
 )
 

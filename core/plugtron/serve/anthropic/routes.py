@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from plugtron.contracts.routes import Routes, Service
 from plugtron.errors import PlugtronError
@@ -22,6 +21,7 @@ from plugtron.serve.anthropic.message_request import is_parallel, message_reques
 from plugtron.serve.api_error import as_api_error
 from plugtron.serve.blocks import Block, BlockKind, Blocks, Change, changes, finish
 from plugtron.serve.body import read_body
+from plugtron.serve.endpoint import Endpoint
 from plugtron.serve.event_stream import EventStream, event, gone, unless_client_leaves
 from plugtron.serve.middleware.request_log import note
 from plugtron.serve.openai.fields import check_model
@@ -43,11 +43,13 @@ class MessagesRoutes(Routes):
         del options
         return cls(service)
 
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""
         return (
-            Route("/v1/messages", _in_their_form(self._answer), methods=["POST"]),
-            Route("/v1/messages/count_tokens", _in_their_form(self._count), methods=["POST"]),
+            Endpoint("/v1/messages", _in_their_form(self._answer), "the next message", form=MessagesBody),
+            Endpoint(
+                "/v1/messages/count_tokens", _in_their_form(self._count), "the tokens of a prompt", form=CountBody
+            ),
         )
 
     async def _count(self, http: Request) -> Response:

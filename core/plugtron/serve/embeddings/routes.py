@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from plugtron.contracts.routes import Routes, Service
 from plugtron.errors import RequestError
@@ -20,6 +19,7 @@ from plugtron.plugin.options import Options
 from plugtron.request.request import InferenceRequest, Prompt
 from plugtron.serve.body import read_body
 from plugtron.serve.embeddings.fields import Embedded, EmbeddingBody, RerankBody, ScoreBody
+from plugtron.serve.endpoint import Endpoint
 from plugtron.serve.event_stream import gone, unless_client_leaves
 from plugtron.serve.merged import merged
 from plugtron.serve.middleware.request_log import note
@@ -41,12 +41,12 @@ class EmbeddingRoutes(Routes):
         del options
         return cls(service)
 
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""
         return (
-            Route("/v1/embeddings", self._embed, methods=["POST"]),
-            Route("/v1/score", self._score, methods=["POST"]),
-            Route("/v1/rerank", self._rerank, methods=["POST"]),
+            Endpoint("/v1/embeddings", self._embed, "embeddings of texts", form=EmbeddingBody),
+            Endpoint("/v1/score", self._score, "how alike texts are: cosines of embeddings", form=ScoreBody),
+            Endpoint("/v1/rerank", self._rerank, "documents in the order of their likeness", form=RerankBody),
         )
 
     async def _embed(self, http: Request) -> Response:

@@ -13,7 +13,19 @@ from plugtron.request.chat_options import ChatOptions
 from plugtron.request.request import InferenceRequest, Prompt
 from plugtron.serve.api_error import ApiError
 
-__all__ = ["ChatBody", "ChatFields", "CompletionBody", "Fields", "GenerationBody", "StreamOptions", "check_model"]
+__all__ = [
+    "MODEL",
+    "ChatBody",
+    "ChatFields",
+    "CompletionBody",
+    "Fields",
+    "GenerationBody",
+    "StreamOptions",
+    "check_model",
+]
+
+#: What every body says of it.
+MODEL = "one of the names that /v1/models lists"
 
 
 class Fields(BaseModel):
@@ -35,12 +47,12 @@ class GenerationBody(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
-    model: str | None = Field(default=None, description="one of the names that /v1/models lists")
+    model: str | None = Field(default=None, description=MODEL)
     stream: bool | None = Field(default=None, description="events as the answer is made")
-    stream_options: StreamOptions | None = None
+    stream_options: StreamOptions | None = Field(default=None, description="what a stream has besides the answer")
     user: str | None = Field(default=None, description="who asks, for the log of requests")
     store: Literal[False] | None = Field(default=None, description="nothing is stored")
-    service_tier: Literal["auto", "default"] | None = None
+    service_tier: Literal["auto", "default"] | None = Field(default=None, description="there is one")
     priority: int | None = Field(default=None, gt=-(2**63), lt=2**63, description="higher goes first")
     deadline: float | None = Field(default=None, gt=0, lt=1e9, description="seconds until it ends with what it has")
     cache_salt: str | None = Field(default=None, description="only equal ones share cached prefixes")
@@ -92,7 +104,7 @@ class GenerationBody(BaseModel):
 class CompletionBody(GenerationBody):
     """The body of /v1/completions."""
 
-    prompt: str | list[int] | list[str] | list[list[int]]
+    prompt: str | list[int] | list[str] | list[list[int]] = Field(description="a text, ids, or several of either")
     best_of: int | None = Field(default=None, description="only as many as n: nothing is ranked")
     suffix: Literal[""] | None = Field(default=None, description="text behind the answer; not done")
 
@@ -100,12 +112,12 @@ class CompletionBody(GenerationBody):
 class ChatFields(GenerationBody):
     """How messages are written out, beside what the API of each endpoint has for it."""
 
-    chat_template: str | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-    documents: list[dict[str, Any]] | None = None
+    chat_template: str | None = Field(default=None, description="Jinja text, or the name of one of the model's")
+    chat_template_kwargs: dict[str, Any] | None = Field(default=None, description="variables for the template")
+    documents: list[dict[str, Any]] | None = Field(default=None, description="texts to answer from")
     parser: str | None = Field(default=None, description="what takes answers apart, by name; auto, or none")
-    add_generation_prompt: bool | None = None
-    continue_final_message: bool | None = None
+    add_generation_prompt: bool | None = Field(default=None, description="begin the answer; true by default")
+    continue_final_message: bool | None = Field(default=None, description="go on with the last message's text")
 
     @property
     def chat_options(self) -> dict[str, Any]:
@@ -117,14 +129,16 @@ class ChatFields(GenerationBody):
 class ChatBody(ChatFields):
     """The body of /v1/chat/completions."""
 
-    messages: list[dict[str, Any]] = Field(min_length=1)
+    messages: list[dict[str, Any]] = Field(min_length=1, description="the conversation")
     max_completion_tokens: int | None = Field(default=None, description="the same as max_tokens")
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(default=None, ge=0)
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    modalities: list[Literal["text"]] | None = None
+    logprobs: bool | None = Field(default=None, description="log probabilities of the answer's tokens")
+    top_logprobs: int | None = Field(default=None, ge=0, description="of as many likely tokens in each place")
+    tools: list[dict[str, Any]] | None = Field(default=None, description="functions on offer")
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = Field(
+        default=None, description="whether there has to be a call, and of which function"
+    )
+    parallel_tool_calls: bool | None = Field(default=None, description="false: one call at the most")
+    modalities: list[Literal["text"]] | None = Field(default=None, description="text is what there is")
     metadata: dict[str, str] | None = Field(default=None, description="for the log of requests")
     reasoning_effort: str | None = Field(default=None, description="a variable of templates that know it")
     include_reasoning: bool | None = Field(default=None, description="false leaves the reasoning out of the answer")

@@ -9,14 +9,14 @@ from typing import Any, Self
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from plugtron.contracts.routes import Routes, Service
 from plugtron.plugin.options import Options
 from plugtron.serve.api_error import ApiError
+from plugtron.serve.endpoint import Endpoint
 from plugtron.serve.openai.chat import ChatCompletions
 from plugtron.serve.openai.completions import Completions
-from plugtron.serve.openai.fields import check_model
+from plugtron.serve.openai.fields import ChatBody, CompletionBody, check_model
 
 __all__ = ["OpenAIRoutes"]
 
@@ -34,13 +34,23 @@ class OpenAIRoutes(Routes):
         del options
         return cls(service)
 
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""
         return (
-            Route("/v1/completions", Completions(self._service).answer, methods=["POST"]),
-            Route("/v1/chat/completions", ChatCompletions(self._service).answer, methods=["POST"]),
-            Route("/v1/models", self._models),
-            Route("/v1/models/{name:path}", self._model),
+            Endpoint(
+                "/v1/completions",
+                Completions(self._service).answer,
+                "texts that go on from prompts",
+                form=CompletionBody,
+            ),
+            Endpoint(
+                "/v1/chat/completions",
+                ChatCompletions(self._service).answer,
+                "answers to a conversation",
+                form=ChatBody,
+            ),
+            Endpoint("/v1/models", self._models, "the names that a model is served under"),
+            Endpoint("/v1/models/{name:path}", self._model, "one of them"),
         )
 
     async def _models(self, http: Request) -> Response:

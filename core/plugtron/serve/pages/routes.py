@@ -16,8 +16,8 @@ from plugtron.plugin.options import Options
 from plugtron.serve.api_error import ApiError
 from plugtron.serve.pages.assembled import assembled
 from plugtron.serve.pages.files import GUARD, PageFile, page_files
-from plugtron.serve.pages.parameters import parameters_schema
 from plugtron.serve.pages.state import state
+from plugtron.serve.parameters import parameters_schema
 
 __all__ = ["PagesRoutes"]
 

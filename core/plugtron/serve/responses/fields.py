@@ -24,34 +24,38 @@ class FunctionTool(Fields):
 class Reasoning(Fields):
     """How much the model reasons: a variable of templates that know it."""
 
-    effort: str | None = None
-    summary: str | None = None
+    effort: str | None = Field(default=None, description="for templates with a variable reasoning_effort")
+    summary: Literal["auto"] | None = Field(default=None, description="there are none")
 
 
 class TextFormat(Fields):
     """The form of the answer."""
 
-    format: dict[str, Any] | None = None
-    verbosity: Literal["medium"] | None = None
+    format: dict[str, Any] | None = Field(default=None, description="text, json_object, or json_schema")
+    verbosity: Literal["medium"] | None = Field(default=None, description="there is one")
 
 
 class ResponsesBody(ChatFields):
     """The body; parameters beyond OpenAI's are plugtron's."""
 
-    input: str | list[dict[str, Any]] = Field(min_length=1)
-    instructions: str | None = None
-    max_output_tokens: int | None = Field(default=None, ge=1)
-    tools: list[FunctionTool] | None = None
-    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    text: TextFormat | None = None
-    reasoning: Reasoning | None = None
-    previous_response_id: str | None = None
+    input: str | list[dict[str, Any]] = Field(min_length=1, description="a text, or items of a conversation")
+    instructions: str | None = Field(default=None, description="the system's message")
+    max_output_tokens: int | None = Field(default=None, ge=1, description="the same as max_tokens")
+    tools: list[FunctionTool] | None = Field(default=None, description="functions on offer")
+    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = Field(
+        default=None, description="whether there has to be a call, and of which function"
+    )
+    parallel_tool_calls: bool | None = Field(default=None, description="false: one call at the most")
+    text: TextFormat | None = Field(default=None, description="the form of the answer")
+    reasoning: Reasoning | None = Field(default=None, description="how much the model reasons")
+    previous_response_id: str | None = Field(default=None, description="a stored response to go on from")
     store: bool | None = Field(default=None, description="false: previous_response_id will not find it")  # pyright: ignore[reportIncompatibleVariableOverride] - responses are stored
-    metadata: dict[str, str] | None = None
-    truncation: Literal["disabled"] | None = None
-    background: Literal[False] | None = None
-    include: list[Literal["reasoning.encrypted_content", "message.output_text.logprobs"]] | None = None
-    top_logprobs: int | None = Field(default=None, ge=0)
+    metadata: dict[str, str] | None = Field(default=None, description="comes back with the response")
+    truncation: Literal["disabled"] | None = Field(default=None, description="too long an input is refused")
+    background: Literal[False] | None = Field(default=None, description="not done")
+    include: list[Literal["reasoning.encrypted_content", "message.output_text.logprobs"]] | None = Field(
+        default=None, description="log probabilities of the text, too; reasoning is never encrypted"
+    )
+    top_logprobs: int | None = Field(default=None, ge=0, description="of as many likely tokens in each place")
     prompt_cache_key: str | None = Field(default=None, description="prefixes are shared anyway")
-    safety_identifier: str | None = None
+    safety_identifier: str | None = Field(default=None, description="not used")

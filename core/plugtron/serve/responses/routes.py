@@ -9,7 +9,6 @@ from typing import Any, Self
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from plugtron.contracts.routes import Routes, Service
 from plugtron.errors import PlugtronError
@@ -18,6 +17,7 @@ from plugtron.serve.answer_reader import ToolChoice
 from plugtron.serve.api_error import as_api_error
 from plugtron.serve.blocks import Blocks, changes, finish
 from plugtron.serve.body import read_body
+from plugtron.serve.endpoint import Endpoint
 from plugtron.serve.event_stream import EventStream, event, gone, unless_client_leaves
 from plugtron.serve.middleware.request_log import note
 from plugtron.serve.openai.fields import check_model
@@ -43,12 +43,12 @@ class ResponsesRoutes(Routes):
         """Make them."""
         return cls(service, options.stored)
 
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""
         return (
-            Route("/v1/responses", self._answer, methods=["POST"]),
-            Route("/v1/responses/{id}", self._stored, methods=["GET"]),
-            Route("/v1/responses/{id}", self._delete, methods=["DELETE"]),
+            Endpoint("/v1/responses", self._answer, "an answer, or what it goes on with", form=ResponsesBody),
+            Endpoint("/v1/responses/{id}", self._stored, "a stored response"),
+            Endpoint("/v1/responses/{id}", self._delete, "forget a stored response", method="DELETE"),
         )
 
     async def _stored(self, http: Request) -> Response:

@@ -28,14 +28,14 @@ inline float logit_of(CandidateRow& row, double probability) {
 // Numbers: range, exponent, and the fixed temperature, which a later stage divides by.
 inline void dynamic_temperature(CandidateRow& row, float range, float exponent, float fixed) {
     constexpr double kLeast = 1e-6;
-    long count = 0;
+    LongSum there;
     row.each_block(std::numeric_limits<float>::lowest(), [&](const float* block, long) {
-        int some = 0;
-        for (long at = 0; at < CandidateRow::kBlock; at++) some += int(block[at] > kMasked);
-        count += some;
+        for (long at = 0; at < CandidateRow::kBlock; at += kLanes)
+            there.add(where_above(load_lane(block + at), lane_of(kMasked), lane_of(1.0f), lane_of(0.0f)));
+        there.end_block();
     });
     // One candidate has no entropy, and none to have at most.
-    const double share = std::clamp(entropy_of(row) / std::log(double(std::max(2L, count))), 0.0, 1.0);
+    const double share = std::clamp(entropy_of(row) / std::log(std::max(2.0, there.total())), 0.0, 1.0);
     const double lowest = std::max(0.0f, fixed - range), highest = fixed + range;
     const double chosen = std::max(kLeast, lowest + (highest - lowest) * std::pow(share, double(exponent)));
     row.multiply(float(fixed / chosen));
@@ -43,27 +43,22 @@ inline void dynamic_temperature(CandidateRow& row, float range, float exponent, 
 
 inline void top_n_sigma(CandidateRow& row, float sigmas) {
     const float peak = row.peak();
-    LongSum sum, there, squares;
+    LongSum sum, squares, there;
     const Lane none = lane_of(0.0f), one = lane_of(1.0f), low = lane_of(kMasked);
     row.each_block(std::numeric_limits<float>::lowest(), [&](const float* block, long) {
         for (long at = 0; at < CandidateRow::kBlock; at += kLanes) {
-            const Lane value = load_lane(block + at);
-            sum.add(where_above(value, low, value - peak, none));
+            const Lane value = load_lane(block + at), below = where_above(value, low, value - peak, none);
+            sum.add(below);
+            squares.add_product(below, below);
             there.add(where_above(value, low, one, none));
         }
         sum.end_block();
+        squares.end_block();
         there.end_block();
     });
-    const double count = there.total();
-    const float mean = float(sum.total() / count);
-    row.each_block(std::numeric_limits<float>::lowest(), [&](const float* block, long) {
-        for (long at = 0; at < CandidateRow::kBlock; at += kLanes) {
-            const Lane value = load_lane(block + at), away = where_above(value, low, (value - peak) - mean, none);
-            squares.add_product(away, away);
-        }
-        squares.end_block();
-    });
-    row.keep_from(peak - sigmas * float(std::sqrt(squares.total() / count)));
+    const double count = there.total(), mean = sum.total() / count;
+    const double variance = std::max(0.0, squares.total() / count - mean * mean);
+    row.keep_from(peak - sigmas * float(std::sqrt(variance)));
 }
 
 // Columns of a row that are to be put in order.

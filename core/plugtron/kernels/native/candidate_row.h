@@ -82,6 +82,12 @@ class CandidateRow {
         return values_.data() + id;
     }
 
+    // Mask a column. `settle` is to follow.
+    void drop(long column) {
+        values_[column] = kMasked;
+        dirty_[column / kBlock] = 1;
+    }
+
     // Put what `change(first, logits)` makes of each lane in its place, which must be the logit or -infinity. The rest that
     // is masked behind the end comes, too.
     template <class Change>
@@ -220,10 +226,10 @@ class CandidateRow {
         weighed_ = false;
     }
 
-    // Keep so many, or so much, of the most likely, without putting all in order.
-    void keep_most_likely(float limit, bool by_probability) {
+    // Keep so many of the most likely, without putting all in order.
+    void keep_most_likely(float limit) {
         other_.resize(values_.size());
-        most_likely_.keep(values_.data(), other_.data(), count_, limit, by_probability);
+        most_likely_.keep(values_.data(), other_.data(), count_, limit, false);
         std::fill(other_.begin() + count_, other_.begin() + blocks() * kBlock, kMasked);
         std::swap(values_, other_);
         std::fill(dirty_.begin(), dirty_.begin() + blocks(), 1);

@@ -2,8 +2,8 @@
 
     make bench-sampling     # or: python benchmarks/sampling.py [--rows 64] [--vocabulary 128000] [--output FILE]
 
-Sides alternate within a repetition; the table has the least and the median in ms, and the median of the ratios to a float32 softmax or
-an argmax of numpy over the same logits.
+Sides alternate within a repetition; the table has the least and the median in ms, and the median of the ratios to a
+float32 softmax or an argmax of numpy over the same logits.
 """
 
 from __future__ import annotations

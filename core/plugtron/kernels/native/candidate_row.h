@@ -33,7 +33,7 @@ class CandidateRow {
     void load(const float* logits, long count) {
         packed_ = weighed_ = false;
         count_ = count;
-        all_numbers_ = true;
+        Lane noted = lane_of(0.0f);
         values_.resize(blocks() * kBlock);
         peaks_.resize(blocks());
         dirty_.assign(blocks(), 0);
@@ -41,11 +41,22 @@ class CandidateRow {
         for (long block = 0; block < blocks(); block++) {
             float* own = values_.data() + block * kBlock;
             const long here = std::min(kBlock, count - block * kBlock);
-            std::memcpy(own, logits + block * kBlock, sizeof(float) * here);
-            std::fill(own + here, own + kBlock, kMasked);
-            peaks_[block] = greatest_in(own, kBlock);
-            all_numbers_ = all_numbers_ && !has_nan(own, kBlock);
+            const float* from = logits + block * kBlock;
+            if (here < kBlock) {
+                std::memcpy(own, from, sizeof(float) * here);
+                std::fill(own + here, own + kBlock, kMasked);
+                from = own;
+            }
+            Lane most = lane_of(kMasked);
+            for (long at = 0; at < kBlock; at += kLanes) {
+                const Lane some = load_lane(from + at);
+                write(own + at, some);
+                most = greater(most, some);
+                noted = note_nan(noted, some);
+            }
+            peaks_[block] = greatest_of(most);
         }
+        all_numbers_ = greatest_of(noted) <= 0.0f;
         find_peak();
     }
 
@@ -71,23 +82,39 @@ class CandidateRow {
         return values_.data() + id;
     }
 
-    // Call `change(first, here)` for the logits of all blocks, in place. `settle` is to follow.
-    template <class Change>
-    void change_all(Change change) {
-        for (long block = 0; block < blocks(); block++) {
-            change(block * kBlock, values_.data() + block * kBlock, std::min(kBlock, count_ - block * kBlock));
-            dirty_[block] = 1;
-        }
+    // Mask a column. `settle` is to follow.
+    void drop(long column) {
+        values_[column] = kMasked;
+        dirty_[column / kBlock] = 1;
     }
 
-    // Find the greatest anew where logits have been written. `masked_only`: with nothing but -infinity.
-    void settle(bool masked_only = false) {
+    // Put what `change(first, logits)` makes of each lane in its place, which must be the logit or -infinity. The rest that
+    // is masked behind the end comes, too.
+    template <class Change>
+    void mask_lanes(Change change) {
+        for (long block = 0; block < blocks(); block++) {
+            Lane most = lane_of(kMasked);
+            for (long at = block * kBlock; at < (block + 1) * kBlock; at += kLanes) {
+                const Lane left = change(at, load_lane(values_.data() + at));
+                write(values_.data() + at, left);
+                most = greater(most, left);
+            }
+            peaks_[block] = greatest_of(most);
+        }
+        // What was no number may have been masked.
+        if (!all_numbers_) all_numbers_ = !has_nan(values_.data(), blocks() * kBlock);
+        find_peak();
+        weighed_ = false;
+    }
+
+    // Find the greatest anew where logits have been written.
+    void settle() {
         for (long block = 0; block < blocks(); block++) {
             if (!dirty_[block]) continue;
             dirty_[block] = 0;
             const float* own = values_.data() + block * kBlock;
             peaks_[block] = greatest_in(own, kBlock);
-            all_numbers_ = all_numbers_ && (masked_only || !has_nan(own, kBlock));
+            all_numbers_ = all_numbers_ && !has_nan(own, kBlock);
         }
         // What was no number may have been masked.
         if (!all_numbers_) all_numbers_ = !has_nan(values_.data(), blocks() * kBlock);
@@ -164,21 +191,22 @@ class CandidateRow {
         if (!(least > kMasked)) return;
         const float below = std::nextafter(least, kMasked);
         LongSum left;
-        each_block(least, [&](const float* block, long) {
-            for (long at = 0; at < kBlock; at += kLanes)
-                left.add(where_above(load_lane(block + at), lane_of(below), lane_of(1.0f), lane_of(0.0f)));
+        for (long block = 0; block < blocks(); block++) {
+            if (peaks_[block] < least) continue;
+            for (long at = block * kBlock; at < (block + 1) * kBlock; at += kLanes) {
+                const Lane value = load_lane(values_.data() + at), bound = lane_of(below);
+                write(values_.data() + at, where_above(value, bound, value, lane_of(kMasked)));
+                left.add(where_above(value, bound, lane_of(1.0f), lane_of(0.0f)));
+            }
             left.end_block();
-        });
+        }
         if (left.total() <= double(kFew)) {
-            pack(least, [least](float value) { return value >= least; });
+            pack(least, [](float value) { return value > kMasked; });
         } else {
             for (long block = 0; block < blocks(); block++) {
-                float* own = values_.data() + block * kBlock;
-                if (peaks_[block] < least) peaks_[block] = kMasked;
-                for (long at = 0; at < kBlock; at += kLanes) {
-                    const Lane value = load_lane(own + at);
-                    write(own + at, where_above(value, lane_of(below), value, lane_of(kMasked)));
-                }
+                if (!(peaks_[block] < least)) continue;
+                peaks_[block] = kMasked;
+                std::fill_n(values_.begin() + block * kBlock, kBlock, kMasked);
             }
         }
         find_peak();
@@ -198,10 +226,10 @@ class CandidateRow {
         weighed_ = false;
     }
 
-    // Keep so many, or so much, of the most likely, without putting all in order.
-    void keep_most_likely(float limit, bool by_probability) {
+    // Keep so many of the most likely, without putting all in order.
+    void keep_most_likely(float limit) {
         other_.resize(values_.size());
-        most_likely_.keep(values_.data(), other_.data(), count_, limit, by_probability);
+        most_likely_.keep(values_.data(), other_.data(), count_, limit, false);
         std::fill(other_.begin() + count_, other_.begin() + blocks() * kBlock, kMasked);
         std::swap(values_, other_);
         std::fill(dirty_.begin(), dirty_.begin() + blocks(), 1);

@@ -72,6 +72,8 @@ PLUGTRON_INLINE Word absolute(Word a) { return a < 0.0f ? -a : a; }
 PLUGTRON_INLINE Word where_above(Word value, Word bound, Word then, Word otherwise) {
     return value > bound ? then : otherwise;
 }
+// What was there, or 1 where a number is none.
+PLUGTRON_INLINE Word note_nan(Word noted, Word value) { return value == value ? noted : Word{} + 1.0f; }
 // Where a bit is set, the lowest being the first number's.
 PLUGTRON_INLINE Word where_set(unsigned bits, Word then, Word otherwise) {
     Ints own;
@@ -151,6 +153,9 @@ template <class H> PLUGTRON_INLINE Pair<H> where_above(Pair<H> value, Pair<H> bo
     return {
         where_above(value.low, bound.low, then.low, otherwise.low),
         where_above(value.high, bound.high, then.high, otherwise.high)};
+}
+template <class H> PLUGTRON_INLINE Pair<H> note_nan(Pair<H> noted, Pair<H> value) {
+    return {note_nan(noted.low, value.low), note_nan(noted.high, value.high)};
 }
 template <class H> PLUGTRON_INLINE Pair<H> where_set(unsigned bits, Pair<H> then, Pair<H> otherwise) {
     return {

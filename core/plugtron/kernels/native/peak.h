@@ -28,13 +28,9 @@ inline float greatest_in(const float* row, long count) {
 
 // Whether one of them is NaN.
 inline bool has_nan(const float* row, long count) {
-    uint32_t strange = 0;
-    for (long at = 0; at < count; at++) {
-        uint32_t bits;
-        std::memcpy(&bits, row + at, sizeof(bits));
-        strange |= uint32_t((bits & 0x7fffffffu) > 0x7f800000u);
-    }
-    return strange;
+    Lane noted = lane_of(0.0f);
+    for (long at = 0; at < count; at += kLanes) noted = note_nan(noted, load_lane(row + at, int(count - at)));
+    return greatest_of(noted) > 0.0f;
 }
 
 inline Peak peak_of(const float* row, long count) {
@@ -44,13 +40,19 @@ inline Peak peak_of(const float* row, long count) {
     for (long first = 0; first < count; first += kBlock) {
         const long here = count - first < kBlock ? count - first : kBlock, whole = here / kLanes * kLanes;
         const float* block = row + first;
-        float highest = whole ? greatest_in(block, whole) : block[0];
+        Lane most = lane_of(peak.value), noted = lane_of(0.0f);
+        for (long at = 0; at < whole; at += kLanes) {
+            const Lane own = load_lane(block + at);
+            most = greater(most, own);
+            noted = note_nan(noted, own);
+        }
+        float highest = greatest_of(most);
         for (long at = whole; at < here; at++) highest = block[at] > highest ? block[at] : highest;
         if (highest > peak.value) {
             peak.value = highest;
             peak.column = first;
         }
-        peak.all_numbers = peak.all_numbers && !has_nan(block, here);
+        if (greatest_of(noted) > 0.0f || (whole < here && has_nan(block + whole, here - whole))) peak.all_numbers = false;
     }
     if (peak.is_number())
         while (row[peak.column] != peak.value) peak.column++;

@@ -28,14 +28,14 @@ inline float logit_of(CandidateRow& row, double probability) {
 // Numbers: range, exponent, and the fixed temperature, which a later stage divides by.
 inline void dynamic_temperature(CandidateRow& row, float range, float exponent, float fixed) {
     constexpr double kLeast = 1e-6;
-    long count = 0;
+    LongSum there;
     row.each_block(std::numeric_limits<float>::lowest(), [&](const float* block, long) {
-        int some = 0;
-        for (long at = 0; at < CandidateRow::kBlock; at++) some += int(block[at] > kMasked);
-        count += some;
+        for (long at = 0; at < CandidateRow::kBlock; at += kLanes)
+            there.add(where_above(load_lane(block + at), lane_of(kMasked), lane_of(1.0f), lane_of(0.0f)));
+        there.end_block();
     });
     // One candidate has no entropy, and none to have at most.
-    const double share = std::clamp(entropy_of(row) / std::log(double(std::max(2L, count))), 0.0, 1.0);
+    const double share = std::clamp(entropy_of(row) / std::log(std::max(2.0, there.total())), 0.0, 1.0);
     const double lowest = std::max(0.0f, fixed - range), highest = fixed + range;
     const double chosen = std::max(kLeast, lowest + (highest - lowest) * std::pow(share, double(exponent)));
     row.multiply(float(fixed / chosen));
@@ -43,27 +43,22 @@ inline void dynamic_temperature(CandidateRow& row, float range, float exponent, 
 
 inline void top_n_sigma(CandidateRow& row, float sigmas) {
     const float peak = row.peak();
-    LongSum sum, there, squares;
+    LongSum sum, squares, there;
     const Lane none = lane_of(0.0f), one = lane_of(1.0f), low = lane_of(kMasked);
     row.each_block(std::numeric_limits<float>::lowest(), [&](const float* block, long) {
         for (long at = 0; at < CandidateRow::kBlock; at += kLanes) {
-            const Lane value = load_lane(block + at);
-            sum.add(where_above(value, low, value - peak, none));
+            const Lane value = load_lane(block + at), below = where_above(value, low, value - peak, none);
+            sum.add(below);
+            squares.add_product(below, below);
             there.add(where_above(value, low, one, none));
         }
         sum.end_block();
+        squares.end_block();
         there.end_block();
     });
-    const double count = there.total();
-    const float mean = float(sum.total() / count);
-    row.each_block(std::numeric_limits<float>::lowest(), [&](const float* block, long) {
-        for (long at = 0; at < CandidateRow::kBlock; at += kLanes) {
-            const Lane value = load_lane(block + at), away = where_above(value, low, (value - peak) - mean, none);
-            squares.add_product(away, away);
-        }
-        squares.end_block();
-    });
-    row.keep_from(peak - sigmas * float(std::sqrt(squares.total() / count)));
+    const double count = there.total(), mean = sum.total() / count;
+    const double variance = std::max(0.0, squares.total() / count - mean * mean);
+    row.keep_from(peak - sigmas * float(std::sqrt(variance)));
 }
 
 // Columns of a row that are to be put in order.
@@ -73,7 +68,7 @@ class RowCuts {
     void top_k(CandidateRow& row, long k) {
         if (k >= row.count()) return;
         const long blocks = row.blocks();
-        if (!row.packed() && k > std::min(blocks, CandidateRow::kFew)) return row.keep_most_likely(float(k), false);
+        if (!row.packed() && k > std::min(blocks, CandidateRow::kFew)) return row.keep_most_likely(float(k));
         float least = std::numeric_limits<float>::lowest();
         if (!row.packed()) {
             // As many blocks have a logit of at least that.
@@ -93,19 +88,29 @@ class RowCuts {
 
     // The most likely that together have this probability.
     void top_p(CandidateRow& row, float probability) {
-        if (!row.packed() || row.count() > kSorted) return row.keep_most_likely(probability, true);
-        gather(row, std::numeric_limits<float>::lowest());
+        const double whole = row.moments().whole, most = double(probability) * whole;
+        // What is below that comes to less than the rest of the probability, however much of it there is.
+        row.keep_from(logit_of(row, 0.5 * (1.0 - double(probability)) / double(row.count())));
+        float low = std::max(row.peak() - 40.0f, std::numeric_limits<float>::lowest());
+        float high = std::nextafter(row.peak(), std::numeric_limits<float>::infinity());
+        double ahead = 0.0;
+        if (!row.packed() || row.count() > kSorted) {
+            weigh(row);
+            if (above(row, low).mass < most) return;  // all of it is wanted
+            ahead = approach(row, most, low, high);
+        } else {
+            weigh(row);
+            low = std::numeric_limits<float>::lowest();
+        }
+        gather(row, low, high);
         std::sort(columns_.begin(), columns_.end(), [&](int32_t a, int32_t b) {
             return before(row.value(b), row.value(a), a, b);
         });
-        weigh(row);
-        const double most = double(probability) * row.moments().whole;
-        double ahead = 0.0;
         size_t kept = 0;
         for (; kept < columns_.size() && (ahead < most || ahead <= 0.0); kept++) ahead += weights_[columns_[kept]];
-        columns_.resize(kept);
-        std::sort(columns_.begin(), columns_.end());
-        row.keep_columns(columns_);
+        for (; kept < columns_.size(); kept++) row.drop(columns_[kept]);
+        row.settle();
+        row.keep_from(low);
     }
 
     // Those whose surprise is nearest to the entropy, until they have this probability; of equally near ones all.
@@ -126,7 +131,7 @@ class RowCuts {
         float last = std::numeric_limits<float>::infinity();
         for (const int32_t column : columns_) {
             last = distance(row.value(column));
-            ahead += weight_of(row, column);
+            ahead += std::exp(double(row.value(column) - row.peak()));
             if (ahead >= wanted) break;
         }
         row.keep(std::numeric_limits<float>::lowest(), [&](float value) { return distance(value) <= last; });
@@ -157,27 +162,60 @@ class RowCuts {
         return a < b || (a == b && first < second);
     }
 
-    void gather(const CandidateRow& row, float least) {
+    struct Above {
+        double mass, count;
+    };
+
+    // How much, and how many, are not below a bound.
+    Above above(const CandidateRow& row, float bound) const {
+        const Lane below = lane_of(std::nextafter(bound, kMasked)), none = lane_of(0.0f), one = lane_of(1.0f);
+        LongSum mass, count;
+        row.each_block(bound, [&](const float* block, long first) {
+            for (long at = 0; at < CandidateRow::kBlock; at += kLanes) {
+                const Lane value = load_lane(block + at);
+                mass.add(where_above(value, below, load_lane(weights_.data() + first + at), none));
+                count.add(where_above(value, below, one, none));
+            }
+            mass.end_block();
+            count.end_block();
+        });
+        return {mass.total(), count.total()};
+    }
+
+    // Bring two bounds together, from the upper of which on there is less than `most` and from the lower at least that, until
+    // few are between them; return how much there is from the upper on.
+    double approach(const CandidateRow& row, double most, float& low, float& high) const {
+        Above from_low = above(row, low), from_high = {0.0, 0.0};
+        while (from_low.count - from_high.count > double(kSorted)) {
+            const float middle = low + (high - low) * 0.5f;
+            if (!(middle > low && middle < high)) break;  // all between them are equal
+            const Above found = above(row, middle);
+            (found.mass < most ? high : low) = middle;
+            (found.mass < most ? from_high : from_low) = found;
+        }
+        return from_high.mass;
+    }
+
+    // The columns of what is neither below `least` nor from `high` on.
+    void gather(const CandidateRow& row, float least, float high = std::numeric_limits<float>::infinity()) {
         columns_.clear();
         row.each_block(least, [&](const float* block, long first) {
             for (long lane = 0; lane < CandidateRow::kBlock; lane += kLanes) {
                 int some = 0;
-                for (long at = lane; at < lane + kLanes; at++) some += int(block[at] >= least);
+                for (long at = lane; at < lane + kLanes; at++) some += int(block[at] >= least) & int(block[at] < high);
                 if (!some) continue;
                 for (long at = lane; at < lane + kLanes; at++)
-                    if (block[at] >= least) columns_.push_back(int32_t(first + at));
+                    if (block[at] >= least && block[at] < high) columns_.push_back(int32_t(first + at));
             }
         });
     }
 
-    // e^y of all columns of a short row.
+    // e^y of all columns.
     void weigh(const CandidateRow& row) {
         weights_.resize(row.blocks() * CandidateRow::kBlock);
         for (size_t at = 0; at < weights_.size(); at += kLanes)
             write(weights_.data() + at, exponential(load_lane(row.values() + at) - row.peak()));
     }
-
-    static double weight_of(const CandidateRow& row, long column) { return std::exp(double(row.value(column) - row.peak())); }
 
     // Add up by bins of distances, find the bin in which what is wanted is reached, and gather its columns; return what is
     // ahead of it.
@@ -203,7 +241,8 @@ class RowCuts {
     }
 
     std::vector<int32_t> columns_;
-    std::vector<float> peaks_, weights_;
+    std::vector<float> peaks_;
+    Floats weights_;
     std::vector<double> bins_;
 };
 

@@ -25,20 +25,17 @@ struct RowTables {
 inline void allow(CandidateRow& row, const RowTables& stage) {
     const auto byte_at = [&](long at) { return at < stage.flag_count ? unsigned(stage.flags[at]) : 0u; };
     const Lane masked = lane_of(kMasked);
-    row.change_all([&](long first, float* logits, long here) {
-        if (row.packed()) {
-            for (long at = 0; at < here; at++) {
+    row.mask_lanes([&](long first, const Lane& logits) {
+        unsigned bits = 0;
+        if (!row.packed())
+            bits = byte_at(first / 8) | byte_at(first / 8 + 1) << 8;
+        else
+            for (long at = 0; at < std::min<long>(kLanes, row.count() - first); at++) {
                 const int64_t id = row.id(first + at);
-                if (!(byte_at(id / 8) >> (id % 8) & 1)) logits[at] = kMasked;
+                bits |= (byte_at(id / 8) >> (id % 8) & 1) << at;
             }
-            return;
-        }
-        for (long at = 0; at < CandidateRow::kBlock; at += kLanes) {
-            const unsigned bits = byte_at((first + at) / 8) | byte_at((first + at) / 8 + 1) << 8;
-            if (bits != 0xffff) write(logits + at, where_set(bits, load_lane(logits + at), masked));
-        }
+        return where_set(bits, logits, masked);
     });
-    row.settle(true);
 }
 
 inline void mask_ids(CandidateRow& row, const RowTables& stage) {

@@ -27,6 +27,7 @@ _VERBS = {
     "run": ("plugtron.cli.run:run", "run a spec and write its results as JSON lines"),
     "replay": ("plugtron.cli.replay:replay", "do a recorded run again and compare its tokens"),
     "serve": ("plugtron.cli.serve:serve", "answer over HTTP, in the form of OpenAI's API"),
+    "batch": ("plugtron.cli.batch:batch", "answer a file of requests in OpenAI's batch form"),
     "score": ("plugtron.cli.score:score", "say how likely a model finds given texts"),
     "embed": ("plugtron.cli.embed:embed", "embed given texts"),
     "bench": ("plugtron.cli.bench:bench", "measure engines under a load"),

@@ -60,8 +60,17 @@ class Output:
 
     def begin(self) -> None:
         """Empty a file; not before there is something to put in it. What is no file is just written to."""
-        if self._regular and not self._appends:
-            os.ftruncate(self._descriptor, 0)
+        self.keep(0)
+
+    def keep(self, size: int) -> None:
+        """Go on with what a file has: keep its first `size` bytes."""
+        if self.is_file:
+            os.ftruncate(self._descriptor, size)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether what has been written can be read again, and taken back."""
+        return self._regular and not self._appends
 
     def write(self, line: str) -> None:
         """Write a line.

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from plugtron.cli.common import PluginChoice, plugin_options, set_option, verbose_option
+from plugtron.cli.serving import check_extra, checkpoint_name, event_loop, lead
 from plugtron.cli.specs import resolve_source
 from plugtron.cli.stdout import kept_stdout
-from plugtron.errors import PluginError
-from plugtron.parallel.environment import is_launched
 from plugtron.spec.load import Source, read
 from plugtron.spec.overrides import apply, split
 
@@ -69,15 +68,8 @@ def serve(
         }
         source.values["serve"] = _settings(source.values.get("serve"), settings, guards)
         resolved, manager = resolve_source(source, choice)
-        try:
-            import plugtron.serve.server  # noqa: F401 - before the model is loaded: is the extra there?
-        except ModuleNotFoundError as error:
-            raise PluginError(
-                f"serve needs {error.name}, which is not installed: pip install 'plugtron[serve]'"
-            ) from None
-        if is_launched():
-            sys.exit(_as_rank(resolved, manager, ends_chats))
-        sys.exit(_listen(resolved, manager, ends_chats, None))
+        check_extra("serve")
+        sys.exit(lead(resolved, manager, lambda world: _listen(resolved, manager, ends_chats, world)))
 
 
 def _source(spec: str) -> Source:
@@ -105,15 +97,13 @@ def _settings(written: Any, given: Mapping[str, Any], guards: Mapping[str, Mappi
 
 
 def _listen(resolved: ResolvedSpec, manager: PluginManager, ends_chats: bool, world: World | None) -> int:
-    import asyncio
-
     from plugtron.assembly import assemble
     from plugtron.serve.server import Server, bind
 
     settings = resolved.spec.serve
     assert settings is not None
     listener = bind(settings)
-    names = settings.models or [_name(resolved.spec.model.checkpoint)]
+    names = settings.models or [checkpoint_name(resolved)]
 
     async def run() -> bool:
         server = Server(
@@ -125,33 +115,8 @@ def _listen(resolved: ResolvedSpec, manager: PluginManager, ends_chats: bool, wo
         )
         return await server.run(on_ready=lambda: click.echo(f"{names[0]} at {server.url}", err=True))
 
-    try:
-        from uvloop import new_event_loop
-    except ModuleNotFoundError:
-        from asyncio import new_event_loop
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        if not runner.run(run()):
+    with event_loop() as loop:
+        if not loop.run(run()):
             sys.stderr.flush()
             os._exit(0)  # a thread is loading the model, which nothing can interrupt
     return 0
-
-
-def _as_rank(resolved: ResolvedSpec, manager: PluginManager, ends_chats: bool) -> int:
-    """Serve as one of torchrun's processes: rank 0 listens, and the others do the steps that it says."""
-    from plugtron.assembly.start import assemble, follow_events
-    from plugtron.parallel.world import launched
-
-    world = launched()
-    assert world is not None
-    world.interactive = True
-    try:
-        if world.rank == 0:
-            return _listen(resolved, manager, ends_chats, world)
-        return 0 if follow_events(assemble(resolved, manager=manager, world=world)) else 1
-    finally:
-        world.close()
-
-
-def _name(checkpoint: str) -> str:
-    """What a checkpoint is called, wherever it is."""
-    return Path(checkpoint).name if os.path.lexists(checkpoint) else checkpoint

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from starlette.middleware import Middleware
     from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp
 
 __all__ = ["Routes", "Service"]
 
@@ -118,6 +119,17 @@ class Routes:
     def middleware(self) -> Sequence[Middleware]:
         """ASGI middleware around all endpoints, other components' included. Optional."""
         return ()
+
+    async def run(self, endpoints: ASGIApp) -> None:
+        """Do what it does by itself, from the first request on until the server stops, which cancels it. Optional.
+
+        Args:
+            endpoints: those of all components as an application, without what stands before them.
+
+        Raises:
+            PlugtronError: the server cannot go on; it ends with that error.
+        """
+        del endpoints
 
     async def close(self) -> None:
         """Give back what it holds: the server is stopping, and no request is open any more. Optional."""

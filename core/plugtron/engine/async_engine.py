@@ -46,20 +46,24 @@ class AsyncEngine:
         self._thread = threading.Thread(target=self._run, name="plugtron-async-engine", daemon=True)
         self._thread.start()
 
-    async def stream(self, request: InferenceRequest) -> AsyncGenerator[RequestOutput, None]:
+    async def stream(self, request: InferenceRequest, *, whole: bool = False) -> AsyncGenerator[RequestOutput, None]:
         """Run a request and yield what is added to it: text, tokens and log probabilities since the last output.
 
         The last output of each sequence has its finish reason. Leaving the loop early aborts the request.
+
+        Args:
+            whole: whether there is one output for each sequence, at the end, which costs the event loop less.
 
         Raises:
             RequestError: the request has been added before.
             EngineError: it is closed, or its engine is broken.
         """
-        queue = OutputQueue(asyncio.get_running_loop())
+        queue = OutputQueue(asyncio.get_running_loop(), whole=whole)
         if self._closing:
             raise EngineError(_CLOSED)
-        # Templates and tokenizers are strangers' code: they have a thread of their own, not the engine's.
-        await asyncio.to_thread(self._engine.prepare_request, request)
+        if not request.prepared:
+            # Templates and tokenizers are strangers' code: they have a thread of their own, not the engine's.
+            await asyncio.to_thread(self._engine.prepare_request, request)
         self._send(lambda: self._add(request, queue))
         try:
             while not queue.over:
@@ -75,7 +79,7 @@ class AsyncEngine:
         Raises:
             RequestError, EngineError: as `stream`.
         """
-        async for _ in self.stream(request):
+        async for _ in self.stream(request, whole=True):
             pass
         return request
 
@@ -158,9 +162,12 @@ class AsyncEngine:
         for output in outputs:
             request_id = output.request.id
             if request_id in self._queues:
-                queue = touched[request_id] = self._queues[request_id]
-                if queue.put(output):
+                queue = self._queues[request_id]
+                complete = queue.put(output)
+                if complete:
                     del self._queues[request_id]
+                if complete or not queue.whole:
+                    touched[request_id] = queue
         wake(touched.values())
 
     def _add(self, request: InferenceRequest, queue: OutputQueue) -> None:

@@ -17,10 +17,12 @@ class OutputQueue:
 
     Args:
         loop: the event loop of the reader.
+        whole: whether the reader is woken once, when the request is over; its outputs are merged until then.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, whole: bool = False) -> None:
         self.loop = loop
+        self.whole = whole
         self._lock = threading.Lock()
         self._pending: dict[int, RequestOutput] = {}
         self._outstanding = Outstanding()

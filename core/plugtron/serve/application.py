@@ -20,11 +20,15 @@ __all__ = ["make_application"]
 _LOG = logging.getLogger("plugtron.serve")
 
 
-def make_application(parts: Sequence[Routes], *, max_body_bytes: int) -> Starlette:
-    """Put the endpoints of components together, in their order; middleware of the first is outermost."""
+def make_application(parts: Sequence[Routes], *, max_body_bytes: int, guarded: bool = True) -> Starlette:
+    """Put the endpoints of components together, in their order; middleware of the first is outermost.
+
+    Args:
+        guarded: whether the middleware stands before them; not where the server asks itself.
+    """
     application = Starlette(
         routes=[route for part in parts for route in part.routes()],
-        middleware=[each for part in parts for each in part.middleware()],
+        middleware=[each for part in parts for each in part.middleware()] if guarded else [],
         exception_handlers={
             PlugtronError: _explained,
             HTTPException: _http,

@@ -14,7 +14,7 @@ from plugtron.errors import RequestError
 from plugtron.serve.api_error import ApiError
 from plugtron.utils.validation import describe
 
-__all__ = ["read_body", "read_json"]
+__all__ = ["parse_json", "read_body", "read_json"]
 
 _Form = TypeVar("_Form", bound=BaseModel)
 #: Bytes of JSON whose reading would hold up the event loop for more than some milliseconds.
@@ -44,7 +44,7 @@ async def read_json(request: Request) -> dict[str, Any]:
         ApiError: it is too large, no JSON, nested too deeply, or something else than an object.
     """
     raw = await _bytes(request, request.app.state.max_body_bytes)
-    parsed = await asyncio.to_thread(_parse, raw) if len(raw) > _LARGE else _parse(raw)
+    parsed = await asyncio.to_thread(parse_json, raw) if len(raw) > _LARGE else parse_json(raw)
     if not isinstance(parsed, dict):
         _refuse(f"the body must be a JSON object (got {type(parsed).__name__})")
     return parsed
@@ -66,19 +66,24 @@ async def _bytes(request: Request, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def _parse(raw: bytes) -> Any:
+def parse_json(raw: bytes, name: str = "the body") -> Any:
+    """Read JSON that a stranger has written; `name` is what messages call it.
+
+    Raises:
+        ApiError: it is none, or is nested too deeply.
+    """
     try:
         parsed = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
     except UnicodeDecodeError as error:
-        _refuse(f"the body is not UTF-8: byte {error.start}")
+        _refuse(f"{name} is not UTF-8: byte {error.start}")
     except RecursionError:
-        _refuse(f"the body is nested too deeply (accepted: {_DEPTH} levels)")
+        _refuse(f"{name} is nested too deeply (accepted: {_DEPTH} levels)")
     except json.JSONDecodeError as error:
-        _refuse(f"the body is no JSON: {error.msg}, line {error.lineno} column {error.colno}")
+        _refuse(f"{name} is no JSON: {error.msg}, line {error.lineno} column {error.colno}")
     except ValueError as error:  # a number of thousands of digits, or NaN
-        _refuse(f"the body is no JSON: {error}")
+        _refuse(f"{name} is no JSON: {error}")
     if _is_deeper(parsed, _DEPTH):
-        _refuse(f"the body is nested too deeply (accepted: {_DEPTH} levels)")
+        _refuse(f"{name} is nested too deeply (accepted: {_DEPTH} levels)")
     return parsed
 
 

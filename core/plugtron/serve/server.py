@@ -139,13 +139,24 @@ class Server:
             parts = build_routes(service, session.resolved)
             application = make_application(parts, max_body_bytes=self._settings.max_body_bytes)
             session.announce()
+            inner = make_application(parts, max_body_bytes=self._settings.max_body_bytes, guarded=False)
+            own_work = [asyncio.ensure_future(self._run_part(part, inner)) for part in parts]
             self._application = application
             on_ready()
             watching = asyncio.ensure_future(self._watch(session))
             await self._stopping.wait()
-            watching.cancel()
+            for task in (watching, *own_work):
+                task.cancel()
+            await asyncio.gather(*own_work, return_exceptions=True)  # what failed has been noted
             await self._drain(service, parts)
         session.conclude(finished=service.finished, failed=service.failed, interrupted=bool(service.open_requests))
+
+    async def _run_part(self, part: Routes, endpoints: ASGIApp) -> None:
+        """Have a component do what it does by itself."""
+        try:
+            await part.run(endpoints)
+        except Exception as error:
+            self._fail(error)
 
     async def _drain(self, service: SessionService, parts: Sequence[Routes]) -> None:
         """Wait for open requests to end, up to the deadline; then end them."""

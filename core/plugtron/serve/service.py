@@ -103,18 +103,23 @@ class SessionService(Service):
         if request in self.open_requests:
             return
         self._check_load()
-        await asyncio.to_thread(self.session.prepare_request, request)
+        if not request.prepared:
+            await asyncio.to_thread(self.session.prepare_request, request)
         if request.error is not None:
             self._counts.refused()
             raise RequestError(request.error)
 
-    async def stream(self, request: InferenceRequest) -> AsyncGenerator[RequestOutput, None]:
-        """Run a request and yield what is added to it. Closing the generator aborts the request."""
+    async def stream(self, request: InferenceRequest, *, whole: bool = False) -> AsyncGenerator[RequestOutput, None]:
+        """Run a request and yield what is added to it. Closing the generator aborts the request.
+
+        Args:
+            whole: whether all that there is of an answer comes at its end, as one output.
+        """
         await self.admit(request)
         self._check_load()  # again: others may have been admitted meanwhile, and begun
         self.open_requests.add(request)
         try:
-            async with aclosing(self._engine.stream(request)) as outputs:
+            async with aclosing(self._engine.stream(request, whole=whole)) as outputs:
                 async for output in outputs:
                     yield output
             if request.error is not None:
@@ -132,7 +137,7 @@ class SessionService(Service):
 
     async def generate(self, request: InferenceRequest) -> InferenceRequest:
         """Run a request to its end."""
-        async with aclosing(self.stream(request)) as outputs:
+        async with aclosing(self.stream(request, whole=True)) as outputs:
             async for _ in outputs:
                 pass
         return request

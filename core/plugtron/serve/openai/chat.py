@@ -60,9 +60,12 @@ class ChatCompletions:
     async def _answers(self, request: InferenceRequest, body: ChatBody, choice: ToolChoice | None) -> list[Answer]:
         readers = self._readers(request, choice)
         answers = [Answer(parallel=body.parallel_tool_calls is not False) for _ in readers]
-        async with aclosing(self._service.stream(request)) as outputs:
-            async for output in outputs:
-                answers[output.sequence].add(readers[output.sequence].push(output))
+        await self._service.generate(request)
+        for reader, answer, sequence in zip(readers, answers, request.sequences, strict=True):
+            whole = RequestOutput(
+                request, sequence.index, sequence.text, tuple(sequence.tokens), sequence.finish_reason
+            )
+            answer.add(reader.push(whole))
         return answers
 
     def _choice(self, body: ChatBody, request: InferenceRequest, index: int, answer: Answer) -> dict[str, Any]:

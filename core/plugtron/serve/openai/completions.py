@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -136,9 +137,16 @@ class Completions:
 
 
 async def _finish(service: Service, requests: Sequence[InferenceRequest]) -> bool:
-    async with aclosing(merged(service, requests)) as outputs:
-        async for _ in outputs:
-            pass
+    if len(requests) == 1:
+        await service.generate(requests[0])
+        return True
+    running = [asyncio.ensure_future(service.generate(request)) for request in requests]
+    try:
+        await asyncio.gather(*running)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
     return True
 
 

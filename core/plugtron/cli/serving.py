@@ -1,0 +1,64 @@
+"""What `serve` and `batch` share: a model behind the server's endpoints, on one process or several."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plugtron.errors import PluginError
+from plugtron.parallel.environment import is_launched
+
+if TYPE_CHECKING:
+    from plugtron.parallel.world import World
+    from plugtron.plugin.manager import PluginManager
+    from plugtron.spec.resolved import ResolvedSpec
+
+__all__ = ["check_extra", "checkpoint_name", "event_loop", "lead"]
+
+
+def check_extra(verb: str) -> None:
+    """See before the model is loaded whether what endpoints are made of is installed.
+
+    Raises:
+        PluginError: it is not.
+    """
+    try:
+        import plugtron.serve.server  # noqa: F401 - to see whether it can be
+    except ModuleNotFoundError as error:
+        raise PluginError(f"{verb} needs {error.name}, which is not installed: pip install 'plugtron[serve]'") from None
+
+
+def checkpoint_name(resolved: ResolvedSpec) -> str:
+    """What the checkpoint is called, wherever it is."""
+    checkpoint = resolved.spec.model.checkpoint
+    return Path(checkpoint).name if os.path.lexists(checkpoint) else checkpoint
+
+
+def event_loop() -> asyncio.Runner:
+    """Something to run coroutines with: uvloop's loop where that is installed."""
+    try:
+        from uvloop import new_event_loop
+    except ModuleNotFoundError:
+        from asyncio import new_event_loop
+    return asyncio.Runner(loop_factory=new_event_loop)
+
+
+def lead(resolved: ResolvedSpec, manager: PluginManager, work: Callable[[World | None], int]) -> int:
+    """Do the work, or follow: of torchrun's processes rank 0 leads, and the others do the steps that it says."""
+    if not is_launched():
+        return work(None)
+    from plugtron.assembly.start import assemble, follow_events
+    from plugtron.parallel.world import launched
+
+    world = launched()
+    assert world is not None
+    world.interactive = True
+    try:
+        if world.rank == 0:
+            return work(world)
+        return 0 if follow_events(assemble(resolved, manager=manager, world=world)) else 1
+    finally:
+        world.close()

@@ -305,4 +305,11 @@ def plugtron_routes() -> list[Component]:
             summary="/metrics, for Prometheus",
             install_hint=_SERVE,
         ),
+        Component(
+            name="batches",
+            target="plugtron.serve.batches.routes:Batches",
+            options="plugtron.serve.options:BatchOptions",
+            summary="/v1/files and /v1/batches, kept in a folder",
+            install_hint=_SERVE,
+        ),
     ]

@@ -6,7 +6,7 @@ MODEL := smollm2-135m-instruct
 FUZZ_SECONDS := 300
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs test test-all test-clients test-models fuzz map test-gpu lint bench-eager bench-requests bench-sampling bench-dynamic bench-cpu bench-gpu clean
+.PHONY: help setup demo docs test test-all test-clients test-models fuzz endpoints map test-gpu lint bench-eager bench-requests bench-sampling bench-dynamic bench-cpu bench-gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -42,6 +42,9 @@ fuzz: $(INSTALLED)  ## the same for longer: FUZZ_SECONDS=300 for each target; wh
 
 docs: $(INSTALLED)  ## the pages of docs/ as a site, in build/site; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir build/site
+
+endpoints: $(INSTALLED)  ## describe the endpoints of the server: docs/endpoints.md
+	PYTHONPATH=tests $(BIN)/python -m support.endpoints_page > docs/endpoints.md
 
 map: $(INSTALLED)  ## draw which room imports which: docs/rooms.svg
 	PYTHONPATH=tests $(BIN)/python -m support.draw_map > docs/rooms.svg

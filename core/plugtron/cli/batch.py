@@ -73,5 +73,5 @@ def _settings(written: Any, names: tuple[str, ...]) -> Any:
     """What the spec says of its server, without what stands before its endpoints: nobody comes from outside."""
     if written is not None and not isinstance(written, dict):
         return written  # which resolving refuses
-    settings = {**(written or {}), "routes": ["openai", "responses"]}
+    settings = {**(written or {}), "routes": ["openai", "responses", "embeddings"]}
     return {**settings, "models": list(names)} if names else settings

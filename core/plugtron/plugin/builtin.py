@@ -317,4 +317,11 @@ def plugtron_routes() -> list[Component]:
             summary="/ and /plugtron: a chat, and what the server is doing, in the browser",
             install_hint=_SERVE,
         ),
+        Component(
+            name="batches",
+            target="plugtron.serve.batches.routes:Batches",
+            options="plugtron.serve.options:BatchOptions",
+            summary="/v1/files and /v1/batches, kept in a folder",
+            install_hint=_SERVE,
+        ),
     ]

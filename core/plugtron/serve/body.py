@@ -14,7 +14,7 @@ from plugtron.errors import RequestError
 from plugtron.serve.api_error import ApiError
 from plugtron.utils.validation import describe
 
-__all__ = ["parse_json", "read_body", "read_json"]
+__all__ = ["parse_json", "read_body", "read_json", "refuse_size"]
 
 _Form = TypeVar("_Form", bound=BaseModel)
 #: Bytes of JSON whose reading would hold up the event loop for more than some milliseconds.
@@ -53,13 +53,13 @@ async def read_json(request: Request) -> dict[str, Any]:
 async def _bytes(request: Request, limit: int) -> bytes:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:18]) > limit:
-        _refuse_size(limit)
+        refuse_size(limit)
     pieces, size = list[bytes](), 0
     try:
         async for piece in request.stream():
             size += len(piece)
             if size > limit:
-                _refuse_size(limit)
+                refuse_size(limit)
             pieces.append(piece)
     except ClientDisconnect:
         _refuse("the connection was closed before the body was complete")
@@ -108,11 +108,15 @@ def _refuse(message: str) -> NoReturn:
     raise ApiError(HTTPStatus.BAD_REQUEST, message, code="invalid_body")
 
 
-def _refuse_size(limit: int) -> NoReturn:
-    # What is still coming is not read: the connection cannot be used for another request.
+def refuse_size(limit: int, name: str = "the body", option: str = "serve.max_body_bytes") -> NoReturn:
+    """Refuse what is too large. What is still coming is not read: the connection takes no other request.
+
+    Raises:
+        ApiError: 413.
+    """
     raise ApiError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the body is larger than {limit} bytes (serve.max_body_bytes)",
+        f"{name} is larger than {limit} bytes ({option})",
         code="body_too_large",
         headers={"Connection": "close"},
     )

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from plugtron.plugin.options import Options, PathText
 
-__all__ = ["ApiKeyOptions", "CorsOptions", "RateLimitOptions", "RequestLogOptions", "ResponsesOptions"]
+__all__ = ["ApiKeyOptions", "BatchOptions", "CorsOptions", "RateLimitOptions", "RequestLogOptions", "ResponsesOptions"]
 
 
 class ApiKeyOptions(Options):
@@ -43,3 +43,15 @@ class ResponsesOptions(Options):
     """How much is remembered."""
 
     stored: int = Field(default=1000, ge=0, description="responses that previous_response_id finds, the latest")
+
+
+class BatchOptions(Options):
+    """Where files and batches are kept, and how much of the engine batches take."""
+
+    folder: PathText = Field(description="is made where it is not there; one server uses it at a time")
+    max_file_bytes: int = Field(
+        default=200 * 2**20, ge=1024, description="of a file that is uploaded; more: status 413"
+    )
+    max_concurrent: int | None = Field(
+        default=None, ge=1, description="requests of batches at once; by default half of the engine's batch"
+    )

@@ -1,0 +1,121 @@
+"""/v1/batches"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Annotated, Literal
+from uuid import uuid4
+
+from pydantic import AfterValidator, Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from plugtron.serve.api_error import ApiError
+from plugtron.serve.batches.batch_table import Batch, BatchTable
+from plugtron.serve.batches.page import page_body, read_query
+from plugtron.serve.body import read_body
+from plugtron.serve.openai.fields import Fields
+
+__all__ = ["BatchRoutes"]
+
+_WINDOW = re.compile(r"([1-9]\d{0,5})([smhd])")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+#: When a batch got each status, in the order of OpenAI's API.
+_TIMES = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
+
+
+def _seconds(window: str) -> int:
+    found = _WINDOW.fullmatch(window)
+    if found is None:
+        raise ValueError(
+            f"completion_window: must be a number and one of s, m, h and d, such as '24h' (got {window!r})"
+        )
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _checked_window(window: str) -> str:
+    _seconds(window)
+    return window
+
+
+class _BatchBody(Fields):
+    input_file_id: str
+    endpoint: Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"]
+    completion_window: Annotated[str, AfterValidator(_checked_window)]
+    metadata: dict[str, str] | None = Field(default=None, max_length=16)
+
+
+class _ListQuery(Fields):
+    after: str | None = None
+    limit: int = Field(default=20, ge=1, le=100)
+
+
+class BatchRoutes:
+    """The endpoints of batches.
+
+    Args:
+        table: gives the batches, once the server takes requests.
+        begin: has a batch run that has been added.
+        cancel: has a batch stop that is being cancelled.
+    """
+
+    def __init__(
+        self, table: Callable[[], BatchTable], *, begin: Callable[[str], None], cancel: Callable[[str], None]
+    ) -> None:
+        self._table = table
+        self._begin = begin
+        self._cancel = cancel
+
+    def routes(self) -> Sequence[Route]:
+        """The endpoints."""
+        return (
+            Route("/v1/batches", self._create, methods=["POST"]),
+            Route("/v1/batches", self._list, methods=["GET"]),
+            Route("/v1/batches/{id}", self._get, methods=["GET"]),
+            Route("/v1/batches/{id}/cancel", self._cancelled, methods=["POST"]),
+        )
+
+    async def _create(self, http: Request) -> Response:
+        batch = _new_batch(await read_body(http, _BatchBody))
+        await self._table().add(batch)
+        self._begin(batch["id"])
+        return JSONResponse(await self._table().get(batch["id"]))
+
+    async def _list(self, http: Request) -> Response:
+        query = read_query(http, _ListQuery)
+        batches, has_more = await self._table().page(after=query.after, limit=query.limit)
+        return JSONResponse(page_body(batches, has_more=has_more))
+
+    async def _get(self, http: Request) -> Response:
+        return JSONResponse(await self._table().get(http.path_params["id"]))
+
+    async def _cancelled(self, http: Request) -> Response:
+        batch_id = http.path_params["id"]
+        batch = await self._table().move(batch_id, ("validating", "in_progress"), "cancelling")
+        if batch["status"] != "cancelling":
+            raise ApiError(HTTPStatus.CONFLICT, f"{batch_id} is {batch['status']}, and cannot be cancelled any more")
+        self._cancel(batch_id)
+        return JSONResponse(batch)
+
+
+def _new_batch(body: _BatchBody) -> Batch:
+    now = int(time.time())
+    return {
+        "id": f"batch_{uuid4().hex}",
+        "object": "batch",
+        "endpoint": body.endpoint,
+        "errors": None,
+        "input_file_id": body.input_file_id,
+        "completion_window": body.completion_window,
+        "status": "validating",
+        "output_file_id": None,
+        "error_file_id": None,
+        "created_at": now,
+        "expires_at": now + _seconds(body.completion_window),
+        **{f"{status}_at": None for status in _TIMES},
+        "metadata": body.metadata,
+    }

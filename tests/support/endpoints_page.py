@@ -13,8 +13,8 @@ from plugtron.spec.serve import DEFAULT_ROUTES
 
 HEAD = """# Endpoints
 
-Made from the declarations in `core/plugtron/serve` (`make endpoints`). Bodies are JSON objects; null is the same as leaving a field out. The same
-for programs is at `/openapi.json`, with the sampling parameters that the parts of a run use.
+Made from the declarations in `core/plugtron/serve` (`make endpoints`). Bodies are JSON objects; null is the same as
+leaving a field out. The same for programs is at `/openapi.json`, with the sampling parameters that a run's parts use.
 """
 #: Words of a type, by what JSON Schema has for it.
 _TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "null": "null"}
@@ -68,7 +68,10 @@ def _type(declared):
 
 
 class _Nobody:
-    settings = {}
+    """A service for those that ask it for nothing before there is a request."""
+
+    def __init__(self):
+        self.settings = {}
 
 
 if __name__ == "__main__":

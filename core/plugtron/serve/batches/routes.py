@@ -22,6 +22,9 @@ from plugtron.serve.options import BatchOptions
 
 __all__ = ["Batches"]
 
+#: By default batches have one of so many places of the engine's batch: each request that runs slows the others' steps.
+_SHARE = 8
+
 
 class Batches(Routes):
     """Takes files and batches, and runs them: what is in the folder goes on when a server starts again."""
@@ -53,7 +56,7 @@ class Batches(Routes):
         self._runner = BatchRunner(
             self._store,
             InProcess(endpoints),
-            max_concurrent=self._options.max_concurrent or max(1, engine_batch(self._service.settings) // 2),
+            max_concurrent=self._options.max_concurrent or max(1, engine_batch(self._service.settings) // _SHARE),
             max_body_bytes=self._service.settings["serve"]["max_body_bytes"],
         )
         await self._runner.run()

@@ -1,5 +1,6 @@
 """`plugtron batch`: files of requests, through whatever interrupts them."""
 
+import io
 import json
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from support.batch_lines import await_lines, line, read, run, start, tokens
 from plugtron import LLM
 from plugtron.cli.batch_resume import Done
 from plugtron.errors import SpecError
+from plugtron.serve.batches.line import LineError, numbered_lines, parse_line
 from plugtron.testing.models import write_model
 
 #: The ways in which a line may be no request, and what its error is called.
@@ -163,3 +165,12 @@ def test_what_an_output_says_is_done(tmp_path):
         file.write_text(good + foreign)
         with pytest.raises(SpecError, match=r"out\.jsonl:2: is no line"):
             Done.read(file)
+
+
+def test_lines_are_read_within_bounds():
+    long = b"x" * 70_000
+    file = io.BytesIO(b"\xef\xbb\xbf{}\n\n  \n" + long + b"\n[]\n" + long * 3 + b"\n1")
+    found = list(numbered_lines(file, 1024))
+    assert found == [(1, b"{}\n"), (4, None), (5, b"[]\n"), (6, None), (7, b"1")]
+    with pytest.raises(LineError, match=r"line 4: it is longer than serve\.max_body_bytes allows"):
+        parse_line(*reversed(found[1]))

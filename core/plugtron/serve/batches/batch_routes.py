@@ -12,15 +12,15 @@ from uuid import uuid4
 from pydantic import AfterValidator, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from plugtron.serve.api_error import ApiError
 from plugtron.serve.batches.batch_table import Batch, BatchTable
 from plugtron.serve.batches.page import page_body, read_query
 from plugtron.serve.body import read_body
+from plugtron.serve.endpoint import Endpoint
 from plugtron.serve.openai.fields import Fields
 
-__all__ = ["BatchRoutes"]
+__all__ = ["BatchBody", "BatchRoutes"]
 
 _WINDOW = re.compile(r"([1-9]\d{0,5})([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -42,11 +42,17 @@ def _checked_window(window: str) -> str:
     return window
 
 
-class _BatchBody(Fields):
-    input_file_id: str
-    endpoint: Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"]
-    completion_window: Annotated[str, AfterValidator(_checked_window)]
-    metadata: dict[str, str] | None = Field(default=None, max_length=16)
+class BatchBody(Fields):
+    """The body of /v1/batches."""
+
+    input_file_id: str = Field(description="an uploaded file, with a request in each line")
+    endpoint: Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"] = Field(
+        description="the url of all lines"
+    )
+    completion_window: Annotated[str, AfterValidator(_checked_window)] = Field(
+        description="what is not answered by then has an error: a number and s, m, h or d"
+    )
+    metadata: dict[str, str] | None = Field(default=None, max_length=16, description="is given back as it is")
 
 
 class _ListQuery(Fields):
@@ -70,17 +76,17 @@ class BatchRoutes:
         self._begin = begin
         self._cancel = cancel
 
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""
         return (
-            Route("/v1/batches", self._create, methods=["POST"]),
-            Route("/v1/batches", self._list, methods=["GET"]),
-            Route("/v1/batches/{id}", self._get, methods=["GET"]),
-            Route("/v1/batches/{id}/cancel", self._cancelled, methods=["POST"]),
+            Endpoint("/v1/batches", self._create, "begin a batch", form=BatchBody),
+            Endpoint("/v1/batches", self._list, "the batches, the latest first"),
+            Endpoint("/v1/batches/{id}", self._get, "one of them"),
+            Endpoint("/v1/batches/{id}/cancel", self._cancelled, "stop it, and keep what it has", method="POST"),
         )
 
     async def _create(self, http: Request) -> Response:
-        batch = _new_batch(await read_body(http, _BatchBody))
+        batch = _new_batch(await read_body(http, BatchBody))
         await self._table().add(batch)
         self._begin(batch["id"])
         return JSONResponse(await self._table().get(batch["id"]))
@@ -102,7 +108,7 @@ class BatchRoutes:
         return JSONResponse(batch)
 
 
-def _new_batch(body: _BatchBody) -> Batch:
+def _new_batch(body: BatchBody) -> Batch:
     now = int(time.time())
     return {
         "id": f"batch_{uuid4().hex}",

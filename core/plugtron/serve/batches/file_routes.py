@@ -10,12 +10,12 @@ from uuid import uuid4
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Route
 
 from plugtron.errors import RequestError
 from plugtron.serve.batches.file_table import FileTable, StoredFile
 from plugtron.serve.batches.page import page_body, read_query
 from plugtron.serve.batches.upload import FormReader, read_form
+from plugtron.serve.endpoint import Endpoint
 from plugtron.serve.openai.fields import Fields
 
 __all__ = ["FileRoutes"]
@@ -42,14 +42,15 @@ class FileRoutes:
         self._table = table
         self._max_bytes = max_bytes
 
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""
+        binary = "application/octet-stream"
         return (
-            Route("/v1/files", self._upload, methods=["POST"]),
-            Route("/v1/files", self._list, methods=["GET"]),
-            Route("/v1/files/{id}", self._get, methods=["GET"]),
-            Route("/v1/files/{id}", self._delete, methods=["DELETE"]),
-            Route("/v1/files/{id}/content", self._content, methods=["GET"]),
+            Endpoint("/v1/files", self._upload, "upload a file: a form with file, and purpose batch", method="POST"),
+            Endpoint("/v1/files", self._list, "the files, the latest first"),
+            Endpoint("/v1/files/{id}", self._get, "one of them"),
+            Endpoint("/v1/files/{id}", self._delete, "delete it", method="DELETE"),
+            Endpoint("/v1/files/{id}/content", self._content, "what is in it", answers=binary),
         )
 
     async def _upload(self, http: Request) -> Response:

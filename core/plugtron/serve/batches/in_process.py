@@ -23,8 +23,9 @@ _PAUSE_S, _MAX_PAUSE_S = 0.25, 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """What an endpoint has answered; `body` is one line of JSON."""
+    """What an endpoint has answered; `body` is one line of JSON. `number` is of no other answer."""
 
+    number: str
     status: int
     request_id: str
     body: str
@@ -60,9 +61,13 @@ class InProcess:
             # Starlette raises a defect once more when it has answered with status 500 and written the log.
             if not call.complete:
                 raise
-        headers = Headers(raw=call.headers)
-        request_id = headers.get("x-request-id") or uuid4().hex
-        return Answered(status=call.status, request_id=request_id, body=_one_line(headers, b"".join(call.pieces)))
+        headers, number = Headers(raw=call.headers), uuid4().hex
+        return Answered(
+            number=number,
+            status=call.status,
+            request_id=headers.get("x-request-id") or number,
+            body=_one_line(headers, b"".join(call.pieces)),
+        )
 
 
 class _Call:

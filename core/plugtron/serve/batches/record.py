@@ -15,7 +15,7 @@ def answer_record(custom_id: str, answer: Answered) -> str:
     """The line of a request that an endpoint has answered."""
     # The body is JSON already: written into the line as it is, it is not read again.
     return (
-        f'{{"id": "batch_req_{uuid4().hex}", "custom_id": {json.dumps(custom_id)}, "response": {{"status_code": '
+        f'{{"id": "batch_req_{answer.number}", "custom_id": {json.dumps(custom_id)}, "response": {{"status_code": '
         f'{answer.status}, "request_id": {json.dumps(answer.request_id)}, "body": {answer.body}}}, "error": null}}'
     )
 

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from plugtron.contracts.routes import Routes, Service
@@ -18,9 +17,13 @@ from plugtron.serve.batches.file_routes import FileRoutes
 from plugtron.serve.batches.in_process import InProcess
 from plugtron.serve.batches.runner import BatchRunner
 from plugtron.serve.batches.store import Store
+from plugtron.serve.endpoint import Endpoint
 from plugtron.serve.options import BatchOptions
 
 __all__ = ["Batches"]
+
+#: By default batches have one of so many places of the engine's batch: each request that runs slows the others' steps.
+_SHARE = 8
 
 
 class Batches(Routes):
@@ -37,7 +40,7 @@ class Batches(Routes):
         """Make them; the folder is opened by `run`."""
         return cls(service, options)
 
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""
         files = FileRoutes(lambda: self._opened.files, self._options.max_file_bytes)
         batches = BatchRoutes(lambda: self._opened.batches, begin=self._begin, cancel=self._cancel)
@@ -53,7 +56,7 @@ class Batches(Routes):
         self._runner = BatchRunner(
             self._store,
             InProcess(endpoints),
-            max_concurrent=self._options.max_concurrent or max(1, engine_batch(self._service.settings) // 2),
+            max_concurrent=self._options.max_concurrent or max(1, engine_batch(self._service.settings) // _SHARE),
             max_body_bytes=self._service.settings["serve"]["max_body_bytes"],
         )
         await self._runner.run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from plugtron.spec.resolved import ResolvedSpec
 
 __all__ = ["check_extra", "checkpoint_name", "event_loop", "lead"]
+
+#: Seconds after which a thread hands the interpreter on to one that waits for it; a step has some milliseconds.
+_TURN_S = 5e-4
 
 
 def check_extra(verb: str) -> None:
@@ -39,6 +43,8 @@ def checkpoint_name(resolved: ResolvedSpec) -> str:
 
 def event_loop() -> asyncio.Runner:
     """Something to run coroutines with: uvloop's loop where that is installed."""
+    # The engine's thread comes back from kernels to this loop's interpreter lock: it should not wait for a whole turn.
+    sys.setswitchinterval(_TURN_S)
     try:
         from uvloop import new_event_loop
     except ModuleNotFoundError:

@@ -54,6 +54,9 @@ class Server:
         load: makes the session; runs in a thread.
         models: names under which the model is served.
         ends_chats: as of `SessionService`.
+
+    Raises:
+        SpecError: certificate or key cannot be used.
     """
 
     def __init__(
@@ -74,6 +77,11 @@ class Server:
         self._stopping = asyncio.Event()
         self._failure: Exception | None = None
         self._uvicorn = _Uvicorn(self._config())
+        try:
+            self._uvicorn.config.load()
+        except OSError as error:  # ssl.SSLError is one
+            named = f"serve.tls_certificate {settings.tls_certificate}, serve.tls_key {settings.tls_key}"
+            raise SpecError(f"{named}: {error.strerror or error}") from None
 
     @property
     def url(self) -> str:
@@ -95,6 +103,7 @@ class Server:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
         listening = asyncio.ensure_future(self._uvicorn.serve(sockets=[self._listener]))
+        listening.add_done_callback(lambda _: self._stopping.set())
         try:
             session = await self._loaded()
             if session is None:

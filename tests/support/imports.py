@@ -25,7 +25,7 @@ FLOORS = [
     {"assembly"},
     {"scores"},
     {"llm", "diagnosis", "serve"},
-    {*FAMILIES, "convert", "bench", "testing", "scaffold", "integrations"},
+    {*FAMILIES, "convert", "bench", "testing", "scaffold", "integrations", "chat"},
     {"cli"},
     {"__main__"},
 ]

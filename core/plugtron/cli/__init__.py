@@ -24,6 +24,7 @@ _UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EIO)
 #: Verb: module and function. The list is read without importing any of them.
 _VERBS = {
     "generate": ("plugtron.cli.generate:generate", "answer prompts given on the command line"),
+    "chat": ("plugtron.cli.chat:chat", "talk with a model, here or behind HTTP"),
     "run": ("plugtron.cli.run:run", "run a spec and write its results as JSON lines"),
     "replay": ("plugtron.cli.replay:replay", "do a recorded run again and compare its tokens"),
     "serve": ("plugtron.cli.serve:serve", "answer over HTTP, in the form of OpenAI's API"),

@@ -20,6 +20,7 @@ __all__ = [
     "find_plugins",
     "make_manager",
     "plugin_options",
+    "sampling_options",
     "set_option",
     "spec_argument",
     "stats_option",
@@ -61,6 +62,20 @@ def plugin_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         call = option(call)
     return call
+
+
+def sampling_options(function: Function) -> Function:
+    """Add options for the sampling parameters that are asked for most; they are None where they are not given."""
+    for option in (
+        click.option("--seed", type=int, help="The same seed draws the same answer."),
+        click.option("--top-p", type=float, help="Draw from the most likely that reach this probability."),
+        click.option("--top-k", type=int, help="Draw from the k most likely."),
+        click.option(
+            "--temperature", type=float, help="0 takes the most likely token; by default 1, the model's own chances."
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def set_option(function: Function) -> Function:

@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from plugtron.cli.common import DEFAULT_MODEL, PluginChoice, plugin_options, set_option, stats_option, verbose_option
+from plugtron.cli.common import (
+    DEFAULT_MODEL,
+    PluginChoice,
+    plugin_options,
+    sampling_options,
+    set_option,
+    stats_option,
+    verbose_option,
+)
 from plugtron.cli.specs import resolve_source
 from plugtron.cli.stdout import kept_stdout
 from plugtron.request.sampling_params import DEFAULT_MAX_TOKENS
@@ -24,10 +32,7 @@ __all__ = ["generate"]
 @click.option(
     "--max-tokens", type=int, help=f"Tokens per answer, {DEFAULT_MAX_TOKENS} by default; -1: to the end of the context."
 )
-@click.option("--temperature", type=float, help="0 takes the most likely token; by default 1, the model's own chances.")
-@click.option("--top-k", type=int, help="Draw from the k most likely.")
-@click.option("--top-p", type=float, help="Draw from the most likely that reach this probability.")
-@click.option("--seed", type=int, help="The same seed draws the same answer.")
+@sampling_options
 @click.option("--chat", is_flag=True, help="Prompts are what a user says; answer with the model's chat template.")
 @click.option("--json", "as_json", is_flag=True, help="Print results as JSON lines.")
 @stats_option

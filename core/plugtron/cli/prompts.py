@@ -7,9 +7,10 @@ from pathlib import Path
 
 from plugtron.errors import Problem, RequestError, SpecError
 from plugtron.parallel.group import Group
-from plugtron.request.chat_options import ChatOptions, is_template_text, template_text
+from plugtron.request.chat_options import ChatOptions
 from plugtron.request.request import InferenceRequest
 from plugtron.request.sampling_params import SamplingParams
+from plugtron.spec.chat_defaults import chat_defaults
 from plugtron.spec.model import PromptFile, PromptSpec, Spec
 from plugtron.spec.prompt_file import parse_prompts, read_lines
 
@@ -30,17 +31,7 @@ def read_prompts(spec: Spec, group: Group) -> list[InferenceRequest]:
 def _defaults(spec: Spec, prompts: Sequence[PromptSpec]) -> tuple[SamplingParams, ChatOptions]:
     if not prompts:
         raise SpecError([Problem("prompts", "there is none (give a list, or {file: prompts.jsonl})")])
-    chat = spec.chat
-    if (
-        chat.chat_template is not None
-        and not is_template_text(chat.chat_template)
-        and Path(chat.chat_template).is_file()
-    ):
-        try:
-            chat = chat.model_copy(update={"chat_template": template_text(chat.chat_template)})
-        except RequestError as error:
-            raise SpecError(str(error)) from None
-    return SamplingParams.from_flat(spec.sampling), chat
+    return SamplingParams.from_flat(spec.sampling), chat_defaults(spec)
 
 
 def _from_file(file: str, group: Group) -> list[PromptSpec]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from plugtron.cli.common import PluginChoice, plugin_options, set_option, verbose_option
-from plugtron.cli.serving import check_extra, checkpoint_name, event_loop, lead
+from plugtron.cli.serving import check_extra, checkpoint_name, event_loop, lead, spec_or_model
 from plugtron.cli.specs import resolve_source
 from plugtron.cli.stdout import kept_stdout
-from plugtron.spec.load import Source, read
 from plugtron.spec.overrides import apply, split
 
 if TYPE_CHECKING:
@@ -26,7 +24,6 @@ __all__ = ["serve"]
 
 #: The variable of the component api_keys.
 _KEY = "PLUGTRON_API_KEY"
-_SPEC_FILES = (".yaml", ".yml", ".toml", ".json")
 
 
 @click.command()
@@ -55,7 +52,7 @@ def serve(
 ) -> None:
     """Serve a spec, or a model with the dynamic engine, over HTTP. Ctrl-C stops: open requests may finish."""
     with kept_stdout():
-        source = apply(_source(spec), split(overrides))
+        source = apply(spec_or_model(spec), split(overrides))
         # Whether an answer's length is asked for; `resolve` writes the default in.
         ends_chats = "max_tokens" in (source.values.get("sampling") or {})
         source.values.setdefault("engine", "dynamic")
@@ -70,13 +67,6 @@ def serve(
         resolved, manager = resolve_source(source, choice)
         check_extra("serve")
         sys.exit(lead(resolved, manager, lambda world: _listen(resolved, manager, ends_chats, world)))
-
-
-def _source(spec: str) -> Source:
-    """A spec file, or a spec that names the model."""
-    if Path(spec).suffix in _SPEC_FILES:
-        return read(Path(spec))
-    return Source(values={"version": 1, "model": {"checkpoint": spec}})
 
 
 def _settings(written: Any, given: Mapping[str, Any], guards: Mapping[str, Mapping[str, Any] | None]) -> Any:

@@ -1,4 +1,4 @@
-"""What `serve` and `batch` share: a model behind the server's endpoints, on one process or several."""
+"""What `serve`, `batch` and `chat` share: a model behind the server's endpoints, on one process or several."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 
 from plugtron.errors import PluginError
 from plugtron.parallel.environment import is_launched
+from plugtron.spec.load import Source, read
 
 if TYPE_CHECKING:
     from plugtron.parallel.world import World
     from plugtron.plugin.manager import PluginManager
     from plugtron.spec.resolved import ResolvedSpec
 
-__all__ = ["check_extra", "checkpoint_name", "event_loop", "lead"]
+__all__ = ["check_extra", "checkpoint_name", "event_loop", "lead", "spec_or_model"]
+
+_SPEC_FILES = (".yaml", ".yml", ".toml", ".json")
 
 #: Seconds after which a thread hands the interpreter on to one that waits for it; a step has some milliseconds.
 _TURN_S = 5e-4
@@ -39,6 +42,17 @@ def checkpoint_name(resolved: ResolvedSpec) -> str:
     """What the checkpoint is called, wherever it is."""
     checkpoint = resolved.spec.model.checkpoint
     return Path(checkpoint).name if os.path.lexists(checkpoint) else checkpoint
+
+
+def spec_or_model(named: str) -> Source:
+    """A spec file, or a spec that names the model.
+
+    Raises:
+        SpecError: the file cannot be read.
+    """
+    if Path(named).suffix in _SPEC_FILES:
+        return read(Path(named))
+    return Source(values={"version": 1, "model": {"checkpoint": named}})
 
 
 def event_loop() -> asyncio.Runner:

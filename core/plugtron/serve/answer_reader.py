@@ -9,10 +9,11 @@ from uuid import uuid4
 
 from plugtron.contracts.parser import AnswerDelta, ArgumentsDelta, CallBegun, ContentDelta, Parser
 from plugtron.contracts.routes import Service
+from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.engine.special_text import SpecialText
 from plugtron.request.request import InferenceRequest, RequestOutput
 
-__all__ = ["AnswerReader", "CallsReader", "ParsedReader", "PlainReader", "ToolChoice", "reader_for"]
+__all__ = ["AnswerReader", "CallsReader", "ParsedReader", "PlainReader", "ToolChoice", "reader_for", "text_reader"]
 
 
 class AnswerReader:
@@ -111,7 +112,11 @@ def reader_for(service: Service, request: InferenceRequest, choice: ToolChoice |
     """The reader of one answer to a request that has been admitted."""
     if choice is not None:
         return CallsReader()
-    parser = service.parser(request)
-    if parser is None or service.tokenizer is None:
+    return text_reader(service.parser(request), service.tokenizer, request)
+
+
+def text_reader(parser: Parser | None, tokenizer: Tokenizer | None, request: InferenceRequest) -> AnswerReader:
+    """The reader of one answer that is as the model writes it, through a parser where there is one."""
+    if parser is None or tokenizer is None:
         return PlainReader()
-    return ParsedReader(parser, SpecialText(service.tokenizer, request.params))
+    return ParsedReader(parser, SpecialText(tokenizer, request.params))

@@ -17,7 +17,7 @@ from plugtron.contracts.routes import Routes, Service
 from plugtron.plugin.options import Options
 from plugtron.serve.endpoint import Endpoint
 from plugtron.serve.openai.fields import GenerationBody
-from plugtron.serve.parameters import parameters_schema
+from plugtron.serve.parameters import service_parameters
 
 __all__ = ["OpenApiRoutes", "describe"]
 
@@ -42,7 +42,7 @@ class OpenApiRoutes(Routes):
         return (Endpoint("/openapi.json", self._document, "this description"),)
 
     async def _document(self, http: Request) -> Response:
-        parameters = await asyncio.to_thread(parameters_schema, self._service)
+        parameters = await asyncio.to_thread(service_parameters, self._service)
         return JSONResponse(describe(http.app.routes, parameters))
 
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from plugtron.contracts.routes import Service
+from plugtron.plugin.registry import RegisteredComponent
 from plugtron.request.chat_options import ChatOptions
 
-__all__ = ["parameters_schema"]
+__all__ = ["parameters_schema", "service_parameters"]
 
 
-def parameters_schema(service: Service) -> dict[str, Any]:
+def service_parameters(service: Service) -> dict[str, Any]:
+    """What requests to a server may have."""
+    defaults = service.new_request([], {}, chat=ChatOptions()).params.asked()
+    return parameters_schema(service.components, defaults)
+
+
+def parameters_schema(components: Iterable[RegisteredComponent], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """What the chosen parts declare, in the spec's order.
 
     Beside the words of JSON Schema, each property has `by`, the part that uses it, and `default`: what a chat gets
     that leaves it out; none where that is nothing. `unset` is what nothing amounts to.
+
+    Args:
+        defaults: the parameters of a chat that sets none.
     """
-    defaults = service.new_request([], {}, chat=ChatOptions()).params.asked()
     properties: dict[str, Any] = {}
     definitions: dict[str, Any] = {}
-    for offer in service.components:
+    for offer in components:
         model = offer.params_model()
         if model is None:
             continue

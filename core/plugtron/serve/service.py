@@ -20,6 +20,7 @@ from plugtron.request.chat_options import ChatOptions
 from plugtron.request.request import InferenceRequest, Prompt, RequestOutput
 from plugtron.request.sampling_params import SamplingParams
 from plugtron.serve.metrics import ServerMetrics
+from plugtron.spec.chat_defaults import chat_defaults
 from plugtron.spec.dump import plain_data
 
 __all__ = ["SessionService"]
@@ -65,7 +66,7 @@ class SessionService(Service):
         self._chat_defaults = self._defaults
         if not ends_chats:
             self._chat_defaults = SamplingParams(max_tokens=-1).over(self._defaults)
-        self._chat = spec.chat
+        self._chat = chat_defaults(spec)
 
     @property
     def open_requests(self) -> Collection[InferenceRequest]:

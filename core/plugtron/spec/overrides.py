@@ -11,7 +11,7 @@ from plugtron.errors import Problem, SpecError
 from plugtron.spec.load import Place, Source
 from plugtron.utils.validation import plain
 
-__all__ = ["apply", "split"]
+__all__ = ["apply", "read_value", "split"]
 
 #: Where a component stands: a bare name there is opened up when an override goes inside.
 _COMPONENT_PLACES = (
@@ -33,11 +33,20 @@ def split(texts: Iterable[str]) -> dict[str, Any]:
         path, equals, value = text.partition("=")
         if not equals or not path.strip():
             raise SpecError([Problem(text, "write PATH=VALUE, such as engine.options.max_batch_size=4", "--set")])
-        try:
-            overrides[path.strip()] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise SpecError([Problem(text, f"the value {plain(value)} is not YAML", "--set")]) from None
+        overrides[path.strip()] = read_value(value, Problem(text, f"the value {plain(value)} is not YAML", "--set"))
     return overrides
+
+
+def read_value(text: str, problem: Problem) -> Any:
+    """Read a value that somebody has typed, as YAML.
+
+    Raises:
+        SpecError: it is none; with this problem.
+    """
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise SpecError([problem]) from None
 
 
 def apply(source: Source, overrides: Mapping[str, Any], *, called: str = "--set") -> Source:

@@ -17,7 +17,7 @@ from plugtron.serve.api_error import ApiError
 from plugtron.serve.pages.assembled import assembled
 from plugtron.serve.pages.files import GUARD, PageFile, page_files
 from plugtron.serve.pages.state import state
-from plugtron.serve.parameters import parameters_schema
+from plugtron.serve.parameters import service_parameters
 
 __all__ = ["PagesRoutes"]
 
@@ -54,7 +54,7 @@ class PagesRoutes(Routes):
 
     async def _parameters(self, http: Request) -> Response:
         del http
-        return _data(await asyncio.to_thread(parameters_schema, self._service))
+        return _data(await asyncio.to_thread(service_parameters, self._service))
 
     async def _assembled(self, http: Request) -> Response:
         del http

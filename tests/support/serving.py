@@ -32,10 +32,10 @@ class Served:
 
 
 @contextmanager
-def served(*arguments, variables=None):
+def served(*arguments, variables=None, launcher=("-m", "plugtron")):
     """Start a server on a free port and wait until its model is loaded."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **(variables or {})}
-    command = [sys.executable, "-m", "plugtron", "serve", *map(str, arguments), "--port", "0"]
+    command = [sys.executable, *launcher, "serve", *map(str, arguments), "--port", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     lines, told = [], threading.Event()
 

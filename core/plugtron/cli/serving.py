@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -71,11 +72,18 @@ def lead(resolved: ResolvedSpec, manager: PluginManager, work: Callable[[World |
     if not is_launched():
         return work(None)
     from plugtron.assembly.start import assemble, follow_events
+    from plugtron.parallel.parent import end_with_parent
     from plugtron.parallel.world import launched
 
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun's agent is the parent
+        end_with_parent()
     world = launched()
     assert world is not None
     world.interactive = True
+    if world.rank > 0:
+        # The agent hands a signal on to every rank; only the leader, which has requests to finish, knows what it means.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
     try:
         if world.rank == 0:
             return work(world)

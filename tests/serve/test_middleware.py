@@ -90,6 +90,7 @@ def test_rates_and_the_log(guarded):
     assert (mine["completion_tokens"], mine["finish_reasons"]) == (3, ["length"])
     assert mine["seconds"] > mine["time_to_first_token"] > 0
     assert {line["status"] for line in lines} >= {200, 401, 429}
+    assert not [line for line in lines if line["path"] == "/health"]
     told = log.read_text() + server.log
     assert not [word for word in ("secret", "wrong", ASKED[0]["content"]) if word in told]
 

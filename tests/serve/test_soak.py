@@ -85,9 +85,7 @@ def test_random_clients(default_model):
         assert set(seen) == {200, 400}
         third = len(sizes) // 3
         grown = max(sizes[-third:]) - max(sizes[third : 2 * third])
-        print(
-            f"{len(seen)} answers; {sizes[0]:.0f} MB at first, {max(sizes):.0f} at the most, {grown:+.1f} in the last third"
-        )
+        print(f"{len(seen)} answers; {sizes[0]:.0f} MB, at the most {max(sizes):.0f}; {grown:+.1f} in the last third")
         assert grown < GROWTH_MB
         assert "Traceback" not in server.log
         assert server.stop() == 0

@@ -263,6 +263,12 @@ def plugtron_routes() -> list[Component]:
             install_hint=_SERVE,
         ),
         Component(
+            name="traces",
+            target="plugtron.serve.middleware.traces:Traces",
+            summary="a span for each request, through OpenTelemetry",
+            install_hint="pip install 'plugtron[serve]' opentelemetry-sdk",
+        ),
+        Component(
             name="health",
             target="plugtron.serve.health:HealthRoutes",
             summary="/health, /ready, /version",

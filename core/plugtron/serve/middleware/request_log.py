@@ -22,7 +22,7 @@ from plugtron.errors import SpecError
 from plugtron.request.request import InferenceRequest
 from plugtron.serve.options import RequestLogOptions
 
-__all__ = ["RequestLog", "note"]
+__all__ = ["RequestLog", "note", "noted_requests"]
 
 #: The first status that says that something is wrong.
 _BAD = 400
@@ -73,6 +73,11 @@ class RequestLog(Routes):
 def note(http: Request, requests: Sequence[InferenceRequest], **about: str | None) -> None:
     """Say which requests of the engine an HTTP request has made, and what else its line should have."""
     http.scope[_NOTED] = (requests, about)
+
+
+def noted_requests(scope: Scope) -> Sequence[InferenceRequest]:
+    """The requests of the engine that an HTTP request has made."""
+    return scope[_NOTED][0] if _NOTED in scope else ()
 
 
 class _Logged:

@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+from support import venv
 from support.raw_http import await_idle
 from support.serving import served
 

@@ -67,14 +67,14 @@ def test_mistakes_without_number(server):
         assert len(told["error"]["message"]) < 1000
 
 
-def test_numbers_that_json_cannot_write_are_no_arguments(server):
-    """A model may write them; then its answer is text."""
+def test_numbers_of_a_call_that_json_cannot_write_again(server):
+    """They stay as the model has written them."""
     text = '<tool_call>\n{"name": "f", "arguments": {"a": 1e999}}\n</tool_call>'
     pattern = "".join(f"\\{each}" if each in "{}." else each for each in text.replace("\n", "\\n"))
     body = {"messages": ASKED, "chat_template": TEMPLATE, "parser": "hermes", "regex": pattern, "max_tokens": 60}
     status, told = ask(server, MESSAGES, {**body, "tools": [{"name": "f", "input_schema": {"type": "object"}}]})
     assert status == 200
-    assert [block["type"] for block in told["content"]] == ["text"]
+    assert [block["input"] for block in told["content"]] == [{"a": "1e999"}]
 
 
 def test_tools_with_definitions(server):

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, NoReturn
 
 from plugtron.utils.json_file import once
@@ -105,16 +104,9 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if not isfinite(number):
-        raise ValueError(f"{text} is too large a number")
-    return number
-
-
 def _load(text: str) -> Any:
-    """Raises ValueError: it is no JSON, a key stands twice, or a number is infinite, which JSON cannot write again."""
-    return json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=once)
+    """Raises ValueError: it is no JSON, or a key stands twice."""
+    return json.loads(text, parse_constant=_no_constant, object_pairs_hook=once)
 
 
 def load(text: str) -> tuple[bool, Any]:
@@ -124,7 +116,7 @@ def load(text: str) -> tuple[bool, Any]:
         return False, None
     try:
         return True, _load(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         return False, None
 
 

@@ -11,8 +11,8 @@ from plugtron.contracts.parser import AnswerDelta, ArgumentsDelta, CallBegun, Co
 from plugtron.contracts.routes import Service
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.engine.special_text import SpecialText
-from plugtron.parsing.json_text import load
 from plugtron.request.request import InferenceRequest, RequestOutput
+from plugtron.serve.call_arguments import read_written
 
 __all__ = ["AnswerReader", "CallsReader", "ParsedReader", "PlainReader", "ToolChoice", "reader_for", "text_reader"]
 
@@ -63,8 +63,9 @@ class CallsReader(AnswerReader):
         self._text += output.text
         if output.finish_reason is None:
             return ()
-        is_json, calls = load(self._text)
-        if not is_json:  # cut off by max_tokens
+        try:
+            calls = read_written(self._text)
+        except ValueError:  # cut off by max_tokens
             return (ContentDelta(self._text),)
         return [
             delta

@@ -1,11 +1,12 @@
-"""Arguments of earlier calls in a conversation."""
+"""Arguments of calls: of earlier ones in a conversation, and of those that a model has just written."""
 
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import Any
 
-__all__ = ["read_arguments"]
+__all__ = ["read_arguments", "read_written"]
 
 
 def read_arguments(text: str) -> Any:
@@ -14,3 +15,17 @@ def read_arguments(text: str) -> Any:
         return json.loads(text or "{}")
     except (ValueError, RecursionError):
         return text
+
+
+def read_written(text: str) -> Any:
+    """The value of JSON that a model has written. A number that no float holds stays its text: JSON has no infinity.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    return json.loads(text, parse_float=_finite)
+
+
+def _finite(text: str) -> float | str:
+    number = float(text)
+    return number if isfinite(number) else text

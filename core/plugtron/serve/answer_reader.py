@@ -12,6 +12,7 @@ from plugtron.contracts.routes import Service
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.engine.special_text import SpecialText
 from plugtron.request.request import InferenceRequest, RequestOutput
+from plugtron.serve.call_arguments import read_written
 
 __all__ = ["AnswerReader", "CallsReader", "ParsedReader", "PlainReader", "ToolChoice", "reader_for", "text_reader"]
 
@@ -63,7 +64,7 @@ class CallsReader(AnswerReader):
         if output.finish_reason is None:
             return ()
         try:
-            calls = json.loads(self._text)
+            calls = read_written(self._text)
         except ValueError:  # cut off by max_tokens
             return (ContentDelta(self._text),)
         return [
@@ -92,20 +93,37 @@ class ToolChoice:
     @property
     def schema(self) -> dict[str, Any]:
         """What the answer has to be: an array of calls."""
-        calls = [
-            {
-                "type": "object",
-                "properties": {
-                    "name": {"const": function["name"]},
-                    "arguments": function.get("parameters") or {"type": "object"},
-                },
-                "required": ["name", "arguments"],
-                "additionalProperties": False,
-            }
-            for function in self._functions
-        ]
-        items = calls[0] if len(calls) == 1 else {"anyOf": calls}
+        if len(self._functions) == 1:
+            items = _call_schema(self._functions[0], "#/items")
+        else:
+            forms = [_call_schema(each, f"#/items/anyOf/{number}") for number, each in enumerate(self._functions)]
+            items = {"anyOf": forms}
         return {"type": "array", "items": items, "minItems": 1, **({} if self._parallel else {"maxItems": 1})}
+
+
+def _call_schema(function: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """The schema of a call; `place` is where it stands in the whole, for references inside of the parameters."""
+    parameters = _moved(function.get("parameters") or {"type": "object"}, f"{place}/properties/arguments")
+    return {
+        "type": "object",
+        "properties": {"name": {"const": function["name"]}, "arguments": parameters},
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    }
+
+
+def _moved(schema: Any, place: str) -> Any:
+    """A schema whose pointers into itself (`#/$defs/...`) are right where it stands in another."""
+    if isinstance(schema, list):
+        return [_moved(each, place) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: place + value[1:]
+        if name == "$ref" and isinstance(value, str) and (value == "#" or value.startswith("#/"))
+        else _moved(value, place)
+        for name, value in schema.items()
+    }
 
 
 def reader_for(service: Service, request: InferenceRequest, choice: ToolChoice | None) -> AnswerReader:

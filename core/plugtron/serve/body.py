@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from plugtron.errors import RequestError
 from plugtron.serve.api_error import ApiError
+from plugtron.serve.unwritable import find_unwritable
 from plugtron.utils.validation import describe
 
 __all__ = ["parse_json", "read_body", "read_json", "refuse_size"]
@@ -70,7 +71,7 @@ def parse_json(raw: bytes, name: str = "the body") -> Any:
     """Read JSON that a stranger has written; `name` is what messages call it.
 
     Raises:
-        ApiError: it is none, or is nested too deeply.
+        ApiError: it is none, is nested too deeply, or has values that an answer could not repeat.
     """
     try:
         parsed = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
@@ -84,6 +85,9 @@ def parse_json(raw: bytes, name: str = "the body") -> Any:
         _refuse(f"{name} is no JSON: {error}")
     if _is_deeper(parsed, _DEPTH):
         _refuse(f"{name} is nested too deeply (accepted: {_DEPTH} levels)")
+    if found := find_unwritable(raw, parsed):
+        place, problem = found
+        raise ApiError(HTTPStatus.BAD_REQUEST, f"{place or name}: {problem}", param=place, code="invalid_body")
     return parsed
 
 

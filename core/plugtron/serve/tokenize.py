@@ -17,7 +17,7 @@ from plugtron.plugin.options import Options
 from plugtron.request.chat_options import ChatOptions
 from plugtron.serve.body import read_body
 from plugtron.serve.endpoint import Endpoint
-from plugtron.serve.openai.fields import MODEL, Fields, check_model
+from plugtron.serve.openai.fields import MODEL, Fields, Several, check_model
 from plugtron.tokenizer.chat import render_chat
 
 __all__ = ["TokenizeRoutes"]
@@ -28,8 +28,8 @@ class TokenizeBody(Fields):
 
     model: str | None = Field(default=None, description=MODEL)
     prompt: str | None = Field(default=None, description="a text")
-    messages: list[dict[str, Any]] | None = Field(default=None, min_length=1, description="a conversation")
-    tools: list[dict[str, Any]] | None = Field(default=None, description="functions on offer")
+    messages: Several[dict[str, Any]] | None = Field(default=None, min_length=1, description="a conversation")
+    tools: Several[dict[str, Any]] | None = Field(default=None, description="functions on offer")
     chat_template_kwargs: dict[str, Any] | None = Field(default=None, description="variables for the chat template")
     add_generation_prompt: bool | None = Field(default=None, description="begin the answer; true by default")
     continue_final_message: bool | None = Field(default=None, description="go on with the last message's text")
@@ -49,7 +49,7 @@ class DetokenizeBody(Fields):
     """The body of /detokenize."""
 
     model: str | None = Field(default=None, description=MODEL)
-    tokens: list[int] = Field(description="the ids")
+    tokens: Several[int] = Field(description="the ids")
 
 
 class TokenizeRoutes(Routes):

@@ -63,11 +63,11 @@ def _question(blocks: Sequence[tuple[str, Mapping[str, Any]]], place: str) -> It
             case "text":
                 texts.append(_string(block, "text", where))
             case "tool_result":
-                content = block.get("content") or ""
+                content = block.get("content")
                 yield {
                     "role": "tool",
                     "tool_call_id": _string(block, "tool_use_id", where),
-                    "content": content if isinstance(content, str) else _text(content, f"{where}.content"),
+                    "content": "" if content is None else _text(content, f"{where}.content"),
                 }
             case kind:
                 raise RequestError(f"{where}.type: {kind!r} is not done (accepted: text, tool_result)")
@@ -99,9 +99,11 @@ def _answer(blocks: Sequence[tuple[str, Mapping[str, Any]]], place: str) -> Iter
     yield message
 
 
-def _text(content: str | Sequence[Any], place: str) -> str:
+def _text(content: Any, place: str) -> str:
     if isinstance(content, str):
         return content
+    if not isinstance(content, list):
+        raise RequestError(f"{place}: must be a text or a list of blocks")
     texts = []
     for where, block in _blocks(content, place):
         if block["type"] != "text":

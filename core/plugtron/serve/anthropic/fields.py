@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from plugtron.serve.openai.fields import ChatFields, Fields
+from plugtron.serve.openai.fields import ChatFields, Fields, Several
 
 __all__ = ["AnthropicTool", "AnthropicToolChoice", "CountBody", "MessagesBody", "Thinking"]
 
@@ -41,9 +41,9 @@ class Thinking(Fields):
 class CountBody(ChatFields):
     """What the tokens of a prompt are counted of."""
 
-    messages: list[dict[str, Any]] = Field(min_length=1, description="the conversation")
-    system: str | list[dict[str, Any]] | None = Field(default=None, description="the system's message")
-    tools: list[AnthropicTool] | None = Field(default=None, description="functions on offer")
+    messages: Several[dict[str, Any]] = Field(min_length=1, description="the conversation")
+    system: str | Several[dict[str, Any]] | None = Field(default=None, description="the system's message")
+    tools: Several[AnthropicTool] | None = Field(default=None, description="functions on offer")
     tool_choice: AnthropicToolChoice | None = Field(default=None, description="whether there has to be a call")
     thinking: Thinking | None = Field(default=None, description="whether the model reasons first")
 
@@ -52,5 +52,5 @@ class MessagesBody(CountBody):
     """The body of /v1/messages; parameters beyond Anthropic's are plugtron's."""
 
     max_tokens: int = Field(ge=1, description="tokens of the answer")
-    stop_sequences: list[str] | None = Field(default=None, description="the same as stop")
+    stop_sequences: Several[str] | None = Field(default=None, description="the same as stop")
     metadata: dict[str, Any] | None = Field(default=None, description="user_id is for the log of requests")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Self
@@ -21,6 +20,7 @@ from plugtron.serve.anthropic.message_request import is_parallel, message_reques
 from plugtron.serve.api_error import as_api_error
 from plugtron.serve.blocks import Block, BlockKind, Blocks, Change, changes, finish
 from plugtron.serve.body import read_body
+from plugtron.serve.call_arguments import read_written
 from plugtron.serve.endpoint import Endpoint
 from plugtron.serve.event_stream import EventStream, event, gone, unless_client_leaves
 from plugtron.serve.middleware.request_log import note
@@ -122,7 +122,7 @@ def _content(block: Block) -> dict[str, Any]:
         case BlockKind.REASONING:
             return {"type": "thinking", "thinking": block.text, "signature": ""}
         case BlockKind.CALL:
-            arguments = json.loads(block.text) if block.text else {}
+            arguments = read_written(block.text) if block.text else {}
             return {"type": "tool_use", "id": block.call_id, "name": block.name, "input": arguments}
 
 

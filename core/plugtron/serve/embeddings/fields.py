@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from plugtron.serve.openai.fields import MODEL, Fields
+from plugtron.serve.openai.fields import MODEL, Fields, Several
 
 __all__ = ["Embedded", "EmbeddingBody", "RerankBody", "ScoreBody"]
 
@@ -30,7 +30,7 @@ class Embedded(Fields):
 class EmbeddingBody(Embedded):
     """The body of /v1/embeddings."""
 
-    input: str | list[int] | list[str] | list[list[int]] = Field(
+    input: str | Several[int] | Several[str] | Several[Several[int]] = Field(
         min_length=1, description="a text, ids, or several of either"
     )
     encoding_format: Literal["float", "base64"] | None = Field(default=None, description="float by default")
@@ -41,14 +41,14 @@ class EmbeddingBody(Embedded):
 class ScoreBody(Embedded):
     """The body of /v1/score: one text beside others, or as many beside as many."""
 
-    text_1: str | list[str] = Field(min_length=1, description="one text, or several")
-    text_2: str | list[str] = Field(min_length=1, description="what it is compared with, in turn")
+    text_1: str | Several[str] = Field(min_length=1, description="one text, or several")
+    text_2: str | Several[str] = Field(min_length=1, description="what it is compared with, in turn")
 
 
 class RerankBody(Embedded):
     """The body of /v1/rerank."""
 
     query: str = Field(min_length=1, description="what documents are compared with")
-    documents: list[str] = Field(min_length=1, description="the documents")
+    documents: Several[str] = Field(min_length=1, description="the documents")
     top_n: int | None = Field(default=None, ge=1, description="only the first n")
     return_documents: bool | None = Field(default=None, description="their texts, too")

@@ -24,7 +24,7 @@ def chat_request(service: Service, body: ChatBody, choice: ToolChoice | None) ->
     """
     parameters = _parameters(body)
     if choice is not None:
-        if parameters.get("response_format", {}).get("type", "text") != "text":
+        if parameters.get("response_format", {"type": "text"}) != {"type": "text"}:
             raise RequestError("response_format: an answer that has to be a call (tool_choice) has no other form")
         parameters.pop("response_format", None)
         parameters["json_schema"] = choice.schema

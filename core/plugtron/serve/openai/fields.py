@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core.core_schema import CoreSchema
 
 from plugtron.contracts.routes import Service
 from plugtron.request.chat_options import ChatOptions
@@ -20,10 +21,25 @@ __all__ = [
     "CompletionBody",
     "Fields",
     "GenerationBody",
+    "Several",
     "StreamOptions",
     "check_model",
 ]
 
+
+class _FirstMistake:
+    """What pydantic's FailFast says, and it can stand in a union: it is hashable."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        assert schema["type"] == "list"
+        schema["fail_fast"] = True
+        return schema
+
+
+_Item = TypeVar("_Item")
+#: A list of a body. Only its first mistake is said: millions of them would hold up the server.
+Several: TypeAlias = Annotated[list[_Item], _FirstMistake()]
 #: What every body says of it.
 MODEL = "one of the names that /v1/models lists"
 
@@ -104,7 +120,9 @@ class GenerationBody(BaseModel):
 class CompletionBody(GenerationBody):
     """The body of /v1/completions."""
 
-    prompt: str | list[int] | list[str] | list[list[int]] = Field(description="a text, ids, or several of either")
+    prompt: str | Several[int] | Several[str] | Several[Several[int]] = Field(
+        description="a text, ids, or several of either"
+    )
     best_of: int | None = Field(default=None, description="only as many as n: nothing is ranked")
     suffix: Literal[""] | None = Field(default=None, description="text behind the answer; not done")
 
@@ -114,7 +132,7 @@ class ChatFields(GenerationBody):
 
     chat_template: str | None = Field(default=None, description="Jinja text, or the name of one of the model's")
     chat_template_kwargs: dict[str, Any] | None = Field(default=None, description="variables for the template")
-    documents: list[dict[str, Any]] | None = Field(default=None, description="texts to answer from")
+    documents: Several[dict[str, Any]] | None = Field(default=None, description="texts to answer from")
     parser: str | None = Field(default=None, description="what takes answers apart, by name; auto, or none")
     add_generation_prompt: bool | None = Field(default=None, description="begin the answer; true by default")
     continue_final_message: bool | None = Field(default=None, description="go on with the last message's text")
@@ -129,16 +147,16 @@ class ChatFields(GenerationBody):
 class ChatBody(ChatFields):
     """The body of /v1/chat/completions."""
 
-    messages: list[dict[str, Any]] = Field(min_length=1, description="the conversation")
+    messages: Several[dict[str, Any]] = Field(min_length=1, description="the conversation")
     max_completion_tokens: int | None = Field(default=None, description="the same as max_tokens")
     logprobs: bool | None = Field(default=None, description="log probabilities of the answer's tokens")
     top_logprobs: int | None = Field(default=None, ge=0, description="of as many likely tokens in each place")
-    tools: list[dict[str, Any]] | None = Field(default=None, description="functions on offer")
+    tools: Several[dict[str, Any]] | None = Field(default=None, description="functions on offer")
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = Field(
         default=None, description="whether there has to be a call, and of which function"
     )
     parallel_tool_calls: bool | None = Field(default=None, description="false: one call at the most")
-    modalities: list[Literal["text"]] | None = Field(default=None, description="text is what there is")
+    modalities: Several[Literal["text"]] | None = Field(default=None, description="text is what there is")
     metadata: dict[str, str] | None = Field(default=None, description="for the log of requests")
     reasoning_effort: str | None = Field(default=None, description="a variable of templates that know it")
     include_reasoning: bool | None = Field(default=None, description="false leaves the reasoning out of the answer")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plugtron.errors import RequestError
 from plugtron.serve.answer_reader import ToolChoice
+from plugtron.serve.call_arguments import read_arguments
 from plugtron.serve.openai.fields import ChatBody
 
 __all__ = ["check_tools", "insisted", "with_argument_objects"]
@@ -74,8 +74,4 @@ def _with_object(call: Any) -> Any:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
         return call
-    try:
-        arguments = json.loads(function["arguments"] or "{}")
-    except ValueError:
-        return call  # a template may make something of it
-    return {**call, "function": {**function, "arguments": arguments}}
+    return {**call, "function": {**function, "arguments": read_arguments(function["arguments"])}}

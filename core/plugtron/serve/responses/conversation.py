@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plugtron.errors import RequestError
 from plugtron.request.request import Message
 from plugtron.serve.blocks import Block, BlockKind
+from plugtron.serve.call_arguments import read_arguments
 
 __all__ = ["answer_messages", "input_messages"]
 
@@ -76,11 +76,8 @@ def _answer(messages: list[Message]) -> Message:
 
 
 def _add_call(messages: list[Message], call_id: str, name: str, arguments: str) -> None:
-    try:
-        parsed: Any = json.loads(arguments or "{}")
-    except ValueError:
-        parsed = arguments  # a template may make something of it
-    call = {"id": call_id, "type": "function", "function": {"name": name, "arguments": parsed}}
+    function = {"name": name, "arguments": read_arguments(arguments)}
+    call = {"id": call_id, "type": "function", "function": function}
     _answer(messages).setdefault("tool_calls", []).append(call)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from plugtron.serve.openai.fields import ChatFields, Fields
+from plugtron.serve.openai.fields import ChatFields, Fields, Several
 
 __all__ = ["FunctionTool", "Reasoning", "ResponsesBody", "TextFormat"]
 
@@ -38,10 +38,10 @@ class TextFormat(Fields):
 class ResponsesBody(ChatFields):
     """The body; parameters beyond OpenAI's are plugtron's."""
 
-    input: str | list[dict[str, Any]] = Field(min_length=1, description="a text, or items of a conversation")
+    input: str | Several[dict[str, Any]] = Field(min_length=1, description="a text, or items of a conversation")
     instructions: str | None = Field(default=None, description="the system's message")
     max_output_tokens: int | None = Field(default=None, ge=1, description="the same as max_tokens")
-    tools: list[FunctionTool] | None = Field(default=None, description="functions on offer")
+    tools: Several[FunctionTool] | None = Field(default=None, description="functions on offer")
     tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = Field(
         default=None, description="whether there has to be a call, and of which function"
     )
@@ -53,7 +53,7 @@ class ResponsesBody(ChatFields):
     metadata: dict[str, str] | None = Field(default=None, description="comes back with the response")
     truncation: Literal["disabled"] | None = Field(default=None, description="too long an input is refused")
     background: Literal[False] | None = Field(default=None, description="not done")
-    include: list[Literal["reasoning.encrypted_content", "message.output_text.logprobs"]] | None = Field(
+    include: Several[Literal["reasoning.encrypted_content", "message.output_text.logprobs"]] | None = Field(
         default=None, description="log probabilities of the text, too; reasoning is never encrypted"
     )
     top_logprobs: int | None = Field(default=None, ge=0, description="of as many likely tokens in each place")

@@ -28,13 +28,6 @@ class Body(BaseModel):
 class Right(Routes):
     """Goes on from a text."""
 
-    def __init__(self, service):
-        self.service = service
-
-    @classmethod
-    def assemble(cls, service, options):
-        return cls(service)
-
     def routes(self):
         return [Route("/go_on", self.answer, methods=["POST"])]
 

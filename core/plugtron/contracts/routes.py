@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from plugtron.contracts.parser import Parser
 from plugtron.contracts.stats import EngineStats
@@ -133,7 +133,19 @@ class Routes:
     A component of this kind names a class whose `assemble(service, options)` makes one, or a function of the same.
     Handlers are coroutines of the server's event loop: what takes longer than a millisecond belongs into a thread.
     A handler may raise `plugtron.serve.ApiError` for an error in OpenAI's form; a RequestError becomes status 400.
+
+    Args:
+        service: what they answer from.
     """
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    @classmethod
+    def assemble(cls, service: Service, options: Any) -> Self:
+        """Make them of a service; to be overridden where there are options."""
+        del options
+        return cls(service)
 
     def routes(self) -> Sequence[BaseRoute]:
         """The endpoints, in Starlette's terms. Of two for one path, the first component's in the spec is asked."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Self
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from plugtron.contracts.routes import Routes, Service
-from plugtron.plugin.options import Options
+from plugtron.contracts.routes import Routes
 from plugtron.serve.endpoint import Endpoint
 
 __all__ = ["HealthRoutes"]
@@ -18,12 +16,6 @@ __all__ = ["HealthRoutes"]
 
 class HealthRoutes(Routes):
     """/health, /ready and /version. While the model is loaded, and while the server stops, /ready has status 503."""
-
-    @classmethod
-    def assemble(cls, service: Service, options: Options) -> Self:
-        """Make them; there are no options."""
-        del service, options
-        return cls()
 
     def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""

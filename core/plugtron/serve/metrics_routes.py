@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
 
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import Response
 
-from plugtron.contracts.routes import Routes, Service
-from plugtron.plugin.options import Options
+from plugtron.contracts.routes import Routes
 from plugtron.serve.endpoint import Endpoint
 
 __all__ = ["MetricsRoutes"]
@@ -19,19 +17,10 @@ __all__ = ["MetricsRoutes"]
 class MetricsRoutes(Routes):
     """The server's counts, as Prometheus reads them."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @classmethod
-    def assemble(cls, service: Service, options: Options) -> Self:
-        """Make them; there are no options."""
-        del options
-        return cls(service)
-
     def routes(self) -> Sequence[Endpoint]:
         """The endpoint."""
         return (Endpoint("/metrics", self._metrics, "counts, for Prometheus", answers="text/plain"),)
 
     async def _metrics(self, http: Request) -> Response:
         encode, content_type = choose_encoder(http.headers.get("accept", ""))
-        return Response(encode(self._service.metrics), media_type=content_type)
+        return Response(encode(self.service.metrics), media_type=content_type)

@@ -6,15 +6,14 @@ import asyncio
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from plugtron.contracts.routes import Routes, Service
-from plugtron.plugin.options import Options
+from plugtron.contracts.routes import Routes
 from plugtron.serve.endpoint import Endpoint
 from plugtron.serve.openai.fields import GenerationBody
 from plugtron.serve.parameters import service_parameters
@@ -28,21 +27,12 @@ _VARIABLE = re.compile(r"{(\w+)(?::\w+)?}")
 class OpenApiRoutes(Routes):
     """The description of all endpoints, other components' included."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @classmethod
-    def assemble(cls, service: Service, options: Options) -> Self:
-        """Make it; there are no options."""
-        del options
-        return cls(service)
-
     def routes(self) -> Sequence[Endpoint]:
         """The endpoint."""
         return (Endpoint("/openapi.json", self._document, "this description"),)
 
     async def _document(self, http: Request) -> Response:
-        parameters = await asyncio.to_thread(service_parameters, self._service)
+        parameters = await asyncio.to_thread(service_parameters, self.service)
         return JSONResponse(describe(http.app.routes, parameters))
 
 

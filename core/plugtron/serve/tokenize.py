@@ -10,10 +10,9 @@ from pydantic import Field, model_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from plugtron.contracts.routes import Routes, Service
+from plugtron.contracts.routes import Routes
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import RequestError
-from plugtron.plugin.options import Options
 from plugtron.request.chat_options import ChatOptions
 from plugtron.serve.body import read_body
 from plugtron.serve.endpoint import Endpoint
@@ -55,15 +54,6 @@ class DetokenizeBody(Fields):
 class TokenizeRoutes(Routes):
     """Texts to ids and back."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @classmethod
-    def assemble(cls, service: Service, options: Options) -> Self:
-        """Make them; there are no options."""
-        del options
-        return cls(service)
-
     def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""
         return (
@@ -73,15 +63,15 @@ class TokenizeRoutes(Routes):
 
     @property
     def _tokenizer(self) -> Tokenizer:
-        if self._service.tokenizer is None:
+        if self.service.tokenizer is None:
             raise RequestError("this checkpoint has no tokenizer")
-        return self._service.tokenizer
+        return self.service.tokenizer
 
     async def _tokenize(self, http: Request) -> Response:
         body = await read_body(http, TokenizeBody)
-        check_model(self._service, body.model)
+        check_model(self.service, body.model)
         tokens = await asyncio.to_thread(self._tokens, body)
-        answer: dict[str, Any] = {"count": len(tokens), "max_model_len": self._service.max_sequence_length}
+        answer: dict[str, Any] = {"count": len(tokens), "max_model_len": self.service.max_sequence_length}
         answer["tokens"] = tokens
         if body.return_token_strs:
             answer["token_strs"] = [self._tokenizer.decode([token], skip_special=False) for token in tokens]
@@ -99,7 +89,7 @@ class TokenizeRoutes(Routes):
 
     async def _detokenize(self, http: Request) -> Response:
         body = await read_body(http, DetokenizeBody)
-        check_model(self._service, body.model)
+        check_model(self.service, body.model)
         tokenizer = self._tokenizer
         for place, token in enumerate(body.tokens):
             if not 0 <= token < tokenizer.vocab_size:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, Self
+from typing import Any
 from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from plugtron.contracts.routes import Routes, Service
+from plugtron.contracts.routes import Routes
 from plugtron.errors import PlugtronError
-from plugtron.plugin.options import Options
 from plugtron.request.request import FinishReason, InferenceRequest
 from plugtron.serve.answer_reader import ToolChoice
 from plugtron.serve.anthropic.fields import CountBody, MessagesBody
@@ -34,15 +33,6 @@ _REASONS = {FinishReason.STOP: "end_turn", FinishReason.LENGTH: "max_tokens", Fi
 class MessagesRoutes(Routes):
     """Anthropic's messages, whole and streamed, and counting the tokens of a prompt."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @classmethod
-    def assemble(cls, service: Service, options: Options) -> Self:
-        """Make them; there are no options."""
-        del options
-        return cls(service)
-
     def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""
         return (
@@ -54,18 +44,18 @@ class MessagesRoutes(Routes):
 
     async def _count(self, http: Request) -> Response:
         body = await read_body(http, CountBody)
-        check_model(self._service, body.model)
-        request = message_request(self._service, body, None)
-        await self._service.admit(request)
+        check_model(self.service, body.model)
+        request = message_request(self.service, body, None)
+        await self.service.admit(request)
         return JSONResponse({"input_tokens": len(request.prompt_tokens)})
 
     async def _answer(self, http: Request) -> Response:
         body = await read_body(http, MessagesBody)
-        model = check_model(self._service, body.model)
+        model = check_model(self.service, body.model)
         choice = tool_choice(body)
-        request = message_request(self._service, body, choice)
+        request = message_request(self.service, body, choice)
         note(http, [request], model=model, user=(body.metadata or {}).get("user_id"))
-        await self._service.admit(request)
+        await self.service.admit(request)
         blocks = Blocks(parallel=is_parallel(body))
         message: dict[str, Any] = {
             "id": f"msg_{uuid4().hex[:24]}",
@@ -78,7 +68,7 @@ class MessagesRoutes(Routes):
         }
         if body.stream:
             return EventStream(self._events(request, choice, blocks, message))
-        if not await unless_client_leaves(http, finish(self._service, request, choice, blocks)):
+        if not await unless_client_leaves(http, finish(self.service, request, choice, blocks)):
             return gone()
         content = [_content(block) for block in blocks.all]
         return JSONResponse({**message, "content": content, **_end(request, blocks), "usage": _usage(request)})
@@ -89,7 +79,7 @@ class MessagesRoutes(Routes):
         begun = {**message, "usage": _usage(request)}
         yield event({"type": "message_start", "message": begun}, "message_start")
         try:
-            async with aclosing(changes(self._service, request, choice, blocks)) as found:
+            async with aclosing(changes(self.service, request, choice, blocks)) as found:
                 async for change in found:
                     data = _event(change)
                     yield event(data, data["type"])

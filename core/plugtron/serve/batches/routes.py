@@ -30,7 +30,7 @@ class Batches(Routes):
     """Takes files and batches, and runs them: what is in the folder goes on when a server starts again."""
 
     def __init__(self, service: Service, options: BatchOptions) -> None:
-        self._service = service
+        super().__init__(service)
         self._options = options
         self._store: Store | None = None
         self._runner: BatchRunner | None = None
@@ -56,8 +56,8 @@ class Batches(Routes):
         self._runner = BatchRunner(
             self._store,
             InProcess(endpoints),
-            max_concurrent=self._options.max_concurrent or max(1, engine_batch(self._service.settings) // _SHARE),
-            max_body_bytes=self._service.settings["serve"]["max_body_bytes"],
+            max_concurrent=self._options.max_concurrent or max(1, engine_batch(self.service.settings) // _SHARE),
+            max_body_bytes=self.service.settings["serve"]["max_body_bytes"],
         )
         await self._runner.run()
 

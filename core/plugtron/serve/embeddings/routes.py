@@ -7,15 +7,14 @@ import time
 from array import array
 from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any, Self
+from typing import Any
 from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from plugtron.contracts.routes import Routes, Service
+from plugtron.contracts.routes import Routes
 from plugtron.errors import RequestError
-from plugtron.plugin.options import Options
 from plugtron.request.request import InferenceRequest, Prompt
 from plugtron.serve.body import read_body
 from plugtron.serve.embeddings.fields import Embedded, EmbeddingBody, RerankBody, ScoreBody
@@ -32,15 +31,6 @@ __all__ = ["EmbeddingRoutes"]
 class EmbeddingRoutes(Routes):
     """Embeddings of texts; how alike two texts are, by the cosine of theirs."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    @classmethod
-    def assemble(cls, service: Service, options: Options) -> Self:
-        """Make them; there are no options."""
-        del options
-        return cls(service)
-
     def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""
         return (
@@ -51,7 +41,7 @@ class EmbeddingRoutes(Routes):
 
     async def _embed(self, http: Request) -> Response:
         body = await read_body(http, EmbeddingBody)
-        model = check_model(self._service, body.model)
+        model = check_model(self.service, body.model)
         normalize = {} if body.normalize is None else {"normalize": body.normalize}
         requests = await self._embedded(http, body, prompts_of(body.input), normalize)
         if requests is None:
@@ -69,7 +59,7 @@ class EmbeddingRoutes(Routes):
 
     async def _score(self, http: Request) -> Response:
         body = await read_body(http, ScoreBody)
-        model = check_model(self._service, body.model)
+        model = check_model(self.service, body.model)
         first, second = ([each] if isinstance(each, str) else each for each in (body.text_1, body.text_2))
         if len(first) not in (1, len(second)):
             raise RequestError(f"text_1: {len(first)} texts beside {len(second)} (accepted: 1, or as many)")
@@ -84,7 +74,7 @@ class EmbeddingRoutes(Routes):
 
     async def _rerank(self, http: Request) -> Response:
         body = await read_body(http, RerankBody)
-        model = check_model(self._service, body.model)
+        model = check_model(self.service, body.model)
         requests = await self._embedded(http, body, [body.query, *body.documents])
         if requests is None:
             return gone()
@@ -105,16 +95,16 @@ class EmbeddingRoutes(Routes):
         """Embed texts beside each other; None: the client has left."""
         parameters = {**body.parameters, **(more or {})}
         requests = [
-            self._service.new_request(prompt, parameters, priority=body.priority or 0, cache_salt=body.cache_salt or "")
+            self.service.new_request(prompt, parameters, priority=body.priority or 0, cache_salt=body.cache_salt or "")
             for prompt in prompts
         ]
         note(http, requests, model=body.model, user=body.user)
         for request in requests:
-            await self._service.admit(request)
+            await self.service.admit(request)
         return await unless_client_leaves(http, self._run(requests))
 
     async def _run(self, requests: list[InferenceRequest]) -> list[InferenceRequest]:
-        async with aclosing(merged(self._service, requests)) as outputs:
+        async with aclosing(merged(self.service, requests)) as outputs:
             async for _ in outputs:
                 pass
         return requests

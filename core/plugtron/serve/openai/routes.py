@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from plugtron.contracts.routes import Routes, Service
-from plugtron.plugin.options import Options
 from plugtron.serve.api_error import ApiError
 from plugtron.serve.endpoint import Endpoint
 from plugtron.serve.openai.chat import ChatCompletions
@@ -25,27 +24,21 @@ class OpenAIRoutes(Routes):
     """Models, completions and chat completions."""
 
     def __init__(self, service: Service) -> None:
-        self._service = service
+        super().__init__(service)
         self._started = int(time.time())
-
-    @classmethod
-    def assemble(cls, service: Service, options: Options) -> Self:
-        """Make them; there are no options."""
-        del options
-        return cls(service)
 
     def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""
         return (
             Endpoint(
                 "/v1/completions",
-                Completions(self._service).answer,
+                Completions(self.service).answer,
                 "texts that go on from prompts",
                 form=CompletionBody,
             ),
             Endpoint(
                 "/v1/chat/completions",
-                ChatCompletions(self._service).answer,
+                ChatCompletions(self.service).answer,
                 "answers to a conversation",
                 form=ChatBody,
             ),
@@ -55,16 +48,16 @@ class OpenAIRoutes(Routes):
 
     async def _models(self, http: Request) -> Response:
         del http
-        return JSONResponse({"object": "list", "data": [self._described(name) for name in self._service.models]})
+        return JSONResponse({"object": "list", "data": [self._described(name) for name in self.service.models]})
 
     async def _model(self, http: Request) -> Response:
         name = http.path_params["name"]
-        if name not in self._service.models:
+        if name not in self.service.models:
             raise ApiError(HTTPStatus.NOT_FOUND, f"the model {name!r} is not served here", code="model_not_found")
-        return JSONResponse(self._described(check_model(self._service, name)))
+        return JSONResponse(self._described(check_model(self.service, name)))
 
     def _described(self, name: str) -> dict[str, Any]:
-        length = self._service.max_sequence_length
+        length = self.service.max_sequence_length
         return {
             "id": name,
             "object": "model",

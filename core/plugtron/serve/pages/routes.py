@@ -26,7 +26,7 @@ class PagesRoutes(Routes):
     """A chat at /, what the server is doing at /plugtron, and the data that the two ask for. All of it is read only."""
 
     def __init__(self, service: Service, files: dict[str, PageFile]) -> None:
-        self._service = service
+        super().__init__(service)
         self._files = files
 
     @classmethod
@@ -54,15 +54,15 @@ class PagesRoutes(Routes):
 
     async def _parameters(self, http: Request) -> Response:
         del http
-        return _data(await asyncio.to_thread(service_parameters, self._service))
+        return _data(await asyncio.to_thread(service_parameters, self.service))
 
     async def _assembled(self, http: Request) -> Response:
         del http
-        return _data(await asyncio.to_thread(assembled, self._service))
+        return _data(await asyncio.to_thread(assembled, self.service))
 
     async def _state(self, http: Request) -> Response:
         del http
-        return _data(state(self._service))
+        return _data(state(self.service))
 
 
 def _data(data: dict[str, Any]) -> Response:

@@ -35,7 +35,7 @@ class ResponsesRoutes(Routes):
     """Responses, whole and streamed; the latest are stored, to be gone on from."""
 
     def __init__(self, service: Service, stored: int) -> None:
-        self._service = service
+        super().__init__(service)
         self._store = ResponseStore(stored)
 
     @classmethod
@@ -61,21 +61,21 @@ class ResponsesRoutes(Routes):
 
     async def _answer(self, http: Request) -> Response:
         body = await read_body(http, ResponsesBody)
-        model = check_model(self._service, body.model)
+        model = check_model(self.service, body.model)
         choice = response_tool_choice(body)
         earlier: Sequence[Message] = ()
         if body.previous_response_id is not None:
             earlier = self._store.get(body.previous_response_id, "previous_response_id").messages
         said = [*earlier, *input_messages(body.input)]
         instructions = [] if body.instructions is None else [{"role": "system", "content": body.instructions}]
-        request = response_request(self._service, body, [*instructions, *said], choice)
+        request = response_request(self.service, body, [*instructions, *said], choice)
         note(http, [request], model=model, user=body.user)
-        await self._service.admit(request)
-        form = ResponseForm(body, model, request, self._service.tokenizer)
+        await self.service.admit(request)
+        form = ResponseForm(body, model, request, self.service.tokenizer)
         blocks = Blocks(parallel=body.parallel_tool_calls is not False)
         if body.stream:
             return EventStream(self._events(request, choice, blocks, form, body, said))
-        if not await unless_client_leaves(http, finish(self._service, request, choice, blocks)):
+        if not await unless_client_leaves(http, finish(self.service, request, choice, blocks)):
             return gone()
         return JSONResponse(self._ended(form, blocks, body, said))
 
@@ -104,7 +104,7 @@ class ResponsesRoutes(Routes):
         for name in ("created", "in_progress"):
             yield numbered({"type": f"response.{name}", "response": form.whole((), "in_progress")})
         try:
-            async with aclosing(changes(self._service, request, choice, blocks)) as found:
+            async with aclosing(changes(self.service, request, choice, blocks)) as found:
                 async for change in found:
                     for data in form.events(change):
                         yield numbered(data)

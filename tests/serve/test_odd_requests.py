@@ -101,3 +101,29 @@ def test_tools_with_definitions(server):
         (call,) = told["choices"][0]["message"]["tool_calls"]
         assert json.loads(call["function"]["arguments"]) == {"p": {"x": 1}}
     await_idle(server.url)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "name"),
+    [
+        (MESSAGES, {"messages": ASKED, "max_tokens": 1, "return_token_ids": True}, "return_token_ids"),
+        (MESSAGES, {"messages": ASKED, "max_tokens": 1, "logprobs": 0}, "logprobs"),
+        (RESPONSES, {"input": "x", "stream": True, "stream_options": {"include_usage": True}}, "stream_options"),
+        (CHAT, {"messages": ASKED, "prompt_logprobs": 0}, "prompt_logprobs"),
+        ("/v1/completions", {"prompt": "x", "stream": True, "prompt_logprobs": 0}, "prompt_logprobs"),
+    ],
+)
+def test_nothing_is_asked_for_in_vain(server, path, body, name):
+    status, told = ask(server, path, body)
+    assert status == 400
+    assert told["error"]["message"].startswith(f"{name}: ")
+
+
+def test_a_streamed_prompt_comes_once(server):
+    """Though the answer's first tokens are no whole character, and the prompt's are not shown."""
+    body = {"prompt": [1, 1], "echo": True, "logprobs": 0, "regex": "\U0001f389", "stream": True, "max_tokens": 8}
+    status, told = answer(server.url, posted("/v1/completions", body))
+    assert status == 200
+    lines = [line[6:] for line in told.decode().splitlines() if line.startswith("data: {")]
+    probabilities = [json.loads(line)["choices"][0]["logprobs"]["token_logprobs"] for line in lines]
+    assert [values.count(None) for values in probabilities] == [1, *[0] * (len(lines) - 1)]

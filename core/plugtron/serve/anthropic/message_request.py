@@ -22,6 +22,7 @@ def message_request(service: Service, body: CountBody, choice: ToolChoice | None
     Raises:
         RequestError: a field is wrong.
     """
+    body.refuse_unread("return_token_ids", "stream_options", "logprobs", "prompt_logprobs")
     parameters: dict[str, Any] = body.parameters
     if parameters.get("n", 1) != 1:
         raise RequestError("n: there is one answer to a message")

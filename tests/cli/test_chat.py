@@ -169,7 +169,11 @@ def test_over_http(default_model, thinking, tmp_path):
         assert "top_p: must be at most 1 (got 7)" in wrong
         assert "tmperature: is no parameter of this server. Did you mean 'temperature'?" in wrong
         assert "key" in chat(*url, "--api-key", "other", code=1)[1]
-    with served(thinking) as server, terminal("chat", "--url", server.url) as screen:
+    # The engine is the dynamic one, also where only options of it are set.
+    with (
+        served(thinking, "--set", "engine.options.prefix_caching=false") as server,
+        terminal("chat", "--url", server.url) as screen,
+    ):
         screen.await_text("/help lists")
         screen.type("Why?\r")
         screen.await_text("tokens/s")

@@ -9,12 +9,11 @@ from typing import Any
 import click
 
 from plugtron.cli.common import DEFAULT_MODEL, PluginChoice, plugin_options, set_option, stats_option, verbose_option
-from plugtron.cli.serving import check_extra, lead
+from plugtron.cli.serving import check_extra, lead, with_overrides
 from plugtron.cli.specs import resolve_source
 from plugtron.cli.stdout import kept_stdout
 from plugtron.errors import SpecError
 from plugtron.spec.load import Source, read
-from plugtron.spec.overrides import apply, split
 
 __all__ = ["batch"]
 
@@ -50,10 +49,9 @@ def batch(
     if not requests.is_file():
         raise SpecError(f"{requests}: must be a file: a run that goes on later reads it again")
     with kept_stdout() as stdout:
-        source = apply(_source(model, spec), split(overrides))
+        source = with_overrides(_source(model, spec), overrides)
         # Whether an answer's length is asked for; `resolve` writes the default in.
         ends_chats = "max_tokens" in (source.values.get("sampling") or {})
-        source.values.setdefault("engine", "dynamic")
         source.values["serve"] = _settings(source.values.get("serve"), names)
         resolved, manager = resolve_source(source, choice)
         check_extra("batch")

@@ -21,11 +21,10 @@ from plugtron.cli.common import (
     stats_option,
     verbose_option,
 )
-from plugtron.cli.serving import checkpoint_name, lead, spec_or_model
+from plugtron.cli.serving import checkpoint_name, lead, spec_or_model, with_overrides
 from plugtron.cli.specs import resolve_source
 from plugtron.cli.stdout import StandardOutput, kept_stdout
 from plugtron.errors import PluginError
-from plugtron.spec.overrides import apply, split
 
 if TYPE_CHECKING:
     from plugtron.chat.responder import Responder
@@ -91,9 +90,7 @@ def chat(
 
 
 def _with_model(model: str, overrides: tuple[str, ...], choice: PluginChoice, talk: Callable[[Responder], int]) -> int:
-    source = apply(spec_or_model(model), split(overrides))
-    # What has been said is computed once.
-    source.values.setdefault("engine", "dynamic")
+    source = with_overrides(spec_or_model(model), overrides)
     sampling = source.values.setdefault("sampling", {})
     if isinstance(sampling, dict):  # what else it may be, resolving refuses
         sampling.setdefault("max_tokens", -1)

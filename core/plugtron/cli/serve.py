@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from plugtron.cli.common import PluginChoice, plugin_options, set_option, verbose_option
-from plugtron.cli.serving import check_extra, checkpoint_name, event_loop, lead, spec_or_model
+from plugtron.cli.serving import check_extra, checkpoint_name, event_loop, lead, spec_or_model, with_overrides
 from plugtron.cli.specs import resolve_source
 from plugtron.cli.stdout import kept_stdout
-from plugtron.spec.overrides import apply, split
 
 if TYPE_CHECKING:
     from plugtron.parallel.world import World
@@ -52,10 +51,9 @@ def serve(
 ) -> None:
     """Serve a spec, or a model with the dynamic engine, over HTTP. Ctrl-C stops: open requests may finish."""
     with kept_stdout():
-        source = apply(spec_or_model(spec), split(overrides))
+        source = with_overrides(spec_or_model(spec), overrides)
         # Whether an answer's length is asked for; `resolve` writes the default in.
         ends_chats = "max_tokens" in (source.values.get("sampling") or {})
-        source.values.setdefault("engine", "dynamic")
         if api_key is not None:
             os.environ[_KEY] = api_key
         guards: dict[str, Mapping[str, Any] | None] = {

@@ -6,20 +6,21 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plugtron.errors import PluginError
 from plugtron.parallel.environment import is_launched
 from plugtron.spec.load import Source, read
+from plugtron.spec.overrides import apply, split
 
 if TYPE_CHECKING:
     from plugtron.parallel.world import World
     from plugtron.plugin.manager import PluginManager
     from plugtron.spec.resolved import ResolvedSpec
 
-__all__ = ["check_extra", "checkpoint_name", "event_loop", "lead", "spec_or_model"]
+__all__ = ["check_extra", "checkpoint_name", "event_loop", "lead", "spec_or_model", "with_overrides"]
 
 _SPEC_FILES = (".yaml", ".yml", ".toml", ".json")
 
@@ -54,6 +55,12 @@ def spec_or_model(named: str) -> Source:
     if Path(named).suffix in _SPEC_FILES:
         return read(Path(named))
     return Source(values={"version": 1, "model": {"checkpoint": named}})
+
+
+def with_overrides(source: Source, overrides: Sequence[str]) -> Source:
+    """Apply --set over a spec whose engine, where it names none, is the dynamic one; its options may be set, too."""
+    source.values.setdefault("engine", "dynamic")
+    return apply(source, split(overrides))
 
 
 def event_loop() -> asyncio.Runner:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 
 from offered import offered
 from pydantic import BaseModel
@@ -11,6 +12,7 @@ from starlette.routing import Route
 
 from plugtron import Component, hookimpl
 from plugtron.contracts import Routes
+from plugtron.errors import EngineError
 from plugtron.serve import read_body, unless_client_leaves
 from plugtron.testing import RouteCase
 
@@ -85,7 +87,11 @@ class GoesOn(Right):
     """It does not mind whether anybody waits."""
 
     async def run(self, http, request):
-        threading.Thread(target=lambda: asyncio.run(self.service.generate(request)), daemon=True).start()
+        threading.Thread(target=lambda: asyncio.run(self.alone(request)), daemon=True).start()
+
+    async def alone(self, request):
+        with suppress(EngineError):  # the kit has closed the engine
+            await self.service.generate(request)
 
 
 class ClosesOnce(Right):

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from plugtron import Component, hookimpl
 from plugtron.contracts import Routes
-from plugtron.errors import EngineError
+from plugtron.errors import PlugtronError
 from plugtron.serve import read_body, unless_client_leaves
 from plugtron.testing import RouteCase
 
@@ -87,11 +87,16 @@ class GoesOn(Right):
     """It does not mind whether anybody waits."""
 
     async def run(self, http, request):
-        threading.Thread(target=lambda: asyncio.run(self.alone(request)), daemon=True).start()
+        begun = threading.Event()
+        threading.Thread(target=lambda: asyncio.run(self.alone(request, begun)), daemon=True).start()
+        begun.wait()
 
-    async def alone(self, request):
-        with suppress(EngineError):  # the kit has closed the engine
-            await self.service.generate(request)
+    async def alone(self, request, begun):
+        long = self.service.new_request(request.prompt, {"max_tokens": 200, "ignore_eos": True, "n": 32})
+        with suppress(PlugtronError):  # the kit has closed the engine
+            async for _ in self.service.stream(long):
+                begun.set()
+        begun.set()
 
 
 class ClosesOnce(Right):

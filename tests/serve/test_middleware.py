@@ -72,6 +72,7 @@ def test_other_origins(guarded):
 def test_rates_and_the_log(guarded):
     server, log = guarded
     key = {"Authorization": "Bearer secret-one"}
+    assert asked(server.url, "/v1/models", Authorization="Bearer wrong")[0] == 401
     body = {"messages": ASKED, "user": "alice"}
     statuses = []
     for number in range(6):

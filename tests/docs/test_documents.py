@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from support import endpoints_page, reference, sampling_page, support_table
+from support import reference, sampling_page, support_table
 from support.public_types import PUBLIC
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 
@@ -395,8 +395,3 @@ def test_table_of_support():
 def test_page_of_sampling_parameters():
     """Made again: PYTHONPATH=tests python -m support.sampling_page > docs/sampling.md"""
     assert (ROOT / "docs" / "sampling.md").read_text() == sampling_page.page()
-
-
-def test_the_page_of_endpoints_is_what_they_declare():
-    """Made again: make endpoints"""
-    assert (ROOT / "docs" / "endpoints.md").read_text() == endpoints_page.page()

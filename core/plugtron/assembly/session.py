@@ -79,12 +79,12 @@ class Session:
             self.conclude(finished=finished, failed=failed, interrupted=interrupted)
 
     def announce(self) -> None:
-        """Tell observers that requests are coming. `run` does it by itself."""
+        """Tell observers that requests are coming; for callers of `step`, because `run` calls it."""
         if self._observes:
             self.manager.run_started(self._info, self.resolved.plugin_options)
 
     def conclude(self, *, finished: int, failed: int, interrupted: bool) -> None:
-        """Tell observers that no more requests will come. `run` does it by itself."""
+        """Tell observers that no more requests will come; for callers of `step`, because `run` calls it."""
         if self._observes:
             outcome = Outcome(finished=finished, failed=failed, interrupted=interrupted, stats=self._stats())
             self.manager.run_finished(self._info, outcome, self.resolved.plugin_options)

@@ -45,7 +45,7 @@ class Service(ABC):
     @property
     @abstractmethod
     def open_requests(self) -> Collection[InferenceRequest]:
-        """Those that wait or run. The engine's thread writes to them."""
+        """Requests that wait or run. They change while they are looked at: the engine's thread writes to them."""
 
     @property
     @abstractmethod
@@ -156,7 +156,7 @@ class Routes:
         return ()
 
     async def run(self, endpoints: ASGIApp) -> None:
-        """Do what it does by itself, from the first request on until the server stops, which cancels it. Optional.
+        """Do background work, from when the server is ready until it stops, which cancels this. Optional.
 
         Args:
             endpoints: those of all components as an application, without what stands before them.

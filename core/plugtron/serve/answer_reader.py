@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
@@ -17,12 +18,12 @@ from plugtron.serve.call_arguments import read_written
 __all__ = ["AnswerReader", "CallsReader", "ParsedReader", "PlainReader", "ToolChoice", "reader_for", "text_reader"]
 
 
-class AnswerReader:
+class AnswerReader(ABC):
     """Turns the outputs of one sequence into what they add to an answer."""
 
+    @abstractmethod
     def push(self, output: RequestOutput) -> Sequence[AnswerDelta]:
         """Read an output, the last one with its finish reason."""
-        raise NotImplementedError
 
 
 class PlainReader(AnswerReader):

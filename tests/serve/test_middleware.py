@@ -73,7 +73,7 @@ def test_rates_and_the_log(guarded):
     server, log = guarded
     key = {"Authorization": "Bearer secret-one"}
     assert asked(server.url, "/v1/models", Authorization="Bearer wrong")[0] == 401
-    body = {"messages": ASKED, "user": "alice"}
+    body = {"messages": ASKED, "user": "alice", "metadata": {"team": "sea"}}
     statuses = []
     for number in range(6):
         status, told, data = asked(server.url, CHAT, body, **key, X_Request_ID=f"mine-{number}")
@@ -88,6 +88,7 @@ def test_rates_and_the_log(guarded):
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     (mine,) = [line for line in lines if line["id"] == "mine-0"]
     assert (mine["status"], mine["user"], mine["model"], mine["path"]) == (200, "alice", "one", CHAT)
+    assert mine["metadata"] == {"team": "sea"}
     assert (mine["completion_tokens"], mine["finish_reasons"]) == (3, ["length"])
     assert mine["seconds"] > mine["time_to_first_token"] > 0
     assert {line["status"] for line in lines} >= {200, 401, 429}

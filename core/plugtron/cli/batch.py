@@ -68,7 +68,7 @@ def _source(model: str | None, spec: Path | None) -> Source:
 
 
 def _settings(written: Any, names: tuple[str, ...]) -> Any:
-    """The spec's section on its server with endpoints alone: middleware is for clients, and a file of requests has none."""
+    """The spec's section on its server, with endpoints alone: middleware is for clients."""
     if written is not None and not isinstance(written, dict):
         return written  # which resolving refuses
     settings = {**(written or {}), "routes": ["openai", "responses", "embeddings"]}

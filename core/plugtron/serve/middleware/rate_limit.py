@@ -25,25 +25,31 @@ _CLIENTS = 65536
 
 
 class RateLimit(Routes):
-    """Refuses requests beyond a rate with status 429: a token bucket for each client."""
+    """Refuses requests beyond a rate with status 429: a token bucket for each client.
 
-    def __init__(self, options: RateLimitOptions) -> None:
+    A client is a key where keys are checked (component `api_keys`), else an address: anybody can make keys up.
+    """
+
+    def __init__(self, options: RateLimitOptions, *, by_key: bool) -> None:
         self._options = options
+        self._by_key = by_key
 
     @classmethod
     def assemble(cls, service: Service, options: RateLimitOptions) -> Self:
         """Make it."""
-        del service
-        return cls(options)
+        routes = service.settings["serve"]["routes"]
+        names = {(each if isinstance(each, str) else each["name"]).partition("@")[0] for each in routes}
+        return cls(options, by_key="api_keys" in names)
 
     def middleware(self) -> Sequence[Middleware]:
         """The limit, for all that is posted."""
         rate = self._options.requests_per_minute / 60
-        return (Middleware(_Limit, rate=rate, burst=self._options.burst),)
+        return (Middleware(_Limit, rate=rate, burst=self._options.burst, by_key=self._by_key),)
 
 
 class _Limit:
-    def __init__(self, app: ASGIApp, rate: float, burst: int) -> None:
+    def __init__(self, app: ASGIApp, rate: float, burst: int, by_key: bool) -> None:
+        self._by_key = by_key
         self._app = app
         self._rate = rate
         self._burst = burst
@@ -65,7 +71,8 @@ class _Limit:
 
     def _wait(self, scope: Scope) -> float:
         """Take one request off what a client may make; return how many seconds it has to wait if there is none."""
-        client = given_key(scope) or (scope.get("client") or ("",))[0]
+        key = given_key(scope) if self._by_key else None
+        client = key or (scope.get("client") or ("",))[0]
         now = time.monotonic()
         left, since = self._left.pop(client, (float(self._burst), now))
         left = min(left + (now - since) * self._rate, self._burst)

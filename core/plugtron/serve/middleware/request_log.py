@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -26,7 +26,7 @@ __all__ = ["RequestLog", "note", "noted_requests"]
 
 #: The first status that says that something is wrong.
 _BAD = 400
-_ID = re.compile(r"[\w.:-]{1,128}")
+_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 #: Where an endpoint leaves what it knows of a request.
 _NOTED = "plugtron_noted"
 
@@ -70,7 +70,7 @@ class RequestLog(Routes):
             sys.stderr.write(f"log of requests: {error.strerror}\n")
 
 
-def note(http: Request, requests: Sequence[InferenceRequest], **about: str | None) -> None:
+def note(http: Request, requests: Sequence[InferenceRequest], **about: str | Mapping[str, str] | None) -> None:
     """Say which requests of the engine an HTTP request has made, and what else its line should have."""
     http.scope[_NOTED] = (requests, about)
 

@@ -40,7 +40,7 @@ class ChatCompletions:
         model = check_model(self._service, body.model)
         choice = insisted(body)
         request = chat_request(self._service, body, choice)
-        note(http, [request], model=model, user=body.user)
+        note(http, [request], model=model, user=body.user, metadata=body.metadata)
         await self._service.admit(request)
         head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model}
         if body.stream:

@@ -76,6 +76,20 @@ def test_several_answers_report_one_prompt(random_model):
     assert [len(sequence.tokens) for sequence in request.sequences] == [3, 3, 3]
 
 
+def test_a_token_that_follows_nothing_is_reported_all_the_same(random_model):
+    _, folder = random_model("llama_untied")
+    with LLM(folder, dtype="float32") as llm:
+        alone, rest = llm.generate(
+            [[7], [7, 8, 9]],
+            [
+                {"prompt_logprobs": 1, "max_tokens": 1},
+                {"prompt_logprobs": 1, "prompt_logprobs_start": 3, "max_tokens": 1},
+            ],
+        )
+    assert alone.prompt_log_probs == [None]
+    assert rest.prompt_log_probs == [None, None, None]
+
+
 def test_replicas_report_them_with_their_texts(default_model, tmp_path):
     spec = {"version": 1, "model": {"checkpoint": str(default_model), "dtype": "float32"}}
     spec["sampling"] = {"temperature": 0, "max_tokens": 2, "prompt_logprobs": 1, "logprobs": 1}

@@ -33,7 +33,7 @@ def add_prompt_log_probs(request: InferenceRequest, entries: tuple[LogProbs, ...
 
 
 def check_prompt_logprobs(request: InferenceRequest, vocab_size: int) -> None:
-    """Refuse what cannot be reported.
+    """Refuse what cannot be reported, and report what follows nothing.
 
     Raises:
         RequestError: more ids are asked for than there are, or positions beyond the prompt.
@@ -46,6 +46,8 @@ def check_prompt_logprobs(request: InferenceRequest, vocab_size: int) -> None:
         raise RequestError(f"prompt_logprobs: {params.prompt_logprobs} is more than the {vocab_size} tokens there are")
     if start is not None and start > length:
         raise RequestError(f"prompt_logprobs_start: {start} is beyond the prompt (accepted: 0 to {length})")
+    if _unscored(request) >= length:  # no step will have anything to report
+        request.prompt_log_probs = [None] * length
 
 
 def _unscored(request: InferenceRequest) -> int:

@@ -32,7 +32,7 @@ class Chat:
         """Take lines up to /exit or their end; say whether all could be done.
 
         Raises:
-            OutputError: nobody reads what is written.
+            OutputError: standard output was closed.
             ParallelError: the model's ranks have been lost.
         """
         good = True

@@ -1,4 +1,4 @@
-"""What has been said, and what is asked of answers; kept in a file of JSON."""
+"""A conversation: its messages and sampling parameters; saved to and loaded from a JSON file."""
 
 from __future__ import annotations
 

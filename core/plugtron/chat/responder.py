@@ -15,7 +15,7 @@ __all__ = ["Context", "Figures", "Responder"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What is known of an answer when it has ended; None: it is not known.
+    """Counts and times of a finished answer; None: unknown.
 
     Args:
         cached_tokens: of the prompt's, those that memory had already.
@@ -88,5 +88,5 @@ class Responder(ABC):
 
         Raises:
             RequestError: they cannot be counted.
-            EngineError: nobody answers.
+            EngineError: the server cannot be reached.
         """

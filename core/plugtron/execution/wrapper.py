@@ -61,7 +61,7 @@ class DecoderWrapper(ModelWrapper):
         self.model = model
         self.checkpoint = checkpoint
         headless = model.backbone and not config.tied
-        # The embedding takes the head's place, and nobody gets its logits.
+        # The embedding stands in for the missing head; its logits are never used.
         self.config = config = replace(config, tied=True, head_bias=False) if headless else config
         self.layers = stage_layers(config.num_layers, runtime)
         kv_heads = Heads.of(config, runtime).kv_heads

@@ -101,7 +101,7 @@ class CandidateRow {
             }
             peaks_[block] = greatest_of(most);
         }
-        // What was no number may have been masked.
+        // NaN logits may have been masked.
         if (!all_numbers_) all_numbers_ = !has_nan(values_.data(), blocks() * kBlock);
         find_peak();
         weighed_ = false;
@@ -116,7 +116,7 @@ class CandidateRow {
             peaks_[block] = greatest_in(own, kBlock);
             all_numbers_ = all_numbers_ && !has_nan(own, kBlock);
         }
-        // What was no number may have been masked.
+        // NaN logits may have been masked.
         if (!all_numbers_) all_numbers_ = !has_nan(values_.data(), blocks() * kBlock);
         find_peak();
         weighed_ = false;

@@ -10,6 +10,7 @@ from typing import Any, overload
 
 from plugtron.assembly.session import Session
 from plugtron.assembly.start import assemble
+from plugtron.contracts.control import Control
 from plugtron.contracts.parser import ParsedAnswer
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.errors import RequestError
@@ -319,6 +320,14 @@ class LLM:
             RequestError: the request has failed, or names a parser that is not there.
         """
         return self.session.parse(request, sequence)
+
+    @property
+    def control(self) -> Control:
+        """Pausing, giving memory back, other weights: for other threads, and between runs.
+
+        llm.control.update_weights("step-100")
+        """
+        return self.session.control
 
     def close(self) -> None:
         """Give back memory, and end the processes that share the model."""

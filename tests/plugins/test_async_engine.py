@@ -175,6 +175,9 @@ def test_an_engine_that_only_raises_ends_the_driver(llm):
     class Broken:
         has_unfinished_requests = True
 
+        def notify(self, callback):
+            pass
+
         def prepare_request(self, request):
             pass
 

@@ -28,7 +28,7 @@ def page():
 def _lines():
     yield from HEAD.splitlines()
     registry = PluginManager(builtins_only=True).registry
-    for name in DEFAULT_ROUTES:
+    for name in (*DEFAULT_ROUTES, "control"):
         endpoints = [each for each in _routes(registry.find(Kind.ROUTES, name)) if isinstance(each, Endpoint)]
         for endpoint in endpoints:
             yield from _described(endpoint, name)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 
 from plugtron.assembly.answers import asks_for_parser, check_parser, parse_sequence, parser_for
 from plugtron.assembly.closing import ClosedEngine, release_memory
+from plugtron.assembly.control import SessionControl
 from plugtron.assembly.data_parallel import exchange, share
 from plugtron.contracts.engine import Engine
 from plugtron.contracts.parser import ParsedAnswer, Parser
@@ -50,6 +51,8 @@ class Session:
         # The requests of whose end observers are still to be told.
         self._open: set[int] = set()
         self._turn = TurnLock()
+        #: Pausing, sleeping, other weights.
+        self.control = SessionControl(self._usable_engine, self._turn)
         self._thread = threading.get_ident()
         self._requests_before = 0
         self._watched = self._observes and manager.watches_steps
@@ -62,7 +65,10 @@ class Session:
 
         Raises:
             ParallelError: the model has been closed, or its ranks have been lost.
+            RequestError: the model is paused.
         """
+        if self.control.is_paused:
+            raise RequestError("the model is paused or asleep: resume or wake it first")
         self.announce()
         open_requests: dict[int, Outstanding] = {}
         interrupted = True
@@ -140,8 +146,9 @@ class Session:
         while coming or open_requests:
             while coming and len(open_requests) < ahead:
                 self._take_up(coming.popleft(), queue, open_requests)
+            self.control.gate.wait()
             with self._turn:
-                if not queue:  # nor has another thread's step filled it meanwhile
+                if not queue and self.control.gate.is_open:  # nor has another thread's step filled it meanwhile
                     self._advance()
             while queue:
                 output = queue.popleft()
@@ -161,8 +168,12 @@ class Session:
 
     @property
     def has_unfinished_requests(self) -> bool:
-        """Whether `step` has anything to do."""
-        return bool(self._direct) or self.engine.has_unfinished_requests
+        """Whether `step` has anything to do; paused, it does nothing."""
+        return bool(self._direct) or (self.control.gate.is_open and self.engine.has_unfinished_requests)
+
+    def notify(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when steps go on after a pause."""
+        self.control.gate.listen(callback)
 
     def prepare_request(self, request: InferenceRequest) -> None:
         """Do what of `add_request` takes long and needs no turn."""
@@ -197,7 +208,7 @@ class Session:
             ParallelError: another rank has ended.
         """
         with self._turn:
-            if not self._direct:
+            if not self._direct and self.control.gate.is_open:
                 self._advance()
             taken = list(self._direct)
             self._direct.clear()
@@ -278,6 +289,7 @@ class Session:
             if self._closed:
                 return
             self._closed = True
+            self.control.gate.open()  # those who wait for it hear that the model is closed
             device = self.parts.runtime.device
             try:
                 if not self.parts.runtime.world.abandoned:
@@ -287,6 +299,10 @@ class Session:
                 self.engine = ClosedEngine()
                 self.parts = replace(self.parts, checkpoint=None, wrapper=None, samplers=(), controller=None)
                 release_memory(device)
+
+    def _usable_engine(self) -> Engine:
+        self._check_usable()
+        return self.engine
 
     def _check_usable(self) -> None:
         world = self.parts.runtime.world

@@ -14,7 +14,7 @@ from plugtron.context.layout import lay_out
 from plugtron.context.prefix import first_key, next_key
 from plugtron.contracts.context import InferenceContext
 from plugtron.contracts.decoder import ModelInfo
-from plugtron.contracts.memory import AttentionMetadata, as_bytes
+from plugtron.contracts.memory import AttentionMetadata, LayerState, as_bytes
 from plugtron.contracts.step import StepPlan
 from plugtron.parallel.runtime import Runtime
 from plugtron.utils.transfers import transfer
@@ -63,15 +63,44 @@ class PagedInferenceContext(InferenceContext):
         self.last_tokens = torch.zeros(slots, dtype=torch.int64, device=runtime.device)
         self.pool = BlockPool(blocks + 1)
         self._prefix_caching = prefix_caching
+        self._info, self._runtime = info, runtime
         self._device = runtime.device
+        # How often all that memory holds has gone out of date.
+        self._era = 0
         self._held: dict[int, _Holding] = {}
         # Which blocks may hold what a sequence has left behind.
         self._used = np.zeros(blocks + 1, dtype=bool)
         # What `_held` says of blocks, for the device; scratch beyond a slot's last block.
         self._tables = np.zeros((slots, -(-max_length // block_size)), dtype=np.int64)
-        self.layers = allocate_kv_cache(
-            info, runtime, blocks=blocks + 1, block_size=block_size, remedy="lower engine.options.blocks"
+        self.layers = self._allocated()
+
+    def _allocated(self) -> tuple[LayerState, ...]:
+        return allocate_kv_cache(
+            self._info,
+            self._runtime,
+            blocks=len(self._used),
+            block_size=self.block_size,
+            remedy="lower engine.options.blocks",
         )
+
+    def forget_prefixes(self) -> None:
+        """Serve nothing that memory holds to sequences that begin from now on: it is of other weights."""
+        self._era += 1
+
+    def release_memory(self) -> None:
+        """Give back the memory of the layers, which no slot holds any of."""
+        assert not self._held, "all slots have let go of their blocks"
+        self.layers = ()
+
+    def restore_memory(self) -> None:
+        """Take the memory of the layers again, with nothing in it.
+
+        Raises:
+            SpecError: there is not as much; the context stays without.
+        """
+        self.layers = self._allocated()
+        self.pool = BlockPool(len(self._used))
+        self._used[:] = False
 
     def attach(self, slot: int, tokens: Sequence[int], salt: bytes = b"") -> int:
         """Give a fresh slot the blocks that hold a beginning of its tokens already; return how many tokens that is.
@@ -80,7 +109,7 @@ class PagedInferenceContext(InferenceContext):
         those of different models cannot be, because a context is one model's.
         """
         assert slot not in self._held, "a slot is attached once, before anything is allocated"
-        holding = self._held[slot] = _Holding([], [first_key(salt)])
+        holding = self._held[slot] = _Holding([], [first_key(salt, self._era)])
         while self._prefix_caching and (holding.known + 1) * self.block_size < len(tokens):
             key = self._next_key(holding, tokens)
             block = self.pool.find(key)

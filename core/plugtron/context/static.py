@@ -9,7 +9,7 @@ from plugtron.context.layers import allocate_kv_cache
 from plugtron.context.layout import lay_out
 from plugtron.contracts.context import InferenceContext
 from plugtron.contracts.decoder import ModelInfo
-from plugtron.contracts.memory import AttentionMetadata, as_bytes
+from plugtron.contracts.memory import AttentionMetadata, LayerState, as_bytes
 from plugtron.contracts.step import StepPlan
 from plugtron.parallel.runtime import Runtime
 
@@ -29,17 +29,34 @@ class StaticInferenceContext(InferenceContext):
         self.slots = slots
         self.max_length = self.block_size = max_length
         self.last_tokens = torch.zeros(slots, dtype=torch.int64, device=runtime.device)
+        self._info, self._runtime = info, runtime
         self._device = runtime.device
         # How many tokens each slot has written.
         self._lengths = np.zeros(slots, dtype=np.int64)
         self._tables = np.arange(1, slots + 1).reshape(slots, 1)
-        self.layers = allocate_kv_cache(
-            info,
-            runtime,
-            blocks=slots + 1,
-            block_size=max_length,
+        self.layers = self._allocated()
+
+    def _allocated(self) -> tuple[LayerState, ...]:
+        return allocate_kv_cache(
+            self._info,
+            self._runtime,
+            blocks=self.slots + 1,
+            block_size=self.max_length,
             remedy="lower engine.options.max_batch_size or max_sequence_length",
         )
+
+    def release_memory(self) -> None:
+        """Give back the memory of the layers, in which no slot has anything that is needed again."""
+        self.layers = ()
+        self._lengths[:] = 0
+
+    def restore_memory(self) -> None:
+        """Take the memory of the layers again, with nothing in it.
+
+        Raises:
+            SpecError: there is not as much; the context stays without.
+        """
+        self.layers = self._allocated()
 
     def allocate(self, slot: int, length: int) -> bool:
         """A slot's memory is its own for good; only a length beyond the limit is refused."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from plugtron.contracts.attention import AttentionBackend, Scores
     from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription, TensorInfo
     from plugtron.contracts.context import InferenceContext
+    from plugtron.contracts.control import Control
     from plugtron.contracts.controller import PendingStep, TextGenerationController
     from plugtron.contracts.decoder import AttentionState, Decoder, HasFinalStates, Layer, ModelInfo, Rotation
     from plugtron.contracts.engine import Engine, Steps
@@ -55,6 +56,7 @@ __all__ = [
     "CheckpointReader",
     "Columns",
     "ContentDelta",
+    "Control",
     "Decoder",
     "DecoderSource",
     "Detokenizer",
@@ -122,6 +124,7 @@ _HOMES = {
     "CheckpointReader": "plugtron.contracts.checkpoint",
     "Columns": "plugtron.contracts.step",
     "ContentDelta": "plugtron.contracts.parser",
+    "Control": "plugtron.contracts.control",
     "Decoder": "plugtron.contracts.decoder",
     "DecoderSource": "plugtron.contracts.execution",
     "Detokenizer": "plugtron.contracts.tokenizer",

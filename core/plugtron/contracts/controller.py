@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, ClassVar
 from plugtron.contracts.decoder import ModelInfo
 from plugtron.contracts.step import ScheduledSequence, StepPlan, StepResult
 from plugtron.contracts.tokenizer import Tokenizer
+from plugtron.errors import PluginError
 from plugtron.plugin.options import Params
 from plugtron.request.request import InferenceRequest, InferenceSequence, Prompt, RequestOutput
 from plugtron.request.sampling_params import SamplingParams
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from plugtron.contracts.context import InferenceContext
     from plugtron.parallel.runtime import Runtime
     from plugtron.request.chat_options import ChatOptions
@@ -63,6 +66,31 @@ class TextGenerationController(ABC):
     @abstractmethod
     def prep_for_inference(self, context: InferenceContext) -> None:
         """Get the model ready to run over `context`; called once, by the engine."""
+
+    def update_weights(self, path: Path) -> None:
+        """Run steps with the weights of another checkpoint of the same model from now on. Optional.
+
+        All ranks of the model call it together, between two steps. Where one fails, all do, and go on as before.
+
+        Raises:
+            CheckpointError: it is broken, or of another model.
+            PluginError: this controller, or its model, cannot do it.
+        """
+        del path
+        raise PluginError(f"{type(self).__name__} keeps the weights that it has")
+
+    def release_memory(self, *, weights: bool) -> None:
+        """Let go of the context's memory, and of the weights, until `restore_memory`. Sequences stay. Optional.
+
+        Raises:
+            PluginError: this controller, or its model, cannot do it; nothing has been released.
+            EngineError: not while the requests that are running do.
+        """
+        del weights
+        raise PluginError(f"{type(self).__name__} keeps its memory")
+
+    def restore_memory(self) -> None:
+        """Be ready to run over the context again, which has its memory back; sequences are computed from the start."""
 
     @abstractmethod
     def tokenize_prompt(self, prompt: Prompt, params: SamplingParams, *, chat: ChatOptions | None = None) -> list[int]:

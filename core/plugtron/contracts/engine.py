@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from plugtron.contracts.stats import EngineStats
+from plugtron.errors import EngineError
 from plugtron.request.request import InferenceRequest, Prompt, RequestOutput
 from plugtron.request.sampling_params import SamplingParams
 
@@ -19,6 +21,10 @@ class Steps(Protocol):
     @property
     def has_unfinished_requests(self) -> bool:
         """Whether `step` has anything to do."""
+        ...
+
+    def notify(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, from any thread, when steps that had been stopped may go on."""
         ...
 
     def prepare_request(self, request: InferenceRequest) -> None:
@@ -84,6 +90,52 @@ class Engine(ABC):
     def stats(self) -> EngineStats | None:
         """What the engine counts of its work; None: it keeps no account."""
         return None
+
+    @property
+    def weights_version(self) -> int:
+        """Which weights the next step uses: 0, until `update_weights`."""
+        return 0
+
+    def update_weights(self, path: Path, *, version: int | None = None, recompute: bool = True) -> None:
+        """Run with the weights of another checkpoint of the same model from the next step on. Optional.
+
+        Requests that are running go on. Tokens say which weights they are of (`InferenceSequence.weights_versions`).
+
+        Args:
+            version: of these weights, for results; by default one more than before.
+            recompute: compute what running requests have in memory with these weights; else it stays as it is.
+
+        Raises:
+            CheckpointError: the checkpoint is broken, or of another model; all goes on as before.
+            EngineError: this engine cannot do it, or not now.
+        """
+        del path, version, recompute
+        raise EngineError(f"{type(self).__name__} keeps the weights that it has")
+
+    def sleep(self, *, weights: bool = False) -> None:
+        """Give back the memory of keys and values until `wake`, and do no steps. Optional.
+
+        Requests that are running go on afterwards, computed from the start.
+
+        Args:
+            weights: give back that of the weights, too.
+
+        Raises:
+            EngineError: this engine cannot do it, or not now.
+        """
+        del weights
+        raise EngineError(f"{type(self).__name__} keeps its memory")
+
+    def wake(self) -> None:
+        """Take memory again after `sleep`, and do steps.
+
+        Raises:
+            SpecError: there is not as much; the engine stays asleep.
+        """
+
+    def notify(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when steps that had been stopped may go on. Engines are stopped by their owners."""
+        del callback
 
     @abstractmethod
     def close(self) -> None:

@@ -128,6 +128,9 @@ class Execution(ABC):
     def prepare(self, context: InferenceContext) -> None:
         """Be ready for steps over a context; what has been prepared before may be used again."""
 
+    def release(self) -> None:
+        """Let go of the context that was prepared for, whose memory is about to be given back. Optional."""
+
     @abstractmethod
     def run(self, batch: StepBatch, hidden: torch.Tensor | None = None) -> torch.Tensor:
         """Run a step from its tokens, or from the hidden states [T, H] of the stage before.

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from plugtron.contracts.control import Control
 from plugtron.contracts.parser import Parser
 from plugtron.contracts.stats import EngineStats
 from plugtron.contracts.tokenizer import Tokenizer
@@ -34,6 +35,7 @@ class Service(ABC):
         metrics: what /metrics shows; endpoints may register their own.
         components: what the spec has chosen, in its order.
         plugins: all that were found, with their states.
+        control: pauses the model, and the like.
     """
 
     models: Sequence[str]
@@ -41,6 +43,7 @@ class Service(ABC):
     metrics: CollectorRegistry
     components: Sequence[RegisteredComponent]
     plugins: Sequence[Plugin]
+    control: Control
 
     @property
     @abstractmethod

@@ -12,6 +12,8 @@ from plugtron.contracts.weights import WeightMap
 from plugtron.errors import PluginError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from plugtron.contracts.checkpoint import CheckpointReader
@@ -75,6 +77,27 @@ class ModelWrapper(ABC):
     @abstractmethod
     def run_one_forward_step(self, batch: StepBatch) -> torch.Tensor | None:
         """Return this rank's logits [N, V / tp] in float32; None before the last pipeline stage."""
+
+    def update_weights(self, path: Path) -> None:
+        """Read the weights of another checkpoint of the same model, and run steps with them from now on. Optional.
+
+        All ranks of the model call it together, between two steps. Where one fails, all do, and go on as before.
+
+        Raises:
+            CheckpointError: it is broken, or of another model.
+            PluginError: this wrapper cannot do it.
+        """
+        del path
+        raise PluginError(f"{type(self).__name__} keeps the weights that it has")
+
+    def release_memory(self, *, weights: bool) -> None:
+        """Let go of the context's memory, and of the weights, until the next `prep_model_for_inference`. Optional.
+
+        Raises:
+            PluginError: this wrapper cannot do it; nothing has been released.
+        """
+        del weights
+        raise PluginError(f"{type(self).__name__} keeps its memory")
 
     def why_no_hidden_states(self, *, layers: bool = False) -> str:
         """Say why `run_with_hidden_states` cannot be called, once the model is ready; "" when it can.

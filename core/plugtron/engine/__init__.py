@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from plugtron.engine.backend_params import BackendParams
     from plugtron.engine.backend_requests import Generated
     from plugtron.engine.batching_engine import BatchingEngine
+    from plugtron.engine.events import Command, Sleep, UpdateWeights, Wake
     from plugtron.engine.limits import logits_per_step, sequence_limit
     from plugtron.engine.live_sequence import LiveSequence
     from plugtron.engine.metrics import EngineMetrics
@@ -27,14 +28,18 @@ __all__ = [
     "BackendEngine",
     "BackendParams",
     "BatchingEngine",
+    "Command",
     "EngineMetrics",
     "Generated",
     "LiveSequence",
     "RequestHandler",
     "RequestProcessor",
     "Scheduler",
+    "Sleep",
     "StopMatcher",
+    "UpdateWeights",
     "WaitingQueue",
+    "Wake",
     "check_request",
     "logits_per_step",
     "sequence_limit",
@@ -47,13 +52,17 @@ _HOMES = {
     "BackendEngine": "plugtron.engine.backend_engine",
     "BackendParams": "plugtron.engine.backend_params",
     "BatchingEngine": "plugtron.engine.batching_engine",
+    "Command": "plugtron.engine.events",
     "EngineMetrics": "plugtron.engine.metrics",
     "Generated": "plugtron.engine.backend_requests",
     "LiveSequence": "plugtron.engine.live_sequence",
     "RequestHandler": "plugtron.engine.request_handler",
     "RequestProcessor": "plugtron.engine.request_processor",
     "Scheduler": "plugtron.engine.scheduler",
+    "Sleep": "plugtron.engine.events",
     "StopMatcher": "plugtron.engine.stopping",
+    "UpdateWeights": "plugtron.engine.events",
+    "Wake": "plugtron.engine.events",
     "WaitingQueue": "plugtron.engine.waiting_queue",
     "check_request": "plugtron.engine.admission",
     "logits_per_step": "plugtron.engine.limits",

@@ -44,6 +44,7 @@ class AsyncEngine:
         self._queues: dict[int, OutputQueue] = {}
         self._fruitless = 0
         self._thread = threading.Thread(target=self._run, name="plugtron-async-engine", daemon=True)
+        engine.notify(self._look_again)
         self._thread.start()
 
     async def stream(self, request: InferenceRequest, *, whole: bool = False) -> AsyncGenerator[RequestOutput, None]:
@@ -95,6 +96,10 @@ class AsyncEngine:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _look_again(self) -> None:
+        with self._changed:
+            self._changed.notify()
 
     def _send(self, command: Callable[[], None]) -> None:
         if not self._send_if_open(command):

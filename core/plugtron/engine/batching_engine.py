@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 
 from plugtron.contracts.engine import Engine
 from plugtron.contracts.stats import EngineStats
+from plugtron.engine.events import Command, Sleep, UpdateWeights, Wake
 from plugtron.engine.metrics import EngineMetrics
 from plugtron.engine.output_collector import OutputCollector
 from plugtron.engine.request_handler import RequestHandler
 from plugtron.engine.request_processor import RequestProcessor
 from plugtron.engine.scheduler import Scheduler
+from plugtron.errors import EngineError, PlugtronError
 from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence, RequestOutput
 from plugtron.utils.turn_lock import TurnLock
 
@@ -39,13 +42,18 @@ class BatchingEngine(Engine):
         self._reports = OutputCollector()
         self._account = EngineMetrics()
         self._turn = TurnLock()
+        self._asleep = False
+        self._version = 0
+        # Why the last command could not be obeyed.
+        self._refusal: PlugtronError | None = None
 
     @property
     def has_unfinished_requests(self) -> bool:
-        """Whether anything waits, runs, or has ended without having been reported."""
+        """Whether anything waits, runs, or has ended without having been reported; asleep, nothing runs."""
         if self._intake.closed:
             return False
-        return self._intake.has_events or self._scheduler.has_unfinished or bool(self._scheduler.completed)
+        running = self._scheduler.has_unfinished and not self._asleep
+        return self._intake.has_events or running or bool(self._scheduler.completed)
 
     @property
     def closed(self) -> bool:
@@ -90,12 +98,17 @@ class BatchingEngine(Engine):
             return self._step()
 
     def _step(self) -> Sequence[RequestOutput]:
-        self._intake.apply()
+        commands = self._intake.apply()
         if self._intake.closed:
             return []  # nobody will take part in a step any more
+        if commands:
+            for command in commands:
+                self._obey(command)
+            return []
         begin = time.perf_counter()
         try:
-            self._advance()
+            if not self._asleep:
+                self._advance()
         except BaseException as error:
             # Part of the batch may have moved on and part not: none of it can be trusted to go on.
             for sequence in self._scheduler.active.values():
@@ -108,6 +121,61 @@ class BatchingEngine(Engine):
         outputs = self._reports.collect(self._handler.take_outputs(), self._scheduler.take_completed())
         self._account.spent(step=time.perf_counter() - begin)
         return outputs
+
+    @property
+    def weights_version(self) -> int:
+        """Which weights the next step uses."""
+        return self._version
+
+    def update_weights(self, path: Path, *, version: int | None = None, recompute: bool = True) -> None:
+        """Have all ranks read other weights before the next step."""
+        with self._turn:
+            number = self._version + 1 if version is None else version
+            self._order(UpdateWeights(str(path), number, recompute))
+
+    def sleep(self, *, weights: bool = False) -> None:
+        """Have all ranks give back memory, and do no steps."""
+        with self._turn:
+            self._order(Sleep(weights))
+
+    def wake(self) -> None:
+        """Have all ranks take memory again, and do steps."""
+        with self._turn:
+            self._order(Wake())
+
+    def _order(self, command: Command) -> None:
+        """Have all ranks obey a command now.
+
+        Raises:
+            PlugtronError: they could not, any of them.
+        """
+        self._intake.order(command)
+        self._step()
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            raise refusal
+
+    def _obey(self, command: Command) -> None:
+        """Do what a command says. What goes wrong does so on all ranks alike; who gave it is told, and all go on."""
+        try:
+            if isinstance(command, UpdateWeights):
+                self._take_weights(command)
+            elif isinstance(command, Sleep) and not self._asleep:
+                self._interrupt()
+                self._release_memory(weights=command.weights)
+                self._asleep = True
+            elif isinstance(command, Wake) and self._asleep:
+                self._restore_memory()
+                self._asleep = False
+        except PlugtronError as error:
+            self._refusal = error
+
+    def _take_weights(self, command: UpdateWeights) -> None:
+        if command.recompute and not self._asleep:
+            self._interrupt()
+        self._replace_weights(Path(command.path))
+        self._version = command.version
+        self._intake.note_weights(command.version)
 
     def close(self) -> None:
         """End the other ranks that this engine leads, if any, and let go of the model and its memory."""
@@ -122,6 +190,30 @@ class BatchingEngine(Engine):
     @abstractmethod
     def _abandon_steps(self) -> None:
         """Forget the steps that are under way, one of which has failed."""
+
+    def _interrupt(self) -> None:
+        """Finish the steps that are under way, and have memory hold nothing of the sequences that are running.
+
+        Raises:
+            EngineError: this engine cannot compute sequences again.
+        """
+        if self._scheduler.active:
+            raise EngineError(
+                f"{type(self).__name__} cannot compute the requests that are running again: let them end first"
+            )
+
+    def _replace_weights(self, path: Path) -> None:
+        """Have the model read other weights, and forget what memory holds for others to share. Optional."""
+        del path
+        raise EngineError(f"{type(self).__name__} keeps the weights that it has")
+
+    def _release_memory(self, *, weights: bool) -> None:
+        """Give memory back, which holds nothing of any sequence. Optional."""
+        del weights
+        raise EngineError(f"{type(self).__name__} keeps its memory")
+
+    def _restore_memory(self) -> None:
+        """Take memory again, and have the model get ready. Optional."""
 
     @abstractmethod
     def _retire_ended(self) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from plugtron.parallel.runtime import Runtime
 from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence
 from plugtron.request.sampling_params import SamplingParams
 
-__all__ = ["Abort", "Add", "Close", "Event", "agree"]
+__all__ = ["Abort", "Add", "Close", "Command", "Event", "Sleep", "UpdateWeights", "Wake", "agree"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,30 @@ class Close:
     """The engine is closed."""
 
 
-Event = Add | Abort | Close
+@dataclass(frozen=True, slots=True)
+class UpdateWeights:
+    """The weights of another checkpoint are to be used; see `Engine.update_weights`."""
+
+    path: str
+    version: int
+    recompute: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Memory is to be given back: of keys and values, and perhaps of weights."""
+
+    weights: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Memory is to be taken again."""
+
+
+#: What is done between two steps, instead of one.
+Command = UpdateWeights | Sleep | Wake
+Event = Add | Abort | Close | Command
 
 
 def agree(events: Sequence[Event], runtime: Runtime) -> Sequence[Event]:
@@ -62,7 +85,11 @@ def _encode(event: Event) -> dict[str, Any]:
         }
     if isinstance(event, Abort):
         return {"event": "abort", "id": event.request_id, "reason": event.reason}
-    return {"event": "close"}
+    if isinstance(event, UpdateWeights):
+        return {"event": "update_weights", **asdict(event)}
+    if isinstance(event, Sleep):
+        return {"event": "sleep", "weights": event.weights}
+    return {"event": "wake" if isinstance(event, Wake) else "close"}
 
 
 def _decode(entry: dict[str, Any]) -> Event:
@@ -70,6 +97,12 @@ def _decode(entry: dict[str, Any]) -> Event:
         return Abort(entry["id"], FinishReason(entry["reason"]))
     if entry["event"] == "close":
         return Close()
+    if entry["event"] == "update_weights":
+        return UpdateWeights(entry["path"], entry["version"], entry["recompute"])
+    if entry["event"] == "sleep":
+        return Sleep(entry["weights"])
+    if entry["event"] == "wake":
+        return Wake()
     params = entry["params"]
     if "logit_bias" in params:  # JSON has no other keys than texts
         params["logit_bias"] = {int(token): bias for token, bias in params["logit_bias"].items()}

@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 
-from plugtron.engine.events import Abort, Add, Close, Event, agree
+from plugtron.engine.events import Abort, Add, Close, Command, Event, agree
 from plugtron.engine.request_handler import RequestHandler
 from plugtron.engine.scheduler import Scheduler
 from plugtron.errors import ParallelError, RequestError
@@ -36,6 +36,7 @@ class RequestProcessor:
         self._fresh: int = handler.runtime.broadcast_from_first(secrets.randbits(63))
         self._limit = limit
         self._next_id = 0
+        self._version = 0
         self._events: list[Event] = []
         self._open: dict[int, InferenceRequest] = {}
         # When requests with a deadline are late, by id: of those that were added here.
@@ -111,21 +112,41 @@ class RequestProcessor:
             self._events.append(Close())
             self.apply()
 
-    def apply(self) -> None:
-        """Agree on what has come in and who is late, and do it."""
+    def order(self, command: Command) -> None:
+        """Queue what all ranks are to do before the next step."""
+        if self.closed:
+            raise ParallelError("this engine is closed")
+        self._events.append(command)
+
+    def apply(self) -> list[Command]:
+        """Agree on what has come in and who is late, and do it; return what is left for the engine to do."""
+        commands: list[Command] = []
         own, self._events = self._events + self._expiries(), []
         events = agree(own, self._handler.runtime)
         for event in events:
             if isinstance(event, Add):
                 assert event.request.id is not None
                 self._open[event.request.id] = event.request
+                if self._version:
+                    for sequence in event.request.sequences:
+                        sequence.note_weights(self._version)
                 self._scheduler.add(event.request)
             elif isinstance(event, Abort):
                 self._end(event.request_id, event.reason)
-            else:
+            elif isinstance(event, Close):
                 self.closed = True
                 for request_id in list(self._open):
                     self._end(request_id, FinishReason.ABORT)
+            else:
+                commands.append(event)
+        return commands
+
+    def note_weights(self, version: int) -> None:
+        """Have tokens that come from now on say which weights they are of."""
+        self._version = version
+        for request in self._open.values():
+            for sequence in request.sequences:
+                sequence.note_weights(version)
 
     def finish(self, request: InferenceRequest) -> None:
         """Note that all sequences of a request have ended."""

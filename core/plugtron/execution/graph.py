@@ -150,6 +150,10 @@ class GraphExecution(Execution):
                 self._use((), 1)
                 raise
 
+    def release(self) -> None:
+        """Drop the captured steps."""
+        self._use((), 1)
+
     def _use(self, layers: tuple[LayerState, ...], block_size: int) -> None:
         """Drop all graphs and bind to another KV cache."""
         self._layers = layers

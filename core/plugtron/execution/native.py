@@ -83,6 +83,10 @@ class NativeExecution(Execution):
         self.observer: Callable[[list[Span]], None] | None = None
         self._layers: tuple[tuple[LayerState, ...], ctypes.Array[NativeLayer]] | None = None
 
+    def release(self) -> None:
+        """Forget where the layers' memory is."""
+        self._layers = None
+
     def prepare(self, context: InferenceContext) -> None:
         """Be ready for sequences as long as the context's, too."""
         context.clears = self._cuts.clears  # native attention ends with a row's own tokens

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
@@ -33,6 +34,10 @@ from plugtron.plugin.options import Options
 from plugtron.utils.transfers import transfer
 
 __all__ = ["DecoderWrapper"]
+
+#: Entries of configurations that say where weights come from, and nothing of what is computed.
+_DESCRIPTIVE = {"_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"}
+_DESCRIPTIVE_PREFIXES = ("general.", "tokenizer.")
 
 
 class DecoderWrapper(ModelWrapper):
@@ -88,6 +93,8 @@ class DecoderWrapper(ModelWrapper):
         )
         self._backend: ExecutionBackend | None = None
         self._execution: Execution | None = None
+        # What the execution has been made ready for.
+        self._context: InferenceContext | None = None
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> Self:
@@ -142,10 +149,42 @@ class DecoderWrapper(ModelWrapper):
             with explain_out_of_memory("the model's weights", self.runtime.device):
                 self._execution = self._backend.load(self)
 
+    def update_weights(self, path: Path) -> None:
+        """Read the weights of another checkpoint; the old ones are there until all ranks have the new.
+
+        Raises:
+            CheckpointError: it is in another format, of another architecture, or configured otherwise.
+        """
+        other = copy.copy(self)
+        asleep = self._execution is None
+
+        def read() -> None:
+            other.checkpoint = type(self.checkpoint)(path)
+            other.model = other.checkpoint.model
+            _check_same_model(self.model, other.model)
+            other._execution = None
+            if asleep:
+                other.check()
+                return
+            other._load()
+            if self._context is not None:
+                other.execution.prepare(self._context)
+
+        self.runtime.model.run_on_all_ranks(read)
+        self.checkpoint, self.model, self._execution = other.checkpoint, other.model, other._execution
+
+    def release_memory(self, *, weights: bool) -> None:
+        """Let go of the context's memory, and of the execution with its weights."""
+        self.execution.release()
+        self._context = None
+        if weights:
+            self._execution = None
+
     def prep_model_for_inference(self, context: InferenceContext) -> None:
         """Load this rank's weights and make the execution ready."""
         self._load()
         self.execution.prepare(context)
+        self._context = context
 
     def agree(self) -> None:
         """Agree with the other ranks on how steps are run: all of them natively, or none."""
@@ -279,6 +318,21 @@ class DecoderWrapper(ModelWrapper):
     def _hand_on(self, batch: StepBatch, hidden: Tensor | None) -> None:
         """Run this stage's layers, for the next stage."""
         self.runtime.pipeline.send(self.execution.run(batch, hidden), self.runtime.pipeline.rank + 1)
+
+
+def _check_same_model(now: ModelDescription, then: ModelDescription) -> None:
+    """See whether weights of `then` fit what has been built for `now`; shapes are compared when they are read.
+
+    Raises:
+        CheckpointError: they do not; with the entries that differ.
+    """
+    if now.provision != then.provision:
+        raise CheckpointError(f"{then.path}: it is {then.provision}, and the model that runs is {now.provision}")
+    entries = sorted({*now.configuration, *then.configuration} - _DESCRIPTIVE)
+    differ = [name for name in entries if now.configuration.get(name) != then.configuration.get(name)]
+    differ = [name for name in differ if not name.startswith(_DESCRIPTIVE_PREFIXES)]
+    if differ:
+        raise CheckpointError(f"{then.path}: it is configured otherwise than the model that runs: {', '.join(differ)}")
 
 
 def stage_layers(num_layers: int, runtime: Runtime) -> range:

@@ -318,6 +318,12 @@ def plugtron_routes() -> list[Component]:
             install_hint=_SERVE,
         ),
         Component(
+            name="control",
+            target="plugtron.serve.control:ControlRoutes",
+            summary="/pause, /resume, /sleep, /wake, /update_weights: for those who train the model that is served",
+            install_hint=_SERVE,
+        ),
+        Component(
             name="pages",
             target="plugtron.serve.pages.routes:PagesRoutes",
             summary="/ and /plugtron: a chat, and what the server is doing, in the browser",

@@ -93,6 +93,8 @@ class InferenceSequence:
     preemptions: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    #: From which token on which weights were used, since those that the model began with: version 0.
+    weights_changes: list[tuple[int, int]] = field(default_factory=list)
     priority_key: PriorityKey = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +104,18 @@ class InferenceSequence:
     def __repr__(self) -> str:
         state = self.finish_reason or ("running" if self.slot is not None else "waiting")
         return f"<InferenceSequence {self.index} of request {self.request.id}, {len(self.tokens)} tokens, {state}>"
+
+    def note_weights(self, version: int) -> None:
+        """Note that the next token will be of other weights."""
+        self.weights_changes.append((len(self.tokens), version))
+
+    @property
+    def weights_versions(self) -> list[int]:
+        """The version of the weights that each token was drawn with, as `update_weights` counts them."""
+        versions = [0] * len(self.tokens)
+        for start, version in self.weights_changes:
+            versions[start:] = [version] * (len(versions) - start)
+        return versions
 
     @property
     def length(self) -> int:
@@ -265,6 +279,7 @@ class InferenceRequest:
                     "preemptions": sequence.preemptions,
                     "drafted_tokens": sequence.drafted_tokens,
                     "accepted_tokens": sequence.accepted_tokens,
+                    "weights_versions": sequence.weights_versions,
                 }
                 for sequence in self.sequences
             ],
@@ -284,6 +299,7 @@ class InferenceRequest:
             own.request = copied
             own.tokens, own.token_times = list(sequence.tokens), list(sequence.token_times)
             own.log_probs = copy.deepcopy(sequence.log_probs)
+            own.weights_changes = list(sequence.weights_changes)
             copied.sequences.append(own)
         return copied
 

@@ -49,6 +49,7 @@ class SessionService(Service):
         ends_chats: bool,
     ) -> None:
         self.session = session
+        self.control = session.control
         self.models = tuple(models)
         self.settings: Mapping[str, Any] = plain_data(session.resolved)
         self._counts = ServerMetrics(session, self.models[0])

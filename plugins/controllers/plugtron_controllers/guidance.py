@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from pathlib import Path
 
 import torch
 
@@ -21,7 +22,7 @@ from plugtron.contracts import (
     StepPlan,
     Tokenizer,
 )
-from plugtron.errors import RequestError
+from plugtron.errors import EngineError, RequestError
 from plugtron.request import InferenceRequest, InferenceSequence
 from plugtron_controllers.params import GuidanceParams
 from plugtron_controllers.text_generation import SimpleTextGenerationController
@@ -80,6 +81,28 @@ class GuidanceController(SimpleTextGenerationController):
         self._other.clears = context.clears
         # What was drawn continues both.
         self._other.last_tokens = context.last_tokens
+
+    def update_weights(self, path: Path) -> None:
+        """Have the model read them; what it has of other prompts is of the weights before."""
+        self._check_idle()
+        super().update_weights(path)
+
+    def release_memory(self, *, weights: bool) -> None:
+        """Let go of the memory for the other prompts, too."""
+        self._check_idle()
+        assert self._other is not None
+        super().release_memory(weights=weights)
+        self._other.release_memory()
+
+    def restore_memory(self) -> None:
+        """Take it again."""
+        assert self._other is not None
+        self._other.restore_memory()
+        super().restore_memory()
+
+    def _check_idle(self) -> None:
+        if self._guided:
+            raise EngineError("requests with guidance_scale are running, which are not computed again: let them end")
 
     def check(self, request: InferenceRequest) -> None:
         """Refuse another prompt that cannot be, or that leaves the answer no room."""

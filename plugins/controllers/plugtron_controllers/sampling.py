@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from plugtron.contracts import Candidates
-from plugtron.kernels import gumbel
+from plugtron.kernels import SamplingKernels, gumbel
 
-__all__ = ["draw", "draw_greedily", "log_probabilities"]
+__all__ = ["draw", "draw_greedily", "log_probabilities", "warm_up"]
 
 
 def draw(candidates: Candidates, seeds: Tensor, greedy: Tensor) -> Tensor:
@@ -31,6 +31,18 @@ def draw(candidates: Candidates, seeds: Tensor, greedy: Tensor) -> Tensor:
 def draw_greedily(candidates: Candidates) -> Tensor:
     """Return the most likely token of each row, as `draw` does."""
     return _most_likely(candidates.logits, candidates.ids)
+
+
+def warm_up(kernels: SamplingKernels, logits: Tensor, seeds: Tensor, greedy: Tensor) -> None:
+    """Draw once on a GPU, so that nobody's first draw waits for a compiler.
+
+    Args:
+        logits: [1, V], of no meaning, as are the others.
+    """
+    for ids in (None, torch.zeros_like(logits, dtype=torch.int64)):
+        kernels.draw(logits, ids, seeds, seeds, greedy)
+    for by_probability in (False, True):
+        kernels.keep_most_likely(logits, logits[:, :1], by_probability=by_probability)
 
 
 def _most_likely(scores: Tensor, ids: Tensor | None) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ from plugtron_controllers.fused import FusedDraw
 from plugtron_controllers.logprobs import pack_log_probs, unpack_log_probs
 from plugtron_controllers.params import GenerationParams
 from plugtron_controllers.prompt_logprobs import add_prompt_log_probs, check_prompt_logprobs, first_to_score
-from plugtron_controllers.sampling import draw, draw_greedily
+from plugtron_controllers.sampling import draw, draw_greedily, warm_up
 
 __all__ = ["SimpleTextGenerationController"]
 
@@ -117,19 +118,23 @@ class SimpleTextGenerationController(TextGenerationController):
         own = type(self).sample_from_logits is SimpleTextGenerationController.sample_from_logits
         if own and self.runtime.samples and self._sampling.chain is not None:
             self._chain.fused = FusedDraw(self._sampling.chain, self._seeds, self._greedy)
-        self._warm_up()
-
-    def _warm_up(self) -> None:
-        """Draw once on a GPU, so that nobody's first draw waits for a compiler."""
         kernels = self._sampling.kernels if self.runtime.samples and self.runtime.device.type != "cpu" else None
-        if kernels is None:
-            return
-        info = self.model
-        nothing = torch.zeros(1, info.padded_vocab_size, device=self.runtime.device)[:, : info.vocab_size]
-        for ids in (None, torch.zeros_like(nothing, dtype=torch.int64)):
-            kernels.draw(nothing, ids, self._seeds[:1], self._seeds[:1], self._greedy[:1])
-        for by_probability in (False, True):
-            kernels.keep_most_likely(nothing, nothing[:, :1], by_probability=by_probability)
+        if kernels is not None:
+            nothing = torch.zeros(1, self.model.padded_vocab_size, device=self.runtime.device)
+            warm_up(kernels, nothing[:, : self.model.vocab_size], self._seeds[:1], self._greedy[:1])
+
+    def update_weights(self, path: Path) -> None:
+        """Have the model read them."""
+        self._wrapper.update_weights(path)
+
+    def release_memory(self, *, weights: bool) -> None:
+        """Have the model let go of it."""
+        self._wrapper.release_memory(weights=weights)
+
+    def restore_memory(self) -> None:
+        """Get the model ready once more; what sequences have drawn stays with them."""
+        assert self._context is not None
+        self._wrapper.prep_model_for_inference(self._context)
 
     def tokenize_prompt(self, prompt: Prompt, params: SamplingParams, *, chat: ChatOptions | None = None) -> list[int]:
         """Return the ids of a text, of ids (checked), or of the messages of a chat."""

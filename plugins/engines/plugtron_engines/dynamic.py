@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from pathlib import Path
 
 from plugtron import Options
 from plugtron.context import PagedInferenceContext
@@ -87,6 +88,28 @@ class DynamicEngine(BatchingEngine):
 
     def _abandon_steps(self) -> None:
         self._under_way.clear()
+
+    def _interrupt(self) -> None:
+        """Finish the steps that are under way; sequences keep their slots, as those do that have to give way."""
+        while self._under_way:
+            self._finish()
+        self._retire_ended()
+        self._planner.preempt(self._scheduler.active.values())
+
+    def _replace_weights(self, path: Path) -> None:
+        self.controller.update_weights(path)
+        self.context.forget_prefixes()
+
+    def _release_memory(self, *, weights: bool) -> None:
+        self.controller.release_memory(weights=weights)
+        self.context.release_memory()
+
+    def _restore_memory(self) -> None:
+        def restore() -> None:
+            self.context.restore_memory()
+            self.controller.restore_memory()
+
+        self.controller.runtime.model.run_on_all_ranks(restore)
 
     def _blocks(self) -> tuple[int, int, int]:
         return self.context.pool.total, self.context.pool.held, self.context.pool.kept

@@ -130,6 +130,11 @@ class Planner:
         named = tuple(everything[start:end])
         return ScheduledSequence(slot, start, end - start, end, named, num_logits=max(0, end - max(start, first)))
 
+    def preempt(self, sequences: Iterable[InferenceSequence]) -> None:
+        """Take their memory from sequences that are in no step."""
+        for sequence in list(sequences):
+            self._give_way(sequence)
+
     def forget(self, slot: int) -> bool:
         """Forget a slot whose sequence has ended; say whether it had given its memory away."""
         if slot not in self.preempted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from plugtron import Options
 from plugtron.context import StaticInferenceContext
@@ -62,6 +63,20 @@ class StaticEngine(BatchingEngine):
             self._start_sequence(sequence)
             batch.append(sequence)
         self._steps = self.controller.generate_all_output_tokens_static_batch(batch)
+
+    def _replace_weights(self, path: Path) -> None:
+        self.controller.update_weights(path)
+
+    def _release_memory(self, *, weights: bool) -> None:
+        self.controller.release_memory(weights=weights)
+        self.context.release_memory()
+
+    def _restore_memory(self) -> None:
+        def restore() -> None:
+            self.context.restore_memory()
+            self.controller.restore_memory()
+
+        self.controller.runtime.model.run_on_all_ranks(restore)
 
     def _abandon_steps(self) -> None:
         self._steps = iter(())

@@ -80,7 +80,7 @@ class ChatCompletions:
         if request.params.logprobs is not None:
             choice["logprobs"] = chat_log_probs(sequence.log_probs, self._service.tokenizer)
         if body.return_token_ids:
-            choice["token_ids"] = sequence.tokens
+            choice |= {"token_ids": sequence.tokens, "weights_versions": sequence.weights_versions}
         return choice
 
     async def _events(
@@ -135,6 +135,8 @@ class ChatCompletions:
             pieces[0]["token_ids"] = list(output.tokens)
         if ends:
             pieces[-1]["finish_reason"] = finish_reason(output.finish_reason, has_calls=answer.has_calls)
+            if body.return_token_ids:
+                pieces[-1]["weights_versions"] = output.request.sequences[output.sequence].weights_versions
             pieces[-1]["stop_reason"] = output.request.sequences[output.sequence].stop_reason
         return pieces
 

@@ -84,6 +84,7 @@ class Completions:
             choice["prompt_logprobs"] = [entry and entry.to_dict() for entry in request.prompt_log_probs]
         if body.return_token_ids:
             choice |= {"token_ids": sequence.tokens, "prompt_token_ids": request.prompt_tokens}
+            choice["weights_versions"] = sequence.weights_versions
         return choice
 
     def _unreported(self, request: InferenceRequest) -> list[str]:
@@ -117,6 +118,8 @@ class Completions:
                     choice["token_ids"] = list(output.tokens)
                     if place not in sent:
                         choice["prompt_token_ids"] = output.request.prompt_tokens
+                    if output.finish_reason is not None:
+                        choice["weights_versions"] = output.request.sequences[output.sequence].weights_versions
                 sent[place] = sent.get(place, 0) + len(output.text)
                 counts = {"usage": usage(requests)} if body.counts_on else {}
                 yield event({**head, "choices": [choice], **counts})

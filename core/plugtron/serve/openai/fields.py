@@ -73,7 +73,9 @@ class GenerationBody(BaseModel):
     priority: int | None = Field(default=None, gt=-(2**63), lt=2**63, description="higher goes first")
     deadline: float | None = Field(default=None, gt=0, lt=1e9, description="seconds until it ends with what it has")
     cache_salt: str | None = Field(default=None, description="only equal ones share cached prefixes")
-    return_token_ids: bool | None = Field(default=None, description="token ids of prompt and answers")
+    return_token_ids: bool | None = Field(
+        default=None, description="token ids of prompt and answers, and `weights_versions`"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
+from pathlib import Path
 
 import torch
 
@@ -20,7 +21,7 @@ from plugtron.contracts import (
     StepResult,
     Tokenizer,
 )
-from plugtron.errors import RequestError
+from plugtron.errors import EngineError, RequestError
 from plugtron.request import InferenceRequest, InferenceSequence, LogProbs
 from plugtron_controllers.beams.memory import BeamMemory
 from plugtron_controllers.beams.search import Answer, BeamSearch
@@ -93,6 +94,28 @@ class BeamSearchController(SimpleTextGenerationController):
         super().prep_for_inference(context)
         self._memory = BeamMemory(self.model, self.runtime, beams=self._beams, longest=context.max_length)
         self._memory.context.clears = context.clears
+
+    def update_weights(self, path: Path) -> None:
+        """Have the model read them; what it has of beams is of the weights before."""
+        self._check_idle()
+        super().update_weights(path)
+
+    def release_memory(self, *, weights: bool) -> None:
+        """Let go of the beams' memory, too."""
+        self._check_idle()
+        assert self._memory is not None
+        super().release_memory(weights=weights)
+        self._memory.context.release_memory()
+
+    def restore_memory(self) -> None:
+        """Take it again."""
+        assert self._memory is not None
+        self._memory.context.restore_memory()
+        super().restore_memory()
+
+    def _check_idle(self) -> None:
+        if self._groups:
+            raise EngineError("requests with beam_width are running, which are not computed again: let them end")
 
     def check(self, request: InferenceRequest) -> None:
         """Refuse what a search of the most likely answers has no use for."""

@@ -86,6 +86,16 @@ class SpeculativeController(SimpleTextGenerationController):
         self._positions = logits_per_step(context.slots)
         self._drafter.prepare(context)
 
+    def release_memory(self, *, weights: bool) -> None:
+        """Let go of the drafter's memory, too."""
+        super().release_memory(weights=weights)
+        self._drafter.release_memory(weights=weights)
+
+    def restore_memory(self) -> None:
+        """Take it again."""
+        super().restore_memory()
+        self._drafter.restore_memory()
+
     def start_sequence(self, sequence: InferenceSequence) -> None:
         """Take up a sequence."""
         super().start_sequence(sequence)

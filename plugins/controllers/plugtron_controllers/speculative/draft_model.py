@@ -65,6 +65,19 @@ class ModelDrafter(Drafter):
         self._context = StaticInferenceContext(info, self._runtime, slots=context.slots, max_length=most)
         self._wrapper.prep_model_for_inference(self._context)
 
+    def release_memory(self, *, weights: bool) -> None:
+        """Let go of keys and values, and of the weights."""
+        assert self._context is not None
+        self._wrapper.release_memory(weights=weights)
+        self._context.release_memory()
+        self._written = {slot: _Written() for slot in self._written}
+
+    def restore_memory(self) -> None:
+        """Take memory again, and read the weights."""
+        assert self._context is not None
+        self._context.restore_memory()
+        self._wrapper.prep_model_for_inference(self._context)
+
     def start(self, sequence: InferenceSequence) -> None:
         """Nothing of it is in memory yet."""
         assert sequence.slot is not None

@@ -36,6 +36,12 @@ class Drafter(ABC):
     def prepare(self, context: InferenceContext) -> None:
         """Get ready for the sequences of an engine: at most `context.slots` at once, of `context.max_length` tokens."""
 
+    def release_memory(self, *, weights: bool) -> None:
+        """Let go of what is held of sequences, and of weights, until `restore_memory`; sequences stay."""
+
+    def restore_memory(self) -> None:
+        """Get ready again; nothing is held of any sequence."""
+
     def start(self, sequence: InferenceSequence) -> None:
         """Take up a sequence that has just been given its slot."""
 

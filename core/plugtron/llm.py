@@ -20,6 +20,7 @@ from plugtron.request.prompts import as_conversations, as_prompts
 from plugtron.request.request import InferenceRequest, Message, Prompt, RequestOutput
 from plugtron.request.sampling_params import ParamsLike, SamplingParams
 from plugtron.scores import Perplexity, encode_pair, encode_text, score_continuations, score_texts
+from plugtron.spec.chat_defaults import chat_defaults
 from plugtron.spec.load import Source
 from plugtron.spec.overrides import apply
 from plugtron.spec.resolution import resolve
@@ -80,6 +81,8 @@ class LLM:
         manager.warn_of_failures()
         self.session: Session = assemble(resolve(source, manager), manager=manager)
         self._defaults = SamplingParams.from_flat(self.session.resolved.spec.sampling)
+        chat = chat_defaults(self.session.resolved.spec)
+        self._chat = chat if chat.model_fields_set else None
 
     def add_attributes(self, params: SamplingParams, attributes: Mapping[str, object]) -> SamplingParams:
         """Return parameters with others set as well, which an installed sampler or controller declares.
@@ -346,12 +349,6 @@ class LLM:
 
     def _repr_html_(self) -> str:
         return f"<code>{html.escape(repr(self))}</code>"
-
-    @property
-    def _chat(self) -> ChatOptions | None:
-        """What the spec says of chats; None when it says nothing."""
-        chat = self.session.resolved.spec.chat
-        return chat if chat.model_fields_set else None
 
     def _run(
         self, prompts: Sequence[Prompt], params: Sequence[SamplingParams], chat: ChatOptions | None, progress: bool

@@ -23,7 +23,7 @@ from plugtron.kernels.native.build import library
 from plugtron.kernels.native.packing import WeightFormat, format_of, pack, pack_dense
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.parallel.runtime import Runtime
-from plugtron.quantization.weight import QuantizedWeight
+from plugtron.quantization.weight import QuantizedWeight, ScaleCodes
 from plugtron_controllers.text_generation import SimpleTextGenerationController
 from plugtron_engines.options import StaticOptions
 from plugtron_engines.static import StaticEngine
@@ -52,6 +52,21 @@ def kernels(request):
         return library(processor)
 
 
+#: Bits, whether values are signed, which have no minimums, how scales are held, and how many inputs share one.
+FORMS = {
+    WeightFormat.INT4: (4, False, "half", 32),
+    WeightFormat.INT4_F32_SCALES: (4, False, "wide", 32),
+    WeightFormat.INT8: (8, True, "half", 32),
+    WeightFormat.INT8_F32_SCALES: (8, False, "wide", 32),
+    WeightFormat.INT8_G16: (8, True, "wide", 16),
+    WeightFormat.INT5: (5, True, "half", 32),
+    WeightFormat.INT5_MINIMUM: (5, False, "half", 32),
+    WeightFormat.INT4_CODES: (4, False, "codes", 32),
+    WeightFormat.INT5_CODES: (5, False, "codes", 32),
+    WeightFormat.INT6_CODES: (6, True, "codes", 16),
+}
+
+
 def magnitude(weight):
     """The sizes [O, I] of the terms that a product with a weight is a sum of: a scaled value and a minimum each."""
     if weight.is_mxfp4:
@@ -69,16 +84,41 @@ def random_weight(form, outputs, inputs, random):
         scales = torch.randint(117, 130, (outputs, inputs // 32), generator=random, dtype=torch.uint8)
         scales[::7] = torch.randint(0, 3, scales[::7].shape, generator=random, dtype=torch.uint8)  # the least
         return QuantizedWeight(bits=4, values=values, scales=scales, minimums=None)
-    bits = 4 if form in (WeightFormat.INT4, WeightFormat.INT4_F32_SCALES) else 8
-    group = 16 if form == WeightFormat.INT8_G16 else 32
-    dtype = torch.float16 if form in (WeightFormat.INT4, WeightFormat.INT8) else torch.float32
+    bits, signed, numbers, group = FORMS[form]
+    if numbers == "codes":
+        return coded_weight(bits, signed, group, outputs, inputs, random)
+    dtype = torch.float16 if numbers == "half" else torch.float32
     scales, minimums = (torch.randn(2, outputs, inputs // group, generator=random) / 2**bits).to(dtype)
     return QuantizedWeight(
         bits=bits,
-        values=torch.randint(0, 2**bits, (outputs, inputs), generator=random, dtype=torch.uint8),
+        values=random_values(bits, signed, outputs, inputs, random),
         scales=scales,
-        minimums=None if form in (WeightFormat.INT8, WeightFormat.INT8_G16) else minimums,
+        minimums=None if signed else minimums,
     )
+
+
+def coded_weight(bits, signed, group, outputs, inputs, random):
+    """A weight whose scales are small integers times factors."""
+    codes = [torch.randint(-128 if signed else 0, 128 if signed else 64, (outputs, inputs // group), generator=random)]
+    factors = [torch.randn(outputs, inputs // 256, generator=random).half() / 2 ** (bits + 5)]
+    if not signed:
+        codes.append(torch.randint(0, 64, codes[0].shape, generator=random))
+        factors.append(torch.randn(factors[0].shape, generator=random).half() / 64)
+    kept = ScaleCodes(
+        scales=codes[0].to(torch.int8),
+        factors=factors[0],
+        minimums=None if signed else codes[1].to(torch.int8),
+        minimum_factors=None if signed else factors[1],
+    )
+    scales, minimums = kept.products()
+    values = random_values(bits, signed, outputs, inputs, random)
+    return QuantizedWeight(bits=bits, values=values, scales=scales, minimums=minimums, codes=kept)
+
+
+def random_values(bits, signed, outputs, inputs, random):
+    """What a file may hold; signed ones lie around 128."""
+    values = torch.randint(0, 2**bits, (outputs, inputs), generator=random, dtype=torch.uint8)
+    return values + (128 - 2 ** (bits - 1)) if signed else values
 
 
 class QuantizedProducts(RoundedProducts):
@@ -214,7 +254,7 @@ SHAPES = {
 @given(groups=integers(1, 20), form=sampled_from(list(WeightFormat)[: WeightFormat.F32]), **SHAPES)
 def test_linear(kernels, rows, groups, outputs, form, threads, seed):
     random = torch.Generator().manual_seed(seed)
-    inputs = 32 * groups
+    inputs = (256 if "CODES" in form.name else 32) * groups
     weight = random_weight(form, outputs, inputs, random)
     assert format_of(weight) == form
     hidden, bias = torch.randn(rows, inputs, generator=random), torch.randn(outputs, generator=random)

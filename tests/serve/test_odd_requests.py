@@ -1,13 +1,21 @@
 """Requests that no client should make: each is answered, or refused with what is wrong; none is a defect."""
 
 import json
+import socket
+from contextlib import suppress
+from http.client import HTTPConnection
 
 import pytest
 from support.chat_fixtures import ASKED, TEMPLATE, TOOL
 from support.raw_http import answer, await_idle, posted
+from support.serving import served
+
+from plugtron.serve import ApiError
+from plugtron.serve.responses.store import ResponseStore, Stored
 
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
 DEEP = "[" * 100_000
+STRING = {"type": "string"}
 
 
 def ask(server, path, body):
@@ -40,8 +48,16 @@ def ask(server, path, body):
             },
             "messages.0.content.0.content: must be a text",
         ),
+        (
+            CHAT,
+            {"messages": ASKED, "tools": [{"type": "function", "function": {"name": "f", "parameters": STRING}}]},
+            "tools.0.function.parameters.type: must be object",
+        ),
+        (CHAT, {"messages": ASKED, "tools": [TOOL], "tool_choice": "required", "echo": True}, "echo: not with tool_c"),
+        ("/v1/completions", {"prompt": ["x"] * 1025, "max_tokens": 1}, "prompt: 1025 at once (accepted: up to"),
+        ("/v1/embeddings", {"input": ["x"] * 1025}, "texts: 1025 at once (accepted: up to 1024"),
     ],
-    ids=["user", "name", "infinity", "format", "none", "result"],
+    ids=["user", "name", "infinity", "format", "none", "result", "parameters", "echo", "prompts", "texts"],
 )
 def test_what_is_refused(server, path, body, said):
     status, told = ask(server, path, body)
@@ -127,3 +143,78 @@ def test_a_streamed_prompt_comes_once(server):
     lines = [line[6:] for line in told.decode().splitlines() if line.startswith("data: {")]
     probabilities = [json.loads(line)["choices"][0]["logprobs"]["token_logprobs"] for line in lines]
     assert [values.count(None) for values in probabilities] == [1, *[0] * (len(lines) - 1)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_characters_of_several_tokens(server, stream):
+    """A token stands where its character begins."""
+    text = "a🌸b日本"
+    body = {"prompt": text, "max_tokens": 3, "temperature": 0, "logprobs": 0, "echo": True, "stream": stream}
+    if stream:
+        _, told = answer(server.url, posted("/v1/completions", body))
+        events = [json.loads(line[6:]) for line in told.decode().splitlines() if line.startswith("data: {")]
+        choices = [event["choices"][0] for event in events]
+    else:
+        choices = ask(server, "/v1/completions", body)[1]["choices"]
+    whole = "".join(choice["text"] for choice in choices)
+    places = [place for choice in choices for place in choice["logprobs"]["text_offset"]]
+    tokens = [token for choice in choices for token in choice["logprobs"]["tokens"]]
+    assert places == sorted(places)
+    assert len(set(places)) < len(places)
+    for place, token, end in zip(places, tokens, [*places[1:], len(whole)], strict=True):
+        assert "\ufffd" in token or whole[place:end] == token
+
+
+def test_responses_in_memory():
+    """They are bounded by number and by bytes."""
+    store = ResponseStore(3, 1000)
+    for number in range(5):
+        store.put(Stored({"id": str(number)}, []))
+    assert [each for each in "01234" if there(store, each)] == ["2", "3", "4"]
+    store.put(Stored({"id": "long"}, [{"role": "user", "content": "x" * 900}]))
+    assert [each for each in ("3", "4", "long") if there(store, each)] == ["long"]
+    store.put(Stored({"id": "longer"}, [{"role": "user", "content": "x" * 1000}]))
+    assert not there(store, "longer")
+    store.put(Stored({"id": "last"}, []))
+    store.delete("last")
+    store.put(Stored({"id": "again"}, [{"role": "user", "content": "x" * 900}]))
+    assert there(store, "again")
+
+
+def there(store, name):
+    try:
+        return store.get(name).response["id"] == name
+    except ApiError:
+        return False
+
+
+def test_a_browser_waits_for_the_model(default_model):
+    """It is shown a page that asks again; programs are told in JSON."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    seen = set()
+    with served("smollm2-135m-instruct", "--port", str(port), wait=False) as server:
+        while True:
+            for accepted in ("text/html", "application/json"):
+                with suppress(ConnectionError):
+                    status, kind = asked(port, accepted)
+                    seen.add((status, accepted, kind.partition(";")[0]))
+            if any(status == 200 for status, *_ in seen):
+                break
+            assert server.process.poll() is None
+        assert server.stop() == 0
+    assert (503, "text/html", "text/html") in seen
+    assert (503, "application/json", "application/json") in seen
+    assert (200, "text/html", "text/html") in seen or (200, "application/json", "text/html") in seen
+
+
+def asked(port, accepted):
+    connection = HTTPConnection("127.0.0.1", port, timeout=600)
+    try:
+        connection.request("GET", "/", headers={"Accept": accepted})
+        answered = connection.getresponse()
+        answered.read()
+        return answered.status, answered.headers["Content-Type"]
+    finally:
+        connection.close()

@@ -32,10 +32,10 @@ class Served:
 
 
 @contextmanager
-def served(*arguments, variables=None, launcher=("-m", "plugtron")):
+def served(*arguments, variables=None, launcher=("-m", "plugtron"), wait=True):
     """Start a server on a free port and wait until its model is loaded."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **(variables or {})}
-    command = [sys.executable, *launcher, "serve", *map(str, arguments), "--port", "0"]
+    command = [sys.executable, *launcher, "serve", "--port", "0", *map(str, arguments)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     lines, told = [], threading.Event()
 
@@ -48,7 +48,7 @@ def served(*arguments, variables=None, launcher=("-m", "plugtron")):
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        yield Served(process, _url(process, lines, told), lines)
+        yield Served(process, _url(process, lines, told) if wait else None, lines)
     finally:
         if process.poll() is None:
             process.kill()

@@ -30,6 +30,7 @@ class Service(ABC):
     """A model that is served: what endpoints make requests of, and run them with. Of the server's event loop.
 
     Attributes:
+        max_requests: how many may be open at once.
         models: the names under which clients may ask for it; the first is the one that answers show.
         settings: the resolved spec as plain data.
         metrics: what /metrics shows; endpoints may register their own.
@@ -38,6 +39,7 @@ class Service(ABC):
         control: pauses the model, and the like.
     """
 
+    max_requests: int
     models: Sequence[str]
     settings: Mapping[str, Any]
     metrics: CollectorRegistry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import ByteSize, Field
 
 from plugtron.plugin.options import Options, PathText
 
@@ -47,6 +47,9 @@ class ResponsesOptions(Options):
     """How much is remembered."""
 
     stored: int = Field(default=1000, ge=0, description="responses that previous_response_id finds, the latest")
+    stored_bytes: ByteSize = Field(
+        default=ByteSize(256 * 2**20), ge=0, description="memory for them, with their conversations, such as 1GiB"
+    )
 
 
 class BatchOptions(Options):

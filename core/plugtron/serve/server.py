@@ -197,6 +197,9 @@ class Server:
         unready = self._application is None or (self._stopping.is_set() and path != "/metrics")
         if unready and path != "/health":
             reason = "the server is stopping" if self._stopping.is_set() else "the model is being loaded"
+            if path in ("/", "/plugtron") and _is_browser(scope):
+                await _waiting_page(reason)(scope, receive, send)
+                return
             error = ApiError(HTTPStatus.SERVICE_UNAVAILABLE, reason, code="unavailable", headers={"Retry-After": "1"})
             await error_response(error)(scope, receive, send)
         elif self._application is None:
@@ -230,6 +233,21 @@ class _Uvicorn(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections until `should_exit`."""
         await self._serve(sockets)
+
+
+def _is_browser(scope: Scope) -> bool:
+    return any(name == b"accept" and b"text/html" in value for name, value in scope.get("headers", ()))
+
+
+def _waiting_page(reason: str) -> ASGIApp:
+    """What a browser shows in place of a page, and asks for again every second."""
+    from starlette.responses import HTMLResponse
+
+    text = (
+        '<!doctype html><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
+        f'<meta http-equiv="refresh" content="1"><title>plugtron</title><p>{reason} ...</p>'
+    )
+    return HTMLResponse(text, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "1", "Cache-Control": "no-store"})
 
 
 async def _loading(scope: Scope, receive: Receive, send: Send) -> None:

@@ -61,7 +61,7 @@ class SessionService(Service):
         self.finished = 0
         self.failed = 0
         self._engine = engine
-        self._max_requests = max_requests
+        self.max_requests = max_requests
         spec = session.resolved.spec
         self._defaults = SamplingParams.from_flat(spec.sampling)
         self._chat_defaults = self._defaults
@@ -152,8 +152,8 @@ class SessionService(Service):
             self._counts.finished(request)
 
     def _check_load(self) -> None:
-        if len(self.open_requests) >= self._max_requests:
-            raise OverloadError(f"{self._max_requests} requests are open, which is as many as this server takes")
+        if len(self.open_requests) >= self.max_requests:
+            raise OverloadError(f"{self.max_requests} requests are open, which is as many as this server takes")
 
     async def generate(self, request: InferenceRequest) -> InferenceRequest:
         """Run a request to its end."""

@@ -59,6 +59,12 @@ inline __m512i _mm512_cvtepu8_epi32(__m128i a) {
     for (int at = 0; at < 16; at++) to.at[at] = from.at[at];
     return emulated::as<__m512i>(to);
 }
+inline __m512i _mm512_cvtepi8_epi32(__m128i a) {
+    const emulated::Array<int8_t, 16> from = emulated::as<emulated::Array<int8_t, 16>>(a);
+    emulated::Ints to;
+    for (int at = 0; at < 16; at++) to.at[at] = from.at[at];
+    return emulated::as<__m512i>(to);
+}
 inline __m512i _mm512_set1_epi32(int32_t value) {
     emulated::Ints all;
     for (int32_t& one : all.at) one = value;
@@ -70,6 +76,12 @@ inline __m512i _mm512_set1_epi8(char value) {
     return emulated::as<__m512i>(all);
 }
 inline __m512i _mm512_and_si512(__m512i a, __m512i b) { return a & b; }
+inline __m512i _mm512_or_si512(__m512i a, __m512i b) { return a | b; }
+inline __m512i _mm512_slli_epi16(__m512i a, int count) {
+    emulated::Array<uint16_t, 32> all = emulated::as<decltype(all)>(a);
+    for (uint16_t& one : all.at) one = static_cast<uint16_t>(one << count);
+    return emulated::as<__m512i>(all);
+}
 inline __m512i _mm512_srli_epi16(__m512i a, int count) {
     emulated::Array<uint16_t, 32> all = emulated::as<decltype(all)>(a);
     for (uint16_t& one : all.at) one = static_cast<uint16_t>(one >> count);

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from plugtron.quantization.weight import QuantizedWeight
+from plugtron.quantization.weight import QuantizedWeight, ScaleCodes
 
 __all__ = ["BLOCKS"]
 
@@ -47,16 +47,21 @@ def _q4_1(blocks: Tensor) -> QuantizedWeight:
 
 def _q5_0(blocks: Tensor) -> QuantizedWeight:
     values = _nibbles(blocks[:, :, 6:]) | _fifth_bits(blocks, 2)
-    return _affine(8, values + (128 - 16), _halves(blocks, 0), None)
+    return _affine(5, values + (128 - 16), _halves(blocks, 0), None)
 
 
 def _q5_1(blocks: Tensor) -> QuantizedWeight:
     values = _nibbles(blocks[:, :, 8:]) | _fifth_bits(blocks, 4)
-    return _affine(8, values, _halves(blocks, 0).float(), _halves(blocks, 2).float())
+    return _affine(5, values, _halves(blocks, 0), _halves(blocks, 2))
 
 
 def _q8_0(blocks: Tensor) -> QuantizedWeight:
     return _affine(8, blocks[:, :, 2:] + 128, _halves(blocks, 0), None)
+
+
+def _coded(bits: int, values: Tensor, codes: ScaleCodes) -> QuantizedWeight:
+    scales, minimums = codes.products()
+    return QuantizedWeight(bits=bits, values=values.flatten(1), scales=scales, minimums=minimums, codes=codes)
 
 
 def _scales_of_six_bits(packed: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,9 +75,13 @@ def _scales_of_six_bits(packed: Tensor) -> tuple[Tensor, Tensor]:
 def _eight_groups(bits: int, blocks: Tensor, values: Tensor) -> QuantizedWeight:
     """A K block with scales and minimums of six bits; values [O, B, 4, 64]."""
     scales, minimums = _scales_of_six_bits(blocks[:, :, 4:16])
-    wide = _halves(blocks, 0).float().unsqueeze(2) * scales
-    low = -_halves(blocks, 2).float().unsqueeze(2) * minimums
-    return _affine(bits, values, wide.flatten(1), low.flatten(1))
+    codes = ScaleCodes(
+        scales=scales.flatten(1).view(torch.int8),
+        factors=_halves(blocks, 0),
+        minimums=minimums.flatten(1).view(torch.int8),
+        minimum_factors=_halves(blocks, 2),
+    )
+    return _coded(bits, values, codes)
 
 
 def _q4_k(blocks: Tensor) -> QuantizedWeight:
@@ -83,15 +92,15 @@ def _q5_k(blocks: Tensor) -> QuantizedWeight:
     low = _nibbles(blocks[:, :, 48:].unflatten(2, (4, 32))).unflatten(3, (2, 32)).flatten(2, 3)
     # Bit g of the n-th of these bytes belongs to number n of group g.
     fifth = blocks[:, :, 16:48].unsqueeze(2) >> torch.arange(8, dtype=torch.uint8).unsqueeze(1) & 1
-    return _eight_groups(8, blocks, low | fifth << 4)
+    return _eight_groups(5, blocks, low | fifth << 4)
 
 
 def _q6_k(blocks: Tensor) -> QuantizedWeight:
     low = _nibbles(blocks[:, :, :128].unflatten(2, (2, 64)))  # [O, B, 2, 128]
     pairs = blocks[:, :, 128:192].unflatten(2, (2, 1, 32)) >> (2 * torch.arange(4, dtype=torch.uint8)).unsqueeze(1)
     values = low | (pairs & 3).flatten(3) << 4
-    scales = blocks[:, :, 192:208].view(torch.int8).float() * _halves(blocks, 208).float().unsqueeze(2)
-    return _affine(8, values + (128 - 32), scales.flatten(1), None)
+    scales = blocks[:, :, 192:208].contiguous().view(torch.int8).flatten(1)
+    return _coded(6, values + (128 - 32), ScaleCodes(scales=scales, factors=_halves(blocks, 208)))
 
 
 def _mxfp4(blocks: Tensor) -> QuantizedWeight:

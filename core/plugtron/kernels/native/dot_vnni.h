@@ -3,6 +3,7 @@
 
 #include "activations.h"
 
+
 namespace plugtron {
 
 template <int FORMAT, class Operand>
@@ -13,16 +14,34 @@ struct Dot<FORMAT, Quantized> {
     using Own = Traits<FORMAT>;
     static constexpr int kRows = 8;
 
-    static long block_bytes(int inputs) { return inputs / kGroup * Own::bytes; }
+    static long block_bytes(int inputs) { return Own::block_bytes(inputs); }
 
     // What 4 bits of floating point stand for, twice over, and 128 added.
-    static __m512i numbers() {
-        const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kTwiceE2m1));
-        return _mm512_broadcast_i32x4(table) ^ _mm512_set1_epi8(-128);
+    static __m512i table() {
+        const __m128i twice = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kTwiceE2m1));
+        return _mm512_broadcast_i32x4(twice) ^ _mm512_set1_epi8(-128);
+    }
+
+    // Bits [first, ...) of each byte at the place of bits [4, ...).
+    template <int FIRST>
+    static __m512i at_four(__m512i bytes) {
+        if constexpr (FIRST < 4)
+            return _mm512_slli_epi16(bytes, 4 - FIRST);
+        else
+            return _mm512_srli_epi16(bytes, FIRST - 4);
+    }
+
+    template <int STEP = 0>
+    static void add_high_bits(const uint8_t* at, __m512i* steps) {
+        constexpr int bits = Own::six ? 2 : 1, first = bits * STEP % 8;
+        const __m512i mask = _mm512_set1_epi8(Own::six ? 0x30 : 0x10);
+        const __m512i plane = _mm512_loadu_si512(at + 64 * (bits * STEP / 8));
+        steps[STEP] = _mm512_or_si512(steps[STEP], _mm512_and_si512(at_four<first>(plane), mask));
+        if constexpr (STEP + 1 < kSteps) add_high_bits<STEP + 1>(at, steps);
     }
 
     static void load_steps(const uint8_t* at, __m512i* steps) {
-        if constexpr (Own::four) {
+        if constexpr (!Own::eight) {
             const __m512i low = _mm512_set1_epi8(15);
             for (int pair = 0; pair < kSteps / 2; pair++) {
                 const __m512i both = _mm512_loadu_si512(at + 64 * pair);
@@ -30,16 +49,11 @@ struct Dot<FORMAT, Quantized> {
                 steps[2 * pair + 1] = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
             }
             if constexpr (Own::powers)
-                for (int step = 0; step < kSteps; step++) steps[step] = _mm512_shuffle_epi8(numbers(), steps[step]);
+                for (int step = 0; step < kSteps; step++) steps[step] = _mm512_shuffle_epi8(table(), steps[step]);
+            if constexpr (Own::five || Own::six) add_high_bits(at + Own::low, steps);
         } else {
             for (int step = 0; step < kSteps; step++) steps[step] = _mm512_loadu_si512(at + 64 * step);
         }
-    }
-
-    static Lane load_numbers(const uint8_t* at) {
-        if constexpr (Own::powers) return load_half_powers(at);
-        if constexpr (Own::wide) return _mm512_loadu_ps(at);
-        return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
     }
 
     // Add STEPS steps to what is in `dots`. All rows for one step before the next: the sums of a row wait for each other.
@@ -68,28 +82,31 @@ struct Dot<FORMAT, Quantized> {
         Lane own[TILE] = {};
         for (int t = 0; t < TILE; t++) totals[t] = Total{};
         long place = x.place(row, 0);
+        Numbers<FORMAT> numbers(at, x.width);
         for (int group = 0; group < x.groups(); group++, at += Own::bytes, place += kTile) {
             const int8_t* values = x.values + place * kGroup;
             fetch_ahead<Own::bytes>(at);
             __m512i steps[kSteps], dots[TILE];
             load_steps(at, steps);
-            const Lane scale = load_numbers(at + Own::values);
+            numbers.enter(group);
+            const uint8_t* tail = at + Own::values;
+            const Lane scale = numbers.scale(tail);
             if constexpr (Own::halves) {
-                for (int t = 0; t < TILE; t++) dots[t] = _mm512_set1_epi32(x.half_shifts[place + t]);
+                for (int t = 0; t < TILE; t++) dots[t] = _mm512_set1_epi32(x.half_shifts[place + t] >> Own::shift);
                 add_steps<TILE, kSteps / 2>(steps, values, dots);
                 scale_and_add<TILE>(dots, scale, x.scales + place, own);
                 for (int t = 0; t < TILE; t++)
-                    dots[t] = _mm512_set1_epi32(x.shifts[place + t] - x.half_shifts[place + t]);
+                    dots[t] = _mm512_set1_epi32((x.shifts[place + t] - x.half_shifts[place + t]) >> Own::shift);
                 add_steps<TILE, kSteps / 2>(steps + kSteps / 2, values + kGroup / 2, dots);
-                scale_and_add<TILE>(dots, load_numbers(at + Own::values + Own::numbers), x.scales + place, own);
+                scale_and_add<TILE>(dots, numbers.scale(tail, true), x.scales + place, own);
             } else {
                 for (int t = 0; t < TILE; t++)
-                    dots[t] = Own::minimum ? _mm512_setzero_si512() : _mm512_set1_epi32(x.shifts[place + t]);
+                    dots[t] = Own::minimum ? _mm512_setzero_si512() : _mm512_set1_epi32(x.shifts[place + t] >> Own::shift);
                 add_steps<TILE, kSteps>(steps, values, dots);
                 scale_and_add<TILE>(dots, scale, x.scales + place, own);
             }
             if constexpr (Own::minimum) {
-                const Lane minimum = load_numbers(at + Own::values + Own::numbers);
+                const Lane minimum = numbers.minimum(tail);
 #pragma GCC unroll 8
                 for (int t = 0; t < TILE; t++) own[t] = fused(own[t], minimum, lane_of(x.offsets[place + t]));
             }

@@ -117,6 +117,39 @@ PLUGTRON_INLINE void read_half_powers(const uint8_t* from, Word& to) {
     to = reinterpret_cast<Word>(bits) * 0.5f;
 }
 
+// float16 as float.
+PLUGTRON_INLINE void read_halves(const uint8_t* from, Word& to) {
+#if PLUGTRON_VNNI
+    to = reinterpret_cast<Word>(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
+#elif PLUGTRON_AVX2
+    to = reinterpret_cast<Word>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+#else
+    for (int at = 0; at < kWord; at++) {
+        uint16_t half;
+        std::memcpy(&half, from + 2 * at, 2);
+        const uint32_t sign = (half & 0x8000u) << 16, exponent = (half >> 10) & 31u, fraction = half & 1023u;
+        const uint32_t bits = sign | ((exponent == 31 ? 255u : exponent + 112u) << 23) | (fraction << 13);
+        float value;
+        std::memcpy(&value, &bits, 4);
+        const float small = static_cast<float>(fraction) * 5.9604644775390625e-8f;
+        to[at] = exponent != 0 ? value : sign ? -small : small;
+    }
+#endif
+}
+
+// Signed bytes as float.
+PLUGTRON_INLINE void read_codes(const uint8_t* from, Word& to) {
+#if PLUGTRON_VNNI
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    to = reinterpret_cast<Word>(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
+#elif PLUGTRON_AVX2
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    to = reinterpret_cast<Word>(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
+#else
+    for (int at = 0; at < kWord; at++) to[at] = static_cast<float>(static_cast<int8_t>(from[at]));
+#endif
+}
+
 // Sixteen pairs of bfloat16: the even and the odd ones as float.
 PLUGTRON_INLINE void read_pairs(const uint8_t* from, Word& even, Word& odd) {
     Ints both;
@@ -170,6 +203,14 @@ template <class H> PLUGTRON_INLINE void read_half_powers(const uint8_t* from, Pa
     read_half_powers(from, to.low);
     read_half_powers(from + sizeof(H) / sizeof(float), to.high);
 }
+template <class H> PLUGTRON_INLINE void read_halves(const uint8_t* from, Pair<H>& to) {
+    read_halves(from, to.low);
+    read_halves(from + sizeof(H) / 2, to.high);
+}
+template <class H> PLUGTRON_INLINE void read_codes(const uint8_t* from, Pair<H>& to) {
+    read_codes(from, to.low);
+    read_codes(from + sizeof(H) / sizeof(float), to.high);
+}
 template <class H> PLUGTRON_INLINE void read_pairs(const uint8_t* from, Pair<H>& even, Pair<H>& odd) {
     read_pairs(from, even.low, odd.low);
     read_pairs(from + sizeof(H), even.high, odd.high);
@@ -200,6 +241,18 @@ PLUGTRON_INLINE Lane load_lane(const Stored* from) {
 PLUGTRON_INLINE Lane load_half_powers(const uint8_t* from) {
     Lane lane;
     read_half_powers(from, lane);
+    return lane;
+}
+
+PLUGTRON_INLINE Lane load_halves(const uint8_t* from) {
+    Lane lane;
+    read_halves(from, lane);
+    return lane;
+}
+
+PLUGTRON_INLINE Lane load_codes(const uint8_t* from) {
+    Lane lane;
+    read_codes(from, lane);
     return lane;
 }
 

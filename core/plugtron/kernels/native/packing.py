@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from plugtron.errors import PluginError
 from plugtron.quantization.weight import GROUP, QuantizedWeight
 
 __all__ = ["LANES", "WeightFormat", "format_of", "pack", "pack_dense"]
@@ -29,20 +30,49 @@ class WeightFormat(IntEnum):
     INT8_F32_SCALES = 3  # with a minimum
     INT8_G16 = 4  # groups of 16
     MXFP4 = 5  # scales are powers of 2
-    F32 = 6
-    BF16 = 7  # bfloat16
+    INT5 = 6
+    INT5_MINIMUM = 7
+    INT4_CODES = 8  # scales and minimums are codes of 8 bits, times a factor for 256 inputs
+    INT5_CODES = 9
+    INT6_CODES = 10  # groups of 16, without a minimum
+    F32 = 11
+    BF16 = 12  # bfloat16
+
+
+#: By bits, whether there is a minimum, whether scales are wide or codes, and how many inputs are a group.
+_FORMATS = {
+    (4, True, "half", 32): WeightFormat.INT4,
+    (4, True, "wide", 32): WeightFormat.INT4_F32_SCALES,
+    (4, True, "codes", 32): WeightFormat.INT4_CODES,
+    (5, False, "half", 32): WeightFormat.INT5,
+    (5, True, "half", 32): WeightFormat.INT5_MINIMUM,
+    (5, True, "codes", 32): WeightFormat.INT5_CODES,
+    (6, False, "codes", 16): WeightFormat.INT6_CODES,
+    (8, False, "half", 32): WeightFormat.INT8,
+    (8, True, "wide", 32): WeightFormat.INT8_F32_SCALES,
+    (8, False, "wide", 16): WeightFormat.INT8_G16,
+}
 
 
 def format_of(weight: QuantizedWeight) -> WeightFormat:
-    """How the native kernels hold a quantized weight."""
+    """How the native kernels hold a quantized weight.
+
+    Raises:
+        PluginError: there is no form for it.
+    """
     if weight.is_mxfp4:
         return WeightFormat.MXFP4
-    wide = weight.scales.dtype == torch.float32
-    if weight.bits == 4:
-        return WeightFormat.INT4_F32_SCALES if wide else WeightFormat.INT4
-    if weight.minimums is not None:
-        return WeightFormat.INT8_F32_SCALES
-    return WeightFormat.INT8_G16 if wide else WeightFormat.INT8
+    wide = "wide" if weight.scales.dtype == torch.float32 else "half"
+    group = weight.values.shape[1] // weight.scales.shape[1]
+    numbers = "codes" if weight.codes else wide
+    form = _FORMATS.get((weight.bits, weight.minimums is not None, numbers, group))
+    if form is None:
+        low = "with" if weight.minimums is not None else "without"
+        raise PluginError(
+            f"quantized weights: {weight.bits} bits in groups of {group} {low} minimums, scales in "
+            f"{weight.scales.dtype}, have no form in the native kernels"
+        )
+    return form
 
 
 def pack(weight: QuantizedWeight) -> Iterator[Tensor]:
@@ -72,10 +102,30 @@ def _pack_rows(weight: QuantizedWeight) -> Tensor:
 
     # Blocks, groups, steps, lanes, and the four inputs of each.
     values = blocks(weight.values).unflatten(2, (groups, _STEPS, 4)).permute(0, 2, 3, 1, 4).flatten(3)
-    if weight.bits == 4:
-        values = values[:, :, 0::2] | (values[:, :, 1::2] << 4)
-    tails = [_bytes(blocks(tensor), groups) for tensor in (weight.scales, weight.minimums) if tensor is not None]
-    return torch.cat([values.flatten(2), *tails], dim=2).flatten()
+    if weight.bits in (5, 6) and weight.minimums is None:
+        values = values - (128 - 2 ** (weight.bits - 1))  # the numbers from 0 that a file has
+    codes = weight.codes
+    numbers = (weight.scales, weight.minimums) if codes is None else (codes.scales, codes.minimums)
+    tails = [_bytes(blocks(tensor), groups) for tensor in numbers if tensor is not None]
+    packed = torch.cat([*_planes(values, weight.bits), *tails], dim=2).flatten(1)
+    if codes is not None:
+        factors = [each for each in (codes.factors, codes.minimum_factors) if each is not None]
+        packed = torch.cat([packed, *(_bytes(blocks(each), 1).flatten(1) for each in factors)], dim=1)
+    return packed.flatten()
+
+
+def _planes(values: Tensor, bits: int) -> list[Tensor]:
+    """Values [blocks, groups, steps, 64] as bytes: their low halves, two steps in one; then the bits above."""
+    if bits == 8:
+        return [values.flatten(2)]
+    low, high = values & 15, values >> 4
+    planes = [(low[:, :, 0::2] | low[:, :, 1::2] << 4).flatten(2)]
+    each = bits - 4  # so many bits of a step stand beside those of the next
+    for first in range(0, _STEPS, 8 // each) if each else ():
+        some = high[:, :, first : first + 8 // each]
+        shifts = each * torch.arange(some.shape[2], dtype=torch.uint8).view(-1, 1)
+        planes.append((some << shifts).sum(dim=2, dtype=torch.uint8))
+    return planes
 
 
 def _bytes(numbers: Tensor, groups: int) -> Tensor:

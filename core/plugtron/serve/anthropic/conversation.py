@@ -8,8 +8,11 @@ from typing import Any
 from plugtron.errors import RequestError
 from plugtron.request.request import Message
 from plugtron.serve.anthropic.fields import AnthropicTool, CountBody
+from plugtron.serve.content import string_of, text_of
 
 __all__ = ["conversation", "tools_of"]
+
+_TEXT = ("text",)
 
 
 def conversation(body: CountBody) -> list[Message]:
@@ -20,7 +23,7 @@ def conversation(body: CountBody) -> list[Message]:
     """
     messages: list[Message] = []
     if body.system:
-        messages.append({"role": "system", "content": _text(body.system, "system")})
+        messages.append({"role": "system", "content": text_of(body.system, "system", _TEXT)})
     for number, message in enumerate(body.messages):
         place = f"messages.{number}"
         role, content = message.get("role"), message.get("content")
@@ -61,13 +64,13 @@ def _question(blocks: Sequence[tuple[str, Mapping[str, Any]]], place: str) -> It
     for where, block in blocks:
         match block["type"]:
             case "text":
-                texts.append(_string(block, "text", where))
+                texts.append(string_of(block, "text", where))
             case "tool_result":
                 content = block.get("content")
                 yield {
                     "role": "tool",
-                    "tool_call_id": _string(block, "tool_use_id", where),
-                    "content": "" if content is None else _text(content, f"{where}.content"),
+                    "tool_call_id": string_of(block, "tool_use_id", where),
+                    "content": "" if content is None else text_of(content, f"{where}.content", _TEXT),
                 }
             case kind:
                 raise RequestError(f"{where}.type: {kind!r} is not done (accepted: text, tool_result)")
@@ -81,14 +84,14 @@ def _answer(blocks: Sequence[tuple[str, Mapping[str, Any]]], place: str) -> Iter
     for where, block in blocks:
         match block["type"]:
             case "text":
-                texts.append(_string(block, "text", where))
+                texts.append(string_of(block, "text", where))
             case "thinking":
-                reasoning.append(_string(block, "thinking", where))
+                reasoning.append(string_of(block, "thinking", where))
             case "redacted_thinking":
                 continue  # which another model has written, and nobody here can read
             case "tool_use":
-                function = {"name": _string(block, "name", where), "arguments": block.get("input") or {}}
-                calls.append({"id": _string(block, "id", where), "type": "function", "function": function})
+                function = {"name": string_of(block, "name", where), "arguments": block.get("input") or {}}
+                calls.append({"id": string_of(block, "id", where), "type": "function", "function": function})
             case kind:
                 raise RequestError(f"{where}.type: {kind!r} is not done (accepted: text, thinking, tool_use)")
     message: Message = {"role": "assistant", "content": "".join(texts)}
@@ -97,23 +100,3 @@ def _answer(blocks: Sequence[tuple[str, Mapping[str, Any]]], place: str) -> Iter
     if calls:
         message["tool_calls"] = calls
     yield message
-
-
-def _text(content: Any, place: str) -> str:
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise RequestError(f"{place}: must be a text or a list of blocks")
-    texts = []
-    for where, block in _blocks(content, place):
-        if block["type"] != "text":
-            raise RequestError(f"{where}.type: {block['type']!r} is not done (accepted: text)")
-        texts.append(_string(block, "text", where))
-    return "\n".join(texts)
-
-
-def _string(block: Mapping[str, Any], name: str, place: str) -> str:
-    value = block.get(name)
-    if not isinstance(value, str):
-        raise RequestError(f"{place}.{name}: must be a text")
-    return value

@@ -10,8 +10,9 @@ from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Scope
+from starlette.types import ASGIApp
+
+from plugtron.serve.exchange import Exchange, exchange
 
 __all__ = ["Answered", "InProcess"]
 
@@ -54,68 +55,22 @@ class InProcess:
             pause, attempts = min(2 * pause, _MAX_PAUSE_S), attempts + 1
 
     async def _post_once(self, path: str, raw: bytes) -> Answered:
-        call = _Call(raw)
-        try:
-            await self._endpoints(_scope(path, len(raw)), call.receive, call.send)
-        except Exception:
-            # Starlette raises a defect once more when it has answered with status 500 and written the log.
-            if not call.complete:
-                raise
-        headers, number = Headers(raw=call.headers), uuid4().hex
+        sent = {"content-type": "application/json", "content-length": str(len(raw))}
+        found = await exchange(self._endpoints, "POST", path, raw, sent)
+        if found.error is not None and not found.complete:
+            raise found.error
+        number = uuid4().hex
         return Answered(
             number=number,
-            status=call.status,
-            request_id=headers.get("x-request-id") or number,
-            body=_one_line(headers, b"".join(call.pieces)),
+            status=found.status,
+            request_id=found.headers.get("x-request-id", number),
+            body=_one_line(found),
         )
 
 
-class _Call:
-    """One request and its response."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._request: Message | None = {"type": "http.request", "body": raw, "more_body": False}
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.pieces: list[bytes] = []
-        self.complete = False
-
-    async def receive(self) -> Message:
-        request, self._request = self._request, None
-        if request is None:
-            await asyncio.Event().wait()  # this client never leaves
-        assert request is not None
-        return request
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.headers = list(message.get("headers", ()))
-        else:
-            self.pieces.append(message.get("body", b""))
-            self.complete = not message.get("more_body", False)
-
-
-def _scope(path: str, length: int) -> Scope:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": [(b"content-type", b"application/json"), (b"content-length", str(length).encode())],
-        "client": None,
-        "server": None,
-    }
-
-
-def _one_line(headers: Headers, body: bytes) -> str:
+def _one_line(found: Exchange) -> str:
     """JSON as it came, without line breaks; what is no JSON becomes a text of it."""
-    text = body.decode("utf-8", errors="replace")
-    if not headers.get("content-type", "").startswith("application/json"):
+    text = found.body.decode("utf-8", errors="replace")
+    if not found.headers.get("content-type", "").startswith("application/json"):
         return json.dumps(text)
     return json.dumps(json.loads(text)) if "\n" in text or "\r" in text else text

@@ -22,7 +22,7 @@ from plugtron.serve.endpoint import Endpoint
 from plugtron.serve.event_stream import gone, unless_client_leaves
 from plugtron.serve.merged import merged
 from plugtron.serve.middleware.request_log import note
-from plugtron.serve.openai.fields import check_model
+from plugtron.serve.openai.fields import check_model, check_number
 from plugtron.serve.openai.prompts import prompts_of
 
 __all__ = ["EmbeddingRoutes"]
@@ -93,6 +93,7 @@ class EmbeddingRoutes(Routes):
         self, http: Request, body: Embedded, prompts: Sequence[Prompt], more: dict[str, Any] | None = None
     ) -> list[InferenceRequest] | None:
         """Embed texts beside each other; None: the client has left."""
+        check_number(self.service, len(prompts), "texts")
         parameters = {**body.parameters, **(more or {})}
         requests = [
             self.service.new_request(prompt, parameters, priority=body.priority or 0, cache_salt=body.cache_salt or "")

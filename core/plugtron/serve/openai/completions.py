@@ -19,9 +19,10 @@ from plugtron.serve.body import read_body
 from plugtron.serve.event_stream import DONE, EventStream, TextEvents, event, gone, unless_client_leaves
 from plugtron.serve.merged import merged
 from plugtron.serve.middleware.request_log import note
-from plugtron.serve.openai.fields import CompletionBody, check_model
+from plugtron.serve.openai.fields import CompletionBody, check_model, check_number
 from plugtron.serve.openai.log_probs import completion_log_probs
 from plugtron.serve.openai.prompts import prompts_of
+from plugtron.serve.openai.text_places import TextPlaces
 from plugtron.serve.openai.usage import finish_reason, usage
 
 __all__ = ["Completions"]
@@ -63,7 +64,9 @@ class Completions:
         if parameters.get("echo") and parameters.get("logprobs") is not None:
             # OpenAI's echo has the log probabilities of the prompt, too.
             parameters = {"prompt_logprobs": parameters["logprobs"], **parameters}
-        return [body.request(self._service, prompt, parameters) for prompt in prompts_of(body.prompt)]
+        prompts = prompts_of(body.prompt)
+        check_number(self._service, len(prompts), "prompt")
+        return [body.request(self._service, prompt, parameters) for prompt in prompts]
 
     def _choice(
         self, body: CompletionBody, request: InferenceRequest, sequence: InferenceSequence, place: int
@@ -79,7 +82,7 @@ class Completions:
             entries: list[LogProbs | None] = list(sequence.log_probs)
             if request.params.echo:
                 entries = [*request.prompt_log_probs, *entries]
-            choice["logprobs"] = completion_log_probs(entries, self._unreported(request), 0)
+            choice["logprobs"] = completion_log_probs(entries, self._unreported(request), self._places(request))
         elif request.params.prompt_logprobs is not None:
             choice["prompt_logprobs"] = [entry and entry.to_dict() for entry in request.prompt_log_probs]
         if body.return_token_ids:
@@ -87,13 +90,17 @@ class Completions:
             choice["weights_versions"] = sequence.weights_versions
         return choice
 
-    def _unreported(self, request: InferenceRequest) -> list[str]:
-        """The texts of the prompt's tokens that have no log probability."""
+    def _places(self, request: InferenceRequest) -> TextPlaces:
+        skip_special = request.params.skip_special_tokens is not False
+        return TextPlaces(self._service.tokenizer, skip_special=skip_special)
+
+    def _unreported(self, request: InferenceRequest) -> list[tuple[int, str]]:
+        """The prompt's tokens that have no log probability, and their texts."""
         tokenizer = self._service.tokenizer
         places = [place for place, entry in enumerate(request.prompt_log_probs) if entry is None]
         tokens = [request.prompt_tokens[place] for place in places]
         return [
-            f"token_id:{token}" if tokenizer is None else tokenizer.decode([token], skip_special=False)
+            (token, f"token_id:{token}" if tokenizer is None else tokenizer.decode([token], skip_special=False))
             for token in tokens
         ]
 
@@ -102,8 +109,8 @@ class Completions:
     ) -> AsyncGenerator[bytes, None]:
         answers = requests[0].params.answers
         total = answers * len(requests)
-        # How much of each answer has been sent, for the offsets of its tokens.
-        sent: dict[int, int] = {}
+        # Of the answers whose first event has been sent: where their tokens stand.
+        begun: dict[int, TextPlaces] = {}
         plain = None
         if not (body.return_token_ids or body.counts_on or requests[0].params.logprobs is not None):
             plain = [TextEvents({**head, "choices": [_choice_of(place, TextEvents.HOLE)]}) for place in range(total)]
@@ -113,22 +120,24 @@ class Completions:
                 if plain is not None and output.finish_reason is None:
                     yield plain[place].event(output.text)
                     continue
-                choice = self._delta(output, place, sent.get(place))
+                is_first = place not in begun
+                if is_first:
+                    begun[place] = self._places(output.request)
+                choice = self._delta(output, place, begun[place], is_first=is_first)
                 if body.return_token_ids:
                     choice["token_ids"] = list(output.tokens)
-                    if place not in sent:
+                    if is_first:
                         choice["prompt_token_ids"] = output.request.prompt_tokens
                     if output.finish_reason is not None:
                         choice["weights_versions"] = output.request.sequences[output.sequence].weights_versions
-                sent[place] = sent.get(place, 0) + len(output.text)
                 counts = {"usage": usage(requests)} if body.counts_on else {}
                 yield event({**head, "choices": [choice], **counts})
         if body.includes_usage:
             yield event({**head, "choices": [], "usage": usage(requests)})
         yield DONE
 
-    def _delta(self, output: RequestOutput, place: int, sent: int | None) -> dict[str, Any]:
-        """The choice of an event; `sent`: how much of the answer's text went before, None before its first event."""
+    def _delta(self, output: RequestOutput, place: int, places: TextPlaces, *, is_first: bool) -> dict[str, Any]:
+        """The choice of an event, perhaps of the first of an answer."""
         choice = _choice_of(place, output.text)
         choice["finish_reason"] = finish_reason(output.finish_reason)
         if output.finish_reason is not None and output.request.sequences:
@@ -136,9 +145,9 @@ class Completions:
         params = output.request.params
         if params.logprobs is not None:
             entries: list[LogProbs | None] = list(output.log_probs)
-            if params.echo and sent is None:
+            if params.echo and is_first:
                 entries = [*output.request.prompt_log_probs, *entries]
-            choice["logprobs"] = completion_log_probs(entries, self._unreported(output.request), sent or 0)
+            choice["logprobs"] = completion_log_probs(entries, self._unreported(output.request), places)
         return choice
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "Several",
     "StreamOptions",
     "check_model",
+    "check_number",
 ]
 
 
@@ -179,6 +180,16 @@ class ChatBody(ChatFields):
     metadata: dict[str, str] | None = Field(default=None, description="for the log of requests")
     reasoning_effort: str | None = Field(default=None, description="a variable of templates that know it")
     include_reasoning: bool | None = Field(default=None, description="false leaves the reasoning out of the answer")
+
+
+def check_number(service: Service, count: int, place: str) -> None:
+    """Refuse more requests in a body than the server takes at once: they would be refused however often they came.
+
+    Raises:
+        RequestError: they are.
+    """
+    if count > service.max_requests:
+        raise RequestError(f"{place}: {count} at once (accepted: up to {service.max_requests}, serve.max_requests)")
 
 
 def check_model(service: Service, model: str | None) -> str:

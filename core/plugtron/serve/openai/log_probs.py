@@ -7,6 +7,7 @@ from typing import Any
 
 from plugtron.contracts.tokenizer import Tokenizer
 from plugtron.request.request import LogProbs
+from plugtron.serve.openai.text_places import TextPlaces
 
 __all__ = ["chat_log_probs", "completion_log_probs"]
 
@@ -29,22 +30,20 @@ def chat_log_probs(entries: Sequence[LogProbs], tokenizer: Tokenizer | None) -> 
     }
 
 
-def completion_log_probs(entries: Sequence[LogProbs | None], first: Sequence[str], offset: int) -> dict[str, Any]:
+def completion_log_probs(
+    entries: Sequence[LogProbs | None], unreported: Sequence[tuple[int, str]], places: TextPlaces
+) -> dict[str, Any]:
     """As completions have them.
 
     Args:
         entries: of the tokens in order; None for one that follows nothing.
-        first: the texts of the tokens whose entry is None, in order.
-        offset: the place of the first token in the text.
+        unreported: the tokens whose entry is None, in order, and their texts.
+        places: of all tokens before; the entries' are added.
     """
-    unreported = iter(first)
-    tokens = [next(unreported) if each is None else each.text or f"token_id:{each.token}" for each in entries]
-    places = []
-    for text in tokens:
-        places.append(offset)
-        offset += len(text)
+    others = iter(unreported)
+    tokens = [next(others) if each is None else (each.token, each.text or f"token_id:{each.token}") for each in entries]
     return {
-        "tokens": tokens,
+        "tokens": [text for _, text in tokens],
         "token_logprobs": [None if each is None else each.value for each in entries],
         "top_logprobs": [
             None
@@ -52,5 +51,5 @@ def completion_log_probs(entries: Sequence[LogProbs | None], first: Sequence[str
             else {each.texts.get(token, f"token_id:{token}"): value for token, value in each.top.items()}
             for each in entries
         ],
-        "text_offset": places,
+        "text_offset": [places.add(token, text) for token, text in tokens],
     }

@@ -31,6 +31,8 @@ def check_tools(tools: Sequence[Any], place: str = "tools") -> list[str]:
             raise RequestError(f"{place}.{number}.function.name: must be a text")
         if parameters is not None and not isinstance(parameters, dict):
             raise RequestError(f"{place}.{number}.function.parameters: must be a JSON schema")
+        if parameters and parameters.get("type", "object") != "object":
+            raise RequestError(f"{place}.{number}.function.parameters.type: must be object: arguments have names")
         names.append(name)
     if len(set(names)) < len(names):
         raise RequestError(f"{place}: two functions have one name")
@@ -49,6 +51,8 @@ def insisted(body: ChatBody) -> ToolChoice | None:
         return None
     if not names:
         raise RequestError("tool_choice: there are no tools to choose from")
+    if body.parameters.get("echo"):
+        raise RequestError("echo: not with tool_choice, which makes the answer a call")
     if choice == "required":
         return ToolChoice(body.tools or (), names, parallel=parallel)
     assert isinstance(choice, dict)

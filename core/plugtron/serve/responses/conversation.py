@@ -9,6 +9,7 @@ from plugtron.errors import RequestError
 from plugtron.request.request import Message
 from plugtron.serve.blocks import Block, BlockKind
 from plugtron.serve.call_arguments import read_arguments
+from plugtron.serve.content import string_of, text_of
 
 __all__ = ["answer_messages", "input_messages"]
 
@@ -48,21 +49,21 @@ def _add(messages: list[Message], item: Mapping[str, Any], place: str) -> None:
     match kind:
         case "message":
             role = item.get("role")
-            content = _text(item.get("content"), f"{place}.content")
+            content = text_of(item.get("content"), f"{place}.content", _TEXT_TYPES)
             if role == "assistant" and messages and messages[-1]["role"] == "assistant":
                 messages[-1]["content"] += content
             else:
                 messages.append({"role": "system" if role == "developer" else role, "content": content})
         case "reasoning":
-            text = _text(item.get("content") or item.get("summary") or [], f"{place}.content")
+            text = text_of(item.get("content") or item.get("summary") or [], f"{place}.content", _TEXT_TYPES)
             _answer(messages)["reasoning_content"] = text
         case "function_call":
             names = ("call_id", "name", "arguments")
-            call_id, name, arguments = (_string(item, each, place) for each in names)
+            call_id, name, arguments = (string_of(item, each, place) for each in names)
             _add_call(messages, call_id, name, arguments)
         case "function_call_output":
-            output = _text(item.get("output"), f"{place}.output")
-            messages.append({"role": "tool", "tool_call_id": _string(item, "call_id", place), "content": output})
+            output = text_of(item.get("output"), f"{place}.output", _TEXT_TYPES)
+            messages.append({"role": "tool", "tool_call_id": string_of(item, "call_id", place), "content": output})
         case _:
             known = "message, reasoning, function_call, function_call_output"
             raise RequestError(f"{place}.type: {kind!r} is not done (accepted: {known})")
@@ -79,23 +80,3 @@ def _add_call(messages: list[Message], call_id: str, name: str, arguments: str) 
     function = {"name": name, "arguments": read_arguments(arguments)}
     call = {"id": call_id, "type": "function", "function": function}
     _answer(messages).setdefault("tool_calls", []).append(call)
-
-
-def _text(content: Any, place: str) -> str:
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise RequestError(f"{place}: must be a text or a list of parts")
-    texts = []
-    for number, part in enumerate(content):
-        if not isinstance(part, dict) or part.get("type") not in _TEXT_TYPES or not isinstance(part.get("text"), str):
-            raise RequestError(f"{place}.{number}: must be a part such as {{type: input_text, text: ...}}")
-        texts.append(part["text"])
-    return "\n".join(texts)
-
-
-def _string(item: Mapping[str, Any], name: str, place: str) -> str:
-    value = item.get(name)
-    if not isinstance(value, str):
-        raise RequestError(f"{place}.{name}: must be a text")
-    return value

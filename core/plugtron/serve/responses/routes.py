@@ -34,14 +34,14 @@ __all__ = ["ResponsesRoutes"]
 class ResponsesRoutes(Routes):
     """Responses, whole and streamed; the latest are stored, to be gone on from."""
 
-    def __init__(self, service: Service, stored: int) -> None:
+    def __init__(self, service: Service, options: ResponsesOptions) -> None:
         super().__init__(service)
-        self._store = ResponseStore(stored)
+        self._store = ResponseStore(options.stored, options.stored_bytes)
 
     @classmethod
     def assemble(cls, service: Service, options: ResponsesOptions) -> Self:
         """Make them."""
-        return cls(service, options.stored)
+        return cls(service, options)
 
     def routes(self) -> Sequence[Endpoint]:
         """The endpoints."""

@@ -63,6 +63,9 @@ ROWS = [
     {"eta_cutoff": 0.02, "temperature": 2.0},
     MIROSTAT | {"min_p": 0.0001},
     {"top_k": 100_000},
+    {name: value for name, value in EDITS.items() if name != "allowed_token_ids"} | GREEDY,
+    {"logit_bias": {0: "-inf", 7: 2.0, 299: 3.0}} | GREEDY,
+    {"repetition_penalty": 1.9, "dry_multiplier": 2.0, "dry_allowed_length": 1} | GREEDY,
 ]
 
 
@@ -105,6 +108,18 @@ class Run:
         for row in rows:
             prompt = [int(token) % min(vocabulary, 9) for token in range(row, row + 30)]
             self.chain.add(row, sequence_of(ROWS[row], slot=row, prompt=prompt, seed=row + 40))
+
+    def tokens(self, logits, at):
+        """Tokens alone, of which nobody asks what their draws saw."""
+        slots = torch.tensor(self.rows)
+        given = Candidates(
+            logits=logits[slots], ids=None, slots=slots, positions=torch.full((len(slots),), at), slot_ids=self.rows
+        )
+        tokens, _, failures = self.chain.run(
+            given, lambda left: draw(left, self.seeds[left.slots], self.greedy[left.slots]), keep=False
+        )
+        assert not failures
+        return tokens.tolist()
 
     def step(self, logits, at):
         """Tokens, and the logits that their draws saw."""
@@ -154,6 +169,26 @@ def test_draws_are_those_of_stages_in_torch(vocabulary, rounded):
         assert ((kept != wanted).sum(1) <= 1 + rounded).all()
         both = kept & wanted
         assert torch.allclose(left[sampled][both], applied[sampled][both], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("vocabulary", [300, 5000])
+def test_edits_that_are_laid_over_the_logits(vocabulary):
+    """The most likely token after edits of single ids: ties, ends of rows, and what is no number among them."""
+    rows = [row for row, asked in enumerate(ROWS) if asked.get("temperature") == 0]
+    fused, plain = (Run(rows, vocabulary, fused=fused) for fused in (True, False))
+    for at in range(8):
+        logits = logits_of(vocabulary, at, rounded=at % 2 == 0)
+        if at % 2 == 0:
+            logits = (logits * 2).round()  # many are equal
+        if at == 3:
+            logits[rows, vocabulary - 1] = 50.0
+        if at == 5:
+            logits[rows, 7] = math.nan
+        if at == 6:
+            logits[rows, 2] = math.inf
+        if at == 7:
+            logits[rows] = -math.inf
+        assert fused.tokens(logits, at) == plain.tokens(logits, at)
 
 
 def test_a_row_has_the_same_bits_whatever_is_beside_it():

@@ -4,9 +4,11 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "candidate_row.h"
 #include "draw.h"
+#include "laid_row.h"
 #include "row_cuts.h"
 #include "row_edits.h"
 
@@ -66,6 +68,10 @@ class Chain {
         int last = stage_count - 1;
         while (last >= 0 && !stages[last].changes(number)) last--;
         if (last < 0 && left == nullptr) return draw_column(logits, nullptr, count, noise);
+        if (noise == nullptr && left == nullptr && edits_few(number, stages, last)) {
+            const long found = draw_edited(logits, count, number, stages, last);
+            if (found != LaidRow::kUnsure) return found;
+        }
         row_.load(logits, count);
         result_ = nullptr;
         bool edited = false;
@@ -76,7 +82,7 @@ class Chain {
             if (!edits && !row_.drawable()) break;
             edited = edits;
             if (edits)
-                edit(stages[at], number);
+                edit(row_, stages[at], number);
             else
                 cut(stages[at], number, key);
         }
@@ -98,15 +104,32 @@ class Chain {
         return row_.id(column);
     }
 
-    void edit(const RowStage& stage, long number) {
+    // Whether what is done to a row is edits of single ids.
+    static bool edits_few(long number, const RowStage* stages, int last) {
+        for (int at = 0; at <= last; at++)
+            if (stages[at].changes(number) && (stages[at].op == kAllow || stages[at].op > kMaskRepeated)) return false;
+        return true;
+    }
+
+    long draw_edited(const float* logits, long count, long number, const RowStage* stages, int last) {
+        laid_.load(logits, count);
+        for (int at = 0; at <= last; at++)
+            if (stages[at].changes(number)) edit(laid_, stages[at], number);
+        return laid_.most_likely();
+    }
+
+    template <class Row>
+    void edit(Row& row, const RowStage& stage, long number) {
         const RowTables own = stage.tables(number);
         switch (stage.op) {
-            case kAllow: return allow(row_, own);
-            case kMask: return mask_ids(row_, own);
-            case kAdd: return add(row_, own);
-            case kPenalize: return penalize(row_, own, changes_);
-            case kPenalizeRepeated: return penalize_repeated(row_, own, changes_);
-            case kMaskRepeated: return mask_repeated(row_, own);
+            case kAllow:
+                if constexpr (std::is_same<Row, CandidateRow>::value) allow(row, own);
+                return;
+            case kMask: return mask_ids(row, own);
+            case kAdd: return add(row, own);
+            case kPenalize: return penalize(row, own, changes_);
+            case kPenalizeRepeated: return penalize_repeated(row, own, changes_);
+            case kMaskRepeated: return mask_repeated(row, own);
         }
     }
 
@@ -134,6 +157,7 @@ class Chain {
     static constexpr double kBits = 1.4426950408889634;  // bits in a nat
 
     CandidateRow row_;
+    LaidRow laid_;
     RowCuts cuts_;
     Changes changes_;
     float* result_ = nullptr;

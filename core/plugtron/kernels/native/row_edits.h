@@ -1,4 +1,4 @@
-// What a stage does to the logits of some ids: bans, biases, penalties. Each is a number of RowOp's.
+// What a stage does to the logits of some ids: bans, biases, penalties. Each is one of RowOp. A Row finds a logit by its id.
 #pragma once
 
 #include <algorithm>
@@ -38,12 +38,14 @@ inline void allow(CandidateRow& row, const RowTables& stage) {
     });
 }
 
-inline void mask_ids(CandidateRow& row, const RowTables& stage) {
+template <class Row>
+inline void mask_ids(Row& row, const RowTables& stage) {
     for (long at = 0; at < stage.length && stage.ids[at] >= 0; at++)
         if (float* logit = row.find(stage.ids[at])) *logit = kMasked;
 }
 
-inline void add(CandidateRow& row, const RowTables& stage) {
+template <class Row>
+inline void add(Row& row, const RowTables& stage) {
     for (long at = 0; at < stage.length && stage.ids[at] >= 0; at++)
         if (float* logit = row.find(stage.ids[at])) *logit += stage.values[at];
 }
@@ -52,7 +54,8 @@ inline void add(CandidateRow& row, const RowTables& stage) {
 using Changes = std::vector<std::pair<float*, float>>;
 
 // Numbers: repetition, presence and frequency penalty. `values` say how often an id, by which they are found, was drawn.
-inline void penalize(CandidateRow& row, const RowTables& stage, Changes& changes) {
+template <class Row>
+inline void penalize(Row& row, const RowTables& stage, Changes& changes) {
     const float repetition = stage.numbers[0], presence = stage.numbers[1], frequency = stage.numbers[2];
     changes.clear();
     for (long at = 0; at < stage.length && stage.ids[at] >= 0; at++) {
@@ -67,7 +70,8 @@ inline void penalize(CandidateRow& row, const RowTables& stage, Changes& changes
 
 // Numbers: multiplier, base, allowed length, range. `counts` say how many tokens before a place are the same as the last
 // ones; `flags`, by id, which tokens lose nothing. An id loses what the longest repetition costs that it would continue.
-inline void penalize_repeated(CandidateRow& row, const RowTables& stage, Changes& changes) {
+template <class Row>
+inline void penalize_repeated(Row& row, const RowTables& stage, Changes& changes) {
     constexpr float kMost = 1e30f;  // far above any logit, and finite
     const float multiplier = stage.numbers[0], base = stage.numbers[1];
     const float allowed = stage.numbers[2], range = stage.numbers[3];
@@ -86,7 +90,8 @@ inline void penalize_repeated(CandidateRow& row, const RowTables& stage, Changes
 }
 
 // Numbers: how many tokens before a place have to be the same as the last ones for its id to be masked.
-inline void mask_repeated(CandidateRow& row, const RowTables& stage) {
+template <class Row>
+inline void mask_repeated(Row& row, const RowTables& stage) {
     for (long place = 0; place < stage.length && stage.ids[place] >= 0; place++)
         if (float(stage.counts[place]) >= stage.numbers[0])
             if (float* logit = row.find(stage.ids[place])) *logit = kMasked;

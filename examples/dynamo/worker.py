@@ -3,9 +3,9 @@
     pip install plugtron ai-dynamo-runtime
     python worker.py run.yaml --endpoint dynamo.plugtron.generate --register FOLDER
 
-Dynamo's frontend makes ids of texts with the files of FOLDER (a Hugging Face folder, such as `plugtron convert` writes),
-chooses a worker, and calls the endpoint; without --register, clients of Dynamo call it themselves. How workers are found
-is Dynamo's to say: DYN_DISCOVERY_BACKEND (etcd, kubernetes, file) and DYN_REQUEST_PLANE (tcp, nats).
+Dynamo's frontend makes ids of texts with the files of FOLDER (a Hugging Face folder, as `plugtron convert` writes it),
+chooses a worker, and calls the endpoint; without --register, clients of Dynamo call it themselves. Workers are found
+as Dynamo is told: DYN_DISCOVERY_BACKEND (etcd, kubernetes, file) and DYN_REQUEST_PLANE (tcp, nats).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Worker:
 
 def parameters(request: Mapping[str, Any]) -> SamplingParams:
     """Dynamo's options as plugtron names them; those that are null are left out."""
-    asked = {**(request.get("sampling_options") or {}), **(request.get("stop_conditions") or {})}
+    asked: dict[str, Any] = {**(request.get("sampling_options") or {}), **(request.get("stop_conditions") or {})}
     return SamplingParams.from_flat(
         {NAMES.get(name, name): value for name, value in asked.items() if value is not None and value != []}
     )

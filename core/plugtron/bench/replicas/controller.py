@@ -69,9 +69,9 @@ class SimulatedController(TextGenerationController):
     def tokenize_prompt(self, prompt: Prompt, params: SamplingParams, *, chat: ChatOptions | None = None) -> list[int]:
         """Return the ids of a prompt, which must be ids."""
         del params, chat
-        if isinstance(prompt, str) or not all(isinstance(token, int) for token in prompt):
+        if not prompt or isinstance(prompt, str) or isinstance(prompt[0], dict):
             raise ValueError("a simulated replica has no tokenizer: give the prompt as token ids")
-        return [token for token in prompt if isinstance(token, int)]
+        return list(prompt)  # pyright: ignore[reportReturnType] - all entries are messages or none is
 
     def check(self, request: InferenceRequest) -> None:
         """Refuse nothing: what is drawn is made up."""

@@ -19,7 +19,8 @@ class Workload:
     Args:
         requests: how many.
         prompt_tokens, output_tokens: least and greatest, drawn evenly.
-        shared_prefix: tokens that all prompts begin with, on top of their own.
+        shared_prefix: tokens that prompts begin with, on top of their own.
+        prefixes: how many such beginnings there are; each prompt has one of them, drawn evenly.
         seed: equal seeds make equal requests.
     """
 
@@ -27,6 +28,7 @@ class Workload:
     prompt_tokens: tuple[int, int]
     output_tokens: tuple[int, int]
     shared_prefix: int = 0
+    prefixes: int = 1
     seed: int = 1234
 
     def make(self, vocab_size: int, reserved: Collection[int] = ()) -> list[InferenceRequest]:
@@ -39,14 +41,16 @@ class Workload:
         prompts = [random.randint(*self.prompt_tokens) for _ in range(self.requests)]
         outputs = [random.randint(*self.output_tokens) for _ in range(self.requests)]
         accepted = [token for token in range(vocab_size) if token not in reserved]
-        prefix = random.choices(accepted, k=self.shared_prefix)
+        prefixes = [random.choices(accepted, k=self.shared_prefix) for _ in range(self.prefixes)]
+        # Not the random numbers that ids are drawn from.
+        drawn = Random(f"prefixes {self.seed}").choices(prefixes, k=self.requests)
         return [
             InferenceRequest(
                 prompt=prefix + random.choices(accepted, k=prompt),
                 params=SamplingParams(temperature=0, ignore_eos=True, max_tokens=output),
                 index=index,
             )
-            for index, (prompt, output) in enumerate(zip(prompts, outputs, strict=True))
+            for index, (prefix, prompt, output) in enumerate(zip(drawn, prompts, outputs, strict=True))
         ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,16 @@ from plugtron.cli.common import DEFAULT_MODEL, plugin_options, set_option, verbo
 from plugtron.cli.stdout import kept_stdout
 
 if TYPE_CHECKING:
+    from plugtron.bench.replicas.step_cost import StepCost
     from plugtron.cli.bench_runner import Load
 
 __all__ = ["bench"]
 
 #: The options that random requests are made from.
-_SHAPE = ("requests", "prompt_tokens", "output_tokens", "shared_prefix", "seed")
+_SHAPE = ("requests", "prompt_tokens", "output_tokens", "shared_prefix", "prefixes", "seed")
+#: What is said of measured runs, and of simulated ones.
+_MEASURED, _SIMULATED = ("prompts", "repeat", "profile"), ("routings", "cost", "scale_load")
+_ROUTINGS = ("round_robin", "least_loaded", "prefix")
 
 
 class _Range(click.ParamType):
@@ -75,6 +79,12 @@ def _load_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 help="Tokens put before every prompt, equal in all.  [default: 0]",
             ),
             click.option(
+                "--prefixes",
+                type=click.IntRange(1),
+                default=1,
+                help="How many different ones of those there are; a prompt has one of them.  [default: 1]",
+            ),
+            click.option(
                 "--prompts",
                 type=click.Path(path_type=Path),
                 help="A file of prompts (JSON lines) instead of random ids.",
@@ -122,15 +132,79 @@ def throughput(**asked: Any) -> None:
 
 
 @bench.command()
+@click.option("--rate", type=click.FloatRange(0, 1e6, min_open=True), help="Requests a second, on average.")
 @click.option(
-    "--rate", type=click.FloatRange(0, 1e6, min_open=True), required=True, help="Requests a second, on average."
+    "--recorded",
+    type=click.Path(path_type=Path),
+    help="A file of recorded arrivals (JSON lines) instead of random ones.",
 )
+@click.option(
+    "--replicas",
+    type=click.IntRange(1),
+    multiple=True,
+    help="Simulate so many replicas behind a router; given several times, each of these numbers.",
+)
+@click.option(
+    "--routing",
+    "routings",
+    type=click.Choice(_ROUTINGS),
+    multiple=True,
+    default=_ROUTINGS,
+    help="How requests get to simulated replicas.  [default: each of these ways]",
+)
+@click.option(
+    "--cost",
+    metavar="SECONDS",
+    help="Of a simulated step, of each row and of each prompt token, such as 0.005,0.0004,0.0001; without it, a short "
+    "run of the engine is measured.",
+)
+@click.option("--scale-load", is_flag=True, help="Rate, requests and prefixes are of each simulated replica.")
 @_load_options
-def arrivals(rate: float, **asked: Any) -> None:
-    """Requests that arrive at random (a Poisson process): what each of them waits for."""
-    if math.isnan(rate):
+def arrivals(
+    rate: float | None,
+    recorded: Path | None,
+    replicas: tuple[int, ...],
+    routings: tuple[str, ...],
+    cost: str | None,
+    scale_load: bool,
+    **asked: Any,
+) -> None:
+    """Requests that arrive at random (a Poisson process), or as recorded: what each of them waits for.
+
+    With --replicas no model is run: replicas schedule and hold memory as the engine does, and steps take what they
+    cost.
+    """
+    if rate is not None and math.isnan(rate):
         raise click.BadParameter("it must be a number", param_hint="--rate")
-    _run(_load("arrivals", asked, rate), asked)
+    if (rate is None) == (recorded is None):
+        raise click.UsageError("give --rate or --recorded, one of them")
+    _refuse(_MEASURED if replicas else _SIMULATED, "with" if replicas else "without", "--replicas")
+    if recorded is not None:
+        _refuse((*_SHAPE, "prompts", "scale_load"), "with", "--recorded")
+    if len(asked["engines"]) > 1 and replicas:
+        raise click.UsageError("several engines are not simulated beside each other; give one --engine")
+    given = None if cost is None else _cost(cost)
+    load = _load("arrivals", asked, rate, recorded)
+    if not replicas:
+        _run(load, asked)
+        return
+    from plugtron.bench.replicas.routing import Routing
+    from plugtron.cli.bench_replicas import Fleets, report, simulate
+
+    ways = [Routing(name) for name in dict.fromkeys(routings)]
+    fleets = Fleets(replicas=tuple(dict.fromkeys(replicas)), routings=ways, cost=given, scaled=scale_load)
+    with kept_stdout():
+        found = simulate(load, fleets, engines=asked["engines"], **_source(asked))
+    click.echo(json.dumps(found, indent=2) if asked["as_json"] else report(found))
+
+
+def _cost(text: str) -> StepCost:
+    from plugtron.bench.replicas.step_cost import StepCost
+
+    try:
+        return StepCost.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--cost") from None
 
 
 @bench.command()
@@ -159,17 +233,38 @@ def _source(asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _load(mode: str, asked: dict[str, Any], rate: float | None = None) -> Load:
+def _given(names: Iterable[str]) -> str:
+    """Those of these options that the command line has."""
     context = click.get_current_context()
-    unused = [name for name in _SHAPE if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    if asked["prompts"] is not None and unused:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
-        raise click.UsageError(f"--prompts says which requests there are; {options} would mean nothing")
+    flags = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    source = context.get_parameter_source
+    return ", ".join(flags[name] for name in names if source(name) is ParameterSource.COMMANDLINE)
+
+
+def _refuse(names: Iterable[str], how: str, what: str) -> None:
+    """Refuse options that would mean nothing with, or without, another."""
+    options = _given(names)
+    if options:
+        raise click.UsageError(f"{how} {what}, {options} would mean nothing")
+
+
+def _load(mode: str, asked: dict[str, Any], rate: float | None = None, recorded: Path | None = None) -> Load:
+    if asked["prompts"] is not None:
+        _refuse(_SHAPE, "with", "--prompts")
+    from plugtron.bench.recorded import Recording
     from plugtron.bench.workload import Workload
+
+    recording = None if recorded is None else Recording.read(recorded)  # a mistake is said before torch is imported
     from plugtron.cli.bench_runner import Load
 
-    workload = Workload(**{name: asked[name] for name in _SHAPE})
-    return Load(mode=mode, workload=workload, rate=rate, prompts=asked["prompts"], repeat=asked["repeat"])
+    return Load(
+        mode=mode,
+        workload=Workload(**{name: asked[name] for name in _SHAPE}),
+        rate=rate,
+        prompts=asked["prompts"],
+        repeat=asked["repeat"],
+        recording=recording,
+    )
 
 
 def _run(load: Load, asked: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -15,6 +15,7 @@ import torch
 from plugtron.assembly.session import Session
 from plugtron.assembly.start import assemble
 from plugtron.bench.limits import Limits, measure_limits
+from plugtron.bench.recorded import Recording
 from plugtron.bench.replay import one_by_one, replay
 from plugtron.bench.summary import Summary
 from plugtron.bench.trace import write_trace
@@ -30,7 +31,7 @@ from plugtron.spec.model import PromptFile
 from plugtron.spec.overrides import apply, split
 from plugtron.utils.progress import progress
 
-__all__ = ["Load", "measure", "report"]
+__all__ = ["Load", "limits", "measure", "read_base", "report", "summed_up"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Load:
     Args:
         rate: requests per second, for arrivals.
         prompts: a file of prompts, which takes the place of random ones.
+        recording: arrivals that take the place of random requests at random times.
     """
 
     mode: str
@@ -47,6 +49,13 @@ class Load:
     rate: float | None
     prompts: Path | None
     repeat: int
+    recording: Recording | None = None
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What says which requests are run, JSON-ready."""
+        file = self.prompts if self.recording is None else self.recording.file
+        return asdict(self.workload) if file is None else {"file": str(file)}
 
     def requests(self, session: Session, repetition: int) -> list[InferenceRequest]:
         """Make the requests of a repetition, of which no cache knows anything from the last."""
@@ -62,7 +71,22 @@ class Load:
         if wrapper is None:
             raise SpecError(f"engine {session.resolved.spec.engine.name} brings its own model: give --prompts")
         reserved = wrapper.info.eos_ids if tokenizer is None else tokenizer.eos_ids
-        return replace(self.workload, seed=self.workload.seed + repetition).make(wrapper.info.vocab_size, reserved)
+        return self.make(wrapper.info.vocab_size, reserved, repetition)
+
+    def make(self, vocab_size: int, reserved: Collection[int], repetition: int) -> list[InferenceRequest]:
+        """Make requests of ids, as they are recorded or random."""
+        if self.recording is None:
+            return replace(self.workload, seed=self.workload.seed + repetition).make(vocab_size, reserved)
+        requests = self.recording.make(vocab_size, reserved)
+        for request in requests:
+            request.cache_salt = f"repetition {repetition}"
+        return requests
+
+    def arrivals(self, count: int, repetition: int) -> list[float] | None:
+        """When the requests of a repetition come; None: all at once."""
+        if self.recording is not None:
+            return self.recording.times
+        return poisson(count, self.rate, self.workload.seed + repetition) if self.rate else None
 
     def run(self, session: Session, repetition: int) -> Summary:
         """Run one repetition."""
@@ -70,12 +94,20 @@ class Load:
         if self.mode == "latency":
             seconds = one_by_one(session, requests)
         else:
-            due = poisson(len(requests), self.rate, self.workload.seed + repetition) if self.rate else None
-            seconds = replay(session, requests, due)
-        failed = [request for request in requests if request.error is not None]
-        if len(failed) == len(requests):
-            raise SpecError(f"all {len(requests)} requests failed: {failed[0].error}")
-        return Summary.of(requests, seconds)
+            seconds = replay(session, requests, self.arrivals(len(requests), repetition))
+        return summed_up(requests, seconds)
+
+
+def summed_up(requests: Sequence[InferenceRequest], seconds: float) -> Summary:
+    """Sum up requests that have been run.
+
+    Raises:
+        SpecError: all of them have failed.
+    """
+    failed = [request for request in requests if request.error is not None]
+    if len(failed) == len(requests):
+        raise SpecError(f"all {len(requests)} requests failed: {failed[0].error}")
+    return Summary.of(requests, seconds)
 
 
 def measure(
@@ -92,7 +124,7 @@ def measure(
 
     Where a `profile` is wanted, the last engine's first request is run once more for it.
     """
-    base = _base(spec, model)
+    base = read_base(spec, model)
     if profile is not None:
         try:
             profile.touch()
@@ -127,12 +159,13 @@ def measure(
 
 def limits(*, spec: Path | None, model: str, overrides: Sequence[str], choice: PluginChoice) -> Limits:
     """Measure what this machine can do, and what share of it a model reaches."""
-    resolved, manager = resolve_source(apply(_base(spec, model), split(overrides)), choice)
+    resolved, manager = resolve_source(apply(read_base(spec, model), split(overrides)), choice)
     with assemble(resolved, manager=manager) as session:
         return measure_limits(session)
 
 
-def _base(spec: Path | None, model: str) -> Source:
+def read_base(spec: Path | None, model: str) -> Source:
+    """The spec of a file, or one that names the model."""
     return read(spec) if spec is not None else Source(values={"version": 1, "model": {"checkpoint": model}})
 
 
@@ -156,7 +189,7 @@ def _record(load: Load, assemblies: dict[str, Session], found: dict[str, list[Su
         "device": str(first.parts.runtime.device),
         "threads": torch.get_num_threads(),
         "versions": {"plugtron": version("plugtron"), "torch": torch.__version__},
-        "workload": asdict(load.workload) if load.prompts is None else {"file": str(load.prompts)},
+        "workload": load.described,
     }
     if load.rate is not None:
         record["requests_per_second"] = load.rate

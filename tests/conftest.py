@@ -1,6 +1,7 @@
 """Fixtures that are dear to make and shared by the whole suite: the default model, and small random ones."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from support import fuzzing, models, venv
 
 from plugtron import LLM
 from plugtron.hub.location import fetch
+from plugtron.kernels.native.build import library
 
 # The same examples each time, so that the suite passes every time or never; `make fuzz` looks for new ones.
 settings.register_profile("plugtron", derandomize=not fuzzing.AT_RANDOM, deadline=None)
@@ -35,6 +37,18 @@ def _few_threads(worker_id):
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(worker_id.removeprefix("gw")) % len(cores)]})
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A cache of the test's own, with the kernels that other tests have compiled."""
+    kernels = library().parent
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o700)
+    shutil.copytree(kernels, folder / "native")
+    (folder / "native").chmod(0o700)
+    monkeypatch.setenv("PLUGTRON_CACHE_DIR", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from support.programs import EMPTY
 
 from plugtron import LLM
 from plugtron.execution import cache as weight_cache
-from plugtron.execution import packed_folder
+from plugtron.execution import origin, packed_folder
 from plugtron.execution.packed import FileStore, open_packed
 from plugtron.hub import aliases, download, location
 from plugtron.hub.aliases import Alias
@@ -22,18 +22,6 @@ from plugtron.kernels.native.build import library
 from plugtron.utils.private_files import make_private, open_regular, why_not_private
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to another user takes root")
-
-
-@pytest.fixture
-def own(tmp_path, monkeypatch):
-    """A cache of the test's own, with the kernels that other tests have compiled."""
-    kernels = library().parent
-    folder = tmp_path / "cache"
-    folder.mkdir(mode=0o700)
-    shutil.copytree(kernels, folder / "native")
-    (folder / "native").chmod(0o700)
-    monkeypatch.setenv("PLUGTRON_CACHE_DIR", str(folder))
-    return folder
 
 
 def test_who_could_have_written(tmp_path):
@@ -250,8 +238,8 @@ def test_tidying_beside_another_start(tmp_path, monkeypatch):
 def test_the_key_depends_on_sources_wherever_they_lie(random_model, tmp_path, monkeypatch):
     """A file that is moved into a folder below, or changed there, means other weights."""
     root = tmp_path / "plugtron"
-    shutil.copytree(weight_cache._ROOT, root, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(weight_cache, "_ROOT", root)
+    shutil.copytree(origin._ROOT, root, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(origin, "_ROOT", root)
     with LLM(random_model("llama_untied")[1]) as llm:
         wrapper = llm.session.parts.wrapper
         files = sorted({info.file for info in wrapper.checkpoint.tensors.values()})

@@ -61,9 +61,11 @@ def assert_memory_is_held_once(engine):
         assert pool.kept == 0
 
 
-def run_workload(random, answers, **parallel):
+def run_workload(random, answers, *, disk=None, **parallel):
     """Requests arrive and are aborted between steps; what is not aborted gets the right answer."""
     options = options_of(random)
+    if disk is not None:
+        options |= {"prefix_caching": True, "prefix_cache_disk": disk}
     if "pipeline_parallel" in parallel:
         options["async_scheduling"] = None  # its stages have steps of their own under way
     with dynamic(**options, **parallel) as llm:
@@ -106,6 +108,16 @@ def test_workloads_over_ranks(parallel, answers):
 
     for seed in range(3):
         run_workload(random.Random(seed), answers, **parallel)
+
+
+@pytest.mark.parametrize("parallel", [{}, {"tensor_parallel": 2}, {"pipeline_parallel": 2}], ids=str)
+@pytest.mark.wide
+def test_workloads_with_prefixes_on_disk(parallel, answers, own):
+    """Some of them with few blocks and others with many, over what those before have left on the disk."""
+    import random
+
+    for seed in range(20):
+        run_workload(random.Random(seed % 10), answers, disk="1MB" if seed % 3 else "16MiB", **parallel)
 
 
 def test_a_common_prefix_is_computed_once(answers):

@@ -98,9 +98,10 @@ class Summary:
 
 def engine_line(stats: EngineStats) -> str:
     """An engine's own figures for reading."""
+    disk = f" ({stats.disk_tokens} tokens from disk)" if stats.disk_tokens else ""
     drafts = f"; {100 * stats.acceptance_rate:.1f} % of {stats.drafted_tokens} drafted tokens kept"
     return (
         f"{stats.steps} steps of {stats.tokens_per_step:.1f} tokens; at the most {stats.peak_running} "
         f"sequences running, {stats.peak_waiting} waiting, {stats.peak_blocks_used} of {stats.blocks} blocks used; "
-        f"{100 * stats.hit_rate:.1f} % of prompt tokens from memory{drafts if stats.drafted_tokens else ''}"
+        f"{100 * stats.hit_rate:.1f} % of prompt tokens from memory{disk}{drafts if stats.drafted_tokens else ''}"
     )

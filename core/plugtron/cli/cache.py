@@ -20,10 +20,10 @@ __all__ = ["cache"]
 @click.option("--models", is_flag=True, help="With clear: the downloaded models, too.")
 @verbose_option
 def cache(action: str, models: bool) -> None:
-    """List what plugtron keeps on disk, or clear it: packed weights, compiled kernels, downloaded models.
+    """List what plugtron keeps on disk, or clear it: packed weights, compiled kernels, prefixes, downloaded models.
 
-    Packed weights and kernels are made again when they are needed. At most $PLUGTRON_CACHE_GIB (16) GiB of weights are
-    kept, and unless it is set no more than is free on the disk; the least recently used are removed first.
+    What is not downloaded is made again when it is needed. At most $PLUGTRON_CACHE_GIB (16) GiB of weights are kept,
+    and unless it is set no more than is free on the disk; the least recently used are removed first.
     """
     if action == "clear":
         _clear(models)
@@ -33,12 +33,16 @@ def cache(action: str, models: bool) -> None:
 
 def _list() -> None:
     # Imported here: packed files are read with torch's help, and clearing does without.
+    from plugtron.context.prefix_folder import kept_prefixes, prefix_directory
     from plugtron.execution.packed_folder import kept_weights, packed_directory
 
     click.echo(f"packed weights: {packed_directory()}")
     for kept in kept_weights():
-        used = datetime.fromtimestamp(kept.used).strftime("%Y-%m-%d %H:%M")
-        click.echo(f"  {_size(kept.size):>9}  last used {used}  {kept.source or 'not readable'}")
+        click.echo(f"  {_size(kept.size):>9}  last used {_when(kept.used)}  {kept.source or 'not readable'}")
+    click.echo(f"prefixes: {prefix_directory()}")
+    for kept in kept_prefixes():
+        model = kept.model or "not readable"
+        click.echo(f"  {_size(kept.size):>9}  last used {_when(kept.used)}  {model}, {kept.blocks} blocks")
     for title, folder in (("compiled kernels", derived_directory() / "native"), ("models", cache_directory())):
         click.echo(f"{title}: {folder}")
         for file in sorted(folder.glob("*.so" if title == "compiled kernels" else "*.gguf")):
@@ -46,7 +50,8 @@ def _list() -> None:
 
 
 def _clear(models: bool) -> None:
-    folders = [derived_directory() / "packed", derived_directory() / "native", *([cache_directory()] if models else [])]
+    derived = [derived_directory() / name for name in ("packed", "prefixes", "native")]
+    folders = [*derived, *([cache_directory()] if models else [])]
     for folder in folders:
         size = _size(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
         if folder.is_dir():
@@ -60,6 +65,10 @@ def _remove(folder: Path) -> None:
         folder.unlink()
     else:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _when(time: float) -> str:
+    return datetime.fromtimestamp(time).strftime("%Y-%m-%d %H:%M")
 
 
 def _size(count: int) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 import torch
 
+from plugtron.context.block_bytes import get_block, set_block
 from plugtron.context.blocks import BlockPool
 from plugtron.context.layers import allocate_kv_cache
 from plugtron.context.layout import lay_out
 from plugtron.context.prefix import first_key, next_key
+from plugtron.context.prefix_disk import PrefixDisk
 from plugtron.contracts.context import InferenceContext
 from plugtron.contracts.decoder import ModelInfo
 from plugtron.contracts.memory import AttentionMetadata, LayerState, as_bytes
@@ -20,6 +23,9 @@ from plugtron.parallel.runtime import Runtime
 from plugtron.utils.transfers import transfer
 
 __all__ = ["PagedInferenceContext"]
+
+#: Blocks that are read from disk before the ranks agree on them.
+_AT_ONCE = 64
 
 
 @dataclass(slots=True)
@@ -44,6 +50,10 @@ class PagedInferenceContext(InferenceContext):
     Args:
         blocks: how many, scratch not counted; the same on every rank.
         prefix_caching: keep and find blocks by their content.
+
+    Attributes:
+        disk: where blocks are kept and found by their content, too; None: nowhere.
+        disk_tokens: how many tokens have been read from there.
     """
 
     def __init__(
@@ -62,6 +72,8 @@ class PagedInferenceContext(InferenceContext):
         self.block_size = block_size
         self.last_tokens = torch.zeros(slots, dtype=torch.int64, device=runtime.device)
         self.pool = BlockPool(blocks + 1)
+        self.disk: PrefixDisk | None = None
+        self.disk_tokens = 0
         self._prefix_caching = prefix_caching
         self._info, self._runtime = info, runtime
         self._device = runtime.device
@@ -86,6 +98,7 @@ class PagedInferenceContext(InferenceContext):
     def forget_prefixes(self) -> None:
         """Serve nothing that memory holds to sequences that begin from now on: it is of other weights."""
         self._era += 1
+        self.disk = None  # which knows the weights of before
 
     def release_memory(self) -> None:
         """Give back the memory of the layers, which no slot holds any of."""
@@ -118,7 +131,32 @@ class PagedInferenceContext(InferenceContext):
             self.pool.share(block)
             self._append(slot, block)
             holding.keys.append(key)
+        if self.disk is not None:
+            self._read_on(self.disk, slot, tokens)
+            for key in reversed(holding.keys[1:]):  # of a prefix its end is the first to go
+                self.disk.use(key)
         return holding.known * self.block_size
+
+    def _read_on(self, disk: PrefixDisk, slot: int, tokens: Sequence[int]) -> None:
+        """Go on from what a slot has with the blocks that every rank of the model has on disk."""
+        holding = self._held[slot]
+        while True:
+            most = min((len(tokens) - 1) // self.block_size - holding.known, self.pool.available, _AT_ONCE)
+            if most <= 0:
+                return
+            keys = self._next_keys(holding, tokens, most)
+            found = list(takewhile(lambda content: content is not None, map(disk.read, keys)))
+            count = min(self._runtime.model.all_gather_json(len(found)))
+            for key, content in zip(keys[:count], found, strict=False):
+                block = self.pool.take()
+                assert content is not None
+                set_block(self.layers, block, content)
+                self._append(slot, block)
+                self.pool.publish(block, key)
+                holding.keys.append(key)
+            self.disk_tokens += count * self.block_size
+            if count < most:
+                return
 
     def allocate(self, slot: int, length: int) -> bool:
         """Reserve memory for the first `length` tokens of a slot: all of it, or none and False."""
@@ -164,16 +202,23 @@ class PagedInferenceContext(InferenceContext):
     def publish(self, slot: int, tokens: Sequence[int]) -> None:
         """Make the full blocks of `tokens`, which are all in memory, findable for others."""
         holding = self._held[slot]
+        before = holding.known
         while self._prefix_caching and (holding.known + 1) * self.block_size <= len(tokens):
             key = self._next_key(holding, tokens)
             self.pool.publish(holding.blocks[holding.known], key)
             holding.keys.append(key)
+        if self.disk is not None:
+            for number in reversed(range(before, holding.known)):
+                key = holding.keys[number + 1]
+                if not self.disk.has(key):
+                    self.disk.write(key, get_block(self.layers, holding.blocks[number]))
 
     def release(self, slot: int, *, clear: bool = False) -> None:
         """Give back what a slot holds; of a prefix that stays findable, its end is the first to go."""
-        for block in reversed(self._held.pop(slot).blocks):
-            if clear:
-                self.pool.forget(block)
+        holding = self._held.pop(slot)
+        for number, block in reversed(list(enumerate(holding.blocks))):
+            if clear and self.pool.forget(block) and self.disk is not None and number < holding.known:
+                self.disk.remove(holding.keys[number + 1])
             self._used[block] = True
             self.pool.release(block)
         self._tables[slot] = 0  # beyond its last block a row reads scratch, not somebody else's
@@ -195,6 +240,13 @@ class PagedInferenceContext(InferenceContext):
         blocks = self._held[slot].blocks
         self._tables[slot, len(blocks)] = block
         blocks.append(block)
+
+    def _next_keys(self, holding: _Holding, tokens: Sequence[int], count: int) -> list[bytes]:
+        """The keys of the first `count` blocks that have none yet."""
+        ahead = _Holding([], holding.keys[:])
+        for _ in range(count):
+            ahead.keys.append(self._next_key(ahead, tokens))
+        return ahead.keys[-count:]
 
     def _next_key(self, holding: _Holding, tokens: Sequence[int]) -> bytes:
         """The key of the first block that has none yet."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from plugtron.contracts.decoder import AttentionState, Decoder, HasFinalStates, Layer, ModelInfo, Rotation
     from plugtron.contracts.engine import Engine, Steps
     from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend, ModelOptions, StoredBlocks
-    from plugtron.contracts.memory import AttentionMetadata, LayerState, Span
+    from plugtron.contracts.memory import AttentionMetadata, KVOrigin, LayerState, Span
     from plugtron.contracts.parser import (
         AnswerDelta,
         ArgumentsDelta,
@@ -70,6 +70,7 @@ __all__ = [
     "HeldWeight",
     "HostCopy",
     "InferenceContext",
+    "KVOrigin",
     "Layer",
     "LayerState",
     "ModelDescription",
@@ -138,6 +139,7 @@ _HOMES = {
     "HeldWeight": "plugtron.quantization.method",
     "HostCopy": "plugtron.utils.transfers",
     "InferenceContext": "plugtron.contracts.context",
+    "KVOrigin": "plugtron.contracts.memory",
     "Layer": "plugtron.contracts.decoder",
     "LayerState": "plugtron.contracts.memory",
     "ModelDescription": "plugtron.contracts.checkpoint",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from plugtron.contracts.context import InferenceContext
+    from plugtron.contracts.memory import KVOrigin
     from plugtron.parallel.runtime import Runtime
     from plugtron.request.chat_options import ChatOptions
 
@@ -78,6 +79,10 @@ class TextGenerationController(ABC):
         """
         del path
         raise PluginError(f"{type(self).__name__} keeps the weights that it has")
+
+    def kv_origin(self) -> KVOrigin | None:
+        """Say what the keys and values of its steps depend on, as `ModelWrapper.kv_origin` does. Optional."""
+        return None
 
     def release_memory(self, *, weights: bool) -> None:
         """Let go of the context's memory, and of the weights, until `restore_memory`. Sequences stay. Optional.

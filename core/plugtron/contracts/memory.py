@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from plugtron.utils.transfers import transfer
 
-__all__ = ["AttentionMetadata", "LayerState", "Span", "as_bytes"]
+__all__ = ["AttentionMetadata", "KVOrigin", "LayerState", "Span", "as_bytes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,19 @@ class LayerState:
     values: Tensor
     window: int | None
     chunk: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KVOrigin:
+    """What keys and values depend on besides tokens. Equal digests mean equal ones, in other processes too.
+
+    Args:
+        model: the checkpoint that they are of, for people.
+        digest: differs where anything does: weights, precision, how steps are run, what this rank has of the model.
+    """
+
+    model: Path
+    digest: str
 
 
 def as_bytes(cache: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ class EngineStats:
         steps: steps run.
         tokens: tokens computed in them, of prompts and of answers.
         prompt_tokens: tokens of the prompts that were admitted, counted for each sequence.
-        cached_tokens: those of them that memory had already.
+        cached_tokens: those of them that memory, or the disk, had already.
+        disk_tokens: tokens that were read from disk instead of computed.
         preemptions: how often a sequence gave its memory away, to be computed again.
         drafted_tokens: draft tokens of sequences that have ended.
         accepted_tokens: those of them that were accepted.
@@ -42,6 +43,7 @@ class EngineStats:
     tokens: int
     prompt_tokens: int
     cached_tokens: int = 0
+    disk_tokens: int = 0
     preemptions: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0

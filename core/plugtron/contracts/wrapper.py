@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from plugtron.contracts.checkpoint import CheckpointReader
     from plugtron.contracts.context import InferenceContext
     from plugtron.contracts.decoder import ModelInfo
+    from plugtron.contracts.memory import KVOrigin
     from plugtron.contracts.step import StepBatch, StepOutput, StepPlan
     from plugtron.parallel.runtime import Runtime
 
@@ -89,6 +90,16 @@ class ModelWrapper(ABC):
         """
         del path
         raise PluginError(f"{type(self).__name__} keeps the weights that it has")
+
+    def kv_origin(self) -> KVOrigin | None:
+        """Say what this rank's keys and values depend on, for keeping them on disk. Optional.
+
+        It is asked before weights are read: of files that change meanwhile it says what they were.
+
+        Returns:
+            None, as here: that is not known, and nothing is kept.
+        """
+        return None
 
     def release_memory(self, *, weights: bool) -> None:
         """Let go of the context's memory, and of the weights, until the next `prep_model_for_inference`. Optional.

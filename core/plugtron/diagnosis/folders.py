@@ -18,6 +18,7 @@ def folder_lines(default_model: str) -> Iterator[Line]:
     """A line for each folder of the cache, and one for the model that examples use."""
     for topic, folder in (
         ("packed weights", derived_directory() / "packed"),
+        ("prefixes", derived_directory() / "prefixes"),
         ("compiled kernels", derived_directory() / "native"),
         ("models", cache_directory()),
     ):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -15,21 +14,20 @@ from pathlib import Path
 import torch
 
 from plugtron.contracts.execution import DecoderSource
+from plugtron.execution.origin import source_digest, sources_of, weight_files
 from plugtron.execution.packed import FileStore, MemoryStore, Packed, Store, open_packed
 from plugtron.execution.packed_folder import UNFINISHED, packed_directory, tidy
 from plugtron.utils.private_files import make_private, why_not_private
 
 __all__ = ["packed_weights"]
 
-#: Where our own sources are.
-_ROOT = Path(__file__).parents[1]
 #: Checkpoints smaller than this (bytes) are packed in no time, at every start.
 _WORTH_KEEPING = 32 * 2**20
 
 
 def packed_weights(source: DecoderSource, make: Callable[[Store], Packed]) -> Packed:
     """Return what `make` writes to a store: mapped from the cache, or made, and kept there if it is large."""
-    files = sorted({info.file for info in source.checkpoint.tensors.values()})
+    files = weight_files(source)
     if sum(file.stat().st_size for file in files) < _WORTH_KEEPING:
         return make(MemoryStore())
     path = _path(source, files)
@@ -68,32 +66,14 @@ def _path(source: DecoderSource, files: list[Path]) -> Path | None:
     None where that cannot be told: a class that somebody has typed in has no file.
     """
     runtime, method = source.runtime, source.options.quantization
-    sources = _sources(source)
+    sources = sources_of(source, source.checkpoint, method)
     if sources is None:
         return None
     form = [str(runtime.dtype), method and method.name, runtime.tensor.size, runtime.tensor.rank, str(source.layers)]
     meaning = _digest(json.dumps([str(source.model.path), type(source).__qualname__, form]).encode())
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     described = [stats, source.fingerprint, repr(source.model.configuration), version("gguf"), torch.__version__]
-    state = hashlib.sha256(json.dumps(described).encode())
-    for file in sources:
-        state.update(f"{file.name} ".encode() + file.read_bytes())
-    return packed_directory() / f"{meaning}-{state.hexdigest()[:32]}.weights"
-
-
-def _sources(source: DecoderSource) -> list[Path] | None:
-    """The files that say how a weight is read, changed and packed: ours, and those beside all classes involved."""
-    parts = ("checkpoint", "contracts", "execution", "formats", "kernels/native", "nn", "parallel", "quantization")
-    found = {path for part in parts for path in (_ROOT / part).rglob("*.py")}
-    makers = (source, source.checkpoint, source.options.quantization)
-    for kind in (kind for maker in makers for kind in type(maker).__mro__):
-        if kind.__module__ in ("builtins", "abc") or kind.__module__.startswith("plugtron."):
-            continue
-        file = getattr(sys.modules[kind.__module__], "__file__", None)
-        if file is None:
-            return None
-        found |= set(Path(file).parent.rglob("*.py"))
-    return sorted(found)
+    return packed_directory() / f"{meaning}-{source_digest(described, sources)[:32]}.weights"
 
 
 def _digest(data: bytes) -> str:

@@ -20,12 +20,14 @@ from plugtron.contracts.checkpoint import CheckpointReader, ModelDescription
 from plugtron.contracts.context import InferenceContext
 from plugtron.contracts.decoder import AttentionState, Decoder, ModelInfo
 from plugtron.contracts.execution import Execution, ExecutionBackend, ModelOptions, StoredBlocks
+from plugtron.contracts.memory import KVOrigin
 from plugtron.contracts.parts import Parts
 from plugtron.contracts.step import StepBatch, StepOutput, StepPlan
 from plugtron.contracts.weights import WeightMap
 from plugtron.contracts.wrapper import Export, ModelWrapper
 from plugtron.errors import CheckpointError, ParallelError, PluginError, PlugtronError
 from plugtron.execution.choice import choose
+from plugtron.execution.origin import kv_origin
 from plugtron.nn.config import DecoderConfig
 from plugtron.nn.decoder import TransformerDecoder
 from plugtron.nn.heads import Heads
@@ -172,6 +174,12 @@ class DecoderWrapper(ModelWrapper):
 
         self.runtime.model.run_on_all_ranks(read)
         self.checkpoint, self.model, self._execution = other.checkpoint, other.model, other._execution
+
+    def kv_origin(self) -> KVOrigin | None:
+        """Say what this rank's keys and values depend on; None where that cannot be told."""
+        self.agree()
+        assert self._backend is not None
+        return kv_origin(self, self._backend)
 
     def release_memory(self, *, weights: bool) -> None:
         """Let go of the context's memory, and of the execution with its weights."""

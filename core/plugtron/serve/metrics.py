@@ -127,6 +127,7 @@ def _counters(stats: EngineStats) -> Iterator[tuple[str, str, float]]:
         yield name, "tokens of prompts that were admitted", stats.prompt_tokens
     for name in ("plugtron_cached_tokens", "vllm:prefix_cache_hits"):
         yield name, "tokens of prompts that the prefix cache had", stats.cached_tokens
+    yield "plugtron_disk_tokens", "tokens read from disk instead of computed", stats.disk_tokens
     for name in ("plugtron_preemptions", "vllm:num_preemptions"):
         yield name, "sequences that gave their blocks away, to be computed again", stats.preemptions
     for name in ("plugtron_drafted_tokens", "vllm:spec_decode_num_draft_tokens"):

@@ -37,6 +37,7 @@ _WORDS = {
     "max_num_batched_tokens": "engine.options.max_step_tokens",
     "gpu_memory_utilization": "engine.options.kv_cache_memory",
     "enable_prefix_caching": "engine.options.prefix_caching",
+    "prompt_cache": "engine.options.prefix_cache_disk",
     "enforce_eager": "execution: eager",
     # sampling
     "max_new_tokens": "max_tokens",

@@ -8,6 +8,7 @@ from plugtron import Component, Need, hookimpl
 from plugtron.utils import loader
 
 if TYPE_CHECKING:
+    from plugtron_controllers.model_controller import ModelController
     from plugtron_controllers.params import GenerationParams
     from plugtron_controllers.speculative.controller import SpeculativeController
     from plugtron_controllers.speculative.drafter import Drafter, Wanted
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Drafter",
     "GenerationParams",
+    "ModelController",
     "SimpleTextGenerationController",
     "SpeculativeController",
     "Wanted",
@@ -26,6 +28,7 @@ __all__ = [
 _HOMES = {
     "Drafter": "plugtron_controllers.speculative.drafter",
     "GenerationParams": "plugtron_controllers.params",
+    "ModelController": "plugtron_controllers.model_controller",
     "SimpleTextGenerationController": "plugtron_controllers.text_generation",
     "SpeculativeController": "plugtron_controllers.speculative.controller",
     "Wanted": "plugtron_controllers.speculative.drafter",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,7 +23,6 @@ from plugtron.contracts import (
     StepOutput,
     StepPlan,
     StepResult,
-    TextGenerationController,
     Tokenizer,
 )
 from plugtron.engine import LiveSequence, check_request, logits_per_step, tokenize
@@ -49,6 +47,7 @@ from plugtron_controllers.embeddings import Embeddings, check_embedding, pool, r
 from plugtron_controllers.failures import NOT_DRAWN, exchange_failures
 from plugtron_controllers.fused import FusedDraw
 from plugtron_controllers.logprobs import pack_log_probs, unpack_log_probs
+from plugtron_controllers.model_controller import ModelController
 from plugtron_controllers.params import GenerationParams
 from plugtron_controllers.prompt_logprobs import add_prompt_log_probs, check_prompt_logprobs, first_to_score
 from plugtron_controllers.sampling import draw, draw_greedily, warm_up
@@ -59,7 +58,7 @@ __all__ = ["SimpleTextGenerationController"]
 _BYTES_A_CANDIDATE = 16
 
 
-class SimpleTextGenerationController(TextGenerationController):
+class SimpleTextGenerationController(ModelController):
     """Draws one token per sequence and step.
 
     Samplers run and draws are made on the one rank of the model group where the logits come together; tokens, log
@@ -122,14 +121,6 @@ class SimpleTextGenerationController(TextGenerationController):
         if kernels is not None:
             nothing = torch.zeros(1, self.model.padded_vocab_size, device=self.runtime.device)
             warm_up(kernels, nothing[:, : self.model.vocab_size], self._seeds[:1], self._greedy[:1])
-
-    def update_weights(self, path: Path) -> None:
-        """Have the model read them."""
-        self._wrapper.update_weights(path)
-
-    def release_memory(self, *, weights: bool) -> None:
-        """Have the model let go of it."""
-        self._wrapper.release_memory(weights=weights)
 
     def restore_memory(self) -> None:
         """Get the model ready once more; what sequences have drawn stays with them."""

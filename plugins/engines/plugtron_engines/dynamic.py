@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 from plugtron import Options
 from plugtron.context import PagedInferenceContext
-from plugtron.contracts import Parts, PendingStep, ScheduledSequence, StepPlan, TextGenerationController
+from plugtron.contracts import EngineStats, Parts, PendingStep, ScheduledSequence, StepPlan, TextGenerationController
 from plugtron.engine import BatchingEngine, sequence_limit
 from plugtron.errors import SpecError
 from plugtron.request import InferenceSequence
+from plugtron_engines.disk import prefix_disk
 from plugtron_engines.options import DynamicOptions
 from plugtron_engines.planning import Planner
 from plugtron_engines.sizing import blocks_of_memory
@@ -26,8 +28,8 @@ class DynamicEngine(BatchingEngine):
         seed: what requests without a seed of their own derive theirs from.
 
     Raises:
-        SpecError: the model cannot go as far as `max_sequence_length`, memory holds no sequence at all, or
-            `async_scheduling` is asked for over pipeline stages.
+        SpecError: the model cannot go as far as `max_sequence_length`, memory holds no sequence at all,
+            `async_scheduling` is asked for over pipeline stages, or `prefix_cache_disk` cannot be.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class DynamicEngine(BatchingEngine):
                 "engine.options.async_scheduling: over pipeline stages as many steps are under way already (accepted: "
                 "null, false)"
             )
+        self._options = options
+        disk = prefix_disk(options, controller)
         limit = sequence_limit(options.max_sequence_length, info.max_positions)
         blocks = blocks_of_memory(options, limit, controller)
         limit = min(limit, blocks * options.block_size)
@@ -56,6 +60,7 @@ class DynamicEngine(BatchingEngine):
             block_size=options.block_size,
             prefix_caching=options.prefix_caching,
         )
+        self.context.disk = disk
         controller.prep_for_inference(self.context)
         self._stages = runtime.pipeline.size
         asynchronous = options.async_scheduling
@@ -70,6 +75,11 @@ class DynamicEngine(BatchingEngine):
         assert isinstance(options, DynamicOptions)
         assert parts.controller is not None
         return cls(parts.controller, options, seed=parts.seed)
+
+    @property
+    def stats(self) -> EngineStats:
+        """What the engine counts of its work."""
+        return replace(super().stats, disk_tokens=self.context.disk_tokens)
 
     def _advance(self) -> None:
         """Start a step of all that can go on, and finish the one that was started first.
@@ -106,6 +116,8 @@ class DynamicEngine(BatchingEngine):
 
     def _restore_memory(self) -> None:
         def restore() -> None:
+            if self.context.disk is not None:  # the weights are read again, from files that may have changed
+                self.context.disk = prefix_disk(self._options, self.controller)
             self.context.restore_memory()
             self.controller.restore_memory()
 

@@ -41,12 +41,17 @@ class DynamicOptions(Options):
         default=None, ge=1, description="bytes for blocks on each rank, such as 4GiB, instead of their number"
     )
     prefix_caching: bool = Field(default=True, description="compute what prompts have in common once")
+    prefix_cache_disk: ByteSize | None = Field(
+        default=None, ge=1, description="bytes for prefixes on disk, such as 1GiB, which later runs begin with"
+    )
     async_scheduling: bool | None = Field(
         default=None, description="start a step before the last one's tokens are known; by default on a GPU"
     )
 
     @model_validator(mode="after")
-    def _one_size(self) -> Self:
+    def _together(self) -> Self:
         if self.blocks is not None and self.kv_cache_memory is not None:
             raise ValueError("give blocks or kv_cache_memory, not both")
+        if self.prefix_cache_disk is not None and not self.prefix_caching:
+            raise ValueError("prefix_cache_disk needs prefix_caching: true")
         return self

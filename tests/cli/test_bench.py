@@ -1,16 +1,20 @@
 """plugtron bench, over a small checkpoint in processes of their own."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from statistics import correlation
+from xml.etree import ElementTree
 
 import pytest
 
 from plugtron.bench.summary import Spread
+from plugtron.bench.timeline import Bar, Panel, draw
 from plugtron.bench.workload import Workload, poisson
 
+SVG = "{http://www.w3.org/2000/svg}"
 CHECKPOINT = Path(__file__).parents[1] / "data" / "megatron" / "gpt_learned"
 SMALL = ["--prompt-tokens", "4-40", "--output-tokens", "2-9", "--requests", "6", "--repeat", "2"]
 
@@ -128,6 +132,40 @@ def test_a_profile_shows_the_stages_of_each_step(tmp_path):
             step["ts"] <= stage["ts"] and stage["ts"] + stage["dur"] <= step["ts"] + step["dur"] for step in steps
         )
 
+    # The picture: the first step, and a few of those after it.
+    picture = ElementTree.parse(tmp_path / "trace.svg").getroot()
+    bars = [(bar[0].text.partition(": ")[0], float(bar.get("width"))) for bar in picture.iter(f"{SVG}rect") if len(bar)]
+    names = {name for name, _ in bars}
+    assert names == {event["name"] for event in events} | {"all else"}
+    texts = [text.text for text in picture.iter(f"{SVG}text")]
+    assert {"0", "step"} <= set(texts)
+    for kind in ("matrix products", "attention", "norms and activations", "all else"):
+        assert any(
+            re.fullmatch(rf"{kind}: [0-9.]+ % of the prompt, [0-9.]+ % of the steps after it", text) for text in texts
+        )
+    # Steps are full of what is in them.
+    whole = sum(width for name, width in bars if name == "step")
+    assert sum(width for name, width in bars if name not in ("step", "start", "finish")) == pytest.approx(whole, abs=1)
+    assert 1.9 * 860 < whole <= 2 * 860 + 1, "of two axes"
+
+
+def test_a_profile_of_an_execution_that_is_not_divided(tmp_path):
+    done = bench(
+        "latency", "--model", CHECKPOINT, *SMALL, "--profile", tmp_path / "trace.json", "--set", "execution=eager"
+    )
+    assert done.returncode == 0, done.stderr
+    picture = ElementTree.parse(tmp_path / "trace.svg").getroot()
+    names = {bar[0].text.partition(": ")[0] for bar in picture.iter(f"{SVG}rect") if len(bar)}
+    assert names == {"step", "start", "finish", "all else"}
+
+
+def test_what_a_picture_says_is_escaped():
+    picture = draw(
+        "a < b & c", [Panel("all", '"<x>"', [Bar("<script>", "&", 0, 10**6), Bar("<script>", "&", 10**6, 10**6 + 1)])]
+    )
+    found = [element.text for element in ElementTree.fromstring(picture).iter() if element.text]
+    assert {"a < b & c", '"<x>"', "<script>", "&: 100.0 % of all"} <= set(found)
+
 
 @pytest.mark.parametrize("execution", ["native", "eager"])
 def test_limits(execution):
@@ -142,3 +180,7 @@ def test_a_profile_that_cannot_be_written_is_said_before_anything_is_measured(tm
     done = bench("latency", "--model", CHECKPOINT, *SMALL, "--profile", tmp_path / "gone" / "trace.json")
     assert done.returncode == 2
     assert "trace.json cannot be written: No such file or directory" in done.stderr
+    done = bench("latency", "--model", CHECKPOINT, *SMALL, "--profile", tmp_path / "trace.svg")
+    assert done.returncode == 2
+    assert "the trace is JSON" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -101,7 +101,7 @@ def _load_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--profile",
                 type=click.Path(path_type=Path),
-                help="Write a trace of the first request by stage to this file, for chrome://tracing.",
+                help="Write a trace of the first request by stage, for chrome://tracing, and a picture of it (.svg).",
             ),
             set_option,
             plugin_options,

@@ -18,7 +18,7 @@ from plugtron.bench.limits import Limits, measure_limits
 from plugtron.bench.recorded import Recording
 from plugtron.bench.replay import one_by_one, replay
 from plugtron.bench.summary import Summary
-from plugtron.bench.trace import write_trace
+from plugtron.bench.trace import picture_of, write_trace
 from plugtron.bench.workload import Workload, poisson
 from plugtron.cli.common import PluginChoice
 from plugtron.cli.prompts import read_prompts
@@ -126,10 +126,7 @@ def measure(
     """
     base = read_base(spec, model)
     if profile is not None:
-        try:
-            profile.touch()
-        except OSError as error:
-            raise SpecError(f"--profile {profile} cannot be written: {error.strerror}") from None
+        _check_profile(profile)
     with ExitStack() as stack:
         assemblies: dict[str, Session] = {}
         for name in dict.fromkeys(engines) or [None]:
@@ -155,6 +152,19 @@ def measure(
             last = list(assemblies.values())[-1]
             write_trace(last, load.requests(last, load.repeat + 1)[:1], profile)
         return _record(load, assemblies, found)
+
+
+def _check_profile(profile: Path) -> None:
+    """See whether a trace and its picture can be written, before anything is measured."""
+    if profile == picture_of(profile):
+        raise SpecError(
+            f"--profile {profile}: the trace is JSON, and the picture beside it is .svg (accepted: NAME.json)"
+        )
+    for path in (profile, picture_of(profile)):
+        try:
+            path.touch()
+        except OSError as error:
+            raise SpecError(f"--profile {path} cannot be written: {error.strerror}") from None
 
 
 def limits(*, spec: Path | None, model: str, overrides: Sequence[str], choice: PluginChoice) -> Limits:

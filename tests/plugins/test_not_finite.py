@@ -84,6 +84,23 @@ def test_nan_reaches_nobody(ending, engine, execution, broken_model, expected):
             assert all("the logits are not finite" in request.error for request in bad)
 
 
+def test_nothing_of_it_stays_on_disk(broken_model, own):
+    """Not even the blocks that were full, and written, before the first logits were looked at."""
+    options = {**PAGED, "engine.options.prefix_caching": True, "engine.options.prefix_cache_disk": "64MiB"}
+    with opened(broken_model, "dynamic", "native", **options) as llm:
+        written = set()
+        bad = InferenceRequest(prompt=[1, BAD] * 15, params=GREEDY)
+        llm.session.add_request(bad)
+        while llm.session.has_unfinished_requests:
+            llm.session.step()
+            written |= set((own / "prefixes").iterdir())
+        assert "the logits are not finite" in bad.error
+        assert len(written) >= 24 // 4
+        assert not list((own / "prefixes").iterdir())
+        assert llm.generate([2] * 17, GREEDY).error is None
+    assert len(list((own / "prefixes").iterdir())) == (17 + 5) // 4
+
+
 @pytest.mark.parametrize("kind", ["static", "paged"])
 def test_memory_is_clean_for_its_next_owner(kind):
     """Whoever freed it and why; and what a row reads behind its last block is nobody's."""

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from plugtron.quantization.float8 import Float8Weight
     from plugtron.quantization.method import HeldWeight, QuantizationMethod, WeightPart
     from plugtron.quantization.packed_weight import PackedWeight
-    from plugtron.quantization.weight import QuantizedWeight
+    from plugtron.quantization.weight import QuantizedWeight, ScaleCodes
     from plugtron.utils.transfers import HostCopy
 
 __all__ = [
@@ -91,6 +91,7 @@ __all__ = [
     "RowStage",
     "Runtime",
     "Sampler",
+    "ScaleCodes",
     "ScheduledSequence",
     "Scores",
     "Section",
@@ -160,6 +161,7 @@ _HOMES = {
     "RowStage": "plugtron.contracts.row_stage",
     "Runtime": "plugtron.parallel.runtime",
     "Sampler": "plugtron.contracts.sampler",
+    "ScaleCodes": "plugtron.quantization.weight",
     "ScheduledSequence": "plugtron.contracts.step",
     "Scores": "plugtron.contracts.attention",
     "Section": "plugtron.contracts.weights",

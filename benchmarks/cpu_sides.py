@@ -42,6 +42,11 @@ class Side:
         self.weight_bytes: int = ready["weight_bytes"]
         self.start_seconds = time.perf_counter() - begin
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def ask(self, **command: object) -> dict[str, Any]:
         """Send a command, wait for the answer."""
         assert self._process.stdin is not None

@@ -9,7 +9,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-__all__ = ["write_report"]
+__all__ = ["machine", "write_report"]
 
 
 def write_report(record: dict[str, Any]) -> str:
@@ -44,13 +44,14 @@ def write_report(record: dict[str, Any]) -> str:
     return (
         "# Serving\n\n`make bench-serve`: "
         f"{record['rounds']} rounds that alternate, {record['requests']} requests each, "
-        f"prompts of 128 tokens, answers of 64; {record['minutes']:.1f} minutes.\n{versions}; {_machine()}.\n"
+        f"prompts of 128 tokens, answers of 64; {record['minutes']:.1f} minutes.\n{versions}; {machine()}.\n"
         "Servers, load generator and engines share the cores. Medians, with the least and greatest.\n\n"
         f"| | |\n|---|---|\n{table}\n\n```json\n{json.dumps(record)}\n```\n"
     )
 
 
-def _machine() -> str:
+def machine() -> str:
+    """The processor, and how busy it is."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     flags = next((line for line in lines if line.startswith("flags")), "")

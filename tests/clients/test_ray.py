@@ -1,8 +1,11 @@
 """`plugtron batch --ray` on a Ray cluster of two nodes: the tokens of one model, whatever is lost on the way."""
 
 import os
+import signal
 import subprocess
-from contextlib import contextmanager
+import uuid
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from support import batch_lines, venv
@@ -48,8 +51,9 @@ def model(tmp_path_factory):
 class Nodes:
     """A cluster that runs."""
 
-    def __init__(self, process):
+    def __init__(self, process, mark):
         self._process = process
+        self._mark = mark
         self.address = process.stdout.readline().strip()
 
     def end_one(self):
@@ -57,13 +61,25 @@ class Nodes:
         self._process.stdin.flush()
         assert self._process.stdout.readline() == "gone\n"
 
+    def kill_replicas(self):
+        """End the processes of replicas, which are of this cluster alone."""
+        killed = 0
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has just ended, or is somebody else's
+                named = (process / "cmdline").read_bytes().startswith(b"ray::RayReplica")
+                if named and self._mark.encode() in (process / "environ").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
+                    killed += 1
+        return killed
+
 
 @contextmanager
 def nodes(environment, count):
-    command = [environment.python, "-c", CLUSTER, str(count)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command, mark = [environment.python, "-c", CLUSTER, str(count)], uuid.uuid4().hex
+    variables = {**os.environ, "OF_CLUSTER": mark}
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
     try:
-        yield Nodes(process)
+        yield Nodes(process, mark)
     finally:
         process.communicate(timeout=120)
 
@@ -128,3 +144,21 @@ def test_an_interrupt_and_what_cannot_be(environment, model, tmp_path):
         assert (refused.returncode, out) == (2, "")
         assert "engine.options.max_sequence_length: 100000 is more than the" in err.splitlines()[-1]
         assert len(read(results)) == done
+
+
+def test_a_replica_that_cannot_come_back(environment, model, tmp_path):
+    """Killed, it is started again and goes on; where its model is gone by then, the run says so."""
+    requests, results, moved = tmp_path / "in.jsonl", tmp_path / "out.jsonl", tmp_path / "moved"
+    requests.write_text("".join(line(number, max_tokens=LONG) + "\n" for number in range(1, 201)))
+    model.rename(moved)
+    with nodes(environment, 1) as cluster:
+        going = start(environment, cluster, requests, results, moved, "--set", "engine.options.max_batch_size=1")
+        await_lines(going, results, 3)
+        assert cluster.kill_replicas() == 1
+        await_lines(going, results, len(read(results)) + 3)
+        moved.rename(model)
+        assert cluster.kill_replicas() == 1
+        _, err = going.communicate(timeout=300)
+    assert going.returncode == 1, err
+    assert "all replicas are gone, and do not come back: " in err.splitlines()[-1]
+    assert 6 <= len(read(results)) < 200

@@ -33,7 +33,8 @@ class RayPool:
         self._changed = asyncio.Condition()
         # Those that are lost, and looked after until they are back.
         self._returning: dict[int, asyncio.Task[None]] = {}
-        self._gone: set[int] = set()
+        # Those that do not come back, and why.
+        self._gone: dict[int, str] = {}
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Answered:
         """Ask an endpoint of some replica.
@@ -70,7 +71,8 @@ class RayPool:
                 if there:
                     return min(there, key=self._open.__getitem__)
                 if len(self._gone) == len(self._actors):
-                    raise ParallelError("all replicas are gone; Ray starts none of them again")
+                    reasons = "; ".join(dict.fromkeys(self._gone.values()))
+                    raise ParallelError(f"all replicas are gone, and do not come back: {reasons}")
                 await self._changed.wait()
 
     def _miss(self, index: int) -> None:
@@ -84,7 +86,10 @@ class RayPool:
                 await self._actors[index].ready.remote()
                 break
             except ActorDiedError:
-                self._gone.add(index)
+                self._gone[index] = "Ray starts it no more"
+                break
+            except RayTaskError as error:  # the model cannot be loaded where it is now
+                self._gone[index] = str(error.cause)
                 break
             except RayActorError:
                 await asyncio.sleep(_PAUSE_S)

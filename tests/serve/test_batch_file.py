@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from importlib.util import find_spec
 
 import pytest
 from support import batch_lines
@@ -174,3 +175,22 @@ def test_lines_are_read_within_bounds():
     assert found == [(1, b"{}\n"), (4, None), (5, b"[]\n"), (6, None), (7, b"1")]
     with pytest.raises(LineError, match=r"line 4: it is longer than serve\.max_body_bytes allows"):
         parse_line(*reversed(found[1]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--replicas", 2], "--replicas: without --ray there is one"),
+        pytest.param(
+            ["--ray"],
+            "batch --ray needs ray, which is not installed: pip install 'plugtron[serve,ray]'",
+            marks=pytest.mark.skipif(find_spec("ray") is not None, reason="it is"),
+        ),
+    ],
+)
+def test_mistakes_of_ray(model, tmp_path, arguments, text):
+    requests = tmp_path / "in.jsonl"
+    requests.write_text(line(1) + "\n")
+    code, err = run(model, requests, tmp_path / "out.jsonl", *arguments)
+    assert code != 0
+    assert text in err

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from typing import Any
 
 from plugtron.assembly.agree import agree_on_components
 from plugtron.assembly.build import build_component, build_parts, make_runtime, one
+from plugtron.assembly.sent_spec import receive_spec, send_spec
 from plugtron.assembly.session import Session, is_loss
 from plugtron.errors import ParallelError
 from plugtron.hub.location import fetch
@@ -54,7 +54,7 @@ def assemble(spec: Spec | ResolvedSpec, *, manager: PluginManager | None = None,
         )
     if world is None and not is_launched() and resolved.spec.parallel.ranks > 1:
         _check_reachable(resolved)
-    world = world or join(resolved.spec.parallel.ranks, spec=_for_followers(resolved, manager))
+    world = world or join(resolved.spec.parallel.ranks, spec=send_spec(resolved, manager))
     try:
         if world.interactive:
             world.group().run_on_all_ranks(lambda: None)  # the followers are resolving the spec: did all succeed?
@@ -69,13 +69,7 @@ def assemble(spec: Spec | ResolvedSpec, *, manager: PluginManager | None = None,
 
 def follow_leader(world: World, spec: str) -> bool:
     """Build the same parts as the leader, and step with it until it closes its engine; False if a step failed."""
-    sent = json.loads(spec)
-
-    def obtain() -> tuple[ResolvedSpec, PluginManager]:
-        manager = PluginManager(**sent["plugins"])
-        return resolve(Source(values=sent["spec"]), manager), manager
-
-    resolved, manager = world.group().run_on_all_ranks(obtain)
+    resolved, manager = world.group().run_on_all_ranks(lambda: receive_spec(spec))
     return follow_events(_build(resolved, manager, world))
 
 
@@ -119,16 +113,6 @@ def _at_hand(resolved: ResolvedSpec | None, plain: Spec, manager: PluginManager)
         return resolved
     fetch(plain.model.checkpoint)
     return resolve(Source(values=_as_written(resolved, plain)), manager)
-
-
-def _for_followers(resolved: ResolvedSpec, manager: PluginManager) -> str:
-    """All that another process needs to resolve the same spec over the same plugins."""
-    given = {
-        "disable": list(manager.disable),
-        "builtins_only": manager.builtins_only,
-        "files": [str(file) for file in manager.files],
-    }
-    return json.dumps({"spec": plain_data(resolved), "plugins": given})
 
 
 def _check_reachable(resolved: ResolvedSpec) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +12,14 @@ from plugtron.cli.common import DEFAULT_MODEL, PluginChoice, plugin_options, set
 from plugtron.cli.serving import check_extra, lead, with_overrides
 from plugtron.cli.specs import resolve_source
 from plugtron.cli.stdout import kept_stdout
-from plugtron.errors import SpecError
+from plugtron.errors import ParallelError, PluginError, SpecError
+from plugtron.parallel.environment import is_launched
 from plugtron.spec.load import Source, read
+
+if TYPE_CHECKING:
+    from plugtron.cli.batch_source import BatchSource
+    from plugtron.plugin.manager import PluginManager
+    from plugtron.spec.resolved import ResolvedSpec
 
 __all__ = ["batch"]
 
@@ -25,6 +31,8 @@ __all__ = ["batch"]
 @click.option("--spec", type=click.Path(path_type=Path), help="A spec file, in the place of --model.")
 @click.option("--name", "names", multiple=True, help="A name that requests ask for; by default the checkpoint's.")
 @click.option("--restart", is_flag=True, help="Begin anew; without it, what OUT has is not done again.")
+@click.option("--ray", "over_ray", is_flag=True, help="Run replicas on the cluster of RAY_ADDRESS, or a local one.")
+@click.option("--replicas", type=click.IntRange(1), help="How many, with --ray; 1 by default.")
 @stats_option
 @set_option
 @plugin_options
@@ -36,6 +44,8 @@ def batch(
     spec: Path | None,
     names: tuple[str, ...],
     restart: bool,
+    over_ray: bool,
+    replicas: int | None,
     stats: bool,
     overrides: tuple[str, ...],
     choice: PluginChoice,
@@ -46,6 +56,8 @@ def batch(
     """
     if model is not None and spec is not None:
         raise click.UsageError("--model and --spec: give one of them")
+    if replicas is not None and not over_ray:
+        raise click.UsageError("--replicas: without --ray there is one")
     if not requests.is_file():
         raise SpecError(f"{requests}: must be a file: a run that goes on later reads it again")
     with kept_stdout() as stdout:
@@ -56,9 +68,28 @@ def batch(
         resolved, manager = resolve_source(source, choice)
         check_extra("batch")
         from plugtron.cli.batch_run import BatchRun
+        from plugtron.cli.batch_source import OwnModel
 
-        run = BatchRun(resolved, manager, stdout, requests=requests, results=results, ends_chats=ends_chats)
-        sys.exit(lead(resolved, manager, lambda world: run.run(world, restart=restart, stats=stats)))
+        def run(source: BatchSource) -> int:
+            return BatchRun(source, stdout, requests=requests, results=results).run(restart=restart, stats=stats)
+
+        if over_ray:
+            sys.exit(run(_over_ray(resolved, manager, replicas or 1, ends_chats=ends_chats)))
+        sys.exit(lead(resolved, manager, lambda world: run(OwnModel(resolved, manager, world, ends_chats=ends_chats))))
+
+
+def _over_ray(resolved: ResolvedSpec, manager: PluginManager, replicas: int, *, ends_chats: bool) -> BatchSource:
+    if is_launched():
+        raise ParallelError("--ray: Ray starts the processes; do not use torchrun")
+    if resolved.spec.parallel.data > 1:
+        raise SpecError("parallel.data: with --ray, --replicas says how many copies there are (accepted: 1)")
+    try:
+        from plugtron.cli.batch_ray import RayReplicas
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise PluginError("batch --ray needs ray, which is not installed: pip install 'plugtron[serve,ray]'") from None
+    return RayReplicas(resolved, manager, replicas, ends_chats=ends_chats)
 
 
 def _source(model: str | None, spec: Path | None) -> Source:

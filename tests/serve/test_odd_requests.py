@@ -171,13 +171,13 @@ def test_responses_in_memory():
     for number in range(5):
         store.put(Stored({"id": str(number)}, []))
     assert [each for each in "01234" if there(store, each)] == ["2", "3", "4"]
-    store.put(Stored({"id": "long"}, [{"role": "user", "content": "x" * 900}]))
+    store.put(Stored({"id": "long"}, [{"role": "user", "content": "x" * 940}]))
     assert [each for each in ("3", "4", "long") if there(store, each)] == ["long"]
     store.put(Stored({"id": "longer"}, [{"role": "user", "content": "x" * 1000}]))
     assert not there(store, "longer")
     store.put(Stored({"id": "last"}, []))
     store.delete("last")
-    store.put(Stored({"id": "again"}, [{"role": "user", "content": "x" * 900}]))
+    store.put(Stored({"id": "again"}, [{"role": "user", "content": "x" * 940}]))
     assert there(store, "again")
 
 

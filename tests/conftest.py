@@ -1,5 +1,6 @@
 """Fixtures that are dear to make and shared by the whole suite: the default model, and small random ones."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -37,6 +38,14 @@ def _few_threads(worker_id):
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(worker_id.removeprefix("gw")) % len(cores)]})
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imported_for_good():
+    """Each model that is closed looks through what is collected: not through all that the suite has imported."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

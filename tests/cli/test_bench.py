@@ -2,13 +2,12 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from statistics import correlation
 from xml.etree import ElementTree
 
 import pytest
+from support.commands import plugtron
 
 from plugtron.bench.summary import Spread
 from plugtron.bench.timeline import Bar, Panel, draw
@@ -20,9 +19,7 @@ SMALL = ["--prompt-tokens", "4-40", "--output-tokens", "2-9", "--requests", "6",
 
 
 def bench(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "plugtron", "bench", *map(str, arguments)], capture_output=True, text=True, timeout=120
-    )
+    return plugtron("bench", *arguments, timeout=120)
 
 
 def test_both_engines_run_the_same_requests():

@@ -2,11 +2,10 @@
 
 import json
 import stat
-import subprocess
-import sys
 
 import pytest
 import yaml
+from support.commands import plugtron
 from support.serving import served
 from support.terminal import terminal
 
@@ -21,9 +20,7 @@ ENDLESS = ["/set temperature 0", "/set ignore_eos true", "/set max_tokens 400"]
 
 def chat(*arguments, said="", code=0):
     """Have a conversation through pipes; return what was answered and what was said of it."""
-    command = [sys.executable, "-m", "plugtron", "chat", *map(str, arguments)]
-    done = subprocess.run(command, input=said, capture_output=True, text=True)
-    assert done.returncode == code, done.stderr
+    done = plugtron("chat", *arguments, said=said, check=code)
     return done.stdout, done.stderr
 
 

@@ -9,17 +9,15 @@ import sys
 import time
 
 import pytest
-from support import models
+from support import commands, models
 
 PLUGTRON = [sys.executable, "-m", "plugtron"]
 TIMEOUT = 120
 
 
-def plugtron(*arguments, stdout=subprocess.PIPE):
+def plugtron(*arguments, stdout=None):
     """Run to the end; whatever it comes to, nobody sees a traceback."""
-    done = subprocess.run(
-        [*PLUGTRON, *map(str, arguments)], stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT
-    )
+    done = commands.plugtron(*arguments, stdout=stdout, timeout=TIMEOUT)
     assert "Traceback" not in done.stderr
     return done
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from support import models
+from support.commands import plugtron, python
 
 from plugtron.spec.model import PromptSpec
 
@@ -18,16 +19,6 @@ PLUGTRON = [sys.executable, "-m", "plugtron"]
 def takes_interrupts():
     """A child of a suite that runs in the background would inherit that interrupts are ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def plugtron(*arguments, timeout=1200, **environment):
-    return subprocess.run(
-        [*PLUGTRON, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env={**os.environ, **environment},
-    )
 
 
 @pytest.fixture
@@ -81,9 +72,8 @@ def test_two_ranks_started_both_ways_give_what_one_gives(spec):
 
 
 def test_a_job_of_another_size_is_an_error(spec):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run([*torchrun, "-m", "plugtron", "run", spec()], capture_output=True, text=True, timeout=1200)
-    assert done.returncode == 1
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = python(*torchrun, "-m", "plugtron", "run", spec(), check=1)
     text = "the job has 2 processes, and parallel.tensor × pipeline × data is 1: start 1 of them"
     assert done.stderr.count(text) == 1
 

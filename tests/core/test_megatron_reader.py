@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from support.commands import plugtron
 
 from plugtron import LLM, SamplingParams
 from plugtron.checkpoint.megatron.reader import MegatronReader
@@ -230,9 +231,7 @@ def test_all_ranks_leave_when_one_finds_damage(parallel, copy, tmp_path):
     spec = tmp_path / "spec.yaml"
     values = {"model": {"checkpoint": str(folder)}, "parallel": parallel, "prompts": [[1, 2]]}
     spec.write_text(yaml.safe_dump(values))
-    command = [sys.executable, "-m", "plugtron", "run", str(spec)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 1
+    done = plugtron("run", spec, check=1)
     assert done.stderr.count(f"tensor {name}: ") == 1
     assert place.get("relative_path") in done.stderr
     assert "Traceback" not in done.stderr

@@ -2,10 +2,9 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
+from support.commands import plugtron
 
 from plugtron import LLM
 from plugtron.errors import SpecError
@@ -33,8 +32,7 @@ def check(tmp_path, monkeypatch):
 
     def checked(text, *arguments, name="run.yaml"):
         (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-        command = [sys.executable, "-m", "plugtron", "check", f"specs/{name}", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        done = plugtron("check", f"specs/{name}", *arguments, cwd=tmp_path)
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout + done.stderr
 
@@ -135,14 +133,11 @@ def test_an_error_lists_the_first_of_many_mistakes(check):
 
 def test_ranks_that_cannot_be_are_not_started(check, tmp_path):
     check(f"version: 1\n{MODEL}prompts: [a]\n")
-    command = [sys.executable, "-m", "plugtron", "run", "specs/run.yaml", "--set", "parallel.tensor=2"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = plugtron("run", "specs/run.yaml", "--set", "parallel.tensor=2", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     expected = "--set: parallel.tensor: 2 ranks cannot share the model's 9 attention heads (accepted: 1, 3, 9)\n"
     assert done.stderr == expected
-    command[-1] = "parallel.data=60000"
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 2
+    done = plugtron("run", "specs/run.yaml", "--set", "parallel.data=60000", cwd=tmp_path, check=2)
     assert "--set: parallel: 60000 ranks are too many for this machine's " in done.stderr
 
 
@@ -184,9 +179,7 @@ def test_a_checkpoints_own_sampling(random_model, tmp_path):
             }
         )
     )
-    command = [sys.executable, "-m", "plugtron", "show", tmp_path / "run.json"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = plugtron("show", tmp_path / "run.json", check=0)
     assert "temperature: 0.6" in done.stdout
     assert "top_k: 5" in done.stdout
     assert "typical_p: 0.9" in done.stdout

@@ -2,11 +2,10 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.commands import plugtron
 
 from plugtron import LLM, AsyncEngine, InferenceRequest, SamplingParams
 from plugtron.errors import ParallelError
@@ -55,11 +54,7 @@ def test_deadlines_of_a_job_are_kept_by_its_first_rank(shape, expected, tmp_path
         "prompts": {"file": str(tmp_path / "prompts.jsonl")},
     }
     (tmp_path / "run.json").write_text(json.dumps(spec))
-    done = subprocess.run(
-        [sys.executable, "-m", "plugtron", "run", tmp_path / "run.json", "--stats"],
-        capture_output=True, text=True, timeout=1200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    done = plugtron("run", tmp_path / "run.json", "--stats", check=0)
     late, *found = map(json.loads, done.stdout.splitlines())
     assert (late["finish_reason"], late["tokens"]) == ("deadline", [])
     assert [record["tokens"] for record in found] == expected

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.commands import plugtron, python, ranks
 
 from plugtron import LLM, SamplingParams
 from plugtron.errors import ParallelError
@@ -56,14 +57,9 @@ def over_ranks(request):
         str(CHECKPOINTS / name): [entry["prompt_tokens"] for entry in reference(name)] for name in MEGATRON_CHECKPOINTS
     }
     sizes = {f"{kind}_parallel": size for kind, size in request.param.items()}
-    ranks = math.prod(request.param.values())
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-    done = subprocess.run(
-        [*command, SUPPORT / "over_ranks.py", json.dumps(sizes), json.dumps(asked)],
-        capture_output=True, text=True, timeout=3000,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    count = math.prod(request.param.values())
+    first, *_ = ranks(count, SUPPORT / "over_ranks.py", json.dumps(sizes), json.dumps(asked), timeout=3000)
+    return json.loads(first)
 
 
 @pytest.mark.parametrize("name", MEGATRON_CHECKPOINTS)
@@ -126,9 +122,7 @@ def test_replicas_share_the_prompts_and_rank_0_has_all_results_in_order(parallel
     lines = []
     for sizes in ({}, parallel):
         overrides = [f"--set=parallel.{kind}={size}" for kind, size in sizes.items()]
-        command = [sys.executable, "-m", "plugtron", "run", str(spec), *overrides]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
-        assert done.returncode == 0, done.stderr
+        done = plugtron("run", spec, *overrides, check=0)
         assert "1 of 7 requests failed" in done.stderr
         results = [json.loads(line) for line in done.stdout.splitlines()]
         for result in results:
@@ -145,7 +139,7 @@ def test_replicas_are_for_offline_runs():
 
 def test_a_job_of_another_size_is_refused(tmp_path):
     spec = write_spec(tmp_path, CHECKPOINTS / "gpt_learned", ["1 2"], parallel={"tensor": 2, "pipeline": 2})
-    done = subprocess.run(torchrun(2, "run", spec), capture_output=True, text=True, timeout=1200)
+    done = python(*torchrun(2, "run", spec)[1:])
     assert done.returncode != 0
     assert "the job has 2 processes, and parallel.tensor × pipeline × data is 4" in done.stderr
 
@@ -221,9 +215,7 @@ def test_one_model_after_the_other_under_torchrun(tmp_path):
         "    if os.environ['RANK'] == '0':\n"
         "        print(request.tokens)\n"
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    done = python("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, check=0, timeout=600)
     assert done.stdout == "[294, 294, 294]\n" * 2
 
 

@@ -1,12 +1,11 @@
 """Two and three real processes over gloo give what one gives, and share the weights between them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from support import models, reference
+from support.commands import ranks
 
 from plugtron import LLM, SamplingParams
 from plugtron.errors import ParallelError
@@ -104,13 +103,9 @@ def test_each_rank_reads_and_holds_its_share(random_model):
             assert size == whole[str(folder)][0]["held"][name] / (1 if "norm" in name else 2), name
 
 
-def shard_bytes(folders, ranks):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-    done = subprocess.run(
-        [*command, str(SUPPORT / "shard_bytes.py"), str(ranks), *folders], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def shard_bytes(folders, count):
+    first, *_ = ranks(count, SUPPORT / "shard_bytes.py", count, *folders, timeout=120)
+    return json.loads(first)
 
 
 def test_a_lost_rank_is_one_error_and_leaves_nothing_behind(random_model):

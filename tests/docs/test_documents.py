@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from support import reference, sampling_page, support_table
+from support.commands import plugtron, python
 from support.public_types import PUBLIC
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 
@@ -35,8 +36,7 @@ def snippets(language, document=README):
 @pytest.mark.parametrize(("snippet", "said"), [(0, "Paris"), (1, "Snow")])
 def test_python_of_the_readme_runs(snippet, said, default_model):
     lines = snippets("python")[snippet]
-    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, timeout=1200)
-    assert done.returncode == 0, done.stderr
+    done = python("-c", lines, check=0)
     assert said in done.stdout
 
 
@@ -58,8 +58,7 @@ def test_prompts_and_results_of_the_readme(default_model, tmp_path):
     (tmp_path / "run.json").write_text(
         json.dumps({"version": 1, **spec, "sampling": {**spec["sampling"], "stop": ["e"]}})
     )
-    command = [sys.executable, "-m", "plugtron", "run", tmp_path / "run.json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = plugtron("run", tmp_path / "run.json", check=0)
     described = set(re.findall(r"`(\w+)`", README[README.index("| field | |") : README.index("## Models")]))
     for line in done.stdout.splitlines():
         result = json.loads(line)
@@ -72,10 +71,7 @@ def test_shipped_specs_are_valid(path):
 
 
 def test_example_of_assembly_runs(default_model):
-    done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "assemble.py"], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
+    done = python(ROOT / "examples" / "assemble.py", check=0, timeout=120)
     assert "The capital of France is Paris" in done.stdout
 
 
@@ -87,31 +83,27 @@ def test_every_hook_has_an_example():
 
 def test_commands_of_the_readme_exist():
     for verb in re.findall(r"^    plugtron (\w+)", README, flags=re.MULTILINE):
-        done = subprocess.run([sys.executable, "-m", "plugtron", verb, "--help"], capture_output=True)
-        assert done.returncode == 0, verb
+        plugtron(verb, "--help", check=0)
     targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"`?make ([a-z-]+)", README)) <= targets
 
 
 @pytest.mark.parametrize("snippet", snippets("python", WALKTHROUGH), ids=range(len(snippets("python", WALKTHROUGH))))
 def test_python_of_the_walkthrough_runs(snippet):
-    done = subprocess.run([sys.executable, "-c", snippet], cwd=ROOT, capture_output=True, text=True, timeout=1200)
-    assert done.returncode == 0, done.stderr
+    done = python("-c", snippet, cwd=ROOT, check=0)
     if "generate([132, 281" in snippet:
         assert "[122, 294, 294, 212, 299, 254, 91, 176]" in done.stdout
 
 
 def test_python_of_structured_output_runs(default_model):
     (snippet,) = snippets("python", (ROOT / "docs" / "structured-output.md").read_text())
-    done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, timeout=1200)
-    assert done.returncode == 0, done.stderr
+    done = python("-c", snippet, check=0)
     assert done.stdout.splitlines()[-1] in ("yes", "no")
 
 
 def test_python_of_the_page_on_controllers_runs(default_model):
     (snippet,) = snippets("python", (ROOT / "docs" / "controllers.md").read_text())
-    done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, timeout=1200)
-    assert done.returncode == 0, done.stderr
+    done = python("-c", snippet, check=0)
     paris, greedy, rome = done.stdout.split()[:3]
     assert float(paris) > float(rome)
     assert greedy == "True"
@@ -147,10 +139,9 @@ def test_static_inference_example_under_torchrun(flags, tmp_path):
     script = [ROOT / "examples" / "gpt_static_inference.py", "--load", CHECKPOINTS / "gpt_learned", "--ckpt-step", "7"]
     more = ["--tokenizer-type", "NullTokenizer", "--prompt-file", file]
     more += ["--num-tokens-to-generate", "9", "--return-log-probs", "--output-path", output]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    for command in ([sys.executable, *script, *more], [*launcher, *script, *more, *flags]):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
-        assert done.returncode == 0, done.stderr
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    for command in ([*script, *more], [*launcher, *script, *more, *flags]):
+        python(*command, check=0)
         results = json.loads(output.read_text())
         assert [(entry["prompt"], entry["tokens"]) for entry in results] == REFERENCE
         assert all(len(entry["logprobs"]) == 9 for entry in results)
@@ -214,10 +205,7 @@ MEGATRON = [
 
 
 def static_inference(*arguments, check=0):
-    command = [sys.executable, ROOT / "examples" / "gpt_static_inference.py", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
-    assert done.returncode == check, done.stderr
-    return done
+    return python(ROOT / "examples" / "gpt_static_inference.py", *arguments, check=check)
 
 
 def test_a_command_line_of_megatrons(tmp_path):
@@ -266,11 +254,8 @@ def test_static_inference_example_with_gpt2_files(random_model, tmp_path):
     script = [ROOT / "examples" / "gpt_static_inference.py", "--load", folder, "--num-tokens-to-generate", "12"]
     script += ["--tokenizer-type", "GPT2BPETokenizer", "--vocab-file", files / "vocab.json"]
     script += ["--merge-file", files / "merges.txt", "--prompts", "Hello world", "Once upon a time"]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*launcher, *script, "--tensor-model-parallel-size", "2"], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = python(*launcher, *script, "--tensor-model-parallel-size", "2", check=0, timeout=120)
     tokenizer = GPT2TokenizerFast(vocab=str(files / "vocab.json"), merges=str(files / "merges.txt"))
     results = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(results) == 2

@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
 from support import gguf_models, models, reference
+from support.commands import plugtron
 
 from plugtron import LLM, SamplingParams
 from plugtron.contracts import ScheduledSequence, StepPlan
@@ -284,8 +283,7 @@ def test_files_of_texts(default_model, tmp_path):
     )
     found = []
     for arguments in (("embed", file, "--model", default_model, "--pooling", "mean", "--no-normalize"), ("run", spec)):
-        command = [sys.executable, "-m", "plugtron", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = plugtron(*arguments, check=0)
         found.append([json.loads(line) for line in done.stdout.splitlines()])
     embedded, run = found
     assert [(each["index"], each["num_tokens"]) for each in embedded] == [(0, 4), (1, 3), (2, 0)]
@@ -303,8 +301,7 @@ def test_prompts_of_one_file_embed_and_generate(default_model, tmp_path):
         "prompts": ["The capital of France is", {"prompt": "Paris", "sampling": {"pooling": "last"}}],
     }
     (tmp_path / "spec.json").write_text(json.dumps(spec))
-    command = [sys.executable, "-m", "plugtron", "run", tmp_path / "spec.json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = plugtron("run", tmp_path / "spec.json", check=0)
     generated, embedded = map(json.loads, done.stdout.splitlines())
     assert (generated["text"], "embedding" in generated) == (" Paris.", False)
     assert sum(number**2 for number in embedded["embedding"]) == pytest.approx(1)

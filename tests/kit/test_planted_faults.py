@@ -20,8 +20,6 @@ def _imported(tmp_path_factory):
             session.engine.generate([[1, 2, 3]])
     torch.set_num_threads(1)  # small models gain nothing from more
     gc.freeze()  # each session that is closed looks through what is collected
-    yield
-    gc.unfreeze()
 
 
 def _by_base(planted):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support import models, reference
+from support.commands import plugtron
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from plugtron import LLM, SamplingParams
@@ -51,10 +52,7 @@ def convert_here(checkpoint, out):
 
 
 def convert(*arguments, check=0):
-    command = [sys.executable, "-m", "plugtron", "convert", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
-    assert done.returncode == check, done.stderr
-    return done
+    return plugtron("convert", *arguments, check=check)
 
 
 @pytest.mark.parametrize("name", CLASSES)

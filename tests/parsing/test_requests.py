@@ -1,11 +1,10 @@
 """From a chat with tools to a message with calls: in Python, streamed, and from the command line."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support import commands
 
 from plugtron import InferenceRequest, SamplingParams, assemble
 from plugtron.contracts import ParsedAnswer
@@ -179,8 +178,7 @@ def spec(folder, tmp_path):
 
 def plugtron(verb, *arguments, plugins=(FORCED,)):
     files = [word for file in plugins for word in ("--plugin", str(file))]
-    command = [sys.executable, "-m", "plugtron", verb, *map(str, arguments), *files]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return commands.plugtron(verb, *arguments, *files, timeout=300)
 
 
 def test_results_have_messages(spec, tmp_path):

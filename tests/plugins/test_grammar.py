@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import yaml
+from support.commands import plugtron
 from support.schemas import random_schemas, validate
 
 from plugtron import LLM
@@ -161,8 +162,7 @@ def test_a_spec_is_told_where(tmp_path):
     }
     file = tmp_path / "run.yaml"
     file.write_text(yaml.safe_dump(spec))
-    command = [sys.executable, "-m", "plugtron", "check", file]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60).stderr
+    said = plugtron("check", file, timeout=60).stderr
     assert "sampling.json_schema: cannot be compiled: Invalid type: objekt" in said
     assert "prompts.0.sampling.regex: cannot be compiled" in said
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from support.commands import plugtron
 
 HEAD = """
 import os
@@ -187,9 +188,7 @@ FOUND = [
 
 
 def command(*arguments, code):
-    done = subprocess.run([sys.executable, "-m", "plugtron", *map(str, arguments)], capture_output=True, text=True)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+    return plugtron(*arguments, check=code)
 
 
 @pytest.fixture

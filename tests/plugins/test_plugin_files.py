@@ -1,10 +1,9 @@
 """A file as a plugin, without a package: on one rank, on ranks of its own, and what is said of one that is broken."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+from support.commands import plugtron
 
 from plugtron import assemble, spec_of
 from plugtron.errors import ParallelError
@@ -75,9 +74,7 @@ def values(random_model):
 
 
 def command(*arguments, code=0):
-    done = subprocess.run([sys.executable, "-m", "plugtron", *map(str, arguments)], capture_output=True, text=True)
-    assert done.returncode == code, done.stderr
-    return done
+    return plugtron(*arguments, check=code)
 
 
 @pytest.fixture

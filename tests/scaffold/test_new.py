@@ -7,6 +7,7 @@ import sys
 import copier
 import pytest
 from support import venv
+from support.commands import plugtron
 
 from plugtron.scaffold.render import KINDS, TEMPLATE, write_package
 from plugtron.testing import write_model
@@ -55,9 +56,7 @@ def test_what_is_written_is_in_order(packages):
 )
 def test_what_is_wrong_is_refused(arguments, message, tmp_path):
     (tmp_path / "file").write_text("mine")
-    command = [sys.executable, "-m", "plugtron", "new", *arguments]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2
+    done = plugtron("new", *arguments, cwd=tmp_path, check=2)
     assert message in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -1,11 +1,10 @@
 """Log probabilities of prompts, beside transformers' on the same weights."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from support import models, reference
+from support.commands import plugtron
 
 from plugtron import LLM
 
@@ -98,9 +97,7 @@ def test_replicas_report_them_with_their_texts(default_model, tmp_path):
     for parallel in ({}, {"data": 2}):
         path = tmp_path / "spec.json"
         path.write_text(json.dumps({**spec, "parallel": parallel}))
-        done = subprocess.run(
-            [sys.executable, "-m", "plugtron", "run", path], capture_output=True, text=True, check=True
-        )
+        done = plugtron("run", path, check=0)
         found.append([json.loads(line) for line in done.stdout.splitlines()])
     for one, other in zip(*found, strict=True):
         assert other["prompt_logprobs"] == one["prompt_logprobs"]

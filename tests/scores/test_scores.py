@@ -2,11 +2,10 @@
 
 import json
 import math
-import subprocess
-import sys
 
 import pytest
 from support import models, reference
+from support.commands import plugtron
 
 from plugtron import LLM
 from plugtron.errors import RequestError
@@ -95,10 +94,6 @@ def test_what_is_wrong_is_said_of_its_own_alone(random_model):
     assert whole.error is None
 
 
-def command(*arguments):
-    return subprocess.run([sys.executable, "-m", "plugtron", *map(str, arguments)], capture_output=True, text=True)
-
-
 def test_the_command_scores_a_file(default_model, tmp_path):
     lines = [
         {"prompt": "The capital of France is", "continuation": " Paris"},
@@ -107,7 +102,7 @@ def test_the_command_scores_a_file(default_model, tmp_path):
     ]
     file = tmp_path / "texts.jsonl"
     file.write_text("\n".join(map(json.dumps, lines)))
-    done = command("score", file, "--model", default_model)
+    done = plugtron("score", file, "--model", default_model)
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0
     assert [each["index"] for each in found] == [0, 1, 2]
@@ -115,8 +110,8 @@ def test_the_command_scores_a_file(default_model, tmp_path):
     assert 1 < found[1]["perplexity"] < 100
     assert found[2]["error"] == "the continuation is empty"
     file.write_text('{"x": 1}\n{"text": "a", "prompt": "b"}\n{"text": 3}\n')
-    missing = command("score", tmp_path / "none.jsonl")
+    missing = plugtron("score", tmp_path / "none.jsonl")
     assert (missing.returncode, "FILE: cannot read" in missing.stderr) == (2, True)
-    done = command("score", file, "--model", default_model)
+    done = plugtron("score", file, "--model", default_model)
     assert done.returncode == 2
     assert [place in done.stderr for place in (":1: x: no such option", ":2:", ":3: text")] == [True] * 3

@@ -4,12 +4,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 
 import pytest
 from support.chat_fixtures import ASKED
+from support.commands import plugtron
 from support.processes import await_end, children
 from support.raw_http import answer, await_idle, connection, head, posted, received
 from support.serving import served
@@ -194,7 +193,5 @@ def _kill(followers):
 
 def test_an_address_that_is_taken(server, default_model):
     port = server.url.rpartition(":")[2]
-    command = [sys.executable, "-m", "plugtron", "serve", "smollm2-135m-instruct", "--port", port]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
+    done = plugtron("serve", "smollm2-135m-instruct", "--port", port, check=2)
     assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr

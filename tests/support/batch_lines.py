@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+from support.commands import plugtron
+
 TEMPLATE = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
 
 
@@ -57,10 +59,13 @@ def expected(llm, numbers, **body):
     return {custom_id: each.tokens for custom_id, each in asked.items()}
 
 
+def _arguments(model, requests, results, more):
+    return ["batch", requests, results, "--model", model, "--set", "model.dtype=float32", *more]
+
+
 def start(model, requests, results, *arguments):
     """Begin a run."""
-    command = [sys.executable, "-m", "plugtron", "batch", str(requests), str(results), "--model", str(model)]
-    command += ["--set", "model.dtype=float32", *map(str, arguments)]
+    command = [sys.executable, "-m", "plugtron", *map(str, _arguments(model, requests, results, arguments))]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
@@ -68,10 +73,9 @@ def start(model, requests, results, *arguments):
 
 def run(model, requests, results, *arguments):
     """Do a run; return its exit code and what it said on standard error."""
-    process = start(model, requests, results, *arguments)
-    out, err = process.communicate(timeout=300)
-    assert not out
-    return process.returncode, err
+    done = plugtron(*_arguments(model, requests, results, arguments), timeout=300, OMP_NUM_THREADS="1")
+    assert not done.stdout
+    return done.returncode, done.stderr
 
 
 def await_lines(process, file, count, seconds=200):

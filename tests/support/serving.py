@@ -3,10 +3,10 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from contextlib import contextmanager
+
+from support.commands import warm
 
 #: Seconds that a busy machine may take to load a small model.
 _LIMIT_S = 600
@@ -34,15 +34,20 @@ class Served:
 @contextmanager
 def served(*arguments, variables=None, launcher=("-m", "plugtron"), wait=True):
     """Start a server on a free port and wait until its model is loaded."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **(variables or {})}
-    command = [sys.executable, *launcher, "serve", "--port", "0", *map(str, arguments)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    environment = {"OMP_NUM_THREADS": "1", **(variables or {})}
+    reading, writing = os.pipe()
+    try:
+        command = [*launcher, "serve", "--port", "0", *arguments]
+        process = warm().start(*command, stdout=1, stderr=writing, variables=environment)
+    finally:
+        os.close(writing)
     lines, told = [], threading.Event()
 
     def read():
-        for line in process.stderr:
-            lines.append(line)
-            told.set()
+        with open(reading) as stream:  # noqa: PTH123 - not a path
+            for line in stream:
+                lines.append(line)
+                told.set()
         told.set()
 
     reader = threading.Thread(target=read, daemon=True)
@@ -54,7 +59,6 @@ def served(*arguments, variables=None, launcher=("-m", "plugtron"), wait=True):
             process.kill()
             process.wait()
         reader.join()
-        process.stderr.close()
 
 
 def _url(process, lines, told):

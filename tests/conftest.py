@@ -5,6 +5,10 @@ import os
 import shutil
 from pathlib import Path
 
+# Read when torch is loaded. Two threads of a model that share a worker's core would wait for each other by spinning,
+# which made some tests fifty times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import pytest
 import torch
 

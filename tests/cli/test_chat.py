@@ -79,8 +79,8 @@ def test_a_conversation_in_a_terminal(default_model, tmp_path):
     assert story["content"].split()[-1] in screen.screen
 
 
-def test_reasoning_is_dim(thinking, tmp_path):
-    with terminal("chat", thinking, variables={"PLUGTRON_CACHE_DIR": str(tmp_path)}) as screen:
+def test_reasoning_is_dim(thinking, own, tmp_path):
+    with terminal("chat", thinking) as screen:
         screen.await_text("/help lists")
         screen.type("Why?\r")
         screen.await_text("tokens/s")
@@ -88,7 +88,7 @@ def test_reasoning_is_dim(thinking, tmp_path):
         assert screen.end() == 0
     assert "\x1b[2mB" in screen.screen
     assert ".\x1b[0m\r\nYes." in screen.screen.replace("Because", "")
-    history = tmp_path / "chat_history"
+    history = own / "chat_history"
     assert "+Why?" in history.read_text()
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
     # Of a script the answer alone, with the reasoning in the conversation.

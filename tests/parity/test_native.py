@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis.strategies import integers, sampled_from
 from support import models, reference
+from support.fuzzing import examples
 from support.logits import all_logits
 from support.rounded_products import RoundedProducts, rounded_groups
 from transformers.pytorch_utils import Conv1D
@@ -250,7 +251,7 @@ SHAPES = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25, 100), deadline=None)
 @given(groups=integers(1, 20), form=sampled_from(list(WeightFormat)[: WeightFormat.F32]), **SHAPES)
 def test_linear(kernels, rows, groups, outputs, form, threads, seed):
     random = torch.Generator().manual_seed(seed)
@@ -269,7 +270,7 @@ def test_linear(kernels, rows, groups, outputs, form, threads, seed):
     assert ((found - expected).abs() < allowed).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25, 100), deadline=None)
 @given(inputs=integers(1, 300), dtype=sampled_from([torch.float32, torch.bfloat16]), **SHAPES)
 def test_dense_linear(kernels, rows, inputs, outputs, dtype, threads, seed):
     random = torch.Generator().manual_seed(seed)

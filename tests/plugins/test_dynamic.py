@@ -92,7 +92,7 @@ def run_workload(random, answers, *, disk=None, **parallel):
 
 # A smaller example would take long to find, and the printed random seed repeats this one.
 @settings(
-    max_examples=examples(60, 400),
+    max_examples=examples(25, 400),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.reuse, Phase.generate),

@@ -1,4 +1,4 @@
-"""Run under torchrun: generate with several models in turn; print what rank 0 has, as JSON.
+"""Run on every rank of a job: generate with several models in turn; print what rank 0 has, as JSON.
 
 over_ranks.py '{"tensor_parallel": 2}' '{"CHECKPOINT": [[1, 2, 3], ...], ...}'
 """

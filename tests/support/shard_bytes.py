@@ -1,4 +1,4 @@
-"""Run on every rank of a job: load models and print, for each and per rank, the bytes that it read and that it holds."""
+"""Run on every rank of a job: load models and print, for each and per rank, the bytes that it read and holds."""
 
 import json
 import sys

@@ -1,19 +1,14 @@
-"""Freeing the memory of a closed model although references to its objects exist."""
+"""What stands where an engine was: a closed model's memory is free although references to its objects exist."""
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import sys
 from collections.abc import Sequence
-
-import torch
 
 from plugtron.contracts.engine import Engine
 from plugtron.errors import ParallelError
 from plugtron.request.request import InferenceRequest, RequestOutput
 
-__all__ = ["ClosedEngine", "release_memory"]
+__all__ = ["ClosedEngine"]
 
 
 class ClosedEngine(Engine):
@@ -49,14 +44,3 @@ class ClosedEngine(Engine):
 
     def close(self) -> None:
         """It is closed."""
-
-
-def release_memory(device: torch.device) -> None:
-    """Give back to the system, and to other users of a GPU, what objects that are gone have left behind."""
-    gc.collect()  # models refer to themselves in circles
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; others keep less anyway
-        if trim is not None:
-            trim(0)

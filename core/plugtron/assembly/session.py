@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 
 from plugtron.assembly.answers import asks_for_parser, check_parser, parse_sequence, parser_for
-from plugtron.assembly.closing import ClosedEngine, release_memory
+from plugtron.assembly.closing import ClosedEngine
 from plugtron.assembly.control import SessionControl
 from plugtron.assembly.data_parallel import exchange, share
 from plugtron.contracts.engine import Engine
@@ -21,6 +21,7 @@ from plugtron.plugin.run_info import Outcome, RunInfo
 from plugtron.request.chat_options import ChatOptions
 from plugtron.request.request import FinishReason, InferenceRequest, Message, Outstanding, RequestOutput
 from plugtron.spec.resolved import ResolvedSpec
+from plugtron.utils.free_memory import release_memory
 from plugtron.utils.turn_lock import TurnLock
 
 __all__ = ["Session", "is_loss"]

@@ -20,6 +20,7 @@ from plugtron.contracts.decoder import ModelInfo
 from plugtron.contracts.memory import AttentionMetadata, LayerState, as_bytes
 from plugtron.contracts.step import StepPlan
 from plugtron.parallel.runtime import Runtime
+from plugtron.utils.free_memory import release_memory
 from plugtron.utils.transfers import transfer
 
 __all__ = ["PagedInferenceContext"]
@@ -104,6 +105,7 @@ class PagedInferenceContext(InferenceContext):
         """Give back the memory of the layers, which no slot holds any of."""
         assert not self._held, "all slots have let go of their blocks"
         self.layers = ()
+        release_memory(self._device)
 
     def restore_memory(self) -> None:
         """Take the memory of the layers again, with nothing in it.

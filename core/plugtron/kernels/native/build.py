@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from plugtron.utils.locked import locked
 from plugtron.utils.private_files import derived_directory, make_private, open_regular, why_not_private
 
 __all__ = ["NoCompiler", "instruction_set", "kept_library", "library"]
@@ -53,7 +54,10 @@ def library(processor: str = "native", sources: Sequence[Path] = ()) -> Path:
     try:
         folder = _folder(folder)
         if not _is_whole(folder / name):
-            _compile(command, sources, folder / name)
+            # Ranks of a job start together: one compiles, and the others wait.
+            with locked(folder / f"{name}.lock") as waited:
+                if not (waited and _is_whole(folder / name)):
+                    _compile(command, sources, folder / name)
     except OSError as error:  # a full disk, or nowhere to write at all
         raise NoCompiler(f"the kernels cannot be compiled: {error}") from None
     return folder / name

@@ -145,6 +145,15 @@ def test_a_streamed_prompt_comes_once(server):
     assert [values.count(None) for values in probabilities] == [1, *[0] * (len(lines) - 1)]
 
 
+def test_what_leaves_no_token_in_the_end(server):
+    """Each of them is possible, and all of them together for a while: nothing is wrong with the server."""
+    body = {"prompt": "a", "allowed_token_ids": [504], "no_repeat_ngram_size": 2, "max_tokens": 9, "ignore_eos": True}
+    status, told = ask(server, "/v1/completions", body)
+    assert status == 400
+    assert told["error"]["type"] == "invalid_request_error"
+    assert "no token is left that could be drawn" in told["error"]["message"]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_characters_of_several_tokens(server, stream):
     """A token stands where its character begins."""

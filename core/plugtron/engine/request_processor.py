@@ -68,7 +68,8 @@ class RequestProcessor:
                 json.dumps(request.params.to_flat())  # as it will travel to the other ranks
         # Checks are partly plugins' code; whatever one raises, this request fails and the others go on.
         except Exception as error:
-            request.fail(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
+            asked = isinstance(error, ValueError)
+            request.fail(str(error) if asked else f"{type(error).__name__}: {error}", refused=asked)
         request.prepared = True
 
     def add(self, request: InferenceRequest) -> int:

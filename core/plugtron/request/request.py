@@ -180,6 +180,8 @@ class InferenceRequest:
     #: Of the prompt's tokens, [T][H], by layer, when `hidden_layers` were asked for.
     hidden_states: dict[int, list[list[float]]] = field(default_factory=dict)
     error: str | None = None
+    #: Whether the error is of what it asks for, and not of the run.
+    refused: bool = False
     arrival: float = field(default_factory=time.perf_counter)
     started: float | None = None
     first_token: float | None = None
@@ -314,9 +316,9 @@ class InferenceRequest:
         )
         return f"<div><i>{prompt}</i><b>{text}</b> <small>({self.finish_reason or 'running'})</small></div>"
 
-    def fail(self, reason: str) -> None:
-        """End the request with an error; what it had generated stays."""
-        self.error = reason
+    def fail(self, reason: str, *, refused: bool = False) -> None:
+        """End the request with an error, perhaps of what it asks for; what it had generated stays."""
+        self.error, self.refused = reason, refused
         self.finished = time.perf_counter()
         for sequence in self.sequences:
             sequence.finish_reason = sequence.finish_reason or FinishReason.ERROR

@@ -143,7 +143,7 @@ class SessionService(Service):
                 async for output in outputs:
                     yield output
             if request.error is not None:
-                raise EngineError(request.error)
+                raise RequestError(request.error) if request.refused else EngineError(request.error)
         finally:
             self._open.discard(request)
             self._recent.append(request)

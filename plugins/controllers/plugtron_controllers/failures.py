@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from plugtron.contracts import Runtime
 
-__all__ = ["NOT_DRAWN", "exchange_failures"]
+__all__ = ["NOT_DRAWN", "exchange_failures", "leaves_nothing"]
 
 #: What stands for a draw that was not made: a draft token before it was rejected.
 NOT_DRAWN = -9
@@ -16,6 +16,11 @@ _WHY = {
     -2: "the logits are not finite: NaN or infinity came from the model, or from a sampler",
     -3: "a sampler returned an id that is no token",
 }
+
+
+def leaves_nothing(reason: str) -> bool:
+    """Whether a draw failed because of what its request asks for, all of it together."""
+    return reason.startswith(_WHY[-1])
 
 
 def exchange_failures(

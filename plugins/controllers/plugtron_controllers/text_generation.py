@@ -44,7 +44,7 @@ from plugtron_controllers.checked import name_of
 from plugtron_controllers.drawing import Drawing, Found
 from plugtron_controllers.drawn_step import DrawnStep
 from plugtron_controllers.embeddings import Embeddings, check_embedding, pool, room_for
-from plugtron_controllers.failures import NOT_DRAWN, exchange_failures
+from plugtron_controllers.failures import NOT_DRAWN, exchange_failures, leaves_nothing
 from plugtron_controllers.fused import FusedDraw
 from plugtron_controllers.logprobs import pack_log_probs, unpack_log_probs
 from plugtron_controllers.model_controller import ModelController
@@ -378,7 +378,7 @@ class SimpleTextGenerationController(ModelController):
             except Exception as error:
                 request.fail(f"{type(error).__name__}: {error}")
         if slot in result.failures and sequence.finish_reason is None:
-            request.fail(result.failures[slot])
+            request.fail(result.failures[slot], refused=leaves_nothing(result.failures[slot]))
         elif not live.most and (end >= len(request.prompt_tokens) or request.embedding is not None):
             live.end(FinishReason.LENGTH)
         added = tokens[: len(sequence.tokens) - before]

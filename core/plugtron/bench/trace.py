@@ -111,7 +111,7 @@ def _operations_of(session: Session, found: list[Span]) -> Iterator[None]:
 
 @contextmanager
 def _calls(owner: object, method: str, found: list[Span]) -> Iterator[None]:
-    """Take down the calls of one object's method, whoever makes them: `start_step` is called `start`."""
+    """Record the calls of one object's method, whoever makes them: those of `start_step` as `start`."""
     inner = getattr(owner, method)
 
     def timed(*arguments: Any) -> Any:

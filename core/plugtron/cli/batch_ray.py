@@ -72,7 +72,7 @@ class RayReplicas(BatchSource):
         return self
 
     def __exit__(self, *error: object) -> None:
-        # One that is lost has nobody to tell; one that does not end is busy with what nobody waits for any more.
+        # A lost actor cannot be told; one that does not end is busy with work whose result is not needed.
         with suppress(RayActorError, GetTimeoutError):
             ray.get([actor.close.remote() for actor in self._actors], timeout=_CLOSE_S)
         self._end()

@@ -23,7 +23,7 @@ __all__ = ["bench"]
 
 #: The options that random requests are made from.
 _SHAPE = ("requests", "prompt_tokens", "output_tokens", "shared_prefix", "prefixes", "seed")
-#: What is said of measured runs, and of simulated ones.
+#: Options of measured runs alone, and of simulated ones alone.
 _MEASURED, _SIMULATED = ("prompts", "repeat", "profile"), ("routings", "cost", "scale_load")
 _ROUTINGS = ("round_robin", "least_loaded", "prefix")
 

@@ -15,7 +15,7 @@ from plugtron.utils.private_files import derived_directory, open_regular
 __all__ = ["SUFFIX", "UNFINISHED", "KeptPrefixes", "kept_prefixes", "make_room", "prefix_directory"]
 
 SUFFIX, UNFINISHED = ".block", ".unfinished"
-#: Seconds after which nobody goes on writing a file: its process was killed.
+#: Seconds after which an unfinished file is taken for one whose process was killed.
 _LEFT_BEHIND = 600
 #: Bytes in which a file says what it is of.
 _MOST_HEADER = 65536

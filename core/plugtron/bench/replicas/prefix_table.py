@@ -15,7 +15,7 @@ class PrefixTable:
 
     Args:
         block_size: tokens of a block, as replicas share them.
-        most: keys that are remembered; those that no prompt has had for longest go first.
+        most: keys that are remembered; the least recently used are evicted first.
     """
 
     def __init__(self, *, block_size: int, most: int) -> None:

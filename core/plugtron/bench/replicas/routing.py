@@ -72,7 +72,7 @@ class PrefixAware(Router):
     """Of those that were sent the longest beginning of the prompt the least loaded one, unless it has far too much.
 
     Args:
-        table: what is remembered of prompts.
+        table: the block keys of the prompts that each replica was sent.
     """
 
     def __init__(self, replicas: int, table: PrefixTable) -> None:

@@ -35,6 +35,11 @@ class TestPenalties(SamplerChecks):
     cases = ({"repetition_penalty": 1.3}, {"presence_penalty": 0.5, "frequency_penalty": 0.25})
 
 
+class TestEncoderPenalty(SamplerChecks):
+    component = "encoder_penalty"
+    cases = ({"encoder_repetition_penalty": 1.5}, {"encoder_repetition_penalty": 0.7})
+
+
 class TestTemperature(SamplerChecks):
     component = "temperature"
     cases = ({"temperature": 0.5}, {"temperature": 1.7})
@@ -62,7 +67,12 @@ class TestBadWords(SamplerChecks):
 
 class TestNoRepeatNgram(SamplerChecks):
     component = "no_repeat_ngram"
-    cases = ({"no_repeat_ngram_size": 1}, {"no_repeat_ngram_size": 3})
+    cases = (
+        {"no_repeat_ngram_size": 1},
+        {"no_repeat_ngram_size": 3},
+        {"encoder_no_repeat_ngram_size": 2},
+        {"encoder_no_repeat_ngram_size": 2, "no_repeat_ngram_size": 3},
+    )
 
 
 class TestDry(SamplerChecks):

@@ -22,6 +22,8 @@ WRONG = [
     ({"epsilon_cutoff": 1.0}, "epsilon_cutoff: must be less than 1 (got 1.0)"),
     ({"eta_cutoff": "0.1"}, "eta_cutoff: must be a number (got '0.1')"),
     ({"no_repeat_ngram_size": 2.5}, "no_repeat_ngram_size: must be a whole number (got 2.5)"),
+    ({"encoder_no_repeat_ngram_size": -1}, "encoder_no_repeat_ngram_size: must be at least 0 (got -1)"),
+    ({"encoder_repetition_penalty": 1e-4}, "encoder_repetition_penalty: must be at least 0.001 (got 0.0001)"),
     ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size: must be at least 0 (got -1)"),
     ({"dry_multiplier": 1.0, "dry_base": 0.5}, "dry_base: must be at least 1 (got 0.5)"),
     ({"dry_multiplier": 1.0, "dry_allowed_length": 0}, "dry_allowed_length: must be at least 1 (got 0)"),

@@ -19,7 +19,14 @@ NO = -math.inf
 
 PROMPTS = ["the cat sat on the mat. the cat", "abcabcabcab", "once upon", "12 12 12 12"]
 BANS = {"bad_words": ["a", "th", "  ", "é"], "no_repeat_ngram_size": 3, "logit_bias": {101: "-inf", 120: 2.0}}
-REPEATS = {"dry_multiplier": 0.7, "dry_allowed_length": 1, "dry_range": 20, "repetition_penalty": 1.1}
+REPEATS = {
+    "encoder_no_repeat_ngram_size": 4,
+    "encoder_repetition_penalty": 0.9,
+    "dry_multiplier": 0.7,
+    "dry_allowed_length": 1,
+    "dry_range": 20,
+    "repetition_penalty": 1.1,
+}
 CUTS = {"top_k": 200, "min_p": 1e-4, "top_p": 0.98, "top_n_sigma": 3.5, "typical_p": 0.97, "epsilon_cutoff": 1e-4}
 CUTS |= {"eta_cutoff": 1e-4, "xtc_probability": 0.4, "xtc_threshold": 0.01}
 WARMTH = {"temperature": 1.3, "dynatemp_range": 0.4, "dynatemp_exponent": 1.2, "presence_penalty": 0.1}

@@ -82,6 +82,7 @@ CASES = {
     "bad_words": {"bad_words": ["a"]},
     "no_repeat_ngram": {"no_repeat_ngram_size": 2},
     "logit_bias": {"logit_bias": {1: 1.0}},
+    "encoder_penalty": {"encoder_repetition_penalty": 2.0},
     "penalties": {"repetition_penalty": 2.0},
     "dry": {"dry_multiplier": 1.0},
     "dynamic_temperature": {"dynatemp_range": 0.5},

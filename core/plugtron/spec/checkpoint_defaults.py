@@ -21,6 +21,8 @@ _NAMES = (
     "eta_cutoff",
     "repetition_penalty",
     "no_repeat_ngram_size",
+    "encoder_repetition_penalty",
+    "encoder_no_repeat_ngram_size",
 )
 #: Keys below general.sampling in a GGUF file, by our names for them.
 _GGUF = {

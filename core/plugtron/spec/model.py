@@ -44,6 +44,7 @@ DEFAULT_CHAIN = (
     "bad_words",
     "no_repeat_ngram",
     "logit_bias",
+    "encoder_penalty",
     "penalties",
     "dry",
     "dynamic_temperature",

@@ -45,7 +45,7 @@ def plugtron_samplers() -> list[Component]:
             name="no_repeat_ngram",
             target="plugtron_samplers.no_repeat_ngram:NoRepeatNgram",
             params="plugtron_samplers.repetition_params:NoRepeatNgramParams",
-            summary="no run of no_repeat_ngram_size tokens twice",
+            summary="no run of no_repeat_ngram_size tokens twice; none of encoder_no_repeat_ngram_size from the prompt",
             needs=wrapper,
         ),
         Component(
@@ -61,6 +61,12 @@ def plugtron_samplers() -> list[Component]:
             params="plugtron_samplers.params:PenaltiesParams",
             summary="repetition_penalty over prompt and answer, presence_ and frequency_penalty over the answer",
             needs=wrapper,
+        ),
+        Component(
+            name="encoder_penalty",
+            target="plugtron_samplers.encoder_penalty:EncoderPenalty",
+            params="plugtron_samplers.repetition_params:EncoderPenaltyParams",
+            summary="encoder_repetition_penalty raises the logits of the prompt's ids",
         ),
         Component(
             name="dry",

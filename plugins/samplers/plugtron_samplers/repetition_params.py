@@ -8,7 +8,7 @@ from pydantic import Field
 
 from plugtron import Params
 
-__all__ = ["DryParams", "NoRepeatNgramParams"]
+__all__ = ["DryParams", "EncoderPenaltyParams", "NoRepeatNgramParams"]
 
 _DRY = "text-generation-webui (DRY), llama.cpp"
 
@@ -24,6 +24,25 @@ class NoRepeatNgramParams(Params):
         lt=2**31,
         description="no run of so many tokens comes twice in prompt and answer; 0: any may",
         json_schema_extra={"unset": 0, "source": "transformers"},
+    )
+    encoder_no_repeat_ngram_size: int | None = Field(
+        default=None,
+        ge=0,
+        lt=2**31,
+        description="no run of so many tokens of the prompt comes in the answer; 0: any may",
+        json_schema_extra={"unset": 0, "source": "transformers"},
+    )
+
+
+class EncoderPenaltyParams(Params):
+    """Against what the prompt does not have."""
+
+    encoder_repetition_penalty: float | None = Field(
+        default=None,
+        ge=0.001,
+        le=1000,
+        description="logits of ids in the prompt are multiplied by it if positive, else divided; 1: as they are",
+        json_schema_extra={"unset": 1.0, "source": "transformers"},
     )
 
 

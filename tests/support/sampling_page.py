@@ -12,12 +12,13 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
 from plugtron import SamplingParams
 from plugtron.engine import BackendParams
-from plugtron.plugin.component import Kind, Need
+from plugtron.plugin.component import Kind
 from plugtron.plugin.manager import PluginManager
 from plugtron.spec.model import DEFAULT_CHAIN
 from plugtron.testing.host import Host
 from plugtron.testing.models import write_model
 from plugtron_controllers.chain import Chain
+from support import request_matrix
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "plugins"
 
@@ -69,8 +70,10 @@ text. The stage reads the answer's text, so a step with such a row does not begi
 MATRIX = """
 ## Who uses what
 
-Engines over plugtron's models use what their controller and the chain use, here `text_generation` and the default
-chain; engines that bring their own model say it themselves. What is not used is refused.
+Engines over plugtron's models use what their controller and the chain use, here the default chain; engines that bring
+their own model say it themselves ("yes"). What is not used is refused. "1 TP PP": `tests/plugins/test_request_matrix.py`
+runs a request that asks for it on one rank, over two by tensor and over two by pipeline parallelism, in one batch with
+all the others, and gets what the same request gets alone; and without the parameter something else.
 
 """
 
@@ -174,20 +177,18 @@ def example(package, name):
 
 
 def users(registry, consumed):
-    """Who uses which parameters: {name: names}."""
-    found = {}
-    for engine in registry.offers(Kind.ENGINE):
-        for controller in registry.offers(Kind.CONTROLLER):
-            if Need.CONTROLLER in engine.component.needs:
-                chain = {name for names in consumed.values() for name in names}
-                found[f"{engine.name}, {controller.name}"] = set(controller.params_model().model_fields) | chain
-    found["`BackendParams`"] = set(BackendParams.model_fields)
+    """Who uses which parameters, and what a table says of it: {name: {parameter: text}}."""
+    found, chain = {}, {name for names in consumed.values() for name in names}
+    for engine, controller in request_matrix.pairs(registry):
+        tested = request_matrix.parameters_of(controller, chain)
+        found[f"{engine.name}, {controller.name}"] = dict.fromkeys(tested, " ".join(request_matrix.RANKS))
+    found["`BackendParams`"] = dict.fromkeys(BackendParams.model_fields, "yes")
     for package, name in (
         ("plugtron-llamacpp", "LlamaCppParams"),
         ("plugtron-transformers", "TransformersParams"),
         ("plugtron-tensorrt-llm", "TensorRTParams"),
     ):
-        found[package] = example(package, name)
+        found[package] = dict.fromkeys(example(package, name), "yes")
     return found
 
 
@@ -216,8 +217,8 @@ def page():
         ]
     found = users(registry, consumed)
     lines += [MATRIX.rstrip("\n"), "", f"| | {' | '.join(found)} |", f"|---|{'---|' * len(found)}"]
-    for each in (*(each for fields in consumed.values() for each in fields), *own):
-        lines.append(f"| `{each}` | {' | '.join('yes' if each in names else '' for names in found.values())} |")
+    for each in request_matrix.CASES:
+        lines.append(f"| `{each}` | {' | '.join(names.get(each, '') for names in found.values())} |")
     return "\n".join(lines) + "\n"
 
 

@@ -104,7 +104,7 @@ def test_each_parameter_changes_the_outcome(folder, expected):
 
 
 @pytest.mark.parametrize(
-    "ranks", [pytest.param(each, marks=pytest.mark.wide if sizes else ()) for each, sizes in matrix.RANKS.items()]
+    "ranks", [pytest.param(name, marks=pytest.mark.wide if sizes else ()) for name, sizes in matrix.RANKS.items()]
 )
 @pytest.mark.parametrize("pair", PAIRS)
 def test_all_at_once(folder, expected, pair, ranks):

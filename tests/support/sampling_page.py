@@ -71,9 +71,10 @@ MATRIX = """
 ## Who uses what
 
 Engines over plugtron's models use what their controller and the chain use, here the default chain; engines that bring
-their own model say it themselves ("yes"). What is not used is refused. "1 TP PP": `tests/plugins/test_request_matrix.py`
-runs a request that asks for it on one rank, over two by tensor and over two by pipeline parallelism, in one batch with
-all the others, and gets what the same request gets alone; and without the parameter something else.
+their own model say it themselves ("yes"). What is not used is refused. "1 TP PP" is what
+`tests/plugins/test_request_matrix.py` has run: a request that asks for the parameter, on one rank, over two by tensor
+and over two by pipeline parallelism, in one batch with all the others. It gets what it gets alone, and without the
+parameter something else.
 
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import torch
 from dense import transformers_model
+from serve_sides import xllamacpp_server
 
 from plugtron import LLM, SamplingParams
 
@@ -42,6 +44,9 @@ SCHEMA = {
     "required": ["name", "age", "tags"],
 }
 
+#: Where peers have their virtual environments.
+ENVIRONMENTS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "plugtron" / "peers"
+
 Side = Callable[[], object]
 
 
@@ -63,6 +68,23 @@ def drafts() -> dict[str, tuple[Side, Side]]:
         f"lookup, {name}": (run(plain, texts, heat), run(drafting, texts, heat))
         for name, texts, heat in (("copied text", COPIED, 0), ("new text", FRESH, 0), ("new text, drawn", FRESH, 1))
     }
+
+
+def peers() -> dict[str, tuple[Side, Side]]:
+    """Prompt lookup of llama.cpp's server, each kind that it has, beside ours, on text that is copied."""
+    params = SamplingParams(temperature=0, max_tokens=128, ignore_eos=True)
+    drafting = llm(controller="speculative")
+
+    def ours() -> object:
+        return [drafting.generate(text, params).tokens for text in COPIED]
+
+    def theirs(drafts: str) -> Side:
+        server = xllamacpp_server(ENVIRONMENTS, slots=1, drafts=drafts)
+        body = {"n_predict": 128, "temperature": 0, "ignore_eos": True}
+        return lambda: [server.post("/completion", {**body, "prompt": text}) for text in COPIED]
+
+    kinds = ("ngram-simple", "ngram-map-k", "ngram-map-k4v", "ngram-mod", "ngram-cache")
+    return {f"lookup, copied text, llama.cpp's {kind}": (theirs(kind), ours) for kind in kinds}
 
 
 def scores() -> dict[str, tuple[Side, Side]]:
@@ -127,12 +149,12 @@ def main() -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--only", default="", help="tasks whose name begins so: drafts, grammars, scores")
+    parser.add_argument("--only", default="", help="tasks whose name begins so: drafts, grammars, peers, scores")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "per_request.json")
     options = parser.parse_args()
     torch.set_num_threads(2)
     found: dict[str, list[float]] = {}
-    for task in (drafts, grammars, scores):
+    for task in (drafts, grammars, peers, scores):
         if not task.__name__.startswith(options.only):
             continue
         for name, sides in task().items():

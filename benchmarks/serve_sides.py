@@ -84,12 +84,14 @@ def plugtron_server(log: Path) -> Served:
     return Served(process, found[1], {"plugtron": version("plugtron"), "torch": version("torch")})
 
 
-def xllamacpp_server(environments: Path, file: Path | None = None, *, slots: int = ROWS) -> Served:
-    """llama.cpp's server, ready, with a file, by default that of the model."""
+def xllamacpp_server(
+    environments: Path, file: Path | None = None, *, slots: int = ROWS, drafts: str = "none"
+) -> Served:
+    """llama.cpp's server, ready, with a file, by default that of the model; `drafts` is its --spec-type."""
     source = file or locate(MODEL)
     assert source is not None, f"plugtron fetch {MODEL} comes first"
     python = environment("xllamacpp", environments)
-    command = [python, HERE / "peers" / "xllamacpp_side.py", source, str(slots), str(LENGTH), str(THREADS)]
+    command = [python, HERE / "peers" / "xllamacpp_side.py", source, str(slots), str(LENGTH), str(THREADS), drafts]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

@@ -77,6 +77,8 @@ WITHOUT_DRAWS = ("pooling", "normalize", "hidden_layers", "beam_width", "length_
 
 #: Layouts of ranks, by how the table names them.
 RANKS = {"1": {}, "TP": {"tensor_parallel": 2}, "PP": {"pipeline_parallel": 2}}
+#: What a layout has to refuse: the layers are on several stages.
+REFUSED = {("hidden_layers", "PP")}
 
 
 def request_of(name):

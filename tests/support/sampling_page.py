@@ -182,7 +182,10 @@ def users(registry, consumed):
     found, chain = {}, {name for names in consumed.values() for name in names}
     for engine, controller in request_matrix.pairs(registry):
         tested = request_matrix.parameters_of(controller, chain)
-        found[f"{engine.name}, {controller.name}"] = dict.fromkeys(tested, " ".join(request_matrix.RANKS))
+        found[f"{engine.name}, {controller.name}"] = {
+            name: " ".join(each for each in request_matrix.RANKS if (name, each) not in request_matrix.REFUSED)
+            for name in tested
+        }
     found["`BackendParams`"] = dict.fromkeys(BackendParams.model_fields, "yes")
     for package, name in (
         ("plugtron-llamacpp", "LlamaCppParams"),

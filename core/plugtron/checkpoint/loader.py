@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +27,8 @@ __all__ = ["check_weights", "expand", "load_weights", "targets"]
 _SHOWN = 6
 #: Of more stretches of rows all that is between them is read, too: as many reads would take longer.
 _MOST_READS = 128
+#: So many numbers are read at once.
+_STRETCH = 2**22
 
 #: A parameter, and what of each of its tensors this rank holds.
 Target = tuple[nn.Parameter, tuple[Part, ...]]
@@ -56,9 +59,11 @@ def load_weights(
                 continue
             _say_dequantized(reader, weight)
         for number, (tensor, part) in enumerate(zip(weight.tensors, parts, strict=True)):
-            read = _read(reader, tensor, part)
-            read = weight.transform(read, number) if weight.transform else read
-            parameter.data[part.target] = read.to(parameter.device)
+            pieces = _in_stretches(part) if isinstance(tensor, str) and weight.transform is None else (part,)
+            for piece in pieces:
+                read = _read(reader, tensor, piece)
+                read = weight.transform(read, number) if weight.transform else read
+                parameter.data[piece.target] = read.to(parameter.device)
 
 
 def check_weights(
@@ -124,6 +129,21 @@ def _named(tensor: str | Section, layer: int) -> str | Section:
 
 def _name(tensor: str | Section) -> str:
     return tensor if isinstance(tensor, str) else tensor.tensor
+
+
+def _in_stretches(part: Part) -> Iterator[Part]:
+    """A part by some of its rows at a time, so that those of an embedding are never all there in another dtype, too."""
+    if math.prod(part.shape) <= _STRETCH:
+        yield part
+        return
+    rows, others = _rows_wanted(part)
+    (into, *columns) = part.target or (slice(None),)
+    width = max(1, math.prod(part.shape[1:]))
+    step, begin = max(1, _STRETCH // width), into.start or 0
+    for start in range(rows.start, max(rows.stop, rows.start + 1), step):
+        stop = min(start + step, rows.stop)
+        target = slice(begin + start - rows.start, begin + stop - rows.start)
+        yield replace(part, source=(slice(start, stop), *others), target=(target, *columns))
 
 
 def _read(reader: CheckpointReader, tensor: str | Section, part: Part) -> Tensor:

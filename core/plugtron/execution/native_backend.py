@@ -21,12 +21,14 @@ from plugtron.execution.lowering.write import ProgramWriter
 from plugtron.execution.native import NativeExecution
 from plugtron.execution.native_cuts import Cuts
 from plugtron.execution.packed import Packed, Store
+from plugtron.execution.stored import dense_stretches
 from plugtron.execution.tracing import HEAD, trace
 from plugtron.execution.unsupported import Unsupported
 from plugtron.kernels.native.build import NoCompiler, library
 from plugtron.kernels.native.sources import functions_of
 from plugtron.quantization.float8 import Float8Weight
 from plugtron.quantization.method import has_own_forms
+from plugtron.utils.free_memory import release_memory
 
 __all__ = ["NativeBackend"]
 
@@ -58,6 +60,8 @@ class NativeBackend(ExecutionBackend):
             return _pack(exact, plans[-1], runtime.dtype, store)
 
         packed = packed_weights(source, pack)
+        if plans:
+            release_memory(runtime.device)
         plan = None
         if packed.program.cuts:
             plan = plans[-1] if plans else _plan(exact)
@@ -129,9 +133,12 @@ def _pack(exact: DecoderSource, plan: Plan, dtype: torch.dtype, store: Store) ->
     found, final = False, _final(exact)
     packer = WeightPacker(store, quantization=method, dtype=dtype, blocks=blocks)
     writer = ProgramWriter(plan, packer, exact.runtime.tensor)
+    kept = dict[str, int]()
     for number, layer in enumerate(exact.layers):
         decoder = _module(exact.load(range(layer, layer + 1), blocks if reads_stored else None))
         found = found or bool(blocks)
+        if number == 0:
+            kept = _keep_embedding(exact, decoder, blocks, dtype, store)
         parts = [(number, _module(decoder.layers[0]))]
         if layer + 1 == exact.num_layers:
             parts.append((HEAD, decoder))
@@ -145,11 +152,20 @@ def _pack(exact: DecoderSource, plan: Plan, dtype: torch.dtype, store: Store) ->
             f"model.quantization {method.name}: {exact.checkpoint.path} holds no quantized blocks that can be used as "
             "they are (accepted here: int8, int4, null)"
         )
-    first = exact.layers.start
-    embedding = _module(exact.load(range(first, first)))
-    parameters = {name: value.data.to(dtype) for name, value in embedding.named_parameters()} | writer.parameters
-    kept = {name: store.add(tensor.dtype, tuple(tensor.shape), [tensor]) for name, tensor in parameters.items()}
+    others = writer.parameters.items()
+    kept |= {name: store.add(tensor.dtype, tuple(tensor.shape), [tensor]) for name, tensor in others}
     return store.finish(writer.finish(), kept)
+
+
+def _keep_embedding(
+    exact: DecoderSource, decoder: nn.Module, blocks: StoredBlocks, dtype: torch.dtype, store: Store
+) -> dict[str, int]:
+    """Keep what a decoder with the first layers has before them; return the numbers by name."""
+    first, kept = exact.layers.start, dict[str, int]()
+    for name, _ in _module(exact.build(range(first, first))).named_parameters():
+        parameter = decoder.get_parameter(name)
+        kept[name] = store.add(dtype, tuple(parameter.shape), dense_stretches(blocks, parameter))
+    return kept
 
 
 def _fill(plan: Plan, packed: Packed) -> None:

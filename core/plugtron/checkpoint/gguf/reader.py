@@ -23,6 +23,9 @@ __all__ = ["GGUFReader"]
 #: The file of a tensor, where the data in it begins, and the tensor's entry in the header.
 Located = tuple[Path, int, GGUFTensor]
 
+#: Of so many bytes of blocks numbers are made at once.
+_AT_ONCE = 2**24
+
 #: ggml's numbers of the types that can be read: elements and bytes per block.
 _TYPES = {
     0: ("F32", 1, 4),
@@ -109,6 +112,7 @@ class GGUFReader(CheckpointReader):
         """
         from plugtron.checkpoint.gguf.dequantize import map_blocks, own_copy
         from plugtron.checkpoint.gguf.quantized import BLOCKS
+        from plugtron.quantization.weight import QuantizedWeight
 
         info, (path, data, tensor) = self.tensors[name], self._located[name]
         if info.dtype not in BLOCKS or len(info.shape) < 2:
@@ -119,8 +123,12 @@ class GGUFReader(CheckpointReader):
         if start % elements or stop % elements:
             return None
         blocks = map_blocks(path, data + tensor.offset, info, elements, bytes_per_block)
-        chosen = own_copy(blocks[(*rows, slice(start // elements, stop // elements))])
-        return BLOCKS[info.dtype](chosen.flatten(0, -3))
+        chosen = blocks[(*rows, slice(start // elements, stop // elements))]
+        chosen = chosen.reshape(-1, *chosen.shape[-2:])  # of several matrices all rows
+        # What is made of blocks takes several times their memory while it is made.
+        step = max(1, _AT_ONCE // max(1, chosen[:1].nbytes))
+        parts = range(0, max(1, len(chosen)), step)
+        return QuantizedWeight.stacked([BLOCKS[info.dtype](own_copy(chosen[at : at + step])) for at in parts])
 
 
 def _is_gguf(path: Path) -> bool:

@@ -8,10 +8,11 @@ import torch
 from support.mtp_logits import CHECKPOINTS, NAMES, final_states, ready, reference, whole, wrapper_of
 
 from plugtron import LLM, InferenceRequest, SamplingParams
+from plugtron.context import bytes_per_token
 from plugtron.contracts import ScheduledSequence, StepPlan
 from plugtron.errors import SpecError
 from plugtron_controllers import SpeculativeController
-from plugtron_controllers.speculative.mtp import MTPDrafter
+from plugtron_controllers.speculative.mtp import MTPDrafter, mtp_drafter
 from plugtron_engines import StaticEngine
 
 DYNAMIC = {"engine.options.block_size": 4, "engine.options.max_step_tokens": 7}
@@ -202,6 +203,15 @@ def fresh_draft(wrapper, modules, context, contexts, tokens, count):
         hidden = output.hidden
         known.append(int(output.logits[-1].argmax()))
     return tuple(known[len(tokens) :])
+
+
+def test_memory_is_counted():
+    wrapper = wrapper_of(CHECKPOINTS / "mtp")
+    drafter = mtp_drafter(wrapper, 4)
+    wrapper.agree()
+    needed = drafter.preload(3, 16, 64)
+    assert needed > 2 * (3 + 1) * 64 * bytes_per_token(wrapper.mtp_modules(1)[0].info)
+    assert drafter.preload(3, 32, 64) > needed
 
 
 def test_what_cannot_be_is_refused():

@@ -52,6 +52,11 @@ class MegatronMTPModule(DecoderWrapper):
         del format
         return mtp_weights(self._megatron, self._depth - 1)
 
+    def preload(self, rows: int, tokens: int, longest: int) -> int | None:
+        """Load this rank's weights; what torch's steps work in, which they do not say, is put at an upper bound."""
+        known = super().preload(rows, tokens, longest)
+        return _most_bytes(self.config, rows, tokens, longest) if known is None else known
+
     def check(self) -> None:
         """Compare what the layer and its input need with what the checkpoint holds."""
         super().check()
@@ -100,6 +105,15 @@ def _layer_config(config: DecoderConfig, depth: int) -> DecoderConfig:
         attention_scales=own(config.attention_scales, place),
         sparse=own(config.sparse, -1),
     )
+
+
+def _most_bytes(config: DecoderConfig, rows: int, tokens: int, longest: int) -> int:
+    """What one layer, its input and the head hold at once at the most, in bytes: all in float32, on one rank."""
+    experts = config.experts if any(config.sparse) else None
+    width = config.intermediate_size if experts is None else experts.top_k * experts.size + experts.shared_size
+    heads = (config.num_heads + 2 * config.num_kv_heads) * config.head_dim
+    numbers = tokens * (8 * config.hidden_size + 4 * width + 3 * heads + longest)
+    return 4 * (numbers + 3 * rows * (config.padded_vocab_size or config.vocab_size))
 
 
 def _options(main: DecoderWrapper) -> ModelOptions:

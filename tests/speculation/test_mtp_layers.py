@@ -22,7 +22,7 @@ from plugtron_controllers.speculative.mtp import mtp_drafter
 
 
 @pytest.mark.parametrize("execution", EXECUTIONS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "mtp_experts_legacy"])
 def test_logits_are_megatrons(name, execution):
     check_against_megatron(name, execution)
 

@@ -342,7 +342,7 @@ class SimpleTextGenerationController(ModelController):
         return candidates
 
     def want_hidden_states(self, plan: StepPlan) -> StepPlan:
-        """Return a plan with `hidden` for the slots of which hidden states are wanted, besides embeddings: here, none."""
+        """Return a plan with `hidden` for the slots of which hidden states are wanted: here, none but embeddings'."""
         return plan
 
     def take_hidden_states(self, plan: StepPlan, output: StepOutput) -> None:

@@ -80,7 +80,9 @@ def plain():
     }
 
 
-@pytest.mark.parametrize("engine", [pytest.param(name, marks=pytest.mark.wide) for name in ENGINES])
+@pytest.mark.parametrize(
+    "engine", ["static", *(pytest.param(name, marks=pytest.mark.wide) for name in ENGINES if name != "static")]
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_drafts_change_no_token(name, engine, plain):
     kind, overrides = ENGINES[engine]
@@ -111,6 +113,21 @@ def test_over_two_ranks(name, plain):
             requests, stats = run(CHECKPOINTS / name, ASKED[which], drafting(), kind, tensor_parallel=2)
             assert tokens_of(outcome(requests)) == tokens_of(plain[name][which])
             assert stats.acceptance_rate > 0.3
+
+
+@pytest.mark.wide
+def test_beside_captured_steps(plain):
+    """The model's steps are Triton's, in its interpreter where there is no GPU, and the layers' are torch's."""
+    overrides = {
+        "execution": "graph",
+        "device": "cpu",
+        "engine.options.max_sequence_length": 64,
+        "controller": drafting(),
+    }
+    with LLM(CHECKPOINTS / "mtp", dtype="float32", engine="dynamic", overrides=overrides) as llm:
+        requests = llm.generate(prompts()[:3], {"max_tokens": 6, "ignore_eos": True, "temperature": 0})
+        assert llm.session.engine.stats.accepted_tokens > 0
+    assert tokens_of(outcome(requests)) == [tokens[:6] for tokens in tokens_of(plain["mtp"]["greedy"][:3])]
 
 
 def test_more_sequences_than_are_drafted_for(plain):

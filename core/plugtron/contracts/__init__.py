@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from plugtron.contracts.engine import Engine, Steps
     from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend, ModelOptions, StoredBlocks
     from plugtron.contracts.memory import AttentionMetadata, KVOrigin, LayerState, Span
+    from plugtron.contracts.mtp import MTPModule
     from plugtron.contracts.parser import (
         AnswerDelta,
         ArgumentsDelta,
@@ -73,6 +74,7 @@ __all__ = [
     "KVOrigin",
     "Layer",
     "LayerState",
+    "MTPModule",
     "ModelDescription",
     "ModelInfo",
     "ModelOptions",
@@ -143,6 +145,7 @@ _HOMES = {
     "KVOrigin": "plugtron.contracts.memory",
     "Layer": "plugtron.contracts.decoder",
     "LayerState": "plugtron.contracts.memory",
+    "MTPModule": "plugtron.contracts.mtp",
     "ModelDescription": "plugtron.contracts.checkpoint",
     "ModelInfo": "plugtron.contracts.decoder",
     "ModelOptions": "plugtron.contracts.execution",

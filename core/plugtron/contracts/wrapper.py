@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from plugtron.contracts.context import InferenceContext
     from plugtron.contracts.decoder import ModelInfo
     from plugtron.contracts.memory import KVOrigin
+    from plugtron.contracts.mtp import MTPModule
     from plugtron.contracts.step import StepBatch, StepOutput, StepPlan
     from plugtron.parallel.runtime import Runtime
 
@@ -123,3 +124,19 @@ class ModelWrapper(ABC):
         """Run a step whose plan has `hidden`: as `run_one_forward_step`, with final hidden states beside the logits."""
         del batch
         raise PluginError(f"{type(self).__name__} gives no hidden states: a controller asks why_no_hidden_states first")
+
+    def mtp_modules(self, count: int) -> tuple[MTPModule, ...]:
+        """Return the first `count` modules of multi-token prediction that the checkpoint has, or all of fewer.
+
+        Their weights are not read yet. The wrapper keeps them: it agrees on them with other ranks, and updates their
+        weights with its own. It is asked once, before `agree`.
+
+        Returns:
+            Those of each depth, in order; where there are fewer than `count` the last one is run again on what it has
+            made. Empty, as here: the checkpoint has none, or this wrapper does not know of any.
+
+        Raises:
+            CheckpointError: tensors of theirs are missing, or of another shape.
+        """
+        del count
+        return ()

@@ -173,6 +173,10 @@ class DecoderWrapper(ModelWrapper):
                 other.execution.prepare(self._context)
 
         self.runtime.model.run_on_all_ranks(read)
+        self._take_weights(other)
+
+    def _take_weights(self, other: DecoderWrapper) -> None:
+        """Run steps with the weights of the same model over another checkpoint."""
         self.checkpoint, self.model, self._execution = other.checkpoint, other.model, other._execution
 
     def kv_origin(self) -> KVOrigin | None:

@@ -7,7 +7,7 @@ from plugtron.nn.decoder import TransformerDecoder, TransformerLayer
 from plugtron.nn.experts import MixtureOfExperts
 from plugtron.nn.heads import Heads
 from plugtron.nn.mlp import MLP, GatedMLP
-from plugtron.nn.norms import LayerNorm, Norm, RMSNorm
+from plugtron.nn.norms import LayerNorm, Norm, RMSNorm, make_norm
 from plugtron.nn.operation import CustomOperation, Operation
 from plugtron.nn.rotary import Rotary, Rotation
 from plugtron.parallel.layers import ColumnParallelLinear, ReplicatedLinear, RowParallelLinear, Rows, ShardedModule
@@ -41,4 +41,5 @@ __all__ = [
     "TransformerDecoder",
     "TransformerLayer",
     "alibi_slopes",
+    "make_norm",
 ]

@@ -53,7 +53,7 @@ def plugtron_controllers() -> list[Component]:
             target="plugtron_controllers.speculative.controller:SpeculativeController",
             options="plugtron_controllers.options:SpeculativeOptions",
             params="plugtron_controllers.params:GenerationParams",
-            summary="speculative decoding with n-grams of the text or a draft model; the output is unchanged",
+            summary="speculative decoding with n-grams, a draft model or MTP layers; the output is unchanged",
             needs=frozenset({Need.WRAPPER, Need.TOKENIZER, Need.SAMPLERS}),
         ),
         Component(

@@ -85,18 +85,22 @@ class Embeddings:
         return 0 if params.pooling == "cls" else sequence.length - 1
 
     def ask(self, plan: StepPlan) -> tuple[StepPlan, tuple[Piece, ...]]:
-        """Return the plan with hidden states in the place of logits, where they are wanted, and which those are."""
+        """Return the plan with hidden states in the place of logits, where they are wanted, and which those are.
+
+        Those that the plan wants already are of other slots, and stay.
+        """
         if not self._slots:
             return plan, ()
         rows, pieces, place = list(plan.rows), list[Piece](), 0
         for number, row in enumerate(plan.rows):
             own = self._slots.get(row.slot)
             if own is None or not row.num_logits:
+                place += plan.hidden.get(row.slot, 0)
                 continue
             rows[number] = row._replace(num_logits=0)
             pieces.append(Piece(row.slot, place, row.num_logits, row.end, own.pooling, own.layers))
             place += row.num_logits
-        hidden = {piece.slot: piece.positions for piece in pieces}
+        hidden = {**plan.hidden, **{piece.slot: piece.positions for piece in pieces}}
         return replace(plan, rows=tuple(rows), hidden=hidden, hidden_layers=_layers_of(pieces)), tuple(pieces)
 
     def take(self, pieces: Sequence[Piece], numbers: Sequence[Sequence[list[float]]]) -> dict[int, str]:

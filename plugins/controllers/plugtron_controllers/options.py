@@ -23,6 +23,10 @@ class SpeculativeOptions(Options):
     draft_model: str | None = Field(
         default=None, description="alias, path or hub id of a draft model; by default drafts are n-grams of the text"
     )
+    mtp: bool = Field(
+        default=False,
+        description="drafts come from the checkpoint's layers of multi-token prediction (Megatron's mtp_num_layers)",
+    )
     draft_quantization: str | None = Field(default=None, description="of the draft model, as model.quantization")
     num_speculative_tokens: int = Field(default=8, ge=1, le=64, description="the longest draft")
     min_ngram: int = Field(default=2, ge=1, le=16, description="the shortest n-gram that is looked up")
@@ -33,4 +37,6 @@ class SpeculativeOptions(Options):
     def _in_order(self) -> Self:
         if self.max_ngram < self.min_ngram:
             raise ValueError(f"max_ngram: {self.max_ngram} is less than min_ngram, {self.min_ngram}")
+        if self.mtp and self.draft_model is not None:
+            raise ValueError("mtp and draft_model exclude each other: drafts come from one of them")
         return self

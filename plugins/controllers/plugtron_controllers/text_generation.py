@@ -202,12 +202,13 @@ class SimpleTextGenerationController(ModelController):
     def start_step(self, plan: StepPlan) -> PendingStep:
         """Run the model, the chain and the draw, as far as they are this rank's."""
         assert self._context is not None
-        plan, pieces = self._embeddings.ask(plan)
+        plan, pieces = self._embeddings.ask(self.want_hidden_states(plan))
         if self.runtime.samples:
             self._chain.prepare(tuple([row.slot for row in plan.rows if row.num_logits]))
         batch = self._wrapper.prep_inference_input(plan, self._context)
-        if pieces:
+        if plan.hidden:
             output = self._wrapper.run_with_hidden_states(batch)
+            self.take_hidden_states(plan, output)
         else:
             output = StepOutput(self._wrapper.run_one_forward_step(batch))
         gathered = None if output.logits is None else self.runtime.tensor.gather(output.logits, axis=1)
@@ -339,6 +340,13 @@ class SimpleTextGenerationController(ModelController):
         new tensor, not in place.
         """
         return candidates
+
+    def want_hidden_states(self, plan: StepPlan) -> StepPlan:
+        """Return a plan with `hidden` for the slots of which hidden states are wanted: here, none but embeddings'."""
+        return plan
+
+    def take_hidden_states(self, plan: StepPlan, output: StepOutput) -> None:
+        """Take the hidden states of a step whose plan has `hidden`, before its draws: here, nothing."""
 
     def _choose(self, plan: StepPlan, batch: StepBatch, logits: torch.Tensor | None) -> DrawnStep:
         """Chain and draw, on the rank that draws; elsewhere an empty place for what comes from there."""

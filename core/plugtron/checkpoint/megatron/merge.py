@@ -24,6 +24,7 @@ _AXES = {
     "linear_fc1.bias": 0,
     "linear_proj.weight": 1,
     "linear_fc2.weight": 1,
+    "eh_proj.weight": 0,
     "core_attention.softmax_offset": 0,
 }
 

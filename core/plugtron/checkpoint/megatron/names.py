@@ -19,6 +19,8 @@ _FUSED_NORMS = (
 _DISTRIBUTED_EXPERT = re.compile(r"\.mlp\.experts\.experts\.(\d+)\.")
 #: One parameter per expert in one module, as grouped matrix products keep them.
 _GROUPED_EXPERT = re.compile(r"\.mlp\.experts\.(?:experts\.)?(linear_fc[12])\.(weight|bias)(\d+)$")
+#: What a layer of multi-token prediction calls its transformer layer in later versions, in files of one rank each.
+_MTP_LAYER = re.compile(r"^(mtp\.layers\.\d+\.)mtp_model_layer\.")
 _GATE_HALF = re.compile(r"^(.*\.(?:weight|bias))_([wv])$")
 
 
@@ -27,6 +29,7 @@ def canonical(name: str) -> str:
     name = name.removeprefix("module.")
     for fused, plain in _FUSED_NORMS:
         name = name.replace(fused, plain)
+    name = _MTP_LAYER.sub(r"\1transformer_layer.", name)
     name = _DISTRIBUTED_EXPERT.sub(r".mlp.experts.local_experts.\1.", name)
     return _GROUPED_EXPERT.sub(r".mlp.experts.local_experts.\3.\1.\2", name)
 

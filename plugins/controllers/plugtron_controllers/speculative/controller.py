@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from plugtron import Options
 from plugtron.assembly import load_wrapper
@@ -12,13 +13,17 @@ from plugtron.contracts import (
     Parts,
     PendingStep,
     Sampler,
+    StepOutput,
+    StepPlan,
     Tokenizer,
 )
 from plugtron.engine import logits_per_step
+from plugtron.errors import SpecError
 from plugtron.request import InferenceSequence
 from plugtron_controllers.options import SpeculativeOptions
 from plugtron_controllers.speculative.draft_model import ModelDrafter
 from plugtron_controllers.speculative.drafter import Drafter, Wanted
+from plugtron_controllers.speculative.mtp import mtp_drafter
 from plugtron_controllers.speculative.ngram import NGramDrafter
 from plugtron_controllers.speculative.pace import Pace
 from plugtron_controllers.text_generation import SimpleTextGenerationController
@@ -61,16 +66,11 @@ class SpeculativeController(SimpleTextGenerationController):
         """Build from a spec."""
         assert isinstance(options, SpeculativeOptions)
         assert parts.wrapper is not None
-        if options.draft_model is None:
-            drafter: Drafter = NGramDrafter(options.min_ngram, options.max_ngram)
-        else:
-            draft = load_wrapper(str(options.draft_model), parts.runtime, quantization=options.draft_quantization)
-            drafter = ModelDrafter(draft, parts.wrapper.info)
         return cls(
             parts.wrapper,
             parts.tokenizer,
             parts.samplers,
-            drafter,
+            _drafter(options, parts.wrapper),
             tokens=options.num_speculative_tokens,
             max_rows=options.max_rows,
         )
@@ -83,6 +83,10 @@ class SpeculativeController(SimpleTextGenerationController):
     def prep_for_inference(self, context: InferenceContext) -> None:
         """Get the model and the drafter ready."""
         super().prep_for_inference(context)
+        if self._drafter.reads_hidden_states and (reason := self._wrapper.why_no_hidden_states()):
+            raise SpecError(
+                f"controller.options: drafts need the model's hidden states, and this run has none: {reason}"
+            )
         self._positions = logits_per_step(context.slots)
         self._drafter.prepare(context)
 
@@ -134,6 +138,25 @@ class SpeculativeController(SimpleTextGenerationController):
         assert sequence.slot is not None
         self._paces[sequence.slot].note(drafted, accepted, len(sequence.tokens))
 
+    def want_hidden_states(self, plan: StepPlan) -> StepPlan:
+        """Add what the drafter wants."""
+        wanted = self._drafter.wanted_hidden_states(plan)
+        return replace(plan, hidden={**plan.hidden, **wanted}) if wanted else plan
+
+    def take_hidden_states(self, plan: StepPlan, output: StepOutput) -> None:
+        """Hand them to the drafter."""
+        if output.hidden is not None:
+            self._drafter.take_hidden_states(plan, output.hidden)
+
     def next_slots(self, pending: PendingStep) -> tuple[int, ...] | None:
         """None while drafts are made, which need the tokens of the step before."""
         return super().next_slots(pending) if len(pending.slot_ids) > self._max_rows else None
+
+
+def _drafter(options: SpeculativeOptions, wrapper: ModelWrapper) -> Drafter:
+    if options.mtp:
+        return mtp_drafter(wrapper, options.num_speculative_tokens)
+    if options.draft_model is None:
+        return NGramDrafter(options.min_ngram, options.max_ngram)
+    draft = load_wrapper(str(options.draft_model), wrapper.runtime, quantization=options.draft_quantization)
+    return ModelDrafter(draft, wrapper.info)

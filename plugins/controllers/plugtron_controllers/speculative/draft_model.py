@@ -6,16 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
-import numpy as np
-import torch
-
 from plugtron.context import StaticInferenceContext, bytes_per_token
-from plugtron.contracts import Candidates, InferenceContext, ModelInfo, ModelWrapper, ScheduledSequence, StepPlan
+from plugtron.contracts import InferenceContext, ModelInfo, ModelWrapper, ScheduledSequence, StepPlan
 from plugtron.errors import SpecError
 from plugtron.request import InferenceSequence
-from plugtron.utils import transfer
-from plugtron_controllers.sampling import draw
 from plugtron_controllers.speculative.drafter import Drafter, Wanted
+from plugtron_controllers.speculative.draws import draw_drafts
 
 __all__ = ["ModelDrafter"]
 
@@ -29,10 +25,7 @@ class _Written:
 
 
 class ModelDrafter(Drafter):
-    """Runs a model of its own over memory of its own: what it has missed, then a token at a time.
-
-    It draws at the request's temperature with the noise that the model's own draw will have: where the two agree on
-    what is likely, both draw the same token. Other stages of the chain are not asked.
+    """Runs a model of its own over memory of its own: what it has missed, then a token at a time (`draw_drafts`).
 
     Args:
         model: the model that verifies the drafts.
@@ -130,29 +123,7 @@ class ModelDrafter(Drafter):
     def _step(self, rows: list[ScheduledSequence], sequences: list[InferenceSequence], at: int) -> list[int]:
         """Compute rows and draw after each; every rank gets the tokens that one has drawn."""
         assert self._context is not None
-        runtime = self._runtime
         batch = self._wrapper.prep_inference_input(StepPlan(step=next(self._steps), rows=tuple(rows)), self._context)
+        slots = tuple([row.slot for row in rows])
         logits = self._wrapper.run_one_forward_step(batch)
-        gathered = None if logits is None else runtime.tensor.gather(logits, axis=1)
-        tokens = torch.zeros(len(rows), dtype=torch.int64, device=runtime.device)
-        if gathered is not None:
-            asked = [sequence.request.params for sequence in sequences]
-            heat = [1.0 if params.greedy or params.temperature is None else params.temperature for params in asked]
-            seeds, positions, all_greedy = transfer(
-                runtime.device,
-                np.array([sequence.seed for sequence in sequences], dtype=np.int64),
-                np.array([sequence.length + at for sequence in sequences], dtype=np.int64),
-                np.array([params.greedy for params in asked], dtype=np.int64),
-            )
-            candidates = Candidates(
-                logits=gathered[:, : self._wrapper.info.vocab_size] / gathered.new_tensor(heat).unsqueeze(1),
-                ids=None,
-                slots=batch.slots,
-                positions=positions,
-                slot_ids=tuple(row.slot for row in rows),
-            )
-            tokens = draw(candidates, seeds, all_greedy.bool()).clamp(min=0)
-        work = runtime.model.broadcast(tokens, runtime.sampling_rank)
-        if work is not None:
-            work.wait()
-        return tokens.tolist()
+        return draw_drafts(logits, batch, self._wrapper.info, self._runtime, slots, sequences, at)

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from plugtron import Options
-from plugtron.contracts import CheckpointReader, Export, ModelDescription, ModelOptions, Parts, Runtime, WeightMap
+from plugtron.contracts import (
+    CheckpointReader,
+    Export,
+    ModelDescription,
+    ModelOptions,
+    MTPModule,
+    Parts,
+    Runtime,
+    WeightMap,
+)
 from plugtron.errors import CheckpointError
 from plugtron.execution import DecoderWrapper
 from plugtron.nn import TransformerDecoder
@@ -18,6 +27,7 @@ from plugtron_wrappers.gpt.gpt2_gguf import config_from_gpt2_gguf, gpt2_gguf_wei
 from plugtron_wrappers.gpt.plugtron_config import PLAIN_ARCHITECTURE, config_from_plain
 from plugtron_wrappers.huggingface.weights import huggingface_weights
 from plugtron_wrappers.megatron.config import MegatronModel, check_overrides, model_from_megatron
+from plugtron_wrappers.megatron.mtp_module import MegatronMTPModule
 from plugtron_wrappers.megatron.weights import megatron_weights
 from plugtron_wrappers.options import GPTOptions
 
@@ -64,6 +74,7 @@ class GPTWrapper(DecoderWrapper):
         else:
             config = config_from_gpt2(model, ignored)
         super().__init__(runtime, checkpoint, model, config, model_options)
+        self._mtp_modules: tuple[MegatronMTPModule, ...] = ()
 
     @classmethod
     def assemble(cls, parts: Parts, options: Options) -> GPTWrapper:
@@ -83,6 +94,25 @@ class GPTWrapper(DecoderWrapper):
     def build(self, layers: range) -> TransformerDecoder:
         """Return the decoder with these layers."""
         return TransformerDecoder(self.config, layers, self.runtime)
+
+    def mtp_modules(self, count: int) -> tuple[MTPModule, ...]:
+        """Return those of Megatron's checkpoint."""
+        if self._megatron is not None:
+            depths = range(1, 1 + min(count, self._megatron.mtp_layers))
+            self._mtp_modules = tuple(MegatronMTPModule(self, self._megatron, depth) for depth in depths)
+        return self._mtp_modules
+
+    def agree(self) -> None:
+        """Agree on how the modules' steps are run, too."""
+        super().agree()
+        for module in self._mtp_modules:
+            module.agree()
+
+    def update_weights(self, path: Path) -> None:
+        """Read the modules' weights, too: first, so that what fails then leaves the model as it was."""
+        for module in self._mtp_modules:
+            module.update_weights(path)
+        super().update_weights(path)
 
     def export(self) -> Export:
         """Say how the model is written as a Hugging Face folder."""

@@ -24,11 +24,13 @@ class MegatronModel:
     """What a GPTModel computes, and how its weights are to be read.
 
     `zero_centered`: norms' weights are stored less 1. `interleaved`: rotary pairs are neighbors within a head.
+    `mtp_layers`: layers of multi-token prediction that are stored; one that is repeated counts once.
     """
 
     config: DecoderConfig
     zero_centered: bool
     interleaved: bool
+    mtp_layers: int = 0
 
 
 def check_overrides(overrides: Mapping[str, Any], place: str) -> None:
@@ -117,6 +119,7 @@ def model_from_megatron(
         config=config,
         zero_centered=fields.apply_layernorm_1p or fields.layernorm_zero_centered_gamma,
         interleaved=fields.rotary_interleaved and config.rotary is not None,
+        mtp_layers=min(fields.mtp_num_layers or 0, 1 if fields.mtp_use_repeated_layer else 10_000),
     )
 
 

@@ -120,3 +120,5 @@ class MegatronFields(BaseModel):
     expert_model_parallel_size: int = Field(default=1, gt=0)
     moe_shared_expert_intermediate_size: int | None = Field(default=None, gt=0, lt=2**22)
     moe_shared_expert_gate: bool = False
+    mtp_num_layers: int | None = Field(default=None, ge=0, lt=10_000)
+    mtp_use_repeated_layer: bool = False

@@ -12,10 +12,13 @@ from plugtron.nn import DecoderConfig
 from plugtron_wrappers.megatron.config import MegatronModel
 from plugtron_wrappers.weight_rules import dense_layers, linear, norm, sparse_layers
 
-__all__ = ["megatron_weights"]
+__all__ = ["LAYER", "STATES", "centered_at_one", "megatron_weights"]
 
-_LAYER = "decoder.layers.{layer}."
+#: What the reader's names of a layer's tensors begin with.
+LAYER = "decoder.layers.{layer}."
 _STACK = "stack.{layer}."
+#: Tensors that change nothing of what is computed.
+STATES = ("*.local_tokens_per_expert", "*.inv_freq")
 
 
 def megatron_weights(model: MegatronModel) -> WeightMap:
@@ -34,29 +37,26 @@ def megatron_weights(model: MegatronModel) -> WeightMap:
     if model.interleaved:
         weights = [_halves(weight, config) for weight in weights]
     if model.zero_centered:
-        weights = [_centerd_at_one(weight) for weight in weights]
-    # A tied head is saved once more by the last pipeline stage; layers that predict further tokens are for training.
-    return WeightMap(
-        weights=tuple(weights),
-        ignored=("output_layer.weight", "mtp.*", "*.local_tokens_per_expert", "*.inv_freq"),
-    )
+        weights = [centered_at_one(weight) for weight in weights]
+    # A tied head is saved once more by the last pipeline stage; layers of multi-token prediction are for drafts alone.
+    return WeightMap(weights=tuple(weights), ignored=("output_layer.weight", "mtp.*", *STATES))
 
 
 def _attention(config: DecoderConfig) -> Iterator[Weight]:
-    yield from norm(config, f"{_STACK}attention_norm", f"{_LAYER}input_layernorm")
-    yield from norm(config, f"{_STACK}mlp_norm", f"{_LAYER}pre_mlp_layernorm")
+    yield from norm(config, f"{_STACK}attention_norm", f"{LAYER}input_layernorm")
+    yield from norm(config, f"{_STACK}mlp_norm", f"{LAYER}pre_mlp_layernorm")
     if config.qk_norm:
-        yield from norm(config, f"{_STACK}attention.query_norm", f"{_LAYER}self_attention.q_layernorm")
-        yield from norm(config, f"{_STACK}attention.key_norm", f"{_LAYER}self_attention.k_layernorm")
+        yield from norm(config, f"{_STACK}attention.query_norm", f"{LAYER}self_attention.q_layernorm")
+        yield from norm(config, f"{_STACK}attention.key_norm", f"{LAYER}self_attention.k_layernorm")
     for kind in ("weight", "bias") if config.qkv_bias else ("weight",):
-        fused = _query_key_value(config, f"{_LAYER}self_attention.linear_qkv.{kind}")
+        fused = _query_key_value(config, f"{LAYER}self_attention.linear_qkv.{kind}")
         yield Weight(parameter=f"{_STACK}attention.qkv.{kind}", tensors=fused[:3])
         if config.attention_gate:
             yield Weight(parameter=f"{_STACK}attention.gate.{kind}", tensors=fused[3:])
     if config.sinks:
-        sinks = (f"{_LAYER}self_attention.core_attention.softmax_offset",)
+        sinks = (f"{LAYER}self_attention.core_attention.softmax_offset",)
         yield Weight(parameter=f"{_STACK}attention.core.sinks", tensors=sinks)
-    projection = (f"{_LAYER}self_attention.linear_proj",)
+    projection = (f"{LAYER}self_attention.linear_proj",)
     yield from linear(f"{_STACK}attention.output", projection, bias=config.output_bias)
 
 
@@ -81,7 +81,7 @@ def _query_key_value(config: DecoderConfig, tensor: str) -> tuple[Section, ...]:
 
 def _mlps(config: DecoderConfig) -> Iterator[Weight]:
     if dense := dense_layers(config):
-        yield from _mlp(config, f"{_STACK}mlp", f"{_LAYER}mlp", config.intermediate_size, dense)
+        yield from _mlp(config, f"{_STACK}mlp", f"{LAYER}mlp", config.intermediate_size, dense)
     if sparse := sparse_layers(config):
         yield from _experts(config, sparse)
 
@@ -104,7 +104,7 @@ def _into(config: DecoderConfig, tensor: str, size: int) -> tuple[str | Section,
 def _experts(config: DecoderConfig, layers: frozenset[int]) -> Iterator[Weight]:
     experts = config.experts
     assert experts is not None
-    mlp, stored = f"{_STACK}mlp", f"{_LAYER}mlp"
+    mlp, stored = f"{_STACK}mlp", f"{LAYER}mlp"
     yield from linear(f"{mlp}.router", (f"{stored}.router",), bias=experts.router_bias, layers=layers)
     if experts.choice_bias:
         yield Weight(parameter=f"{mlp}.router.choice_bias", tensors=(f"{stored}.router.expert_bias",), layers=layers)
@@ -121,7 +121,7 @@ def _experts(config: DecoderConfig, layers: frozenset[int]) -> Iterator[Weight]:
         yield Weight(parameter=f"{mlp}.shared_gate.weight", tensors=gate, layers=layers)
 
 
-def _centerd_at_one(weight: Weight) -> Weight:
+def centered_at_one(weight: Weight) -> Weight:
     """Norms that were trained as what is added to 1."""
     if not weight.parameter.endswith("norm.weight"):
         return weight

@@ -174,6 +174,7 @@ class Dispatcher:
                 async with self._orders.lock:  # no order is given meanwhile, which it would miss
                     try:
                         await self._orders.bring(place.link)
+                        place.stats = (await place.link.ready()).stats
                     except ReplicaLost:
                         continue
                     except PlugtronError as error:

@@ -30,9 +30,13 @@ PATIENCE_S = 60
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Two of the same kind, with other weights."""
+    """Two of the same kind, with other weights; answers may be long."""
     folder = tmp_path_factory.mktemp("served")
-    return write_model(folder / "tiny"), write_model(folder / "other", seed=1)
+    made = write_model(folder / "tiny"), write_model(folder / "other", seed=1)
+    for each in made:
+        config = json.loads((each / "config.json").read_text())
+        (each / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 2048}))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -303,8 +307,8 @@ def test_a_signal_ends_it_all(cluster, ray_environment, models, spec):
     """A request that is open finishes first. Requests without a seed have those of one engine, and take turns."""
     routed = ("--replicas", 2, "--routing", "least_loaded", "--set", "seed=7")
     with served_on(cluster, ray_environment, spec, *routed) as running:
-        drawn = [tokens(post(running, "/v1/completions", completion(PREFIX, temperature=1, max_tokens=8)))]
-        drawn += [tokens(post(running, "/v1/completions", completion(PREFIX, temperature=1, max_tokens=8)))]
+        body = completion(PREFIX, temperature=1, max_tokens=8)
+        drawn = [tokens(post(running, "/v1/completions", body)) for _ in range(2)]
         assert cached(running, PREFIX) > 0
         stream = Stream(running, "Stopped")
         stream.begun.wait(PATIENCE_S)

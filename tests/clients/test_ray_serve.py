@@ -46,6 +46,13 @@ def cluster(ray_environment):
 
 
 @pytest.fixture(scope="module")
+def free_cluster(ray_environment):
+    """One whose CPUs no server has."""
+    with nodes(ray_environment, 2) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def spec(models, tmp_path_factory):
     """Two sequences at a time in each replica, so that others wait."""
     file = tmp_path_factory.mktemp("spec") / "spec.yaml"
@@ -303,10 +310,10 @@ def test_control_of_all_replicas(server, cluster, models, llm, tmp_path):
     assert post(server, "/update_weights", {"path": str(models[0])})[1]["weights_version"] == 2
 
 
-def test_a_signal_ends_it_all(cluster, ray_environment, models, spec):
+def test_a_signal_ends_it_all(free_cluster, ray_environment, models, spec):
     """A request that is open finishes first. Requests without a seed have those of one engine, and take turns."""
     routed = ("--replicas", 2, "--routing", "least_loaded", "--set", "seed=7")
-    with served_on(cluster, ray_environment, spec, *routed) as running:
+    with served_on(free_cluster, ray_environment, spec, *routed) as running:
         body = completion(PREFIX, temperature=1, max_tokens=8)
         drawn = [tokens(post(running, "/v1/completions", body)) for _ in range(2)]
         assert cached(running, PREFIX) > 0
@@ -315,18 +322,26 @@ def test_a_signal_ends_it_all(cluster, ray_environment, models, spec):
         assert running.stop(signal.SIGTERM) == 0
         assert (stream.end().error, stream.reason, len(stream.tokens)) == (None, "length", LONG)
         assert "Traceback" not in running.log
-    assert cluster.kill_replicas() == 0
+    assert free_cluster.kill_replicas() == 0
     with LLM(models[0], dtype="float32", engine="dynamic", seed=7) as llm:
         params = SamplingParams(temperature=1, max_tokens=8, ignore_eos=True)
         assert drawn == [llm.generate([PREFIX], params)[0].tokens for _ in range(2)]
 
 
-def test_what_cannot_be(cluster, ray_environment, spec):
+def test_a_signal_while_replicas_cannot_be_started(free_cluster, ray_environment, spec):
+    """There are two CPUs, and the third replica waits for one: the server is told to stop meanwhile."""
+    with served_on(free_cluster, ray_environment, spec, "--replicas", 3, wait=False) as running:
+        await_that(lambda: free_cluster.count_replicas() >= 2)
+        assert running.stop(signal.SIGTERM) == 0
+    await_that(lambda: free_cluster.count_replicas() == 0)
+
+
+def test_what_cannot_be(free_cluster, ray_environment, spec):
     said = {
         ("--set", "parallel.data=2"): "parallel.data: with --ray, --replicas says how many copies there are",
         ("--set", "engine.options.max_sequence_length=100000"): "max_sequence_length: 100000 is more than the",
     }
     for arguments, expected in said.items():
-        with served_on(cluster, ray_environment, spec, *arguments, wait=False) as running:
+        with served_on(free_cluster, ray_environment, spec, *arguments, wait=False) as running:
             assert running.process.wait(300) == 2
         assert expected in running.log.splitlines()[-1]

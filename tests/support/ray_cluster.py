@@ -40,14 +40,23 @@ class Nodes:
 
     def kill_replicas(self, most=None):
         """End the processes of replicas, which are of this cluster alone, all or so many; return how many."""
-        killed = 0
+        there = self._replicas()[:most]
+        for number in there:
+            os.kill(number, signal.SIGKILL)
+        return len(there)
+
+    def count_replicas(self):
+        """How many processes of replicas there are."""
+        return len(self._replicas())
+
+    def _replicas(self):
+        found = []
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it has just ended, or is somebody else's
                 named = (process / "cmdline").read_bytes().startswith((b"ray::RayReplica", b"ray::EngineReplica"))
-                if killed != most and named and self._mark.encode() in (process / "environ").read_bytes():
-                    os.kill(int(process.name), signal.SIGKILL)
-                    killed += 1
-        return killed
+                if named and self._mark.encode() in (process / "environ").read_bytes():
+                    found.append(int(process.name))
+        return found
 
 
 @contextmanager

@@ -11,14 +11,14 @@ from plugtron.bench.recorded import Recording
 from plugtron.bench.replay import one_by_one, replay
 from plugtron.bench.replicas.controller import VOCABULARY
 from plugtron.bench.replicas.fleet import run_fleet
-from plugtron.bench.replicas.loads import Loads
-from plugtron.bench.replicas.prefix_table import PrefixTable
 from plugtron.bench.replicas.replica import SimulatedReplica
-from plugtron.bench.replicas.routing import LeastLoaded, PrefixAware, RoundRobin
 from plugtron.bench.replicas.step_cost import StepCost, StepTiming
 from plugtron.parallel.runtime import Runtime
 from plugtron.plugin.component import Kind
 from plugtron.request.request import InferenceRequest
+from plugtron.routing.loads import Loads
+from plugtron.routing.prefix_table import PrefixTable
+from plugtron.routing.router import LeastLoaded, PrefixAware, RoundRobin
 
 COST = StepCost(step=0.01, row=0.001, prompt_token=0.0001)
 COUNTS = (

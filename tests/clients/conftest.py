@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import yaml
-from support import venv
+from support import ray_cluster, venv
 from support.serving import served
 
 PLAYWRIGHT = "playwright==1.65.2"
@@ -40,6 +40,16 @@ def browser(tmp_path_factory):
     finally:
         sys.path.remove(str(folder))
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def ray_environment(tmp_path_factory):
+    """An environment that has ray."""
+    made = venv.bare(tmp_path_factory.mktemp("ray"))
+    reason = venv.install(made, ray_cluster.PACKAGE)
+    if reason is not None:
+        pytest.skip(f"ray cannot be had: {reason}")
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ FLOORS = [
     {"contracts"},
     {"spec"},
     {"kernels", "checkpoint", "context", "tokenizer", "parsing"},
-    {"engine"},
+    {"engine", "routing"},
     {"nn"},
     {"execution"},
     {"assembly"},

@@ -41,10 +41,17 @@ def served(*arguments, variables=None, launcher=("-m", "plugtron"), wait=True):
         process = warm().start(*command, stdout=1, stderr=writing, variables=environment)
     finally:
         os.close(writing)
+    with watched(process, open(reading), wait=wait) as running:  # noqa: PTH123 - not a path
+        yield running
+
+
+@contextmanager
+def watched(process, errors, *, wait=True):
+    """Read what a server's process writes to standard error, until it says where it is; end it in the end."""
     lines, told = [], threading.Event()
 
     def read():
-        with open(reading) as stream:  # noqa: PTH123 - not a path
+        with errors as stream:
             for line in stream:
                 lines.append(line)
                 told.set()

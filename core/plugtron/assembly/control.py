@@ -46,14 +46,14 @@ class SessionControl(Control):
     def pause(self) -> None:
         """Do no more steps; the one that is going on is waited for."""
         with self._turn:
-            self._engine()
+            self._engine().pause()
             self._paused = True
             self.gate.close()
 
     def resume(self) -> None:
         """Do steps again, unless asleep."""
         with self._turn:
-            self._engine()
+            self._engine().resume()
             self._paused = False
             self._open_if_awake()
 

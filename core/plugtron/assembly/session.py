@@ -14,7 +14,7 @@ from plugtron.assembly.data_parallel import exchange, share
 from plugtron.contracts.engine import Engine
 from plugtron.contracts.parser import ParsedAnswer, Parser
 from plugtron.contracts.parts import Parts
-from plugtron.engine.request_processor import mix
+from plugtron.engine.seeds import mix
 from plugtron.errors import ParallelError, RequestError
 from plugtron.plugin.manager import PluginManager
 from plugtron.plugin.run_info import Outcome, RunInfo
@@ -38,9 +38,14 @@ class Session:
 
     Its methods may be called from any thread, several at once: their steps take turns, and each caller gets the outputs
     of its own requests. Over the ranks of torchrun, which plan the same steps each for itself, one thread alone may.
+
+    Args:
+        observed: whether observers are told of what it does.
     """
 
-    def __init__(self, *, resolved: ResolvedSpec, manager: PluginManager, parts: Parts, engine: Engine) -> None:
+    def __init__(
+        self, *, resolved: ResolvedSpec, manager: PluginManager, parts: Parts, engine: Engine, observed: bool = True
+    ) -> None:
         self.resolved = resolved
         self.manager = manager
         self.parts = parts
@@ -56,6 +61,7 @@ class Session:
         self.control = SessionControl(self._usable_engine, self._turn)
         self._thread = threading.get_ident()
         self._requests_before = 0
+        self._observes = observed and parts.runtime.rank == 0
         self._watched = self._observes and manager.watches_steps
         self._closed = False
 
@@ -173,8 +179,9 @@ class Session:
         return bool(self._direct) or (self.control.gate.is_open and self.engine.has_unfinished_requests)
 
     def notify(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called when steps go on after a pause."""
+        """Have `callback` called when steps go on after a pause, or have something to do that no caller has brought."""
         self.control.gate.listen(callback)
+        self.engine.notify(callback)
 
     def prepare_request(self, request: InferenceRequest) -> None:
         """Do what of `add_request` takes long and needs no turn."""
@@ -315,10 +322,6 @@ class Session:
     def _stats(self) -> dict[str, float]:
         stats = self.engine.stats
         return {} if stats is None else asdict(stats)
-
-    @property
-    def _observes(self) -> bool:
-        return self.parts.runtime.rank == 0
 
     def __enter__(self) -> Session:
         return self

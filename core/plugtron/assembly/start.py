@@ -24,15 +24,22 @@ from plugtron.spec.needs import all_needs
 from plugtron.spec.resolution import resolve
 from plugtron.spec.resolved import ResolvedSpec
 
-__all__ = ["assemble", "follow_events", "follow_leader"]
+__all__ = ["assemble", "at_hand", "follow_events", "follow_leader"]
 
 
-def assemble(spec: Spec | ResolvedSpec, *, manager: PluginManager | None = None, world: World | None = None) -> Session:
+def assemble(
+    spec: Spec | ResolvedSpec,
+    *,
+    manager: PluginManager | None = None,
+    world: World | None = None,
+    observed: bool = True,
+) -> Session:
     """Build a run from a spec: fetch the model if it is not at hand, start the ranks, build the parts.
 
     Args:
         manager: the plugins to use; by default all that are installed.
         world: the job that this process has joined; by default torchrun's, or a new one.
+        observed: whether observers are told of what it does.
 
     Raises:
         SpecError: the spec has mistakes.
@@ -40,13 +47,12 @@ def assemble(spec: Spec | ResolvedSpec, *, manager: PluginManager | None = None,
         CheckpointError: the model cannot be read.
         ParallelError: the ranks cannot be formed, or do not agree.
     """
-    resolved = spec if isinstance(spec, ResolvedSpec) else None
     plain = spec.spec if isinstance(spec, ResolvedSpec) else spec
     if manager is None:
         manager = PluginManager(disable=plain.plugins.disable)
         manager.warn_of_failures()
     group = Group(None) if world is None else world.group()
-    resolved = group.run_on_all_ranks(lambda: _at_hand(resolved, plain, manager))
+    resolved = group.run_on_all_ranks(lambda: at_hand(spec, manager))
     if world is None and not is_launched() and resolved.spec.parallel.data > 1:
         raise ParallelError(
             f"parallel.data {resolved.spec.parallel.data}: replicas share the prompts of an offline run; start it with "
@@ -58,7 +64,7 @@ def assemble(spec: Spec | ResolvedSpec, *, manager: PluginManager | None = None,
     try:
         if world.interactive:
             world.group().run_on_all_ranks(lambda: None)  # the followers are resolving the spec: did all succeed?
-        return _build(resolved, manager, world)
+        return _build(resolved, manager, world, observed=observed)
     except BaseException as error:
         ended = world.abandon()
         world.close()
@@ -70,7 +76,7 @@ def assemble(spec: Spec | ResolvedSpec, *, manager: PluginManager | None = None,
 def follow_leader(world: World, spec: str) -> bool:
     """Build the same parts as the leader, and step with it until it closes its engine; False if a step failed."""
     resolved, manager = world.group().run_on_all_ranks(lambda: receive_spec(spec))
-    return follow_events(_build(resolved, manager, world))
+    return follow_events(_build(resolved, manager, world, observed=False))
 
 
 def follow_events(session: Session) -> bool:
@@ -88,7 +94,7 @@ def follow_events(session: Session) -> bool:
     return True
 
 
-def _build(resolved: ResolvedSpec, manager: PluginManager, world: World) -> Session:
+def _build(resolved: ResolvedSpec, manager: PluginManager, world: World, *, observed: bool) -> Session:
     """Build this rank's parts, in the order of `Parts`. All ranks fail together, with one message."""
     assert resolved.model is not None
     assert resolved.reader is not None
@@ -104,11 +110,17 @@ def _build(resolved: ResolvedSpec, manager: PluginManager, world: World) -> Sess
     if parts.wrapper is not None:
         parts.wrapper.agree()
     live = group.run_on_all_ranks(lambda: build_component(engine, parts))
-    return Session(resolved=resolved, manager=manager, parts=parts, engine=live)
+    return Session(resolved=resolved, manager=manager, parts=parts, engine=live, observed=observed)
 
 
-def _at_hand(resolved: ResolvedSpec | None, plain: Spec, manager: PluginManager) -> ResolvedSpec:
-    """Resolve a spec with its model there, fetching it if need be."""
+def at_hand(spec: Spec | ResolvedSpec, manager: PluginManager) -> ResolvedSpec:
+    """Resolve a spec with its model there, fetching it if need be.
+
+    Raises:
+        SpecError, PluginError, CheckpointError: it cannot be.
+    """
+    resolved = spec if isinstance(spec, ResolvedSpec) else None
+    plain = spec.spec if isinstance(spec, ResolvedSpec) else spec
     if resolved is not None and resolved.model is not None:
         return resolved
     fetch(plain.model.checkpoint)

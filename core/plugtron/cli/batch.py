@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from plugtron.cli.common import DEFAULT_MODEL, PluginChoice, plugin_options, set_option, stats_option, verbose_option
+from plugtron.cli.on_ray import check_on_ray, refuse_without_ray
 from plugtron.cli.serving import check_extra, lead, with_overrides
 from plugtron.cli.specs import resolve_source
 from plugtron.cli.stdout import kept_stdout
-from plugtron.errors import ParallelError, PluginError, SpecError
-from plugtron.parallel.environment import is_launched
+from plugtron.errors import SpecError
 from plugtron.spec.load import Source, read
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def batch(
     """
     if model is not None and spec is not None:
         raise click.UsageError("--model and --spec: give one of them")
-    if replicas is not None and not over_ray:
-        raise click.UsageError("--replicas: without --ray there is one")
+    if not over_ray:
+        refuse_without_ray({"--replicas": replicas})
     if not requests.is_file():
         raise SpecError(f"{requests}: must be a file: a run that goes on later reads it again")
     with kept_stdout() as stdout:
@@ -79,16 +79,9 @@ def batch(
 
 
 def _over_ray(resolved: ResolvedSpec, manager: PluginManager, replicas: int, *, ends_chats: bool) -> BatchSource:
-    if is_launched():
-        raise ParallelError("--ray: Ray starts the processes; do not use torchrun")
-    if resolved.spec.parallel.data > 1:
-        raise SpecError("parallel.data: with --ray, --replicas says how many copies there are (accepted: 1)")
-    try:
-        from plugtron.cli.batch_ray import RayReplicas
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise PluginError("batch --ray needs ray, which is not installed: pip install 'plugtron[serve,ray]'") from None
+    check_on_ray("batch", resolved)
+    from plugtron.cli.batch_ray import RayReplicas
+
     return RayReplicas(resolved, manager, replicas, ends_chats=ends_chats)
 
 

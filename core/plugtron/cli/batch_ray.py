@@ -16,6 +16,7 @@ from ray.exceptions import (  # pyright: ignore[reportMissingImports]
 from plugtron.assembly.sent_spec import send_spec
 from plugtron.cli.batch_source import BatchSource, Endpoints
 from plugtron.errors import PlugtronError
+from plugtron.integrations.ray_actors import joined_cluster, replica_actor
 from plugtron.integrations.ray_pool import RayPool
 from plugtron.integrations.ray_replica import RayReplica
 from plugtron.plugin.manager import PluginManager
@@ -61,9 +62,7 @@ class RayReplicas(BatchSource):
             await pool.close()
 
     def __enter__(self) -> Self:
-        self._connects = not ray.is_initialized()
-        if self._connects:
-            ray.init(logging_level="warning", configure_logging=True)
+        self._connects = joined_cluster()
         try:
             self._start()
         except BaseException:
@@ -83,15 +82,7 @@ class RayReplicas(BatchSource):
         Raises:
             PlugtronError: one of them cannot.
         """
-        spec = self.resolved.spec
-        ranks = spec.parallel.ranks
-        kind = ray.remote(RayReplica).options(
-            num_cpus=ranks * (spec.threads or 1),
-            num_gpus=ranks if spec.device == "cuda" else 0,
-            max_restarts=-1,
-            max_concurrency=max(1000, 8 * super().most),
-            scheduling_strategy="SPREAD",
-        )
+        kind = replica_actor(RayReplica, self.resolved, max_concurrency=max(1000, 8 * super().most))
         sent = send_spec(self.resolved, self._manager)
         self._actors = [kind.remote(sent, self.names, ends_chats=self._ends_chats) for _ in range(self._replicas)]
         try:

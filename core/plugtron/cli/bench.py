@@ -188,8 +188,8 @@ def arrivals(
     if not replicas:
         _run(load, asked)
         return
-    from plugtron.bench.replicas.routing import Routing
     from plugtron.cli.bench_replicas import Fleets, report, simulate
+    from plugtron.routing.router import Routing
 
     ways = [Routing(name) for name in dict.fromkeys(routings)]
     fleets = Fleets(replicas=tuple(dict.fromkeys(replicas)), routings=ways, cost=given, scaled=scale_load)

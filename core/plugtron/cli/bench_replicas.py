@@ -14,7 +14,6 @@ from plugtron.bench.replicas.fleet import run_fleet
 from plugtron.bench.replicas.measure import measure_steps
 from plugtron.bench.replicas.replica import SimulatedReplica
 from plugtron.bench.replicas.report import FleetReport, table
-from plugtron.bench.replicas.routing import Routing, make_router
 from plugtron.bench.replicas.step_cost import StepCost
 from plugtron.cli.bench_runner import Load, read_base, summed_up
 from plugtron.cli.common import PluginChoice
@@ -24,6 +23,7 @@ from plugtron.errors import SpecError
 from plugtron.parallel.runtime import Runtime
 from plugtron.plugin.component import Kind, Need
 from plugtron.plugin.manager import PluginManager
+from plugtron.routing.router import Routing, make_router
 from plugtron.spec.overrides import apply
 from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
 from plugtron.utils.progress import progress

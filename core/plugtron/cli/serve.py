@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from plugtron.cli.common import PluginChoice, plugin_options, set_option, verbose_option
+from plugtron.cli.on_ray import check_on_ray, refuse_without_ray
 from plugtron.cli.serving import check_extra, checkpoint_name, event_loop, lead, spec_or_model, with_overrides
 from plugtron.cli.specs import resolve_source
 from plugtron.cli.stdout import kept_stdout
 
 if TYPE_CHECKING:
+    from plugtron.assembly.session import Session
     from plugtron.parallel.world import World
     from plugtron.plugin.manager import PluginManager
     from plugtron.spec.resolved import ResolvedSpec
@@ -23,6 +25,8 @@ __all__ = ["serve"]
 
 #: The variable of the component api_keys.
 _KEY = "PLUGTRON_API_KEY"
+#: The ways of `plugtron.routing`; the first is what is done when none is named.
+_ROUTINGS = ("prefix", "least_loaded", "round_robin")
 
 
 @click.command()
@@ -36,6 +40,13 @@ _KEY = "PLUGTRON_API_KEY"
 @click.option("--tls-certificate", type=click.Path(), help="A certificate in PEM: HTTPS is spoken.")
 @click.option("--tls-key", type=click.Path(), help="Its key.")
 @click.option("--requests-per-minute", type=float, help="What each client may ask for; by default any number.")
+@click.option("--ray", "on_ray", is_flag=True, help="Have replicas of the model on a Ray cluster answer.")
+@click.option("--replicas", type=click.IntRange(min=1), help="With --ray: how many; 1 by default.")
+@click.option(
+    "--routing",
+    type=click.Choice(_ROUTINGS),
+    help="With --ray: which of them gets a request: prefix (by default) prefers those that were sent its beginning.",
+)
 @set_option
 @plugin_options
 @verbose_option
@@ -47,10 +58,15 @@ def serve(
     api_key_file: str | None,
     cors: tuple[str, ...],
     requests_per_minute: float | None,
+    on_ray: bool,
+    replicas: int | None,
+    routing: str | None,
     **settings: Any,
 ) -> None:
     """Serve a spec, or a model with the dynamic engine, over HTTP. Ctrl-C stops: open requests may finish."""
     with kept_stdout():
+        if not on_ray:
+            refuse_without_ray({"--replicas": replicas, "--routing": routing})
         source = with_overrides(spec_or_model(spec), overrides)
         # Whether an answer's length is asked for; `resolve` writes the default in.
         ends_chats = "max_tokens" in (source.values.get("sampling") or {})
@@ -64,7 +80,13 @@ def serve(
         source.values["serve"] = _settings(source.values.get("serve"), settings, guards)
         resolved, manager = resolve_source(source, choice)
         check_extra("serve")
-        sys.exit(lead(resolved, manager, lambda world: _listen(resolved, manager, ends_chats, world)))
+        if on_ray:
+            check_on_ray("serve", resolved)
+            load = _replicas(resolved, manager, replicas or 1, routing or _ROUTINGS[0])
+            sys.exit(_listen(resolved, load, ends_chats))
+        sys.exit(
+            lead(resolved, manager, lambda world: _listen(resolved, _engine(resolved, manager, world), ends_chats))
+        )
 
 
 def _settings(written: Any, given: Mapping[str, Any], guards: Mapping[str, Mapping[str, Any] | None]) -> Any:
@@ -84,8 +106,22 @@ def _settings(written: Any, given: Mapping[str, Any], guards: Mapping[str, Mappi
     return settings
 
 
-def _listen(resolved: ResolvedSpec, manager: PluginManager, ends_chats: bool, world: World | None) -> int:
+def _engine(resolved: ResolvedSpec, manager: PluginManager, world: World | None) -> Callable[[], Session]:
+    """One engine, in this process."""
     from plugtron.assembly import assemble
+
+    return lambda: assemble(resolved, manager=manager, world=world)
+
+
+def _replicas(resolved: ResolvedSpec, manager: PluginManager, count: int, routing: str) -> Callable[[], Session]:
+    """Engines on a Ray cluster."""
+    from plugtron.integrations.replicas.assemble import assemble_replicas
+    from plugtron.routing.router import Routing
+
+    return lambda: assemble_replicas(resolved, manager, count, Routing(routing))
+
+
+def _listen(resolved: ResolvedSpec, load: Callable[[], Session], ends_chats: bool) -> int:
     from plugtron.serve.server import Server, bind
 
     settings = resolved.spec.serve
@@ -94,13 +130,7 @@ def _listen(resolved: ResolvedSpec, manager: PluginManager, ends_chats: bool, wo
     names = settings.models or [checkpoint_name(resolved)]
 
     async def run() -> bool:
-        server = Server(
-            settings,
-            listener,
-            lambda: assemble(resolved, manager=manager, world=world),
-            models=names,
-            ends_chats=ends_chats,
-        )
+        server = Server(settings, listener, load, models=names, ends_chats=ends_chats)
         return await server.run(on_ready=lambda: click.echo(f"{names[0]} at {server.url}", err=True))
 
     with event_loop() as loop:

@@ -24,7 +24,7 @@ class Steps(Protocol):
         ...
 
     def notify(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called, from any thread, when steps that had been stopped may go on."""
+        """Have `callback` called, from any thread, when `step` has something to do that no caller has brought."""
         ...
 
     def prepare_request(self, request: InferenceRequest) -> None:
@@ -87,6 +87,11 @@ class Engine(ABC):
         return None
 
     @property
+    def why_not_ready(self) -> str:
+        """Say why no request can be answered at the moment, though it may be later; nothing where they can."""
+        return ""
+
+    @property
     def stats(self) -> EngineStats | None:
         """What the engine counts of its work; None: it keeps no account."""
         return None
@@ -133,8 +138,17 @@ class Engine(ABC):
             SpecError: there is not as much; the engine stays asleep.
         """
 
+    def pause(self) -> None:
+        """Take note that no steps will be asked for until `resume`. For engines whose steps are done elsewhere."""
+
+    def resume(self) -> None:
+        """Take note that steps will be asked for again."""
+
     def notify(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called when steps that had been stopped may go on. Engines are stopped by their owners."""
+        """Have `callback` called when `step` has something to do that no caller has brought.
+
+        For engines whose steps are done elsewhere; of one that is stopped its owner knows when it goes on.
+        """
         del callback
 
     @abstractmethod

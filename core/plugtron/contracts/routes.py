@@ -73,6 +73,11 @@ class Service(ABC):
         """What the engine counts of its work; None: it keeps no account."""
 
     @property
+    def why_not_ready(self) -> str:
+        """Say why no request can be answered at the moment; nothing where they can."""
+        return ""
+
+    @property
     @abstractmethod
     def max_sequence_length(self) -> int | None:
         """How long a sequence may get, prompt and answer together; None: the engine does not say."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Self
 
 __all__ = ["EngineStats"]
 
@@ -29,6 +31,7 @@ class EngineStats:
         start_seconds: spent starting steps: laying them out, the model, the draw. Of a device that runs by itself only
             what it takes to have it begin; 0 where an engine does not tell it from the rest.
         finish_seconds: spent finishing steps, from tokens to text; and waiting for such a device.
+        replicas: the engines whose sums these are.
     """
 
     running: int
@@ -50,6 +53,7 @@ class EngineStats:
     step_seconds: float = 0.0
     start_seconds: float = 0.0
     finish_seconds: float = 0.0
+    replicas: int = 1
 
     @property
     def tokens_per_step(self) -> float:
@@ -65,3 +69,18 @@ class EngineStats:
     def acceptance_rate(self) -> float:
         """The share of draft tokens that were accepted, 0 to 1."""
         return self.accepted_tokens / self.drafted_tokens if self.drafted_tokens else 0.0
+
+    @classmethod
+    def total(cls, parts: Iterable[Self]) -> Self:
+        """The sums over several engines; of none, nothing."""
+        sums: dict[str, float] = {field.name: 0 for field in fields(cls)}
+        for part in parts:
+            for name, value in asdict(part).items():
+                sums[name] += value
+        return cls(**sums)  # pyright: ignore[reportArgumentType] - whole numbers stay so
+
+    @property
+    def ended(self) -> Self:
+        """What stays of it in sums when the engine is gone: what it has done, and nothing of how things stand."""
+        gone = dict.fromkeys(("running", "waiting", "blocks", "blocks_used", "cached_blocks", "replicas"), 0)
+        return replace(self, **gone)

@@ -9,12 +9,13 @@ import time
 from plugtron.engine.events import Abort, Add, Close, Command, Event, agree
 from plugtron.engine.request_handler import RequestHandler
 from plugtron.engine.scheduler import Scheduler
+from plugtron.engine.seeds import RequestSeeds
 from plugtron.errors import ParallelError, RequestError
-from plugtron.request.request import FinishReason, InferenceRequest, InferenceSequence
+from plugtron.request.request import FinishReason, InferenceRequest
 from plugtron.request.sampling_params import SamplingParams
 from plugtron.utils.validation import plain
 
-__all__ = ["RequestProcessor", "mix"]
+__all__ = ["RequestProcessor"]
 
 #: Seconds after which no clock goes on.
 _FOREVER = 1e9
@@ -31,9 +32,8 @@ class RequestProcessor:
     def __init__(self, handler: RequestHandler, scheduler: Scheduler, *, seed: int | None, limit: int) -> None:
         self._handler = handler
         self._scheduler = scheduler
-        self._seed = seed
-        # What fresh seeds derive from: the same on every rank, because any of them may report one.
-        self._fresh: int = handler.runtime.broadcast_from_first(secrets.randbits(63))
+        # Fresh seeds derive from the same on every rank, because any of them may report one.
+        self._seeds = RequestSeeds(seed, fresh=handler.runtime.broadcast_from_first(secrets.randbits(63)))
         self._limit = limit
         self._next_id = 0
         self._version = 0
@@ -83,11 +83,7 @@ class RequestProcessor:
         if request.error is not None:
             self._scheduler.complete(request)
             return request.id
-        seed = self._request_seed(request)
-        request.sequences = [
-            InferenceSequence(request=request, index=index, seed=mix(seed, index) if index else seed)
-            for index in range(request.params.answers)
-        ]
+        self._seeds.begin_sequences(request)
         if request.params.most_tokens == 0 and not request.params.reads_prompt:
             for sequence in request.sequences:
                 sequence.finish_reason = FinishReason.LENGTH
@@ -208,13 +204,6 @@ class RequestProcessor:
                 "(engine.options.max_sequence_length)"
             )
 
-    def _request_seed(self, request: InferenceRequest) -> int:
-        asked = request.params.seed
-        if asked is not None and asked >= 0:
-            return asked
-        assert request.id is not None
-        return mix(self._fresh if asked is not None or self._seed is None else self._seed, request.id + 1)
-
 
 def _check_types(request: InferenceRequest) -> None:
     """What callers set that nobody else looks at before the request runs."""
@@ -238,11 +227,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:  # half of a surrogate pair
         return False
     return True
-
-
-def mix(seed: int, index: int) -> int:
-    """Derive a seed from another: the output function of SplitMix64 (Steele et al., 2014), cut to 63 bits."""
-    value = (seed + index * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-    return (value ^ (value >> 31)) >> 1

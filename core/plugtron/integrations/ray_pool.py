@@ -7,21 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray.actor import ActorHandle  # pyright: ignore[reportMissingImports] - in an environment of its own
-from ray.exceptions import (  # pyright: ignore[reportMissingImports]
-    ActorDiedError,
-    RayActorError,
-    RayTaskError,
-)
+from ray.exceptions import RayActorError, RayTaskError  # pyright: ignore[reportMissingImports]
 
 from plugtron.errors import ParallelError, PlugtronError
+from plugtron.integrations.ray_actors import await_return
 from plugtron.serve.batches.in_process import Answered
 
 __all__ = ["RayPool"]
 
 #: How many replicas may be lost over one request before it is taken for what ends them.
 _ATTEMPTS = 4
-#: Seconds between two looks at a replica that Ray starts again.
-_PAUSE_S = 1.0
 
 
 class RayPool:
@@ -81,18 +76,9 @@ class RayPool:
             self._returning[index] = asyncio.ensure_future(self._await_return(index))
 
     async def _await_return(self, index: int) -> None:
-        while True:
-            try:
-                await self._actors[index].ready.remote()
-                break
-            except ActorDiedError:
-                self._gone[index] = "Ray starts it no more"
-                break
-            except RayTaskError as error:  # the model cannot be loaded where it is now
-                self._gone[index] = str(error.cause)
-                break
-            except RayActorError:
-                await asyncio.sleep(_PAUSE_S)
+        reason = await await_return(self._actors[index])
         async with self._changed:
+            if reason:
+                self._gone[index] = reason
             del self._returning[index]
             self._changed.notify_all()

@@ -112,6 +112,7 @@ def _gauges(stats: EngineStats) -> Iterator[tuple[str, str, float]]:
         yield running, "sequences that take part in steps", stats.running
         yield waiting, "sequences that wait for a place", stats.waiting
         yield usage, "the share of KV blocks that sequences hold, 0 to 1", used
+    yield "plugtron_replicas", "engines whose sums these counts are", stats.replicas
     yield "plugtron_kv_blocks", "KV blocks in all", stats.blocks
     yield "plugtron_kv_blocks_used", "KV blocks that sequences hold", stats.blocks_used
     yield "plugtron_kv_blocks_cached", "free KV blocks that keep a prefix", stats.cached_blocks

@@ -99,15 +99,14 @@ class Server:
         Raises:
             PlugtronError: the model cannot be loaded, or the engine has failed.
         """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.stop)
+        self._take_signals()
         listening = asyncio.ensure_future(self._uvicorn.serve(sockets=[self._listener]))
         listening.add_done_callback(lambda _: self._stopping.set())
         try:
             session = await self._loaded()
             if session is None:
                 return False
+            self._take_signals()  # again: libraries, such as Ray, put handlers of their own in place
             with session:
                 await self._serve(session, on_ready)
         finally:
@@ -116,6 +115,11 @@ class Server:
         if self._failure is not None:
             raise self._failure
         return True
+
+    def _take_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop)
 
     async def _loaded(self) -> Session | None:
         loading = asyncio.ensure_future(asyncio.to_thread(self._load))

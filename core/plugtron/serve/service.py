@@ -95,6 +95,11 @@ class SessionService(Service):
         return self.session.engine.stats
 
     @property
+    def why_not_ready(self) -> str:
+        """Why no request can be answered at the moment."""
+        return self.session.engine.why_not_ready
+
+    @property
     def max_sequence_length(self) -> int | None:
         """How long a sequence may get."""
         return self.session.engine.max_sequence_length

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from plugtron.bench.replicas.replica import SimulatedReplica
-from plugtron.bench.replicas.routing import Router
 from plugtron.request.request import InferenceRequest
+from plugtron.routing.router import Router
 
 __all__ = ["run_fleet"]
 

@@ -27,6 +27,7 @@ def assembled(service: Service) -> dict[str, Any]:
     return {
         "models": list(service.models),
         "max_sequence_length": service.max_sequence_length,
+        "replicas": 1 if service.stats is None else service.stats.replicas,
         "version": version("plugtron"),
         "spec": yaml.safe_dump(_shown(service), sort_keys=False, allow_unicode=True, width=100),
         "components": [

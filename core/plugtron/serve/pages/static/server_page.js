@@ -22,6 +22,7 @@ async function showAssembled() {
     ["Device", machine.device],
     ["Dtype", machine.dtype],
     ["Ranks", all === 1 ? "1" : `${all}: tensor ${tensor}, pipeline ${pipeline}, data ${data}`],
+    ["Replicas", String(run.replicas)],
     ["Threads", `${machine.threads} of ${machine.cores} cores`],
     ["Longest sequence", run.max_sequence_length === null ? "–" : `${run.max_sequence_length} tokens`],
     ["Software", `plugtron ${run.version}, torch ${machine.torch}, Python ${machine.python}`],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from enum import StrEnum
 
-from plugtron.bench.replicas.loads import Loads
-from plugtron.bench.replicas.prefix_table import PrefixTable
 from plugtron.request.request import InferenceRequest
+from plugtron.routing.loads import Loads
+from plugtron.routing.prefix_table import PrefixTable
 
 __all__ = ["LeastLoaded", "PrefixAware", "RoundRobin", "Router", "Routing", "make_router"]
 
@@ -25,29 +26,44 @@ class Routing(StrEnum):
 
 
 class Router(ABC):
-    """Chooses among replicas 0 to `replicas` - 1, by what has gone through it alone."""
+    """Chooses among replicas 0 to `replicas` - 1, by what has gone through it alone. At first all are there."""
 
     @abstractmethod
     def choose(self, request: InferenceRequest) -> int:
-        """Say which replica gets a request, which has been prepared; it is sent there."""
+        """Say which replica gets a request, which has been prepared; it is sent there. One must be there."""
 
     def ended(self, replica: int) -> None:
         """Take note that a request of a replica is over."""
         del replica
+
+    @abstractmethod
+    def leave(self, replica: int) -> None:
+        """Choose a replica no more until it joins; its requests have been said to be over."""
+
+    @abstractmethod
+    def join(self, replica: int) -> None:
+        """Choose a replica again, which holds nothing of what it was sent before it left."""
 
 
 class RoundRobin(Router):
     """One after the other."""
 
     def __init__(self, replicas: int) -> None:
-        self._replicas = replicas
-        self._next = -1
+        self._there = deque(range(replicas))
 
     def choose(self, request: InferenceRequest) -> int:
         """The next one."""
         del request
-        self._next = (self._next + 1) % self._replicas
-        return self._next
+        self._there.rotate(-1)
+        return self._there[-1]
+
+    def leave(self, replica: int) -> None:
+        """One less to choose from."""
+        self._there.remove(replica)
+
+    def join(self, replica: int) -> None:
+        """Its turn is next."""
+        self._there.appendleft(replica)
 
 
 class LeastLoaded(Router):
@@ -66,6 +82,14 @@ class LeastLoaded(Router):
     def ended(self, replica: int) -> None:
         """One request less."""
         self._loads.change(replica, -1)
+
+    def leave(self, replica: int) -> None:
+        """One less to choose from."""
+        self._loads.leave(replica)
+
+    def join(self, replica: int) -> None:
+        """It has no open requests."""
+        self._loads.join(replica)
 
 
 class PrefixAware(Router):
@@ -92,6 +116,15 @@ class PrefixAware(Router):
     def ended(self, replica: int) -> None:
         """One request less."""
         self._loads.change(replica, -1)
+
+    def leave(self, replica: int) -> None:
+        """One less to choose from."""
+        self._loads.leave(replica)
+        self._table.forget(replica)
+
+    def join(self, replica: int) -> None:
+        """It has no open requests."""
+        self._loads.join(replica)
 
 
 def make_router(routing: Routing, replicas: int, *, block_size: int, blocks: int) -> Router:

@@ -52,3 +52,10 @@ class PrefixTable:
             self._holders.move_to_end(key)
         while len(self._holders) > self._most:
             self._holders.popitem(last=False)
+
+    def forget(self, replica: int) -> None:
+        """Forget what a replica was sent: it is gone, and its memory with it."""
+        for key, there in list(self._holders.items()):
+            there.pop(replica, None)
+            if not there:
+                del self._holders[key]

@@ -1,0 +1,1 @@
+"""Which of several replicas of a model a request goes to."""

@@ -169,7 +169,8 @@ def write(shape: Shape, file: Path) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    (output,) = writer.fout or ()
+    assert writer.fout is not None
+    (output,) = writer.fout
     writer.write_padding(output, output.tell())
     for _, sizes, type_ in every:
         for piece in data(sizes, type_, generator):

@@ -38,6 +38,23 @@ class Shape:
 
 
 SHAPES = {
+    "llama-0.1b": Shape(
+        architecture="llama", vocabulary=49_152, hidden=768, layers=12, heads=12, kv_heads=4, head=64, inner=2048
+    ),
+    "llama-0.4b": Shape(
+        architecture="llama", vocabulary=49_152, hidden=1024, layers=24, heads=16, kv_heads=8, head=64, inner=4096
+    ),
+    "llama-3.1-8b": Shape(
+        architecture="llama",
+        vocabulary=128_256,
+        hidden=4096,
+        layers=32,
+        heads=32,
+        kv_heads=8,
+        head=128,
+        inner=14_336,
+        tied=False,
+    ),
     "llama-3.2-1b": Shape(
         architecture="llama", vocabulary=128_256, hidden=2048, layers=16, heads=32, kv_heads=8, head=64, inner=8192
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -29,6 +31,7 @@ from plugtron.kernels.native.sources import functions_of
 from plugtron.quantization.float8 import Float8Weight
 from plugtron.quantization.method import has_own_forms
 from plugtron.utils.free_memory import release_memory
+from plugtron.utils.threads import one_thread
 
 __all__ = ["NativeBackend"]
 
@@ -57,7 +60,8 @@ class NativeBackend(ExecutionBackend):
         def pack(store: Store) -> Packed:
             exact.check()
             plans.append(_plan(exact))
-            return _pack(exact, plans[-1], runtime.dtype, store)
+            with one_thread():
+                return _pack(exact, plans[-1], runtime.dtype, store)
 
         packed = packed_weights(source, pack)
         if plans:
@@ -122,7 +126,7 @@ def _final(exact: DecoderSource) -> FinalStates | None:
 
 
 def _pack(exact: DecoderSource, plan: Plan, dtype: torch.dtype, store: Store) -> Packed:
-    """Write a decoder's program layer by layer, so that no more than one is ever there in float32.
+    """Write a decoder's program layer by layer, so that no more than two are ever there in float32.
 
     Raises:
         CheckpointError: the checkpoint holds no blocks where they are wanted.
@@ -134,8 +138,9 @@ def _pack(exact: DecoderSource, plan: Plan, dtype: torch.dtype, store: Store) ->
     packer = WeightPacker(store, quantization=method, dtype=dtype, blocks=blocks)
     writer = ProgramWriter(plan, packer, exact.runtime.tensor)
     kept = dict[str, int]()
-    for number, layer in enumerate(exact.layers):
-        decoder = _module(exact.load(range(layer, layer + 1), blocks if reads_stored else None))
+    for number, (layer, decoder, own) in enumerate(_loaded_ahead(exact, reads_stored=reads_stored)):
+        blocks.update(own)
+        own.clear()
         found = found or bool(blocks)
         if number == 0:
             kept = _keep_embedding(exact, decoder, blocks, dtype, store)
@@ -155,6 +160,22 @@ def _pack(exact: DecoderSource, plan: Plan, dtype: torch.dtype, store: Store) ->
     others = writer.parameters.items()
     kept |= {name: store.add(tensor.dtype, tuple(tensor.shape), [tensor]) for name, tensor in others}
     return store.finish(writer.finish(), kept)
+
+
+def _loaded_ahead(exact: DecoderSource, *, reads_stored: bool) -> Iterator[tuple[int, Any, StoredBlocks]]:
+    """Each layer with its decoder and blocks; the next is read while one is packed."""
+
+    def load(layer: int) -> tuple[int, Any, StoredBlocks]:
+        blocks: StoredBlocks = {}
+        return layer, _module(exact.load(range(layer, layer + 1), blocks if reads_stored else None)), blocks
+
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(load, exact.layers[0])
+        for layer in exact.layers[1:]:
+            loaded = ahead.result()
+            ahead = reader.submit(load, layer)
+            yield loaded
+        yield ahead.result()
 
 
 def _keep_embedding(

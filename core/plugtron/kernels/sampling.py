@@ -14,6 +14,7 @@ from torch import Tensor
 from plugtron.contracts.execution import ModelOptions
 from plugtron.kernels.triton_here import why_no_triton
 from plugtron.parallel.runtime import Runtime
+from plugtron.utils.threads import one_thread
 
 if TYPE_CHECKING:
     from plugtron.kernels.chain import ChainKernels
@@ -55,15 +56,11 @@ def on_one_thread(tensor: Tensor) -> Iterator[None]:
     The others would go on spinning for a while, for the next operation of torch's, when a native step wants their
     processors: on two of them it took twice as long.
     """
-    threads = torch.get_num_threads()
-    if tensor.device.type != "cpu" or tensor.numel() > _FEW or threads == 1:
+    if tensor.device.type != "cpu" or tensor.numel() > _FEW or torch.get_num_threads() == 1:
         yield
         return
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class SamplingChoice:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from plugtron.quantization.weight import QuantizedWeight, ScaleCodes
+from plugtron.utils.bytewise import every_byte, words_of
 
 __all__ = ["BLOCKS"]
 
@@ -22,7 +23,8 @@ def _halves(blocks: Tensor, at: int) -> Tensor:
 
 def _nibbles(packed: Tensor) -> Tensor:
     """[..., n] bytes as [..., 2 n] numbers: the low halves of all, then the high ones."""
-    return torch.cat([packed & 15, packed >> 4], dim=-1)
+    words = words_of(packed)
+    return torch.cat([words & every_byte(15), words >> 4 & every_byte(15)], dim=-1).view(torch.uint8)
 
 
 def _fifth_bits(blocks: Tensor, at: int) -> Tensor:
@@ -66,10 +68,11 @@ def _coded(bits: int, values: Tensor, codes: ScaleCodes) -> QuantizedWeight:
 
 def _scales_of_six_bits(packed: Tensor) -> tuple[Tensor, Tensor]:
     """The eight scales and eight minimums [O, B, 8] in the twelve bytes of a K block."""
-    first, second, third = packed[:, :, :4], packed[:, :, 4:8], packed[:, :, 8:]
-    scales = torch.cat([first & 63, third & 15 | first >> 6 << 4], dim=2)
-    minimums = torch.cat([second & 63, third >> 4 | second >> 6 << 4], dim=2)
-    return scales, minimums
+    first, second, third = packed.contiguous().view(torch.int32).unbind(2)
+    six, four, two = (every_byte(mask, 4) for mask in (63, 15, 3))
+    scales = torch.stack([first & six, third & four | (first >> 6 & two) << 4], dim=2)
+    minimums = torch.stack([second & six, third >> 4 & four | (second >> 6 & two) << 4], dim=2)
+    return scales.view(torch.uint8), minimums.view(torch.uint8)
 
 
 def _eight_groups(bits: int, blocks: Tensor, values: Tensor) -> QuantizedWeight:
@@ -91,16 +94,18 @@ def _q4_k(blocks: Tensor) -> QuantizedWeight:
 def _q5_k(blocks: Tensor) -> QuantizedWeight:
     low = _nibbles(blocks[:, :, 48:].unflatten(2, (4, 32))).unflatten(3, (2, 32)).flatten(2, 3)
     # Bit g of the n-th of these bytes belongs to number n of group g.
-    fifth = blocks[:, :, 16:48].unsqueeze(2) >> torch.arange(8, dtype=torch.uint8).unsqueeze(1) & 1
-    return _eight_groups(5, blocks, low | fifth << 4)
+    bits = words_of(blocks[:, :, 16:48])
+    fifth = torch.stack([(bits >> group & every_byte(1)) << 4 for group in range(8)], dim=2)
+    return _eight_groups(5, blocks, low | fifth.view(torch.uint8))
 
 
 def _q6_k(blocks: Tensor) -> QuantizedWeight:
-    low = _nibbles(blocks[:, :, :128].unflatten(2, (2, 64)))  # [O, B, 2, 128]
-    pairs = blocks[:, :, 128:192].unflatten(2, (2, 1, 32)) >> (2 * torch.arange(4, dtype=torch.uint8)).unsqueeze(1)
-    values = low | (pairs & 3).flatten(3) << 4
+    low = words_of(_nibbles(blocks[:, :, :128].unflatten(2, (2, 64))))  # [O, B, 2, 128] bytes
+    pairs = words_of(blocks[:, :, 128:192].unflatten(2, (2, 32)))
+    high = torch.cat([(pairs >> shift & every_byte(3)) << 4 for shift in (0, 2, 4, 6)], dim=-1)
+    values = (low | high) + every_byte(128 - 32)  # no byte becomes more than 255
     scales = blocks[:, :, 192:208].contiguous().view(torch.int8).flatten(1)
-    return _coded(6, values + (128 - 32), ScaleCodes(scales=scales, factors=_halves(blocks, 208)))
+    return _coded(6, values.view(torch.uint8), ScaleCodes(scales=scales, factors=_halves(blocks, 208)))
 
 
 def _mxfp4(blocks: Tensor) -> QuantizedWeight:

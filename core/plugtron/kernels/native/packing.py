@@ -11,6 +11,7 @@ from torch import Tensor
 
 from plugtron.errors import PluginError
 from plugtron.quantization.weight import GROUP, QuantizedWeight
+from plugtron.utils.bytewise import every_byte, words_of
 
 __all__ = ["LANES", "WeightFormat", "format_of", "pack", "pack_dense"]
 
@@ -101,9 +102,11 @@ def _pack_rows(weight: QuantizedWeight) -> Tensor:
         return padded.unflatten(0, (-1, LANES))
 
     # Blocks, groups, steps, lanes, and the four inputs of each.
-    values = blocks(weight.values).unflatten(2, (groups, _STEPS, 4)).permute(0, 2, 3, 1, 4).flatten(3)
+    values = words_of(weight.values)
     if weight.bits in (5, 6) and weight.minimums is None:
-        values = values - (128 - 2 ** (weight.bits - 1))  # the numbers from 0 that a file has
+        values = values - every_byte(128 - 2 ** (weight.bits - 1))  # the numbers from 0 that a file has
+    fours = blocks(values.view(torch.int32)).unflatten(2, (groups, _STEPS))
+    values = fours.permute(0, 2, 3, 1).contiguous().view(torch.int64)
     codes = weight.codes
     numbers = (weight.scales, weight.minimums) if codes is None else (codes.scales, codes.minimums)
     tails = [_bytes(blocks(tensor), groups) for tensor in numbers if tensor is not None]
@@ -115,17 +118,19 @@ def _pack_rows(weight: QuantizedWeight) -> Tensor:
 
 
 def _planes(values: Tensor, bits: int) -> list[Tensor]:
-    """Values [blocks, groups, steps, 64] as bytes: their low halves, two steps in one; then the bits above."""
+    """Values [blocks, groups, steps, 8 words] as bytes: their low halves, two steps in one; then the bits above."""
     if bits == 8:
-        return [values.flatten(2)]
-    low, high = values & 15, values >> 4
+        return [values.view(torch.uint8).flatten(2)]
+    low = values & every_byte(15)
     planes = [(low[:, :, 0::2] | low[:, :, 1::2] << 4).flatten(2)]
     each = bits - 4  # so many bits of a step stand beside those of the next
+    high = values >> 4 & every_byte(2**each - 1)
     for first in range(0, _STEPS, 8 // each) if each else ():
-        some = high[:, :, first : first + 8 // each]
-        shifts = each * torch.arange(some.shape[2], dtype=torch.uint8).view(-1, 1)
-        planes.append((some << shifts).sum(dim=2, dtype=torch.uint8))
-    return planes
+        plane = high[:, :, first].clone()
+        for step in range(1, 8 // each):
+            plane |= high[:, :, first + step] << each * step
+        planes.append(plane)
+    return [plane.view(torch.uint8) for plane in planes]
 
 
 def _bytes(numbers: Tensor, groups: int) -> Tensor:

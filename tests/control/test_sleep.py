@@ -87,6 +87,19 @@ def test_a_draft_model_sleeps_too(checkpoints):
         assert found(batch) == found(undisturbed)
 
 
+@pytest.mark.parametrize("layout", ["dynamic", "two ranks", "n-grams"])
+def test_weights_are_given_back_after_keys_and_values(checkpoints, layout):
+    with opened(checkpoints[0], **LAYOUTS[layout]) as llm:
+        expected = [request.tokens for request in llm.generate(PROMPTS, BATCH)]
+        wrapper = llm.session.parts.wrapper
+        for weights in (False, True, True, False):
+            held = wrapper._execution
+            llm.control.sleep(weights=weights)
+            assert (wrapper._execution is not None) == (held is not None and not weights)
+        llm.control.wake()
+        assert [request.tokens for request in llm.generate(PROMPTS, BATCH)] == expected
+
+
 def test_weights_that_come_while_it_sleeps(checkpoints):
     first, second = checkpoints
     with opened(second) as llm:

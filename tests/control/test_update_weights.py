@@ -7,7 +7,7 @@ import pytest
 from support import models
 
 from plugtron import LLM, SamplingParams
-from plugtron.errors import CheckpointError, EngineError, ParallelError
+from plugtron.errors import CheckpointError, EngineError, ParallelError, RequestError
 from plugtron.request import InferenceRequest
 
 PROMPTS = [list(range(3, 40)), list(range(3, 30)), [7, 9, 11]]
@@ -55,6 +55,8 @@ def test_the_new_weights_are_used(checkpoints, layout):
         assert before != expected
         assert llm.control.update_weights(second) == 1
         assert tokens(llm) == expected  # and nothing of the prefixes that were computed before
+        with pytest.raises(RequestError, match=r"version: must be at least 0 \(got -1\)"):
+            llm.control.update_weights(first, version=-1)
         assert llm.control.update_weights(first, version=7) == 7
         request = llm.generate(PROMPTS[0], GREEDY)
         assert request.tokens == before[0]

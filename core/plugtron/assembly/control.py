@@ -7,6 +7,7 @@ from pathlib import Path
 
 from plugtron.contracts.control import Control
 from plugtron.contracts.engine import Engine
+from plugtron.errors import RequestError
 from plugtron.utils.gate import Gate
 from plugtron.utils.turn_lock import TurnLock
 
@@ -73,6 +74,8 @@ class SessionControl(Control):
 
     def update_weights(self, path: Path, *, version: int | None = None, recompute: bool = True) -> int:
         """Use other weights from the next step on."""
+        if version is not None and version < 0:
+            raise RequestError(f"version: must be at least 0 (got {version})")
         with self._turn:
             engine = self._engine()
             engine.update_weights(path, version=version, recompute=recompute)

@@ -62,13 +62,14 @@ class Control(ABC):
         Asleep, the weights are read when the model wakes, so that nothing is held twice.
 
         Args:
-            version: of these weights, for results; by default one more than before.
+            version: of these weights, for results, at least 0; by default one more than before.
             recompute: compute what running requests have in memory with these weights; else it stays as it is.
 
         Returns:
             The version.
 
         Raises:
+            RequestError: the version is below 0.
             CheckpointError: the checkpoint is broken, or of another model; all goes on as before.
             EngineError, PluginError: this engine, or its model, cannot do it, or not while requests are running.
         """

@@ -43,6 +43,7 @@ class BatchingEngine(Engine):
         self._account = EngineMetrics()
         self._turn = TurnLock()
         self._asleep = False
+        self._without_weights = False
         self._version = 0
         # Why the last command could not be obeyed.
         self._refusal: PlugtronError | None = None
@@ -160,15 +161,22 @@ class BatchingEngine(Engine):
         try:
             if isinstance(command, UpdateWeights):
                 self._take_weights(command)
-            elif isinstance(command, Sleep) and not self._asleep:
-                self._interrupt()
-                self._release_memory(weights=command.weights)
-                self._asleep = True
+            elif isinstance(command, Sleep):
+                self._fall_asleep(weights=command.weights)
             elif isinstance(command, Wake) and self._asleep:
                 self._restore_memory()
-                self._asleep = False
+                self._asleep = self._without_weights = False
         except PlugtronError as error:
             self._refusal = error
+
+    def _fall_asleep(self, *, weights: bool) -> None:
+        """Give memory back; asleep, that of the weights alone is left to give."""
+        if self._asleep and (self._without_weights or not weights):
+            return
+        if not self._asleep:
+            self._interrupt()
+        self._release_memory(weights=weights)
+        self._asleep, self._without_weights = True, weights
 
     def _take_weights(self, command: UpdateWeights) -> None:
         if command.recompute and not self._asleep:

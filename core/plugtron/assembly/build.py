@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from plugtron.assembly.declared_parts import as_declared
 from plugtron.assembly.dtypes import choose_dtype
 from plugtron.contracts.checkpoint import ModelDescription
@@ -20,6 +22,9 @@ from plugtron.quantization.float8 import FLOAT8
 from plugtron.spec.resolved import ResolvedComponent, ResolvedSpec
 
 __all__ = ["build_component", "build_parts", "make_runtime", "one"]
+
+#: None: the runtime's.
+_KV_DTYPES = {"auto": None, "int8": torch.int8, "fp8": FLOAT8}
 
 
 def make_runtime(resolved: ResolvedSpec, model: ModelDescription, world: World) -> Runtime:
@@ -66,7 +71,7 @@ def _model_options(resolved: ResolvedSpec, parts: Parts) -> ModelOptions:
 
     return ModelOptions(
         quantization=made(Kind.QUANTIZATION),
-        kv_dtype=FLOAT8 if resolved.spec.model.kv_dtype == "fp8" else None,
+        kv_dtype=_KV_DTYPES[resolved.spec.model.kv_dtype],
         execution=made(Kind.EXECUTION),
         attention=made(Kind.ATTENTION),
         deterministic=resolved.spec.deterministic,

@@ -1,4 +1,4 @@
-"""A block of all layers as bytes, for what keeps it elsewhere: layer by layer its keys, then its values."""
+"""A block of all layers as bytes, for what keeps it elsewhere: layer by layer its keys, its values, and their scales."""
 
 from __future__ import annotations
 
@@ -26,4 +26,4 @@ def set_block(layers: Sequence[LayerState], block: int, content: Tensor) -> None
 
 
 def _parts(layers: Sequence[LayerState], block: int) -> list[Tensor]:
-    return [cache[block].view(torch.uint8) for state in layers for cache in (state.keys, state.values)]
+    return [cache[block].view(torch.uint8) for state in layers for cache in state.parts]

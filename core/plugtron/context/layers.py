@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from plugtron.context.memory_size import check_memory
 from plugtron.contracts.decoder import ModelInfo
 from plugtron.contracts.memory import LayerState
@@ -27,6 +29,8 @@ def allocate_kv_cache(
             values=zeros(shape, state.dtype, device),
             window=state.window,
             chunk=state.chunk,
+            key_scales=zeros(shape[:3], torch.float32, device) if state.has_scales else None,
+            value_scales=zeros(shape[:3], torch.float32, device) if state.has_scales else None,
         )
         for state in info.states
         for shape in [(blocks, state.kv_heads, block_size, state.head_dim)]

@@ -32,7 +32,7 @@ def check_memory(info: ModelInfo, *, tokens: int, device: torch.device, remedy: 
 
 def bytes_per_token(info: ModelInfo) -> int:
     """What a token's keys and values take in this rank's layers."""
-    return sum(2 * state.kv_heads * state.head_dim * state.dtype.itemsize for state in info.states)
+    return sum(state.bytes_per_token for state in info.states)
 
 
 @contextmanager

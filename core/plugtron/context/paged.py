@@ -196,8 +196,8 @@ class PagedInferenceContext(InferenceContext):
         if rest:
             copy = self.pool.take()
             for state in self.layers:
-                state.keys[copy] = state.keys[theirs.blocks[full]]
-                state.values[copy] = state.values[theirs.blocks[full]]
+                for cache in state.parts:
+                    cache[copy] = cache[theirs.blocks[full]]
             self._append(target, copy)
         return True
 
@@ -235,7 +235,7 @@ class PagedInferenceContext(InferenceContext):
             return
         (chosen,) = transfer(self._device, np.array(blocks))
         for state in self.layers:
-            for cache in (state.keys, state.values):
+            for cache in state.parts:
                 as_bytes(cache).index_fill_(0, chosen, 0)
 
     def _append(self, slot: int, block: int) -> None:

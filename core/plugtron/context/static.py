@@ -69,7 +69,7 @@ class StaticInferenceContext(InferenceContext):
         del clear
         length, self._lengths[slot] = int(self._lengths[slot]), 0
         for state in self.layers if self.clears and length else ():
-            for cache in (state.keys, state.values):
+            for cache in state.parts:
                 as_bytes(cache)[slot + 1, :, :length].zero_()
 
     def view(self, plan: StepPlan) -> AttentionMetadata:

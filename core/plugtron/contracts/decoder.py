@@ -27,6 +27,16 @@ class AttentionState:
     window: int | None = None
     chunk: int | None = None
 
+    @property
+    def has_scales(self) -> bool:
+        """Whether each key and each value of a head has a scale, in float32: those of integers do."""
+        return not self.dtype.is_floating_point
+
+    @property
+    def bytes_per_token(self) -> int:
+        """What a token takes, scales included."""
+        return 2 * self.kv_heads * (self.head_dim * self.dtype.itemsize + (4 if self.has_scales else 0))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:

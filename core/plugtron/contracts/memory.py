@@ -25,13 +25,22 @@ class LayerState:
     """Keys and values of one layer, [blocks, kv_heads, block, head_dim], and how far back its queries look.
 
     `window`: a query sees as many positions, its own included (None: all before it). `chunk`: of those, the ones that
-    lie in the same stretch of so many positions as its own (None: all).
+    lie in the same stretch of so many positions as its own (None: all). `key_scales` and `value_scales`, [blocks,
+    kv_heads, block] float32, are what int8 keys and values are to be multiplied with (None: they are of another dtype).
     """
 
     keys: Tensor
     values: Tensor
     window: int | None
     chunk: int | None = None
+    key_scales: Tensor | None = None
+    value_scales: Tensor | None = None
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """All that is kept: what moves, copies or clears a block does so with each of these, [blocks, kv_heads, block, ...]."""
+        scales = (self.key_scales, self.value_scales)
+        return self.keys, self.values, *(part for part in scales if part is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,8 @@ def _check(source: DecoderSource) -> None:
         raise Unsupported("weights in a form of its own, which torch steps alone multiply with")
     if options.attention is not None:
         raise Unsupported("an attention that is named, which torch steps alone use")
+    if options.kv_dtype == torch.int8:
+        raise Unsupported("keys and values in int8")
     float8 = options.kv_dtype == FLOAT8 or (
         options.quantization is not None and Float8Weight in options.quantization.forms
     )

@@ -26,7 +26,10 @@ from plugtron.execution.packed import Packed
 from plugtron.kernels.native.binding import NativeLayer, NativeTokens, Op, Program, RowStep
 from plugtron.parallel.group import Group
 
-__all__ = ["NativeExecution", "Span"]
+__all__ = ["KV_DTYPES", "NativeExecution", "Span"]
+
+#: Of keys and values that the kernels read, with their numbers there (Stored in memory.h).
+KV_DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 
 #: A stage of a step: its name, and its begin and end as time.monotonic_ns has them.
 Span = tuple[str, int, int]
@@ -213,9 +216,11 @@ class NativeExecution(Execution):
                 NativeLayer(
                     keys=state.keys.data_ptr(),
                     values=state.values.data_ptr(),
+                    key_scales=None if state.key_scales is None else state.key_scales.data_ptr(),
+                    value_scales=None if state.value_scales is None else state.value_scales.data_ptr(),
                     window=state.window or 0,
                     chunk=state.chunk or 0,
-                    bf16=state.keys.dtype == torch.bfloat16,
+                    stored=KV_DTYPES[state.keys.dtype],
                 )
                 for state in memory.layers
             ]

@@ -20,7 +20,7 @@ from plugtron.execution.lowering.sample import SampleStep
 from plugtron.execution.lowering.torch_step import piece_name
 from plugtron.execution.lowering.weights import WeightPacker
 from plugtron.execution.lowering.write import ProgramWriter
-from plugtron.execution.native import NativeExecution
+from plugtron.execution.native import KV_DTYPES, NativeExecution
 from plugtron.execution.native_cuts import Cuts
 from plugtron.execution.packed import Packed, Store
 from plugtron.execution.stored import dense_stretches
@@ -106,7 +106,7 @@ def _check(source: DecoderSource) -> None:
     if options.attention is not None:
         raise Unsupported("an attention that is named, which torch steps alone use")
     kv_dtype = options.kv_dtype or runtime.dtype
-    if kv_dtype not in (torch.float32, torch.bfloat16):
+    if kv_dtype not in KV_DTYPES:
         raise Unsupported(f"keys and values in {str(kv_dtype).removeprefix('torch.')}")
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from plugtron.contracts.attention import AttentionBackend, Scores
 from plugtron.contracts.memory import AttentionMetadata, LayerState, Span
 from plugtron.quantization.float8 import FLOAT8, to_float8
+from plugtron.quantization.int8_rows import quantize_int8
 
 __all__ = ["TorchAttention"]
 
@@ -25,6 +26,10 @@ class TorchAttention(AttentionBackend):
         """Put keys and values [T, K, D] in their places."""
         place = (memory.write_blocks, memory.write_offsets)
         keys, values = state.keys, state.values
+        if state.key_scales is not None and state.value_scales is not None:
+            (key, key_scales), (value, value_scales) = quantize_int8(key), quantize_int8(value)
+            state.key_scales.transpose(1, 2).index_put_(place, key_scales)
+            state.value_scales.transpose(1, 2).index_put_(place, value_scales)
         if keys.dtype == FLOAT8:  # which is moved as bytes: not every device has operations for it
             keys, values = keys.view(torch.uint8), values.view(torch.uint8)
             key, value = to_float8(key).view(torch.uint8), to_float8(value).view(torch.uint8)
@@ -50,8 +55,8 @@ def _decode(query: Tensor, state: LayerState, memory: AttentionMetadata, scores:
     kv_heads, head_dim = state.keys.shape[1], state.keys.shape[3]
     length = memory.decode_length
     blocks = _decode_blocks(memory)
-    keys = _histories(state.keys, blocks, length).to(query.dtype)
-    values = _histories(state.values, blocks, length).to(query.dtype)
+    keys = _numbers(state.keys, state.key_scales, blocks, length, query.dtype)
+    values = _numbers(state.values, state.value_scales, blocks, length, query.dtype)
     grouped = query.view(len(query), kv_heads, -1, head_dim)
     mask = _decode_mask(memory, state, query.dtype)
     if not _is_plain(scores):
@@ -65,8 +70,8 @@ def _decode(query: Tensor, state: LayerState, memory: AttentionMetadata, scores:
 def _chunk(query: Tensor, span: Span, state: LayerState, memory: AttentionMetadata, scores: Scores) -> Tensor:
     """One row with several tokens. [count, H, D]."""
     blocks = _chunk_blocks(memory, span)
-    keys = _histories(state.keys, blocks, span.end).to(query.dtype)
-    values = _histories(state.values, blocks, span.end).to(query.dtype)
+    keys = _numbers(state.keys, state.key_scales, blocks, span.end, query.dtype)
+    values = _numbers(state.values, state.value_scales, blocks, span.end, query.dtype)
     mask = _chunk_mask(memory, span, state, explicit=not _is_plain(scores))
     if not _is_plain(scores):
         positions = torch.arange(span.start, span.end, device=query.device).view(-1, 1)
@@ -116,6 +121,16 @@ def attend_plainly(
         sinks = scores.sinks.float().view(heads).expand(*score.shape[:-1], 1)
         weights = torch.cat([score, sinks], dim=-1).softmax(-1)[..., :-1]
     return weights.to(values.dtype) @ values.unsqueeze(2)
+
+
+def _numbers(
+    cache: Tensor, scales: Tensor | None, blocks: Tensor | slice, length: int, dtype: torch.dtype
+) -> Tensor:
+    """What the first `length` positions of each row stand for, [R, K, length, D]."""
+    stored = _histories(cache, blocks, length)
+    if scales is None:
+        return stored.to(dtype)
+    return (stored.float() * _histories(scales.unsqueeze(-1), blocks, length)).to(dtype)
 
 
 def _histories(cache: Tensor, blocks: Tensor | slice, length: int) -> Tensor:

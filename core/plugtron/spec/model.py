@@ -71,8 +71,10 @@ class ModelSpec(Section):
         default=None,
         description="how the weights of linear layers are held; null: in dtype, or as MXFP4 where that is stored",
     )
-    kv_dtype: Literal["auto", "fp8"] = Field(
-        default="auto", description="of keys and values in memory; auto: dtype; fp8: e4m3, not on a native step"
+    kv_dtype: Literal["auto", "int8", "fp8"] = Field(
+        default="auto",
+        description="of keys and values in memory; auto: dtype; int8: with a scale for each, not on graphs; fp8: e4m3, "
+        "not on a native step",
     )
 
 

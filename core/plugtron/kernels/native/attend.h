@@ -17,7 +17,7 @@ constexpr long kMostScores = 4 << 20;  // more than these stay in the scratch of
 
 class StepAttention {
    public:
-    explicit StepAttention(int threads) : own_scores_(threads) {}
+    explicit StepAttention(int threads) : own_scores_(threads), own_codes_(threads) {}
 
     // Lay out a step's tokens, before the threads begin: those of neighboring tokens of one row that share what is read.
     void begin(const Tokens& tokens) {
@@ -45,24 +45,28 @@ class StepAttention {
     void rotate(const PlugtronOp& op, const Heads& heads, const PlugtronLayer& memory, Deal& deal, int size) {
         const Layer own = layer(memory);
         each_head(op, deal, tokens_->count, size, [&](long t, int head) {
-            if (memory.bf16)
-                rotate_and_write<uint16_t>(heads, own, *tokens_, t, head);
-            else
-                rotate_and_write<float>(heads, own, *tokens_, t, head);
+            switch (memory.stored) {
+                case kStoredF32: return rotate_and_write<float>(heads, own, *tokens_, t, head);
+                case kStoredBf16: return rotate_and_write<uint16_t>(heads, own, *tokens_, t, head);
+                case kStoredInt8: return rotate_and_write<int8_t>(heads, own, *tokens_, t, head);
+            }
         });
     }
 
     void attend(
         const PlugtronOp& op, const Heads& heads, Columns output, const PlugtronLayer& memory, Deal* deals, Team& team,
         int rank) {
-        if (memory.bf16)
-            attend_as<uint16_t>(op, heads, output, memory, deals, team, rank);
-        else
-            attend_as<float>(op, heads, output, memory, deals, team, rank);
+        switch (memory.stored) {
+            case kStoredF32: return attend_as<float>(op, heads, output, memory, deals, team, rank);
+            case kStoredBf16: return attend_as<uint16_t>(op, heads, output, memory, deals, team, rank);
+            case kStoredInt8: return attend_as<int8_t>(op, heads, output, memory, deals, team, rank);
+        }
     }
 
    private:
-    static Layer layer(const PlugtronLayer& own) { return Layer{own.keys, own.values, own.window, own.chunk}; }
+    static Layer layer(const PlugtronLayer& own) { 
+        return Layer{own.keys, own.values, own.key_scales, own.value_scales, own.window, own.chunk};
+    }
 
     // Whether attention is to be divided further than by tiles and heads.
     bool divided(const PlugtronOp& op, int threads) const {
@@ -97,7 +101,8 @@ class StepAttention {
         const Layer memory = layer(own);
         const Scores shape{op.scale, op.cap, op.slopes, op.sinks};
         const auto attention = [&](long tile, int head, float* scores) {
-            return Attention<Stored, DIM>(heads, shape, memory, *tokens_, output, tiles_[tile], head, scores);
+            return Attention<Stored, DIM>(
+                heads, shape, memory, *tokens_, output, tiles_[tile], head, scores, own_codes_[rank]);
         };
         if (divided(op, team.size())) return attend_divided(op, memory, deals, team, attention);
         std::vector<float>& scores = own_scores_[rank];
@@ -159,6 +164,7 @@ class StepAttention {
     std::vector<Tile> tiles_;
     long longest_ = 0, most_stretches_ = 0;
     std::vector<std::vector<float>> own_scores_;
+    std::vector<Codes> own_codes_;
     std::vector<float> scores_, sums_;
 };
 

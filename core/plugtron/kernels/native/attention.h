@@ -9,6 +9,7 @@
 #include <limits>
 #include <vector>
 
+#include "codes.h"
 #include "heads.h"
 #include "lanes.h"
 
@@ -33,14 +34,16 @@ struct Tile {
 template <class Stored>
 class Cursor {
    public:
+    // `stride`: how many numbers there are of each position.
     Cursor(
-        const void* memory, const Tokens& tokens, long row, int head, const Heads& heads, long last, int channel, int width)
-        : memory_(static_cast<const Stored*>(memory)), tokens_(tokens), heads_(heads), row_(row), last_(last), head_(head),
-          channel_(channel), width_(width) {}
+        const void* memory, const Tokens& tokens, long row, int head, int kv_heads, long last, int stride, int channel,
+        int width)
+        : memory_(static_cast<const Stored*>(memory)), tokens_(tokens), row_(row), last_(last), head_(head),
+          kv_heads_(kv_heads), stride_(stride), channel_(channel), width_(width) {}
 
     const Stored* at(long position) {
         if (position < begin_ || position >= end_) enter(position);
-        const long inside = (position - begin_) * heads_.dim;
+        const long inside = (position - begin_) * stride_;
         if (next_)
             for (int channel = 0; channel < width_; channel += 64 / sizeof(Stored))
                 __builtin_prefetch(next_ + inside + channel);
@@ -51,7 +54,7 @@ class Cursor {
     long run(long position, long end) const { return std::min(end, end_) - position; }
 
     // Where the position is that comes as much later as a block is long, or null.
-    const Stored* ahead(long position) const { return next_ ? next_ + (position - begin_) * heads_.dim : nullptr; }
+    const Stored* ahead(long position) const { return next_ ? next_ + (position - begin_) * stride_ : nullptr; }
 
    private:
     void enter(long position) {
@@ -62,14 +65,13 @@ class Cursor {
     }
 
     const Stored* find(long position) const {
-        return memory_ + place(tokens_, row_, position, head_, heads_.kv, heads_.dim) + channel_;
+        return memory_ + place(tokens_, row_, position, head_, kv_heads_) * stride_ + channel_;
     }
 
     const Stored* memory_;
     const Tokens& tokens_;
-    const Heads& heads_;
     const long row_, last_;
-    const int head_, channel_, width_;
+    const int head_, kv_heads_, stride_, channel_, width_;
     long begin_ = 0, end_ = 0;
     const Stored* start_ = nullptr;
     const Stored* next_ = nullptr;
@@ -209,13 +211,13 @@ struct Seen {
 template <class Stored, int DIM>
 class Attention {
    public:
-    // `memory`: as many floats as `Seen::room` says, the same for all stages.
+    // `memory`: as many floats as `Seen::room` says, the same for all stages. `codes`: for a thread to work in.
     Attention(
         const Heads& heads, const Scores& scores, const Layer& layer, const Tokens& tokens, Columns output, Tile tile,
-        int head, float* memory)
+        int head, float* memory, Codes& codes)
         : heads_(heads), shape_(scores), layer_(layer), tokens_(tokens), tile_(tile), seen_(layer, tokens, tile), head_(head),
           dim_(heads.dim), queries_(tile.count * heads.group()), row_(tokens.owners[tile.first]), scores_(memory),
-          factors_(memory + queries_ * seen_.length) {
+          factors_(memory + queries_ * seen_.length), codes_(codes) {
         for (int own = 0; own < queries_; own++) {
             const long t = tile.first + own / heads.group();
             const long offset = (head * heads.group() + own % heads.group()) * static_cast<long>(dim_);
@@ -230,7 +232,8 @@ class Attention {
     // Lanes of keys [begin, end).
     void score_lanes(long begin, long end) {
         const long stop = std::min(seen_.last, seen_.base + end * kLanes - 1);
-        Cursor<Stored> keys(layer_.keys, tokens_, row_, head_, heads_, stop, 0, dim());
+        Cursor<Stored> keys(layer_.keys, tokens_, row_, head_, heads_.kv, stop, dim(), 0, dim());
+        if constexpr (sizeof(Stored) == 1) return score_codes(keys, begin, end, stop);
         float widened[kKeys * (DIM ? DIM : 1)];
         for (long at = begin * kLanes; at < end * kLanes; at += kKeys) {
             const Stored* some[kKeys];
@@ -255,6 +258,7 @@ class Attention {
         const int head = head_ * heads_.group() + own % heads_.group();
         factors_[own] =
             soften(line(own), seen_.base, seen_.length, first_seen(layer_, position), position, shape_, head);
+        if constexpr (sizeof(Stored) == 1) weigh_scales(line(own));
     }
 
     // What a stretch of positions comes to, the first that is seen being number 0: by itself, as `sums` [queries, dim] ...
@@ -287,6 +291,36 @@ class Attention {
     int dim() const { return DIM ? DIM : dim_; }
 
     float* line(int own) const { return scores_ + own * seen_.length; }
+
+    // Scores of integers with integers, exact until they are scaled: of a lane of positions at once.
+    void score_codes(Cursor<Stored>& keys, long begin, long end, long last) {
+        Cursor<float> scales(layer_.key_scales, tokens_, row_, head_, heads_.kv, last, 1, 0, 1);
+        codes_.round_queries(query_, queries_, dim());
+        for (long lane = begin; lane < end; lane++) {
+            const int8_t* some[kLanes];
+            float factors[kLanes];
+            for (int at = 0; at < kLanes; at++) {
+                // Beyond the last there may be anything, and nobody sees what it scores.
+                const long position = std::min(seen_.base + lane * kLanes + at, last);
+                some[at] = keys.at(position);
+                factors[at] = *scales.at(position);
+            }
+            codes_.widen_keys<DIM>(some, dim());
+            for (int own = 0; own < queries_; own++) codes_.score<DIM>(own, factors, dim(), line(own) + lane * kLanes);
+        }
+    }
+
+    // Let weights have the scales of the values that they are of.
+    void weigh_scales(float* weights) {
+        Cursor<float> scales(layer_.value_scales, tokens_, row_, head_, heads_.kv, seen_.last, 1, 0, 1);
+        for (long position = seen_.base; position <= seen_.last;) {
+            const float* own = scales.at(position);
+            const long count = scales.run(position, seen_.last + 1);
+            float* target = weights + position - seen_.base;
+            for (long at = 0; at < count; at++) target[at] *= own[at];
+            position += count;
+        }
+    }
 
     template <class Key>
     void score_all(const Key* const* keys, long at) {
@@ -329,7 +363,7 @@ class Attention {
         const long begin = std::max(seen_.base, stretch * kStretch);
         const long end = std::min(seen_.last + 1, (stretch + 1) * kStretch);
         const int width = std::min(LANES * kLanes, dim() - channel);
-        Cursor<Stored> values(layer_.values, tokens_, row_, head_, heads_, end - 1, channel, width);
+        Cursor<Stored> values(layer_.values, tokens_, row_, head_, heads_.kv, end - 1, dim(), channel, width);
         weigh<Stored, QUERIES, LANES>(values, lines, begin, end, channel, dim(), targets, add);
     }
 
@@ -343,6 +377,7 @@ class Attention {
     const long row_;
     float* const scores_;
     float* const factors_;
+    Codes& codes_;
     const float* query_[kTileTokens * kMostGrouped];
     float* result_[kTileTokens * kMostGrouped];
 };

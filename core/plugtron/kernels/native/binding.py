@@ -47,8 +47,8 @@ class NativeLayer(Structure):
     """One layer's KV memory."""
 
     _fields_ = [
-        *[(name, c_void_p) for name in ("keys", "values")],
-        *[(name, c_int32) for name in ("window", "chunk", "bf16")],
+        *[(name, c_void_p) for name in ("keys", "values", "key_scales", "value_scales")],
+        *[(name, c_int32) for name in ("window", "chunk", "stored")],
     ]
 
 

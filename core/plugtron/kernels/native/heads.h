@@ -1,6 +1,8 @@
 // Queries, keys and values of one step: rotated by their positions, and the latter two put in memory.
 #pragma once
 
+#include "activations.h"  // bfloat16
+#include "int8_row.h"
 #include "memory.h"
 
 namespace plugtron {
@@ -40,6 +42,18 @@ inline void rotate_head(float* head, const float* cosines, const float* sines, i
     }
 }
 
+// Put a key or a value in memory, as number `at`.
+template <class Stored>
+inline void keep(const float* row, int width, long at, Stored* memory, float* scales) {
+    Stored* target = memory + at * width;
+    if constexpr (sizeof(Stored) == 1)
+        scales[at] = round_row(row, width, 127.0f, target);
+    else if constexpr (sizeof(Stored) == 2)
+        for (int channel = 0; channel < width; channel++) target[channel] = float_to_bf16(row[channel]);
+    else
+        std::copy_n(row, width, target);
+}
+
 // What belongs to one token and key-value head, in place; its key and value go to memory.
 template <class Stored>
 inline void rotate_and_write(const Heads& heads, const Layer& layer, const Tokens& tokens, long t, int head) {
@@ -59,13 +73,9 @@ inline void rotate_and_write(const Heads& heads, const Layer& layer, const Token
         float* queries = heads.queries.row(t) + head * heads.group() * heads.dim;
         for (int channel = 0; channel < heads.group() * heads.dim; channel++) queries[channel] *= factor;
     }
-    const long at = place(tokens, tokens.owners[t], tokens.positions[t], head, heads.kv, heads.dim);
-    Stored* keys = static_cast<Stored*>(layer.keys) + at;
-    Stored* values = static_cast<Stored*>(layer.values) + at;
-    for (int channel = 0; channel < heads.dim; channel++) {
-        keys[channel] = store<Stored>(key[channel]);
-        values[channel] = store<Stored>(value[channel]);
-    }
+    const long at = place(tokens, tokens.owners[t], tokens.positions[t], head, heads.kv);
+    keep(key, heads.dim, at, static_cast<Stored*>(layer.keys), layer.key_scales);
+    keep(value, heads.dim, at, static_cast<Stored*>(layer.values), layer.value_scales);
 }
 
 }  // namespace plugtron

@@ -138,7 +138,7 @@ PLUGTRON_INLINE void read_halves(const uint8_t* from, Word& to) {
 }
 
 // Signed bytes as float.
-PLUGTRON_INLINE void read_codes(const uint8_t* from, Word& to) {
+PLUGTRON_INLINE void read(const int8_t* from, Word& to) {
 #if PLUGTRON_VNNI
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
     to = reinterpret_cast<Word>(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
@@ -146,7 +146,7 @@ PLUGTRON_INLINE void read_codes(const uint8_t* from, Word& to) {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
     to = reinterpret_cast<Word>(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
 #else
-    for (int at = 0; at < kWord; at++) to[at] = static_cast<float>(static_cast<int8_t>(from[at]));
+    for (int at = 0; at < kWord; at++) to[at] = static_cast<float>(from[at]);
 #endif
 }
 
@@ -207,10 +207,6 @@ template <class H> PLUGTRON_INLINE void read_halves(const uint8_t* from, Pair<H>
     read_halves(from, to.low);
     read_halves(from + sizeof(H) / 2, to.high);
 }
-template <class H> PLUGTRON_INLINE void read_codes(const uint8_t* from, Pair<H>& to) {
-    read_codes(from, to.low);
-    read_codes(from + sizeof(H) / sizeof(float), to.high);
-}
 template <class H> PLUGTRON_INLINE void read_pairs(const uint8_t* from, Pair<H>& even, Pair<H>& odd) {
     read_pairs(from, even.low, odd.low);
     read_pairs(from + sizeof(H), even.high, odd.high);
@@ -230,7 +226,7 @@ PLUGTRON_INLINE Lane lane_of(float value) {
     return lane;
 }
 
-// Sixteen numbers of memory, floats or bfloat16.
+// Sixteen numbers of memory: floats, bfloat16 or int8.
 template <class Stored>
 PLUGTRON_INLINE Lane load_lane(const Stored* from) {
     Lane lane;
@@ -247,12 +243,6 @@ PLUGTRON_INLINE Lane load_half_powers(const uint8_t* from) {
 PLUGTRON_INLINE Lane load_halves(const uint8_t* from) {
     Lane lane;
     read_halves(from, lane);
-    return lane;
-}
-
-PLUGTRON_INLINE Lane load_codes(const uint8_t* from) {
-    Lane lane;
-    read_codes(from, lane);
     return lane;
 }
 
@@ -309,11 +299,11 @@ inline float greatest_of(const Lane& lane) {
     return fold(lane, [](Four a, Four b) { return a < b ? b : a; });
 }
 
-// Four numbers shuffled with four others: compilers have two names for it.
+// Numbers of two registers shuffled, the places being integers of type `numbers`: compilers have two names for it.
 #if defined(__clang__)
-#define PLUGTRON_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define PLUGTRON_SHUFFLE(numbers, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
-#define PLUGTRON_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (FourInts){__VA_ARGS__})
+#define PLUGTRON_SHUFFLE(numbers, a, b, ...) __builtin_shuffle(a, b, (numbers){__VA_ARGS__})
 #endif
 
 // A word added up to four numbers, half and half.
@@ -329,9 +319,9 @@ PLUGTRON_INLINE Four four_of(Word word) {
 PLUGTRON_INLINE Four sums_of(const Word* words) {
     Four some[4];
     for (int at = 0; at < 4; at++) some[at] = four_of(words[at]);
-    const Four a = PLUGTRON_SHUFFLE(some[0], some[1], 0, 4, 1, 5) + PLUGTRON_SHUFFLE(some[0], some[1], 2, 6, 3, 7);
-    const Four b = PLUGTRON_SHUFFLE(some[2], some[3], 0, 4, 1, 5) + PLUGTRON_SHUFFLE(some[2], some[3], 2, 6, 3, 7);
-    return PLUGTRON_SHUFFLE(a, b, 0, 1, 4, 5) + PLUGTRON_SHUFFLE(a, b, 2, 3, 6, 7);
+    const Four a = PLUGTRON_SHUFFLE(FourInts, some[0], some[1], 0, 4, 1, 5) + PLUGTRON_SHUFFLE(FourInts, some[0], some[1], 2, 6, 3, 7);
+    const Four b = PLUGTRON_SHUFFLE(FourInts, some[2], some[3], 0, 4, 1, 5) + PLUGTRON_SHUFFLE(FourInts, some[2], some[3], 2, 6, 3, 7);
+    return PLUGTRON_SHUFFLE(FourInts, a, b, 0, 1, 4, 5) + PLUGTRON_SHUFFLE(FourInts, a, b, 2, 3, 6, 7);
 }
 
 }  // namespace plugtron

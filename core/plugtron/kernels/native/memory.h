@@ -5,13 +5,17 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "activations.h"  // bfloat16
-
 namespace plugtron {
+
+// What keys and values are held in: KV_DTYPES of plugtron.execution.native. Those of int8 have a scale for each position
+// and head, [blocks, kv_heads, block] for keys and for values.
+enum Stored : int32_t { kStoredF32, kStoredBf16, kStoredInt8 };
 
 struct Layer {
     void* keys;
     void* values;
+    float* key_scales;
+    float* value_scales;
     int window;  // how far back queries look; 0: all the way
     int chunk;   // queries look at those positions alone that divide by this to what theirs does; 0: at all
 };
@@ -36,18 +40,10 @@ inline long first_seen(const Layer& layer, long position) {
     return layer.chunk ? std::max(window, position / layer.chunk * layer.chunk) : window;
 }
 
-// Where the key (or value) of one position and head is.
-inline long place(const Tokens& tokens, long row, long position, int head, int kv_heads, int head_dim) {
+// Where one position and head is: the number of its key, and of its value.
+inline long place(const Tokens& tokens, long row, long position, int head, int kv_heads) {
     const long block = tokens.block_tables[row * tokens.table_width + position / tokens.block_size];
-    return ((block * kv_heads + head) * tokens.block_size + position % tokens.block_size) * head_dim;
-}
-
-template <class Stored>
-inline Stored store(float value) {
-    if constexpr (sizeof(Stored) == 2)
-        return float_to_bf16(value);
-    else
-        return value;
+    return (block * kv_heads + head) * tokens.block_size + position % tokens.block_size;
 }
 
 }  // namespace plugtron

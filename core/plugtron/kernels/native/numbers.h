@@ -62,12 +62,12 @@ class Numbers {
     // Scales of a group whose values end at `tail`, or of its second half.
     PLUGTRON_INLINE Lane scale(const uint8_t* tail, bool second = false) const {
         const uint8_t* at = tail + (second ? Own::numbers : 0);
-        if constexpr (Own::codes) return load_codes(at) * factor_;
+        if constexpr (Own::codes) return load_lane(reinterpret_cast<const int8_t*>(at)) * factor_;
         return stored(at);
     }
 
     PLUGTRON_INLINE Lane minimum(const uint8_t* tail) const {
-        if constexpr (Own::codes) return load_codes(tail + Own::numbers) * minimum_factor_ * -1.0f;
+        if constexpr (Own::codes) return load_lane(reinterpret_cast<const int8_t*>(tail + Own::numbers)) * minimum_factor_ * -1.0f;
         return stored(tail + Own::numbers);
     }
 

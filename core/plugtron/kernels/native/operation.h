@@ -48,7 +48,9 @@ struct PlugtronCall {
 struct PlugtronLayer {
     void* keys;
     void* values;
-    int32_t window, chunk, bf16;
+    float* key_scales;
+    float* value_scales;
+    int32_t window, chunk, stored;
 };
 }
 

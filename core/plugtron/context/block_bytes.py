@@ -1,4 +1,4 @@
-"""A block of all layers as bytes, for what keeps it elsewhere: layer by layer its keys, its values, and their scales."""
+"""A block of all layers as bytes, for what keeps it elsewhere: layer by layer its keys, its values, their scales."""
 
 from __future__ import annotations
 

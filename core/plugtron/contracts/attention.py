@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -35,7 +36,13 @@ class AttentionBackend(ABC):
 
     Shapes: T tokens, H query heads and K key-value heads of this rank, D the width of a head. H / K queries share each
     key-value head.
+
+    Attributes:
+        takes_int8: memory may be int8, to be multiplied with the scales of `LayerState`; runs that ask for it are
+            refused where it may not.
     """
+
+    takes_int8: ClassVar[bool] = False
 
     @abstractmethod
     def write(self, key: Tensor, value: Tensor, state: LayerState, memory: AttentionMetadata) -> None:

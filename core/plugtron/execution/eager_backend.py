@@ -7,6 +7,7 @@ import torch
 from plugtron.contracts.attention import AttentionBackend
 from plugtron.contracts.decoder import Decoder
 from plugtron.contracts.execution import DecoderSource, Execution, ExecutionBackend
+from plugtron.errors import PlugtronError
 from plugtron.execution.eager import EagerExecution
 from plugtron.execution.rounding import quantized_part, round_experts
 from plugtron.nn.attention import CoreAttention
@@ -30,12 +31,20 @@ class EagerBackend(ExecutionBackend):
         return ""
 
     def load(self, source: DecoderSource) -> Execution:
-        """Load the weights, and round them."""
+        """Load the weights, and round them.
+
+        Raises:
+            PlugtronError: an attention that is named does not read keys and values in int8.
+        """
+        attention = source.options.attention
+        if source.options.kv_dtype == torch.int8 and attention is not None and not attention.takes_int8:
+            name = f"{type(attention).__module__}.{type(attention).__qualname__}"
+            raise PlugtronError(f"model.kv_dtype int8: attention {name} does not take it (accepted here: auto)")
         decoder = source.load(source.layers)
         if source.options.quantization is not None:
             _quantize_in_place(decoder, source.options.quantization)
-        if source.options.attention is not None:
-            _attend_with(decoder, source.options.attention)
+        if attention is not None:
+            _attend_with(decoder, attention)
         return EagerExecution(decoder, last=source.layers.stop == source.num_layers, dtype=source.runtime.dtype)
 
 

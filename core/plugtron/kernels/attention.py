@@ -22,6 +22,8 @@ __all__ = ["TorchAttention"]
 class TorchAttention(AttentionBackend):
     """Gathers histories, and leaves the rest to torch's scaled_dot_product_attention, where that knows the scores."""
 
+    takes_int8 = True
+
     def write(self, key: Tensor, value: Tensor, state: LayerState, memory: AttentionMetadata) -> None:
         """Put keys and values [T, K, D] in their places."""
         place = (memory.write_blocks, memory.write_offsets)
@@ -123,9 +125,7 @@ def attend_plainly(
     return weights.to(values.dtype) @ values.unsqueeze(2)
 
 
-def _numbers(
-    cache: Tensor, scales: Tensor | None, blocks: Tensor | slice, length: int, dtype: torch.dtype
-) -> Tensor:
+def _numbers(cache: Tensor, scales: Tensor | None, blocks: Tensor | slice, length: int, dtype: torch.dtype) -> Tensor:
     """What the first `length` positions of each row stand for, [R, K, length, D]."""
     stored = _histories(cache, blocks, length)
     if scales is None:

@@ -32,6 +32,7 @@ from plugtron.plugin.registry import RegisteredComponent, UnknownName, own
 from plugtron.request.chat_options import AUTO_PARSER, NO_PARSER
 from plugtron.request.sampling_params import DEFAULTS
 from plugtron.spec.checkpoint_defaults import checkpoint_defaults
+from plugtron.spec.conflicts import conflicts
 from plugtron.spec.load import Place, Source
 from plugtron.spec.model import DEFAULT_CHAIN, Spec
 from plugtron.spec.needs import all_needs, is_needed, unused
@@ -212,6 +213,7 @@ class _Resolver:
             if is_needed(kind, needs):
                 problems.append(problem)
         self.problems += unused(self.source, needs)
+        self.problems += conflicts(self.source, self.components)
         self.components = [chosen for chosen in self.components if is_needed(chosen.offer.kind, needs)]
 
     def _supplier(self, name: str) -> str:

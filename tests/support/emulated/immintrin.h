@@ -47,6 +47,14 @@ inline __m128i _mm_loadu_si128(const __m128i* from) {
 inline __m512i _mm512_broadcast_i32x4(__m128i a) {
     return emulated::as<__m512i>(emulated::Array<__m128i, 4>{{a, a, a, a}});
 }
+inline __m512i _mm512_castsi128_si512(__m128i a) {
+    return emulated::as<__m512i>(emulated::Array<__m128i, 4>{{a}});
+}
+inline __m512i _mm512_inserti32x4(__m512i a, __m128i b, int place) {
+    auto to = emulated::as<emulated::Array<__m128i, 4>>(a);
+    to.at[place] = b;
+    return emulated::as<__m512i>(to);
+}
 inline __m512i _mm512_shuffle_epi8(__m512i a, __m512i places) {
     const emulated::Bytes from = emulated::as<emulated::Bytes>(a);
     emulated::Bytes to = emulated::as<emulated::Bytes>(places);
@@ -117,6 +125,12 @@ inline __m512i _mm512_dpbusd_epi32(__m512i sums, __m512i unsigned_bytes, __m512i
     emulated::Ints to = emulated::as<emulated::Ints>(sums);
     const emulated::Bytes a = emulated::as<emulated::Bytes>(unsigned_bytes), b = emulated::as<emulated::Bytes>(signed_bytes);
     for (int at = 0; at < 64; at++) to.at[at / 4] += a.at[at] * static_cast<int8_t>(b.at[at]);
+    return emulated::as<__m512i>(to);
+}
+inline __m512i _mm512_dpwssd_epi32(__m512i sums, __m512i a, __m512i b) {
+    emulated::Ints to = emulated::as<emulated::Ints>(sums);
+    const auto x = emulated::as<emulated::Array<int16_t, 32>>(a), y = emulated::as<emulated::Array<int16_t, 32>>(b);
+    for (int at = 0; at < 32; at++) to.at[at / 2] += x.at[at] * y.at[at];
     return emulated::as<__m512i>(to);
 }
 inline __m512 _mm512_dpbf16_ps(__m512 sums, __m512bh a, __m512bh b) {

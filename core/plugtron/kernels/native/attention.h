@@ -18,6 +18,7 @@ namespace plugtron {
 constexpr int kTileTokens = 16;
 constexpr int kMostGrouped = 128;  // queries to a key-value head
 constexpr int kKeys = 4;          // keys that are scored together: as many as `sums_of` adds up
+constexpr int kAhead = 2;          // blocks from the one that is read to the one that is fetched
 constexpr long kStretch = 256;    // positions whose values are added up by themselves
 static_assert(kLanes % kKeys == 0 && kStretch % kLanes == 0, "keys and stretches fill lanes");
 // Queries that read a key, or some lanes of a value, once for all of them: as many sums as there are registers for.
@@ -29,8 +30,8 @@ struct Tile {
     int count;
 };
 
-// Walks some channels of one head's keys or values by position, a division only where a block ends. Blocks lie anywhere in
-// memory, so a processor does not guess the next one: it is fetched while this one is used.
+// Walks some channels of one head's keys or values by position, without a division as long as positions follow each other.
+// Blocks lie anywhere in memory, so a processor does not guess the next ones: one is fetched while another is used.
 template <class Stored>
 class Cursor {
    public:
@@ -53,26 +54,27 @@ class Cursor {
     // How many positions from here on, before `end`, lie one after the other.
     long run(long position, long end) const { return std::min(end, end_) - position; }
 
-    // Where the position is that comes as much later as a block is long, or null.
+    // Where the position is that comes kAhead blocks later, or null.
     const Stored* ahead(long position) const { return next_ ? next_ + (position - begin_) * stride_ : nullptr; }
 
    private:
     void enter(long position) {
-        begin_ = position / tokens_.block_size * tokens_.block_size;
+        number_ = position == end_ ? number_ + 1 : position / tokens_.block_size;
+        begin_ = number_ * tokens_.block_size;
         end_ = begin_ + tokens_.block_size;
-        start_ = find(begin_);
-        next_ = end_ > last_ ? nullptr : find(end_);
+        start_ = find(number_);
+        next_ = begin_ + kAhead * tokens_.block_size > last_ ? nullptr : find(number_ + kAhead);
     }
 
-    const Stored* find(long position) const {
-        return memory_ + place(tokens_, row_, position, head_, kv_heads_) * stride_ + channel_;
+    const Stored* find(long number) const {
+        return memory_ + block_place(tokens_, row_, number, head_, kv_heads_) * stride_ + channel_;
     }
 
     const Stored* memory_;
     const Tokens& tokens_;
     const long row_, last_;
     const int head_, kv_heads_, stride_, channel_, width_;
-    long begin_ = 0, end_ = 0;
+    long number_ = -1, begin_ = 0, end_ = 0;
     const Stored* start_ = nullptr;
     const Stored* next_ = nullptr;
 };
@@ -102,14 +104,14 @@ inline void score(const float* const* queries, const Stored* const* keys, int di
 }
 
 // Weighted values at positions [begin, end) of QUERIES queries, LANES lanes of channels from `channel` on; added to what
-// targets hold, or in place of it.
-template <class Stored, int QUERIES, int LANES>
+// targets hold, or in place of it. WHOLE: there are as many channels.
+template <class Stored, int QUERIES, int LANES, bool WHOLE>
 inline void weigh(
     Cursor<Stored>& values, const float* const* weights, long begin, long end, int channel, int dim,
     float* const* targets, bool add) {
     Lane sums[QUERIES][LANES] = {};
     int widths[LANES];
-    for (int part = 0; part < LANES; part++) widths[part] = std::min(kLanes, dim - channel - part * kLanes);
+    for (int part = 0; part < LANES; part++) widths[part] = WHOLE ? kLanes : std::min(kLanes, dim - channel - part * kLanes);
     for (long position = begin; position < end;) {
         const Stored* value = values.at(position);
         const Stored* ahead = values.ahead(position);
@@ -120,7 +122,7 @@ inline void weigh(
             }
             Lane parts[LANES];
 #pragma GCC unroll 8
-            for (int part = 0; part < LANES; part++) parts[part] = load_lane(value + part * kLanes, widths[part]);
+            for (int part = 0; part < LANES; part++) parts[part] = WHOLE ? load_lane(value + part * kLanes) : load_lane(value + part * kLanes, widths[part]);
 #pragma GCC unroll 8
             for (int own = 0; own < QUERIES; own++) {
                 const Lane weight = lane_of(weights[own][position]);
@@ -297,15 +299,20 @@ class Attention {
         Cursor<float> scales(layer_.key_scales, tokens_, row_, head_, heads_.kv, last, 1, 0, 1);
         codes_.round_queries(query_, queries_, dim());
         for (long lane = begin; lane < end; lane++) {
-            const int8_t* some[kLanes];
-            float factors[kLanes];
-            for (int at = 0; at < kLanes; at++) {
+            const long first = seen_.base + lane * kLanes;
+            float some[kLanes];
+            const float* factors = some;
+            const int8_t* key = keys.at(first);
+            if (keys.run(first, last + 1) >= kLanes) {
+                if (const int8_t* ahead = keys.ahead(first))
+                    for (int at = 0; at < kLanes * dim(); at += 64) __builtin_prefetch(ahead + at);
+                factors = scales.at(first);
+                codes_.widen_keys<DIM>([&](int at) { return key + at * dim(); }, dim());
+            } else {
                 // Beyond the last there may be anything, and nobody sees what it scores.
-                const long position = std::min(seen_.base + lane * kLanes + at, last);
-                some[at] = keys.at(position);
-                factors[at] = *scales.at(position);
+                for (int at = 0; at < kLanes; at++) some[at] = *scales.at(std::min(first + at, last));
+                codes_.widen_keys<DIM>([&](int at) { return keys.at(std::min(first + at, last)); }, dim());
             }
-            codes_.widen_keys<DIM>(some, dim());
             for (int own = 0; own < queries_; own++) codes_.score<DIM>(own, factors, dim(), line(own) + lane * kLanes);
         }
     }
@@ -317,7 +324,9 @@ class Attention {
             const float* own = scales.at(position);
             const long count = scales.run(position, seen_.last + 1);
             float* target = weights + position - seen_.base;
-            for (long at = 0; at < count; at++) target[at] *= own[at];
+            long at = 0;
+            for (; at + kLanes <= count; at += kLanes) write(target + at, load_lane(target + at) * load_lane(own + at));
+            for (; at < count; at++) target[at] *= own[at];
             position += count;
         }
     }
@@ -346,7 +355,12 @@ class Attention {
         for (int own = 0; own < queries_; own++) lines[own] = line(own) - seen_.base;
         int own = 0;
         for (; own + 6 <= queries_; own += 6) weigh_some<6, kWeighed>(stretch, lines + own, targets + own, add);
-        for (; own + 3 <= queries_; own += 3) weigh_some<3, 2 * kWeighed>(stretch, lines + own, targets + own, add);
+        // Twice as many lanes keep as many sums going, where a head is that wide.
+        for (; own + 3 <= queries_; own += 3)
+            if (dim() % (2 * kWeighed * kLanes) == 0)
+                weigh_some<3, 2 * kWeighed>(stretch, lines + own, targets + own, add);
+            else
+                weigh_some<3, kWeighed>(stretch, lines + own, targets + own, add);
         for (; own < queries_; own++) weigh_some<1, 4>(stretch, lines + own, targets + own, add);
     }
 
@@ -354,17 +368,17 @@ class Attention {
     void weigh_some(long stretch, const float* const* lines, float* const* targets, bool add) {
         int channel = 0;
         for (; channel + LANES * kLanes <= dim(); channel += LANES * kLanes)
-            weigh_at<QUERIES, LANES>(stretch, lines, channel, targets, add);
-        for (; channel < dim(); channel += kLanes) weigh_at<QUERIES, 1>(stretch, lines, channel, targets, add);
+            weigh_at<QUERIES, LANES, true>(stretch, lines, channel, targets, add);
+        for (; channel < dim(); channel += kLanes) weigh_at<QUERIES, 1, false>(stretch, lines, channel, targets, add);
     }
 
-    template <int QUERIES, int LANES>
+    template <int QUERIES, int LANES, bool WHOLE>
     void weigh_at(long stretch, const float* const* lines, int channel, float* const* targets, bool add) {
         const long begin = std::max(seen_.base, stretch * kStretch);
         const long end = std::min(seen_.last + 1, (stretch + 1) * kStretch);
         const int width = std::min(LANES * kLanes, dim() - channel);
         Cursor<Stored> values(layer_.values, tokens_, row_, head_, heads_.kv, end - 1, dim(), channel, width);
-        weigh<Stored, QUERIES, LANES>(values, lines, begin, end, channel, dim(), targets, add);
+        weigh<Stored, QUERIES, LANES, WHOLE>(values, lines, begin, end, channel, dim(), targets, add);
     }
 
     const Heads& heads_;

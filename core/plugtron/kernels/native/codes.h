@@ -114,8 +114,8 @@ class Codes {
     }
 
     // Take a lane of keys, as registers of their even and of their odd channels.
-    template <int DIM>
-    void widen_keys(const int8_t* const* keys, int width) {
+    template <int DIM, class Keys>
+    void widen_keys(Keys keys, int width) {
         const int dim = DIM ? DIM : width;
         Channels* target = keys_.data();
         for (int first = 0; first < kLanes; first += kWord)
@@ -125,7 +125,7 @@ class Codes {
                     Segment some[kWord] = {};
 #pragma GCC unroll 4
                     for (int at = own; at < kWord; at += 4)
-                        some[at - own] = load_channels(keys[first + at] + channel, dim - channel);
+                        some[at - own] = load_channels(keys(first + at) + channel, dim - channel);
                     const Shorts both = join<4>(some);
                     target->even = (both << 8) >> 8;
                     target->odd = both >> 8;

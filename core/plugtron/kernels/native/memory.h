@@ -40,10 +40,14 @@ inline long first_seen(const Layer& layer, long position) {
     return layer.chunk ? std::max(window, position / layer.chunk * layer.chunk) : window;
 }
 
-// Where one position and head is: the number of its key, and of its value.
+// Where the first position of a row's block is, of one head: the number of its key, and of its value.
+inline long block_place(const Tokens& tokens, long row, long block, int head, int kv_heads) {
+    return (tokens.block_tables[row * tokens.table_width + block] * kv_heads + head) * tokens.block_size;
+}
+
+// The same of any position.
 inline long place(const Tokens& tokens, long row, long position, int head, int kv_heads) {
-    const long block = tokens.block_tables[row * tokens.table_width + position / tokens.block_size];
-    return (block * kv_heads + head) * tokens.block_size + position % tokens.block_size;
+    return block_place(tokens, row, position / tokens.block_size, head, kv_heads) + position % tokens.block_size;
 }
 
 }  // namespace plugtron

@@ -89,10 +89,9 @@ def test_a_native_step_gives_what_torch_gives(name, random_model):
         with LLM(random_model(name)[1], dtype="float32", overrides=overrides) as llm:
             found.append(all_logits(llm, prompt))
     native, eager, exact = found
-    for other, bound in ((eager, 0.02), (exact, 0.1)):
-        error = (native - other).norm(dim=-1) / other.norm(dim=-1)
-        assert error.median() < bound
-    assert not torch.equal(native, exact)
+    assert ((native - eager).norm(dim=-1) / eager.norm(dim=-1)).median() < 0.02
+    # Of a few tokens: random weights make much of any rounding.
+    assert 0 < ((native - exact).norm(dim=-1) / exact.norm(dim=-1))[:4].median() < 0.05
 
 
 @pytest.mark.parametrize("engine", ["static", "dynamic"])

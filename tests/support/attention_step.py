@@ -71,10 +71,8 @@ class AttentionStep:
 
     def written(self):
         """The numbers that a step puts in memory: keys, then values, [new, kv_heads, head_dim]."""
-        ends = self.rows.split(
-            [self.shape.heads * self.shape.head_dim, *2 * [self.shape.kv_heads * self.shape.head_dim]], 1
-        )
-        return [part.unflatten(1, (self.shape.kv_heads, -1)) for part in ends[1:]]
+        heads = self.rows.unflatten(1, (-1, self.shape.head_dim))
+        return heads.split([self.shape.heads, self.shape.kv_heads, self.shape.kv_heads], 1)[1:]
 
     def history(self, codes, scales):
         """The row's keys or values [length, kv_heads, ...] and their scales."""

@@ -38,7 +38,7 @@ class LayerState:
 
     @property
     def parts(self) -> tuple[Tensor, ...]:
-        """All that is kept, each [blocks, kv_heads, block, ...]: who moves, copies or clears a block takes all of it."""
+        """All that is kept, each [blocks, kv_heads, block, ...]: what moves, copies or clears a block takes all."""
         scales = (self.key_scales, self.value_scales)
         return self.keys, self.values, *(part for part in scales if part is not None)
 

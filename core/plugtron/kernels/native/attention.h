@@ -1,8 +1,9 @@
 // Attention of a tile of neighboring tokens, and of the queries that share a key-value head, over their row's memory.
 //
-// A score is added up in the lanes of a word, channel after channel, and the lanes half with half; a channel of a result
-// position after position, in stretches that begin at fixed positions. What a query does not see weighs nothing. So each
-// query's result is the same bits whatever tile it is in, and however threads divide keys and values among them.
+// A score is added up in the lanes of a word, channel after channel, and the lanes half with half (with int8 keys in
+// integers, see codes.h); a channel of a result position after position, in stretches that begin at fixed positions. What a
+// query does not see weighs nothing. So each query's result is the same bits whatever tile it is in, and however threads
+// divide keys and values among them.
 #pragma once
 
 #include <algorithm>
@@ -111,7 +112,7 @@ inline void weigh(
     float* const* targets, bool add) {
     Lane sums[QUERIES][LANES] = {};
     int widths[LANES];
-    for (int part = 0; part < LANES; part++) widths[part] = WHOLE ? kLanes : std::min(kLanes, dim - channel - part * kLanes);
+    for (int part = 0; part < LANES; part++) widths[part] = std::min(kLanes, dim - channel - part * kLanes);
     for (long position = begin; position < end;) {
         const Stored* value = values.at(position);
         const Stored* ahead = values.ahead(position);
@@ -122,7 +123,8 @@ inline void weigh(
             }
             Lane parts[LANES];
 #pragma GCC unroll 8
-            for (int part = 0; part < LANES; part++) parts[part] = WHOLE ? load_lane(value + part * kLanes) : load_lane(value + part * kLanes, widths[part]);
+            for (int part = 0; part < LANES; part++)
+                parts[part] = load_lane(value + part * kLanes, WHOLE ? kLanes : widths[part]);
 #pragma GCC unroll 8
             for (int own = 0; own < QUERIES; own++) {
                 const Lane weight = lane_of(weights[own][position]);

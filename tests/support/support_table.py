@@ -38,6 +38,8 @@ family. Every line holds for transformers' class in float32, token for token (`t
   engines run everything.
 - **int8, int4**: linear layers and experts in groups of 32, on a CPU and on a GPU. `fp8` is for GPUs; `as_stored` runs
   what GGUF files hold, and gpt-oss's experts in MXFP4, which it is the default for.
+- **keys and values**: in 8-bit integers (`model.kv_dtype: int8`) everything runs, on native and eager steps; captured
+  ones refuse them.
 
 | class of transformers | wrapper | formats | native | graph | tensor | pipeline | int8, int4 |
 |---|---|---|---|---|---|---|---|

@@ -28,6 +28,7 @@ from peers.environments import environment
 from random_gguf import SHAPES, write
 
 from plugtron import LLM, SamplingParams
+from plugtron.context import bytes_per_token
 from plugtron.execution import DecoderWrapper
 from plugtron.request import InferenceRequest
 
@@ -104,8 +105,7 @@ def measure(case: Case, source: str, repetitions: int) -> Iterator[dict[str, obj
         wrapper = llm.session.parts.wrapper
         assert isinstance(wrapper, DecoderWrapper)
         weight_bytes = wrapper.execution.weight_bytes * case.ranks
-        itemsize = wrapper.runtime.dtype.itemsize
-        kv_bytes = sum(2 * state.kv_heads * state.head_dim * itemsize for state in wrapper.info.states) * case.ranks
+        kv_bytes = bytes_per_token(wrapper.info) * case.ranks
         for rows, context in case.points:
             for _ in range(1 if context > 4096 else repetitions):
                 yield {

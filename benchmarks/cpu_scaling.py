@@ -68,7 +68,8 @@ CASES = (
 
 def seconds_per_step(llm: LLM, rows: int, context: int) -> float:
     """The median of the steps in which every row goes on by a token and nothing else is done."""
-    params = SamplingParams(temperature=0, ignore_eos=True, max_tokens=STEPS)
+    # The first rows still go on when the last prompt has been computed.
+    params = SamplingParams(temperature=0, ignore_eos=True, max_tokens=STEPS + _waiting(rows, context))
     if llm.session.parts.runtime.tensor.size > 1:  # the session tells the other ranks of requests
         (request,) = llm.generate([prompt(context)], params)
         return statistics.median(request.token_gaps[1:])
@@ -84,13 +85,18 @@ def seconds_per_step(llm: LLM, rows: int, context: int) -> float:
     return statistics.median(taken[1:])  # in the first of them a prompt may have ended
 
 
+def _waiting(rows: int, context: int) -> int:
+    """Tokens that a row may make while the others' prompts are computed."""
+    return rows * context // 256
+
+
 def measure(case: Case, source: str, repetitions: int) -> Iterator[dict[str, object]]:
     """The points of a case, each as often as is asked; long contexts once."""
     rows, longest = max(rows for rows, _ in case.points), max(context for _, context in case.points)
     overrides = {
         "threads": case.threads,
         "engine.options.max_batch_size": rows,
-        "engine.options.max_sequence_length": longest + 64,
+        "engine.options.max_sequence_length": longest + 64 + max(_waiting(*point) for point in case.points),
         "engine.options.prefix_caching": False,
         "engine.options.kv_cache_memory": "2GiB",
     }

@@ -61,7 +61,8 @@ def test_five_mistakes_give_five_errors_in_order_without_torch(write):
         "Did you mean 'max_batch_size'?",
         f"{path}:7: samplers.1: no sampler 'top_kk' (installed: allowed_tokens, bad_words, dry, "
         "dynamic_temperature, encoder_penalty, epsilon_cutoff, eta_cutoff, grammar, logit_bias, min_p, min_tokens, "
-        "mirostat, no_repeat_ngram, penalties, temperature, top_k, top_n_sigma, top_p, typical_p, xtc). Did you mean 'top_k'?",
+        "mirostat, no_repeat_ngram, penalties, temperature, top_k, top_n_sigma, top_p, typical_p, xtc). "
+        "Did you mean 'top_k'?",
         f"{path}:9: sampling.temperature: must be at least 0 (got -1)",
         f"{path}:10: sampling.max_token: no such parameter. Did you mean 'max_tokens'?",
     ]

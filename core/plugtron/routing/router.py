@@ -92,7 +92,7 @@ class LeastLoaded(Router):
         self._loads.join(replica)
 
 
-class PrefixAware(Router):
+class PrefixAware(LeastLoaded):
     """Of those that were sent the longest beginning of the prompt the least loaded one, unless it has far too much.
 
     Args:
@@ -100,7 +100,7 @@ class PrefixAware(Router):
     """
 
     def __init__(self, replicas: int, table: PrefixTable) -> None:
-        self._loads = Loads(replicas)
+        super().__init__(replicas)
         self._table = table
 
     def choose(self, request: InferenceRequest) -> int:
@@ -113,18 +113,10 @@ class PrefixAware(Router):
         self._loads.change(chosen, 1)
         return chosen
 
-    def ended(self, replica: int) -> None:
-        """One request less."""
-        self._loads.change(replica, -1)
-
     def leave(self, replica: int) -> None:
         """One less to choose from."""
-        self._loads.leave(replica)
+        super().leave(replica)
         self._table.forget(replica)
-
-    def join(self, replica: int) -> None:
-        """It has no open requests."""
-        self._loads.join(replica)
 
 
 def make_router(routing: Routing, replicas: int, *, block_size: int, blocks: int) -> Router:

@@ -125,7 +125,7 @@ class GGUFReader(CheckpointReader):
         blocks = map_blocks(path, data + tensor.offset, info, elements, bytes_per_block)
         chosen = blocks[(*rows, slice(start // elements, stop // elements))]
         chosen = chosen.reshape(-1, *chosen.shape[-2:])  # of several matrices all rows
-        # What is made of blocks takes several times their memory while it is made.
+        # Unpacking blocks takes several times their memory: convert a few rows at a time.
         step = max(1, _AT_ONCE // max(1, chosen[:1].nbytes))
         parts = range(0, max(1, len(chosen)), step)
         return QuantizedWeight.stacked([BLOCKS[info.dtype](own_copy(chosen[at : at + step])) for at in parts])

@@ -93,7 +93,7 @@ class Dispatcher:
 
     @property
     def stats(self) -> EngineStats | None:
-        """The sums over the replicas that are there, and over what those that are gone have done."""
+        """Totals over all live replicas and over the past work of lost ones."""
         there = [place.stats for place in self._places if place.up]
         counted = [stats for stats in there if stats is not None]
         return EngineStats.total([*counted, *self._past]) if len(counted) == len(there) else None
@@ -153,7 +153,7 @@ class Dispatcher:
         self._end(ParallelError("the replicas have been ended"))
         closing = [asyncio.ensure_future(place.link.close()) for place in self._places if place.up]
         if closing:
-            # One that does not end is busy with work whose result nobody needs.
+            # A replica that does not end in time is still computing: its results are not needed.
             await asyncio.wait(closing, timeout=_CLOSE_S)
         for place in self._places:
             place.link.end()

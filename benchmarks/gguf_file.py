@@ -1,11 +1,11 @@
 """Any GGUF file on a CPU, beside llama.cpp on the same file: start, memory, prefill and decode, in one run.
 
-    python benchmarks/gguf_file.py FILE [--rounds 5] [--output benchmarks/results/FILE.md]
+    python benchmarks/gguf_file.py FILE [--rounds 5] [--after 1024 8000] [--kv-dtype int8] [--output FILE.md]
 
 plugtron through `LLM` (`as_stored`, bfloat16, static engine), llama.cpp through the server of the wheel `xllamacpp`
-with flash attention, two threads each; they take turns in each round, prompts are fresh ids, and no prompt is cached.
-llama.cpp's rates are those that it reports itself, without HTTP. The table has medians, and medians of the ratios of a
-round.
+with flash attention, two threads each; with `--kv-dtype int8` its keys and values are q8_0. They take turns in each
+round, prompts are fresh ids, and no prompt is cached. llama.cpp's rates are those that it reports itself, without HTTP.
+The table has medians, and medians of the ratios of a round.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cpu_sides import Side
 from peers.environments import environment
 from serve_report import machine
-from serve_sides import Served, resident_bytes, xllamacpp_server
+from serve_sides import LENGTH, Served, resident_bytes, xllamacpp_server
 
 #: Ids that every vocabulary has, the special ones left out.
 IDS = range(1000, 30_000)
-PREFILL, DECODE, ROWS, ROW_TOKENS, DEEP = 512, 64, 8, 32, 1024
+PREFILL, DECODE, ROWS, ROW_TOKENS = 512, 64, 8, 32
+#: llama.cpp's name for each of our types of keys and values.
+KV = {"auto": "f16", "int8": "q8_0"}
 Sides = Mapping[str, Callable[[], float]]
 
 
@@ -44,13 +47,12 @@ def theirs(server: Served, ids: list[int], count: int, rate: str) -> float:
     return server.post("/completion", body)["timings"][rate]
 
 
-def tasks(own: Side, peer: Served, generator: random.Random) -> dict[str, Sides]:
-    """What is measured in a round: tokens a second."""
+def tasks(own: Side, peer: Served, generator: random.Random, depths: list[int]) -> dict[str, Sides]:
+    """What is measured in a round: tokens a second; `depths` are lengths of prompts to decode after."""
     short, long = prompt(generator, 8), prompt(generator, PREFILL)
-    deep = prompt(generator, DEEP)
     several = [prompt(generator, 8) for _ in range(ROWS)]
 
-    def after(ids: list[int]) -> float:
+    def decode_after(ids: list[int]) -> float:
         whole, first = own.seconds([ids], [DECODE + 1]), own.seconds([ids], [1])
         return DECODE / (whole - first)
 
@@ -60,12 +62,16 @@ def tasks(own: Side, peer: Served, generator: random.Random) -> dict[str, Sides]
             "llama.cpp": lambda: theirs(peer, long, 1, "prompt_per_second"),
         },
         "decode": {
-            "plugtron": lambda: after(short),
+            "plugtron": lambda: decode_after(short),
             "llama.cpp": lambda: theirs(peer, short, DECODE, "predicted_per_second"),
         },
-        f"decode after {DEEP}": {
-            "plugtron": lambda: after(deep),
-            "llama.cpp": lambda: theirs(peer, deep, DECODE, "predicted_per_second"),
+        **{
+            f"decode after {depth:,}": {
+                "plugtron": partial(decode_after, deep),
+                "llama.cpp": partial(theirs, peer, deep, DECODE, "predicted_per_second"),
+            }
+            for depth in depths
+            for deep in [prompt(generator, depth)]
         },
         f"decode of {ROWS} rows": {
             "plugtron": lambda: ROWS * ROW_TOKENS / own.seconds(several, [ROW_TOKENS] * ROWS),
@@ -73,11 +79,11 @@ def tasks(own: Side, peer: Served, generator: random.Random) -> dict[str, Sides]
     }
 
 
-def measure(own: Side, peer: Served, rounds: int) -> dict[str, dict[str, list[float]]]:
+def measure(own: Side, peer: Served, rounds: int, depths: list[int]) -> dict[str, dict[str, list[float]]]:
     """All rounds, after one that warms up."""
     found: dict[str, dict[str, list[float]]] = {}
     for number in range(rounds + 1):
-        for task, sides in tasks(own, peer, random.Random(number)).items():
+        for task, sides in tasks(own, peer, random.Random(number), depths).items():
             for name, run in sides.items():
                 rate = run()
                 if number:
@@ -93,7 +99,8 @@ def report(record: Mapping[str, Any]) -> str:
         f"# {record['file']}",
         "",
         f"`python benchmarks/gguf_file.py`: {record['rounds']} rounds that alternate. The file has "
-        f"{record['file_mb']:.0f} MB, a step of plugtron's reads {record['weight_mb']:.0f} MB of weights. {versions}; "
+        f"{record['file_mb']:.0f} MB, a step of plugtron's reads {record['weight_mb']:.0f} MB of weights. "
+        f"Keys and values: {record['kv_dtype']}, llama.cpp's {KV[record['kv_dtype']]}. {versions}; "
         f"{record['machine']}.",
         "",
         "| | plugtron | llama.cpp | ratio |",
@@ -124,6 +131,8 @@ def main() -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     parser.add_argument("file", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--after", type=int, nargs="*", default=[1024], metavar="TOKENS")
+    parser.add_argument("--kv-dtype", choices=KV, default="auto")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--environments", type=Path, default=cache / "plugtron" / "peers")
     asked = parser.parse_args()
@@ -135,18 +144,22 @@ def main() -> None:
         "bfloat16",
         "as_stored",
         "static",
+        asked.kv_dtype,
     ]
     Side("first", command).close()  # compiles and packs
     own = Side("plugtron", command)
     begin = time.perf_counter()
-    with closing(own), closing(xllamacpp_server(asked.environments, asked.file.resolve(), slots=1)) as peer:
+    length = max(asked.after, default=0) + LENGTH
+    server = xllamacpp_server(asked.environments, asked.file.resolve(), slots=1, length=length, kv=KV[asked.kv_dtype])
+    with closing(own), closing(server) as peer:
         started = {"plugtron": own.start_seconds, "llama.cpp": time.perf_counter() - begin}
-        rates = measure(own, peer, asked.rounds)
+        rates = measure(own, peer, asked.rounds, asked.after)
         record = {
             "file": asked.file.name,
             "file_mb": asked.file.stat().st_size / 1e6,
             "weight_mb": own.weight_bytes / 1e6,
             "rounds": asked.rounds,
+            "kv_dtype": asked.kv_dtype,
             "versions": {**own.versions, **peer.versions},
             "machine": machine(),
             "start_seconds": started,

@@ -85,13 +85,26 @@ def plugtron_server(log: Path) -> Served:
 
 
 def xllamacpp_server(
-    environments: Path, file: Path | None = None, *, slots: int = ROWS, drafts: str = "none"
+    environments: Path,
+    file: Path | None = None,
+    *,
+    slots: int = ROWS,
+    length: int = LENGTH,
+    drafts: str = "none",
+    kv: str = "f16",
 ) -> Served:
-    """llama.cpp's server, ready, with a file, by default that of the model; `drafts` is its --spec-type."""
+    """llama.cpp's server, ready, with a file, by default that of the model.
+
+    Args:
+        length: tokens of a slot.
+        drafts: its --spec-type.
+        kv: its --cache-type-k and --cache-type-v.
+    """
     source = file or locate(MODEL)
     assert source is not None, f"plugtron fetch {MODEL} comes first"
     python = environment("xllamacpp", environments)
-    command = [python, HERE / "peers" / "xllamacpp_side.py", source, str(slots), str(LENGTH), str(THREADS), drafts]
+    options = [str(slots), str(length), str(THREADS), drafts, kv]
+    command = [python, HERE / "peers" / "xllamacpp_side.py", source, *options]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

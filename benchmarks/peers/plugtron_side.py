@@ -1,4 +1,4 @@
-"""plugtron, for the CPU benchmark: python plugtron_side.py MODEL DTYPE QUANTIZATION ENGINE."""
+"""plugtron, for the CPU benchmark: python plugtron_side.py MODEL DTYPE QUANTIZATION ENGINE [KV_DTYPE]."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from plugtron_engines.static import StaticEngine
 
 def main() -> None:
     """Load the model and answer."""
-    model, dtype, quantization, engine = sys.argv[1:]
+    model, dtype, quantization, engine, *kv_dtype = sys.argv[1:]
     options: dict[str, object] = {"engine.options.max_batch_size": 16}
+    if kv_dtype:
+        options["model.kv_dtype"] = kv_dtype[0]
     if engine == "dynamic":
         options["engine.options.kv_cache_memory"] = "256MiB"
         options["engine.options.prefix_caching"] = False

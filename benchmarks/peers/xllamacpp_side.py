@@ -1,4 +1,4 @@
-"""llama.cpp's own server, of the wheel xllamacpp: python xllamacpp_side.py FILE SLOTS LENGTH THREADS DRAFTS.
+"""llama.cpp's own server, of the wheel xllamacpp: python xllamacpp_side.py FILE SLOTS LENGTH THREADS DRAFTS KV.
 
 Prints its address and versions as a line of JSON, and serves until standard input ends.
 """
@@ -18,7 +18,7 @@ import xllamacpp
 
 def main() -> None:
     """Serve."""
-    file, drafts = sys.argv[1], sys.argv[5]
+    file, drafts, kv = sys.argv[1], *sys.argv[5:]
     slots, length, threads = map(int, sys.argv[2:5])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -29,6 +29,7 @@ def main() -> None:
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
     name = f"COMMON_SPECULATIVE_TYPE_{drafts.upper().replace('-', '_')}"
     params.speculative.types = [getattr(xllamacpp.common_speculative_type, name)]
+    params.cache_type_k = params.cache_type_v = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{kv.upper()}")
     # As on the other side: no prompt is computed from another's.
     params.cache_prompt, params.cache_ram_mib = False, 0
     params.hostnames, params.port, params.ui = ["127.0.0.1"], 0, False

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import torch
 from offered import offered
 
 from plugtron import Component, hookimpl
@@ -70,6 +71,14 @@ class IgnoresSlopes(Right):
 class IgnoresSinks(Right):
     def simplify(self, scores, query):
         return replace(scores, sinks=None)
+
+
+class DropsScales(Right):
+    """Reads codes as if each were its number."""
+
+    def attend(self, query, state, memory, scores):
+        ones = None if state.value_scales is None else torch.ones_like(state.value_scales)
+        return super().attend(query, replace(state, value_scales=ones), memory, scores)
 
 
 class SeesEverything(Right):

@@ -173,8 +173,8 @@ ATTENTIONS = Planted(
     plugin="faulty_attentions",
     faults={
         "right": None,
-        "looks_past_windows": ("heads_and_windows", "window=5, chunk=None): outputs of step"),
-        "looks_past_chunks": ("heads_and_windows", "window=None, chunk=7): outputs of step"),
+        "looks_past_windows": ("heads_and_windows", "window=5, chunk=None, dtype=torch.float32): outputs of step"),
+        "looks_past_chunks": ("heads_and_windows", "chunk=7, dtype=torch.float32): outputs of step"),
         "flat_heads": ("heads_and_windows", "attend returns (23, 64) for queries (23, 4, 16)"),
         "one_head": ("heads_and_windows", "outputs of step 0 are off by"),
         "own_scale": ("scale", "scale 0.4: outputs of step 0 are off by"),
@@ -182,6 +182,7 @@ ATTENTIONS = Planted(
         "caps_before_scaling": ("soft_cap", "soft_cap 1.5: outputs of step 0 are off by"),
         "ignores_slopes": ("slopes", "slopes: outputs of step 0 are off by"),
         "ignores_sinks": ("sinks", "sinks: outputs of step 0 are off by"),
+        "drops_scales": ("int8", "dtype=torch.int8): outputs of step 0 are off by"),
         "sees_everything": ("rows_are_independent", "what lies in memory that no row has written"),
         "one_layer": ("runs", "engine static: tokens"),
     },

@@ -24,9 +24,10 @@ def check_memory(info: ModelInfo, *, tokens: int, device: torch.device, remedy: 
     wanted = bytes_per_token(info) * tokens
     there = free_memory(device) if device.type == "cuda" else _memory(device)
     if wanted > there:
+        halved = "" if any(state.has_scales for state in info.states) else ", or set model.kv_dtype: int8"
         raise SpecError(
             f"keys and values of {tokens} tokens take {wanted / 2**30:.1f} GiB, and {device.type} memory is "
-            f"{there / 2**30:.1f} GiB: {remedy}"
+            f"{there / 2**30:.1f} GiB: {remedy}{halved}"
         )
 
 
@@ -48,7 +49,8 @@ def explain_out_of_memory(what: str, device: torch.device) -> Iterator[None]:
         raise SpecError(
             f"{what} found no room on {device}, of whose {_memory(device) / 2**30:.1f} GiB "
             f"{free_memory(device) / 2**30:.1f} are free: lower engine.options.kv_cache_memory, max_batch_size or "
-            f"max_step_tokens, set model.quantization, or raise parallel.tensor ({str(error).splitlines()[0]})"
+            "max_step_tokens, set model.quantization or model.kv_dtype: int8, or raise parallel.tensor "
+            f"({str(error).splitlines()[0]})"
         ) from error
 
 

@@ -1,1 +1,1 @@
-"""An engine whose requests are run by replicas of a model, each an actor on some node of a Ray cluster."""
+"""An engine that runs requests on replicas of a model, each an actor on a node of a Ray cluster."""

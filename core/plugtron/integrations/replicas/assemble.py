@@ -1,4 +1,4 @@
-"""From a resolved spec to a session whose engine is replicas on a Ray cluster."""
+"""Assembles a session whose engine runs its requests on replicas in a Ray cluster."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from plugtron.spec.resolved import ResolvedSpec
 
 __all__ = ["assemble_replicas"]
 
-#: Calls of a replica at once: each request that is added, and those that are tokenized.
+#: Concurrent calls of a replica: requests that are added, and those that are tokenized.
 _MAX_CALLS = 10_000
-#: Tokens of the blocks by which the router compares prompts; as the dynamic engine's memory has them by default.
+#: Tokens of a block by which the router compares prompts: the default of the dynamic engine.
 _BLOCK_SIZE = 16
-#: Blocks that the router remembers of each replica, where the replica does not say how many it has.
+#: Blocks that the router remembers of each replica, where the engine does not say how many it has.
 _BLOCKS = 65_536
 
 
 def assemble_replicas(resolved: ResolvedSpec, manager: PluginManager, replicas: int, routing: Routing) -> Session:
-    """Build a run whose requests go to replicas of its model; this process has its tokenizer alone.
+    """Build a session whose requests go to replicas of its model; this process loads the tokenizer alone.
 
     Args:
-        replicas: how many.
+        replicas: how many to start.
 
     Raises:
         SpecError, PluginError, CheckpointError, ParallelError: a replica cannot load the model, or this process not
@@ -67,7 +67,7 @@ def assemble_replicas(resolved: ResolvedSpec, manager: PluginManager, replicas: 
 
 
 def _parts(resolved: ResolvedSpec) -> Parts:
-    """The tokenizer, and what it is made of; all else is the replicas'."""
+    """The tokenizer and what it needs; the replicas have the other parts."""
     assert resolved.model is not None
     runtime = Runtime.create(device="cpu")
     if Need.TOKENIZER not in all_needs(resolved.components):

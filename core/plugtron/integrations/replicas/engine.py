@@ -15,11 +15,11 @@ from plugtron.contracts.stats import EngineStats
 from plugtron.engine.output_collector import OutputCollector
 from plugtron.engine.seeds import RequestSeeds
 from plugtron.errors import ParallelError, PlugtronError, RequestError
+from plugtron.integrations.replicas.control import ReplicaControl
 from plugtron.integrations.replicas.dispatcher import Dispatcher
 from plugtron.integrations.replicas.link import ReplicaLink, ReplicaLost
 from plugtron.integrations.replicas.loop_thread import LoopThread
 from plugtron.integrations.replicas.messages import Delta, ReplicaFacts
-from plugtron.integrations.replicas.orders import Orders
 from plugtron.integrations.replicas.received import apply
 from plugtron.request.request import FinishReason, InferenceRequest, RequestOutput
 from plugtron.routing.router import Router
@@ -30,15 +30,15 @@ T = TypeVar("T")
 
 
 class ReplicaEngine(Engine):
-    """Numbers requests and gives them seeds as one engine would, has replicas run them, and tells what they add.
+    """Numbers requests and seeds them as any engine, and has replicas run them.
 
-    Its steps compute nothing: they hand out what has come, and there is one to do whenever something has (`notify`).
+    Its steps compute nothing: they return the outputs that have arrived; `notify` says when there are any.
 
     Args:
         links: replicas, which load their models now.
-        routing: makes the router, of what the first replica says of itself.
-        seed: what requests without a seed of their own derive theirs from.
-        on_close: is called when the replicas have been ended.
+        routing: makes the router from the facts of the first replica.
+        seed: seeds of requests that have none derive from it.
+        on_close: called when the replicas have ended.
 
     Raises:
         PlugtronError: a replica cannot load its model.
@@ -58,7 +58,7 @@ class ReplicaEngine(Engine):
         self._turn = threading.Lock()
         self._open: dict[int, InferenceRequest] = {}
         self._reports = OutputCollector()
-        # What has come since the last step.
+        # What has arrived since the last step.
         self._deltas: list[Delta] = []
         self._completed: list[InferenceRequest] = []
         self._error: ParallelError | None = None
@@ -66,22 +66,22 @@ class ReplicaEngine(Engine):
         self._closed = False
         self._loop = LoopThread("plugtron-replicas")
         try:
-            self._facts, self._dispatcher, self._orders = self._loop.call(self._begin(links, routing))
+            self._facts, self._dispatcher, self._control = self._loop.call(self._begin(links, routing))
         except BaseException:
             self._loop.close()
             raise
 
     async def _begin(
         self, links: Sequence[ReplicaLink], routing: Callable[[ReplicaFacts], Router]
-    ) -> tuple[ReplicaFacts, Dispatcher, Orders]:
+    ) -> tuple[ReplicaFacts, Dispatcher, ReplicaControl]:
         try:
             facts = await asyncio.gather(*(link.ready() for link in links))
         except ReplicaLost as error:
             raise ParallelError(f"a replica was lost while it loaded its model: {error}") from None
-        orders = Orders()
-        dispatcher = Dispatcher(links, routing(facts[0]), orders, self)
+        control = ReplicaControl()
+        dispatcher = Dispatcher(links, routing(facts[0]), control, self)
         dispatcher.start(facts)
-        return facts[0], dispatcher, orders
+        return facts[0], dispatcher, control
 
     def prepare_request(self, request: InferenceRequest) -> None:
         """Have a replica check a request and tokenize its prompt."""
@@ -131,14 +131,14 @@ class ReplicaEngine(Engine):
 
     @property
     def has_unfinished_requests(self) -> bool:
-        """Whether something has come that `step` has not handed out."""
+        """Whether something has arrived that `step` has not returned."""
         return bool(self._deltas or self._completed or self._error)
 
     def step(self) -> Sequence[RequestOutput]:
-        """Hand out what has come.
+        """Return the outputs that have arrived.
 
         Raises:
-            ParallelError: there is no replica, and there will be none.
+            ParallelError: all replicas are lost for good.
         """
         with self._turn:
             if self._error is not None:
@@ -157,13 +157,13 @@ class ReplicaEngine(Engine):
             return self._reports.collect(outputs, completed)
 
     def receive(self, deltas: Sequence[Delta]) -> None:
-        """Replicas have added something to requests."""
+        """Take outputs of replicas."""
         with self._turn:
             self._deltas += deltas
         self._tell()
 
     def fail(self, number: int, reason: str) -> None:
-        """A request has failed."""
+        """Fail a request."""
         with self._turn:
             request = self._open.pop(number, None)
             if request is not None:
@@ -172,12 +172,12 @@ class ReplicaEngine(Engine):
         self._tell()
 
     def end(self, error: ParallelError) -> None:
-        """There is no replica, and there will be none."""
+        """Fail all further steps: the replicas are lost for good."""
         self._error = error
         self._tell()
 
     def notify(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called, from any thread, when something has come."""
+        """Have `callback` called, from any thread, when something has arrived."""
         self._listeners.append(callback)
 
     @property
@@ -187,43 +187,43 @@ class ReplicaEngine(Engine):
 
     @property
     def max_sequence_length(self) -> int | None:
-        """How long a sequence may get, as the replicas say."""
+        """Longest sequence that a replica takes, in tokens."""
         return self._facts.max_sequence_length
 
     @property
     def why_not_ready(self) -> str:
-        """Why no request can be answered at the moment."""
+        """Why no request can be answered now; empty: one can."""
         return self._dispatcher.why_not_ready
 
     @property
     def stats(self) -> EngineStats | None:
-        """The sums of what the replicas count."""
+        """Totals over the replicas."""
         return self._dispatcher.stats
 
     @property
     def weights_version(self) -> int:
         """Which weights the replicas use."""
-        return self._orders.weights.version
+        return self._control.weights.version
 
     def update_weights(self, path: Path, *, version: int | None = None, recompute: bool = True) -> None:
-        """Have all replicas use other weights, or none."""
-        self._call(self._orders.update_weights(path, version=version, recompute=recompute))
+        """Switch all replicas to other weights, or none."""
+        self._call(self._control.update_weights(path, version=version, recompute=recompute))
 
     def sleep(self, *, weights: bool = False) -> None:
-        """Have all replicas give memory back, or none."""
-        self._call(self._orders.sleep(weights=weights))
+        """Release memory on all replicas, or on none."""
+        self._call(self._control.sleep(weights=weights))
 
     def wake(self) -> None:
-        """Have all replicas take memory again, or none."""
-        self._call(self._orders.wake())
+        """Allocate memory again on all replicas, or on none."""
+        self._call(self._control.wake())
 
     def pause(self) -> None:
-        """Have all replicas do no more steps."""
-        self._call(self._orders.pause())
+        """Stop running steps on all replicas."""
+        self._call(self._control.pause())
 
     def resume(self) -> None:
-        """Have all replicas do steps again."""
-        self._call(self._orders.resume())
+        """Run steps again on all replicas."""
+        self._call(self._control.resume())
 
     def close(self) -> None:
         """End the replicas."""

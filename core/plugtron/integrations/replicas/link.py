@@ -1,4 +1,4 @@
-"""One replica as the server sees it: an actor, whose errors are told apart."""
+"""The server's handle of one replica, which tells its own errors from its loss."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ray.exceptions import RayActorError, RayTaskError  # pyright: ignore[report
 
 from plugtron.errors import PlugtronError
 from plugtron.integrations.ray_actors import await_return
-from plugtron.integrations.replicas.messages import Order, Prepared, ReplicaFacts, Report, Submission
+from plugtron.integrations.replicas.messages import Command, Prepared, ReplicaFacts, Report, Submission
 from plugtron.request.request import InferenceRequest
 
 __all__ = ["ReplicaLink", "ReplicaLost"]
 
 
 class ReplicaLost(Exception):
-    """A replica's process, or its node, is gone."""
+    """A replica's process, or its node, has died."""
 
 
 class ReplicaLink:
-    """Calls an actor of `EngineReplica`. What a replica raises is raised here; ReplicaLost where it is gone."""
+    """Calls an actor of `EngineReplica`. Raises what the replica raises, and ReplicaLost when it has died."""
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
@@ -31,28 +31,28 @@ class ReplicaLink:
         return await _answer(self._actor.ready.remote())
 
     async def await_return(self) -> str:
-        """Wait until it is ready again after it was lost; return why it does not come back, nothing where it has."""
+        """Wait until it is ready again after it was lost; return why it does not come back, or an empty text."""
         return await await_return(self._actor)
 
     async def prepare(self, request: InferenceRequest) -> Prepared:
         """As `EngineReplica.prepare`."""
         return await _answer(self._actor.prepare.remote(request))
 
-    def reports(self, reader: int) -> AsyncIterator[Report]:
-        """As `EngineReplica.reports`; what is added from now on is reported."""
-        return _items(self._actor.reports.options(num_returns="streaming").remote(reader))
+    def reports(self, incarnation: int) -> AsyncIterator[Report]:
+        """As `EngineReplica.reports`."""
+        return _items(self._actor.reports.options(num_returns="streaming").remote(incarnation))
 
-    async def add(self, reader: int, submission: Submission) -> None:
+    async def add(self, incarnation: int, submission: Submission) -> None:
         """As `EngineReplica.add`."""
-        await _answer(self._actor.add.remote(reader, submission))
+        await _answer(self._actor.add.remote(incarnation, submission))
 
-    async def abort(self, reader: int, number: int) -> None:
+    async def abort(self, incarnation: int, number: int) -> None:
         """As `EngineReplica.abort`."""
-        await _answer(self._actor.abort.remote(reader, number))
+        await _answer(self._actor.abort.remote(incarnation, number))
 
-    async def obey(self, order: Order) -> None:
-        """As `EngineReplica.obey`."""
-        await _answer(self._actor.obey.remote(order))
+    async def execute(self, command: Command) -> None:
+        """As `EngineReplica.execute`."""
+        await _answer(self._actor.execute.remote(command))
 
     async def close(self) -> None:
         """As `EngineReplica.close`."""
@@ -87,5 +87,5 @@ async def _items(call: AsyncIterator[Awaitable[Any]]) -> AsyncIterator[Any]:
 
 
 def _cause(error: RayTaskError) -> Exception:
-    """What the replica has raised; a defect shows Ray's traceback."""
+    """The replica's own error; that of a defect keeps Ray's traceback."""
     return error.cause if isinstance(error.cause, PlugtronError) else error

@@ -1,4 +1,4 @@
-"""What goes between the server's process and its replicas. Ray pickles it."""
+"""Messages between the server's process and its replicas; Ray pickles them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from plugtron.request.request import FinishReason, LogProbs
 from plugtron.request.sampling_params import SamplingParams
 
 __all__ = [
+    "Command",
     "Delta",
-    "Order",
     "Pause",
     "Prepared",
     "ReplicaFacts",
@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaFacts:
-    """What is known of a replica when it has loaded its model."""
+    """Facts about a replica that has loaded its model."""
 
     max_sequence_length: int | None
     stats: EngineStats | None
@@ -37,7 +37,7 @@ class ReplicaFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What a replica has made of a request: its tokens, or why it cannot run."""
+    """A request as a replica has checked it: its tokens, or why it cannot run."""
 
     tokens: list[int]
     params: SamplingParams
@@ -47,12 +47,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A request that has been prepared, for the replica that is to run it.
+    """A prepared request, for the replica that is to run it.
 
     Args:
-        number: by which the server knows it.
+        number: the server's id of it.
         prompt: its text, where the answer repeats it; else its tokens.
-        params: with the seed that the request has been given.
+        params: with the seed that the server gave the request.
         deadline: seconds that are left.
     """
 
@@ -67,12 +67,12 @@ class Submission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestState:
-    """What a replica knows of a request: with its first output, and once more with its last.
+    """State of a request, sent with its first output and with its last.
 
     Args:
-        running: seconds since it was given a place; None: it has had none.
+        running: seconds since it was first scheduled; None: it was not.
         prompt_log_probs: those that have not been sent before.
-        over: no more will come of it.
+        over: this is its last output.
     """
 
     running: float | None
@@ -86,7 +86,7 @@ class RequestState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SequenceEnd:
-    """What is known of a sequence when it has ended."""
+    """State of a sequence that has ended."""
 
     stop_reason: int | str | None
     cached_tokens: int
@@ -97,7 +97,7 @@ class SequenceEnd:
 
 
 class Delta(NamedTuple):
-    """What has been added to a sequence of a request."""
+    """An addition to a sequence of a request."""
 
     number: int
     sequence: int
@@ -111,7 +111,7 @@ class Delta(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that a replica has to say at once, in order."""
+    """What a replica sends at once, in order."""
 
     deltas: list[Delta]
     stats: EngineStats | None
@@ -119,24 +119,24 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Do no more steps."""
+    """Stop running steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Do steps again."""
+    """Run steps again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Give memory back, perhaps that of the weights, too."""
+    """Release the memory of keys and values, and of weights if asked."""
 
     weights: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Take memory again."""
+    """Allocate the memory again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,5 +148,5 @@ class Weights:
     recompute: bool = True
 
 
-#: What is done to the model of a replica as a whole; see `plugtron.contracts.control`.
-Order = Pause | Resume | Sleep | Wake | Weights
+#: A change to the model of a replica as a whole; see `plugtron.contracts.control`.
+Command = Pause | Resume | Sleep | Wake | Weights

@@ -1,4 +1,4 @@
-"""What a replica has to say to its server."""
+"""Outputs of a replica, collected for its server."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from plugtron.request.request import InferenceRequest, Outstanding, RequestOutpu
 
 __all__ = ["Outbox", "RequestReporter"]
 
-#: Seconds after which the engine's counts are looked at, though no output has come.
-_LOOK_S = 0.5
+#: Seconds after which changed counts of the engine are sent, though no output has come.
+_STATS_S = 0.5
 
 
 class RequestReporter:
-    """Turns the outputs of a request into what is sent of them.
+    """Turns the outputs of a request into messages.
 
     Args:
-        number: by which the server knows it.
+        number: the server's id of it.
     """
 
     def __init__(self, number: int, request: InferenceRequest) -> None:
@@ -31,7 +31,7 @@ class RequestReporter:
         self._sent_log_probs = 0
 
     def delta(self, output: RequestOutput) -> Delta:
-        """An output, and what else has become known with it."""
+        """The message for an output; first and last ones carry the request's state."""
         over = self._outstanding.note(output)
         state = self._state(over=over) if over or not self._sent_states else None
         return Delta(
@@ -79,10 +79,12 @@ class RequestReporter:
 
 
 class Outbox:
-    """Outputs of all requests until they are fetched: those of a step go together, in one message. Of one event loop.
+    """Holds outputs of all requests until they are fetched: those of one step go in one message.
+
+    Used from one event loop.
 
     Args:
-        stats: says what the engine counts.
+        stats: returns the engine's counts.
     """
 
     def __init__(self, stats: Callable[[], EngineStats | None]) -> None:
@@ -93,7 +95,7 @@ class Outbox:
         self._changed = asyncio.Event()
 
     def put(self, delta: Delta) -> None:
-        """Add something to be said."""
+        """Add a message."""
         self._deltas.append(delta)
         self._changed.set()
 
@@ -103,14 +105,14 @@ class Outbox:
         self._changed.set()
 
     async def fetch(self) -> Report:
-        """Wait until there is something to say, and return all of it.
+        """Wait until there are messages or changed counts, and return them all.
 
         Raises:
             Exception: what `fail` was given.
         """
         while True:
             try:
-                async with asyncio.timeout(_LOOK_S):
+                async with asyncio.timeout(_STATS_S):
                     await self._changed.wait()
             except TimeoutError:
                 pass

@@ -1,4 +1,4 @@
-"""What a replica reports of a request, on the server's copy of it."""
+"""Applies what a replica reports of a request to the server's copy."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["apply"]
 
 
 def apply(delta: Delta, request: InferenceRequest, now: float) -> RequestOutput:
-    """Add what has come to a request, and return it as an output.
+    """Add a delta to a request, and return it as an output.
 
     Args:
-        now: when it came, by this process's clock, which the replica does not know.
+        now: when it arrived, by this process's clock; the replica's is another.
     """
     sequence = request.sequences[delta.sequence]
     if delta.tokens and request.first_token is None:

@@ -1,4 +1,4 @@
-"""A replica of a model as a Ray actor: an engine that is sent requests, and reports what comes of them."""
+"""A replica of a model as a Ray actor: it runs the requests that it is sent, and reports their outputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plugtron.assembly.start import assemble
 from plugtron.engine.async_engine import AsyncEngine
 from plugtron.errors import PlugtronError
 from plugtron.integrations.replicas.messages import (
-    Order,
+    Command,
     Pause,
     Prepared,
     ReplicaFacts,
@@ -30,33 +30,33 @@ __all__ = ["EngineReplica"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
+class _LoadedModel:
     session: Session
     engine: AsyncEngine
 
 
 class EngineReplica:
-    """Loads its model, and the other ranks with it, on its node, when it is first asked. Its methods share a loop.
+    """Loads its model, and starts the other ranks on its node, at the first call. Its methods share one event loop.
 
-    Observers are told nothing here: they are the server's.
+    Observers run in the server's process alone.
 
     Args:
-        spec: as `send_spec` has written it.
+        spec: written by `send_spec`.
     """
 
     def __init__(self, spec: str) -> None:
         self._spec = spec
         self._open = AsyncExitStack()
         self._beginning = asyncio.Lock()
-        self._there: _Loaded | None = None
+        self._model: _LoadedModel | None = None
         self._failure: Exception | None = None
-        # Which reader of reports there is: requests that were sent for another one are nobody's.
-        self._reader = -1
+        # As the server counts; requests sent to an earlier incarnation are dropped.
+        self._incarnation = -1
         self._outbox: Outbox | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def ready(self) -> ReplicaFacts:
-        """Return when the model is there.
+        """Return when the model is loaded.
 
         Raises:
             PlugtronError: it cannot be loaded on this node.
@@ -72,8 +72,8 @@ class EngineReplica:
             tokens=request.prompt_tokens, params=request.params, error=request.error, refused=request.refused
         )
 
-    async def reports(self, reader: int) -> AsyncIterator[Report]:
-        """Report what comes of all requests that are sent from now on, until the engine fails.
+    async def reports(self, incarnation: int) -> AsyncIterator[Report]:
+        """Report outputs of all requests that are sent from now on, until the engine fails.
 
         Raises:
             PlugtronError: the engine has failed.
@@ -81,39 +81,39 @@ class EngineReplica:
         session = (await self._loaded()).session
         for task in self._tasks.values():
             task.cancel()
-        self._reader, self._outbox = reader, Outbox(lambda: session.engine.stats)
+        self._incarnation, self._outbox = incarnation, Outbox(lambda: session.engine.stats)
         while True:
             if self._failure is not None:
                 raise self._failure
             yield await self._outbox.fetch()
 
-    async def add(self, reader: int, submission: Submission) -> None:
-        """Run a request; `reports` says what comes of it."""
-        if reader == self._reader and self._there is not None and self._outbox is not None:
-            running = self._run(submission, self._there.engine, self._outbox)
+    async def add(self, incarnation: int, submission: Submission) -> None:
+        """Run a request; its outputs go to `reports`."""
+        if incarnation == self._incarnation and self._model is not None and self._outbox is not None:
+            running = self._run(submission, self._model.engine, self._outbox)
             self._tasks[submission.number] = asyncio.ensure_future(running)
 
-    async def abort(self, reader: int, number: int) -> None:
-        """End a request, of which nothing is reported any more."""
-        if reader == self._reader and number in self._tasks:
+    async def abort(self, incarnation: int, number: int) -> None:
+        """Abort a request; nothing more is reported of it."""
+        if incarnation == self._incarnation and number in self._tasks:
             self._tasks[number].cancel()
 
-    async def obey(self, order: Order) -> None:
-        """Do something to the model as a whole, between two steps.
+    async def execute(self, command: Command) -> None:
+        """Execute a command between two steps.
 
         Raises:
-            PlugtronError: it cannot be done; all goes on as before.
+            PlugtronError: it cannot be done; the replica goes on as before.
         """
         session = (await self._loaded()).session
-        await asyncio.to_thread(_obey, session, order)
+        await asyncio.to_thread(_execute, session, command)
 
     async def close(self) -> None:
-        """Let go of the model."""
+        """Release the model."""
         await self._open.aclose()
 
-    async def _loaded(self) -> _Loaded:
+    async def _loaded(self) -> _LoadedModel:
         async with self._beginning:
-            if self._there is None:
+            if self._model is None:
                 session = self._open.enter_context(await asyncio.to_thread(self._load))
                 loop = asyncio.get_running_loop()
 
@@ -121,8 +121,8 @@ class EngineReplica:
                     loop.call_soon_threadsafe(self._fail, error)
 
                 engine = AsyncEngine(session, on_failure=failed)
-                self._there = _Loaded(session, self._open.enter_context(engine))
-            return self._there
+                self._model = _LoadedModel(session, self._open.enter_context(engine))
+            return self._model
 
     def _load(self) -> Session:
         resolved, manager = receive_spec(self._spec)
@@ -148,7 +148,7 @@ class EngineReplica:
 
 
 def _request(submission: Submission) -> InferenceRequest:
-    """A request as the engine takes it: it has been checked and tokenized by a replica like this one."""
+    """The engine's request; a replica has checked and tokenized it before."""
     request = InferenceRequest(
         prompt=submission.prompt,
         params=submission.params,
@@ -161,17 +161,17 @@ def _request(submission: Submission) -> InferenceRequest:
     return request
 
 
-def _obey(session: Session, order: Order) -> None:
+def _execute(session: Session, command: Command) -> None:
     control = session.control
-    if isinstance(order, Pause):
+    if isinstance(command, Pause):
         control.pause()
-    elif isinstance(order, Resume):
+    elif isinstance(command, Resume):
         control.resume()
-    elif isinstance(order, Sleep):
-        control.sleep(weights=order.weights)
-    elif isinstance(order, Wake):
+    elif isinstance(command, Sleep):
+        control.sleep(weights=command.weights)
+    elif isinstance(command, Wake):
         control.wake()
     else:
         assert session.resolved.model is not None
-        path = session.resolved.model.path if order.path is None else order.path
-        control.update_weights(path, version=order.version, recompute=order.recompute)
+        path = session.resolved.model.path if command.path is None else command.path
+        control.update_weights(path, version=command.version, recompute=command.recompute)

@@ -35,6 +35,7 @@ class _Shape:
     head_dim: int
     window: int | None = None
     chunk: int | None = None
+    dtype: torch.dtype = torch.float32
 
 
 _SHAPES = (
@@ -68,9 +69,7 @@ class AttentionChecks(ComponentChecks):
     def test_heads_and_windows(self, plugtron_subject: AttentionBackend) -> None:
         """Grouped queries, odd widths, windows and chunks; prompts, pieces of prompts and single tokens together."""
         for shape in _SHAPES:
-            self._compare(
-                plugtron_subject, shape, Scores(scale=shape.head_dim**-0.5), str(shape).removeprefix("_Shape")
-            )
+            self._compare(plugtron_subject, shape, Scores(scale=shape.head_dim**-0.5), _name(shape))
 
     def test_scale(self, plugtron_subject: AttentionBackend) -> None:
         """Products are multiplied with the scale that is asked for, not with one of its own."""
@@ -89,6 +88,15 @@ class AttentionChecks(ComponentChecks):
         """Sinks take their share of the weight (gpt-oss)."""
         sinks = torch.tensor([0.5, -1.0, 2.0, 0.0])
         self._compare(plugtron_subject, _SHAPES[0], Scores(scale=0.25, sinks=sinks), "sinks")
+
+    def test_int8(self, plugtron_subject: AttentionBackend) -> None:
+        """Memory in int8 is written and read with its scales, by those who say that they take it."""
+        if not plugtron_subject.takes_int8:
+            return  # runs that ask for it are refused before anything is computed
+        for shape in (_SHAPES[0], _SHAPES[3]):
+            # Rounding to the other neighbor is as good, and these are 1/127 of a head's largest number apart.
+            whole = replace(shape, dtype=torch.int8)
+            self._compare(plugtron_subject, whole, Scores(scale=shape.head_dim**-0.5), _name(whole), 0.03)
 
     def test_rows_are_independent(self, plugtron_subject: AttentionBackend) -> None:
         """Memory that belongs to no row, and other rows' tokens, change nothing, whatever they hold."""
@@ -115,14 +123,21 @@ class AttentionChecks(ComponentChecks):
             if found[0] != found[1]:
                 refuse(f"engine {engine}: tokens {found[0]}, with plugtron's attention {found[1]}")
 
-    def _compare(self, attention: AttentionBackend, shape: _Shape, scores: Scores, what: str) -> None:
+    def _compare(
+        self, attention: AttentionBackend, shape: _Shape, scores: Scores, what: str, rounding: float = 0.0
+    ) -> None:
+        tolerance = self.tolerance + rounding
         expected = _outputs(TorchAttention(), shape, scores)
         for step, (found, right) in enumerate(zip(_outputs(attention, shape, scores), expected, strict=True)):
             if found.shape != right.shape:
                 refuse(f"{what}: attend returns {tuple(found.shape)} for queries {tuple(right.shape)}")
             off = float((found - right).abs().max())
-            if not off <= self.tolerance:
-                refuse(f"{what}: outputs of step {step} are off by {off:.3g} (accepted: {self.tolerance})")
+            if not off <= tolerance:
+                refuse(f"{what}: outputs of step {step} are off by {off:.3g} (accepted: {tolerance})")
+
+
+def _name(shape: _Shape) -> str:
+    return str(shape).removeprefix("_Shape")
 
 
 def _outputs(attention: AttentionBackend, shape: _Shape, scores: Scores, fill: float = 0.0) -> list[torch.Tensor]:
@@ -141,7 +156,7 @@ def _outputs(attention: AttentionBackend, shape: _Shape, scores: Scores, fill: f
 
 def _memory(shape: _Shape, fill: float) -> tuple[LayerState, Iterator[AttentionMetadata]]:
     kept = AttentionState(
-        kv_heads=shape.kv_heads, head_dim=shape.head_dim, dtype=torch.float32, window=shape.window, chunk=shape.chunk
+        kv_heads=shape.kv_heads, head_dim=shape.head_dim, dtype=shape.dtype, window=shape.window, chunk=shape.chunk
     )
     info = ModelInfo(vocab_size=1, padded_vocab_size=1, hidden_size=1, max_positions=_LONGEST, states=(kept,))
     blocks = _SLOTS * _LONGEST // _BLOCK
@@ -149,8 +164,9 @@ def _memory(shape: _Shape, fill: float) -> tuple[LayerState, Iterator[AttentionM
         info, Runtime.create(device="cpu"), slots=_SLOTS, max_length=_LONGEST, blocks=blocks, block_size=_BLOCK
     )
     (state,) = context.layers
-    state.keys.fill_(fill)
-    state.values.fill_(fill)
+    if fill:
+        state.keys.fill_(fill)
+        state.values.fill_(fill)
     return state, _plans(context)
 
 

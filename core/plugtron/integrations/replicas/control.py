@@ -1,4 +1,4 @@
-"""Orders to all replicas: all obey, or none does. What they have come to holds for those that come back, too."""
+"""Pause, sleep and new weights for all replicas at once: either all execute a command, or none does."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from plugtron.errors import PlugtronError
 from plugtron.integrations.replicas.link import ReplicaLink, ReplicaLost
-from plugtron.integrations.replicas.messages import Order, Pause, Resume, Sleep, Wake, Weights
+from plugtron.integrations.replicas.messages import Command, Pause, Resume, Sleep, Wake, Weights
 
-__all__ = ["Orders"]
+__all__ = ["ReplicaControl"]
 
 
-class Orders:
-    """Gives orders to the replicas that are there, `links`, and remembers what has been ordered. Of one event loop.
+class ReplicaControl:
+    """Sends commands to the live replicas, `links`, and keeps the state that they lead to. Used from one event loop.
 
-    A replica that is lost over an order does not hinder it: it comes back as it has been ordered then.
+    A replica that is lost during a command does not fail it: when restarted, it is brought to the state of the others.
     """
 
     def __init__(self) -> None:
@@ -25,78 +25,78 @@ class Orders:
         self._paused = False
         self._asleep: Sleep | None = None
 
-    async def bring(self, link: ReplicaLink) -> None:
-        """Make a replica that has just been started like the others.
+    async def restore(self, link: ReplicaLink) -> None:
+        """Bring a replica that has just been restarted to the state of the others.
 
         Raises:
-            PlugtronError: it cannot be.
-            ReplicaLost: it has been lost again.
+            PlugtronError: the replica refuses.
+            ReplicaLost: the replica is lost again.
         """
         if self._paused:
-            await link.obey(Pause())
+            await link.execute(Pause())
         if self._asleep is not None:
-            await link.obey(self._asleep)
+            await link.execute(self._asleep)
         if self.weights.path is not None:
-            await link.obey(self.weights)
+            await link.execute(self.weights)
 
     async def pause(self) -> None:
-        """Do no more steps."""
+        """Stop running steps."""
         async with self.lock:
             await self._all(Pause(), Resume())
             self._paused = True
 
     async def resume(self) -> None:
-        """Do steps again."""
+        """Run steps again."""
         async with self.lock:
             await self._all(Resume(), Pause())
             self._paused = False
 
     async def sleep(self, *, weights: bool) -> None:
-        """Give memory back.
+        """Release the memory of keys and values, and of weights if asked.
 
         Raises:
-            PlugtronError: one of them cannot.
+            PlugtronError: a replica cannot.
         """
         async with self.lock:
-            order = Sleep(weights)
-            await self._all(order, Wake())
-            self._asleep = order
+            command = Sleep(weights)
+            await self._all(command, Wake())
+            self._asleep = command
 
     async def wake(self) -> None:
-        """Take memory again.
+        """Allocate the memory again.
 
         Raises:
-            PlugtronError: one of them cannot.
+            PlugtronError: a replica cannot.
         """
         async with self.lock:
             await self._all(Wake(), self._asleep or Wake())
             self._asleep = None
 
     async def update_weights(self, path: Path, *, version: int | None, recompute: bool) -> None:
-        """Use other weights, from one moment on: no replica does a step until all have read them.
+        """Switch to other weights at one point in time: no replica runs a step until all have loaded them.
 
         Raises:
-            PlugtronError: one of them cannot.
+            PlugtronError: a replica cannot load them.
         """
         async with self.lock:
             number = self.weights.version + 1 if version is None else version
-            order = Weights(path=path, version=number, recompute=recompute)
+            command = Weights(path=path, version=number, recompute=recompute)
             await self._all(Pause(), Resume())
             try:
-                await self._all(order, self.weights)
-                self.weights = order
+                await self._all(command, self.weights)
+                self.weights = command
             finally:
                 if not self._paused:
                     await self._all(Resume(), Pause())
 
-    async def _all(self, order: Order, undo: Order) -> None:
-        """Have all obey. Where one cannot, have those that did undo it; one that cannot even do that is started anew.
+    async def _all(self, command: Command, undo: Command) -> None:
+        """Send a command to all. If one refuses, send `undo` to those that succeeded; who fails at that is restarted.
 
         Raises:
-            PlugtronError: why one of them cannot.
+            PlugtronError: the first refusal.
         """
         links = list(self.links)
-        found = await asyncio.gather(*(link.obey(order) for link in links), return_exceptions=True)
+        found = await asyncio.gather(*(link.execute(command) for link in links), return_exceptions=True)
         refusals = [each for each in found if isinstance(each, BaseException) and not isinstance(each, ReplicaLost)]
         if not refusals:
             return
@@ -106,9 +106,9 @@ class Orders:
         raise refusals[0]
 
 
-async def _undo(link: ReplicaLink, order: Order) -> None:
+async def _undo(link: ReplicaLink, command: Command) -> None:
     try:
-        await link.obey(order)
+        await link.execute(command)
     except ReplicaLost:
         return
     except PlugtronError:

@@ -21,6 +21,7 @@ from support import fuzzing, models, venv
 from plugtron import LLM
 from plugtron.hub.location import fetch
 from plugtron.kernels.native.build import library
+from plugtron.testing import Ranks
 
 # The same examples each time, so that the suite passes every time or never; `make fuzz` looks for new ones.
 settings.register_profile("plugtron", derandomize=not fuzzing.AT_RANDOM, deadline=None)
@@ -95,6 +96,14 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def two_ranks():
+    """Two ranks under torchrun, for functions of support: what a test says of ranks, and not of how they are started,
+    needs no processes of its own."""
+    with Ranks(2) as job:
+        yield job
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,7 @@
 
 import pytest
 from support import models
-
-from plugtron import LLM, SamplingParams
+from support.greedy import greedy
 
 pytestmark = pytest.mark.wide
 
@@ -12,55 +11,56 @@ FAMILIES = sorted(models.FIRST.values())
 PROMPTS = models.prompts()[2:5]
 #: One that is longer than the windows, beside one of a token: Triton's interpreter takes its time for each.
 FEW = [models.prompts()[4], models.prompts()[0]]
+#: Two that are shorter than the windows, for steps that try the weights.
+SHORT_PROMPTS = [models.prompts()[4][:3], models.prompts()[0]]
 WAYS = {
     "eager": {"overrides": {"execution": "eager"}},
     "dynamic": {
         "engine": "dynamic",
         "overrides": {"engine.options.block_size": 4, "engine.options.max_step_tokens": 7},
     },
+}
+OVER_RANKS = {
     "tensor": {"tensor_parallel": 2},
     "tensor, eager": {"tensor_parallel": 2, "overrides": {"execution": "eager"}},
     "pipeline": {"pipeline_parallel": 2},
 }
+SHORT = {"engine.options.max_sequence_length": 64, "device": "cpu"}
+GRAPH, EAGER = SHORT | {"execution": "graph"}, SHORT | {"execution": "eager"}
 #: What two ranks cannot share: 71 heads.
 ALONE = {"falcon_multi_query"}
 
 
-def tokens(folder, count, prompts=PROMPTS, **options):
-    params = SamplingParams(temperature=0, max_tokens=count, ignore_eos=True)
-    with LLM(folder, **{"dtype": "float32", **options}) as llm:
-        answers = llm.generate(prompts, params)
-    assert [answer.error for answer in answers] == [None] * len(prompts)
-    return [answer.tokens for answer in answers]
-
-
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_way_gives_the_same_tokens(name, random_model):
+def test_every_way_gives_the_same_tokens(name, random_model, two_ranks):
     folder = random_model(name)[1]
-    expected = tokens(folder, 16)
+    expected = greedy(folder, PROMPTS, 16, {})
     for way, options in WAYS.items():
+        assert greedy(folder, PROMPTS, 16, options) == expected, way
+    for way, options in OVER_RANKS.items():
         if not ("tensor" in way and name in ALONE):
-            assert tokens(folder, 16, **options) == expected, way
+            assert two_ranks.run(greedy, folder, PROMPTS, 16, options)[0] == expected, way
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_graphs_give_the_same_tokens(name, random_model):
     """Over Triton's kernels, in its interpreter where there is no GPU."""
     folder = random_model(name)[1]
-    options = {"engine.options.max_sequence_length": 64, "device": "cpu"}
-    found = tokens(folder, 3, FEW, engine="dynamic", overrides={**options, "execution": "graph"})
-    assert found == tokens(folder, 3, FEW, overrides={**options, "execution": "eager"})
+    found = greedy(folder, FEW, 3, {"engine": "dynamic", "overrides": GRAPH})
+    assert found == greedy(folder, FEW, 3, {"overrides": EAGER})
 
 
 @pytest.mark.parametrize("quantization", ["int8", "int4"])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_quantized_weights(name, quantization, random_model):
+def test_quantized_weights(name, quantization, random_model, two_ranks):
     """Native steps round activations as well (what they come to, test_native.py tries), graphs do not."""
     folder = random_model(name)[1]
-    options = {"engine.options.max_sequence_length": 64, "device": "cpu"}
-    eager = tokens(folder, 3, FEW, quantization=quantization, overrides={**options, "execution": "eager"})
-    graph = tokens(folder, 3, FEW, quantization=quantization, overrides={**options, "execution": "graph"})
+    eager = greedy(folder, SHORT_PROMPTS, 2, {"quantization": quantization, "overrides": EAGER})
+    graph = greedy(folder, SHORT_PROMPTS, 2, {"quantization": quantization, "overrides": GRAPH})
     assert graph == eager
-    for ranks in (1,) if name in ALONE else (1, 2):
-        native = tokens(folder, 3, quantization=quantization, tensor_parallel=ranks)
-        assert [len(each) for each in native] == [3, 3, 3]
+    native = greedy(folder, PROMPTS, 3, {"quantization": quantization})
+    assert [len(each) for each in native] == [3, 3, 3]
+    if name not in ALONE:
+        options = {"quantization": quantization, "tensor_parallel": 2}
+        found = two_ranks.run(greedy, folder, PROMPTS, 3, options)[0]
+        assert [len(each) for each in found] == [3, 3, 3]

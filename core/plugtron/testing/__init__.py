@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from plugtron.testing.checks.wrapper import Answered, NativeWrapperChecks, WrapperChecks
     from plugtron.testing.host import Host
     from plugtron.testing.models import SHAPES, write_model, write_tokenizer
-    from plugtron.testing.ranks import RankFailed, run_on_ranks
+    from plugtron.testing.ranks import RankFailed, Ranks, run_on_ranks
     from plugtron.testing.recorder import HookRecorder
     from plugtron.testing.requests import candidates_of, request_of, sequence_of
 
@@ -54,6 +54,7 @@ __all__ = [
     "PluginChecks",
     "QuantizationChecks",
     "RankFailed",
+    "Ranks",
     "RoundTripTokenizerChecks",
     "RouteCase",
     "RoutesChecks",
@@ -91,6 +92,7 @@ _HOMES = {
     "PluginChecks": "plugtron.testing.checks.base",
     "QuantizationChecks": "plugtron.testing.checks.quantization",
     "RankFailed": "plugtron.testing.ranks",
+    "Ranks": "plugtron.testing.ranks",
     "RoundTripTokenizerChecks": "plugtron.testing.checks.tokenizer",
     "RouteCase": "plugtron.testing.checks.routes",
     "RoutesChecks": "plugtron.testing.checks.routes",

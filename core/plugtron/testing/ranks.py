@@ -1,4 +1,4 @@
-"""The same function on several ranks: processes of their own, joined over gloo as torchrun's are."""
+"""Functions on several ranks: processes of their own, joined over gloo as torchrun's are."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Self
 
-__all__ = ["RankFailed", "run_on_ranks"]
+__all__ = ["RankFailed", "Ranks", "run_on_ranks"]
 
 
 class RankFailed(AssertionError):
@@ -20,7 +21,7 @@ class RankFailed(AssertionError):
 
 
 def run_on_ranks(ranks: int, function: Callable[..., Any], *arguments: object, timeout: float = 600.0) -> list[Any]:
-    """Call a function of a module on every rank; return what each has returned, in order.
+    """Call a function of a module on every rank, in new processes; return what each has returned, in order.
 
     Inside, plugtron finds itself under torchrun: `LLM(..., tensor_parallel=ranks)` is one model.
 
@@ -30,21 +31,58 @@ def run_on_ranks(ranks: int, function: Callable[..., Any], *arguments: object, t
     Raises:
         RankFailed: one of them failed, or was not done in time; the others are ended.
     """
-    context = multiprocessing.get_context("spawn")
-    port = _free_port()
-    pipes, processes = [], []
-    for rank in range(ranks):
-        ours, theirs = context.Pipe(duplex=False)
-        processes.append(context.Process(target=_rank, args=(theirs, rank, ranks, port, function, arguments)))
-        processes[-1].start()
-        theirs.close()
-        pipes.append(ours)
-    try:
-        return _answers(pipes, processes, time.monotonic() + timeout)
-    finally:
-        for process in processes:
+    with Ranks(ranks) as job:
+        return job.run(function, *arguments, timeout=timeout)
+
+
+class Ranks:
+    """Processes that are the ranks of a job, for one function after another: they import torch once.
+
+    They start with the first function. After a failure they are ended, and the next function has new ones.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pipes: list[Connection] = []
+        self._processes: list[BaseProcess] = []
+
+    def run(self, function: Callable[..., Any], *arguments: object, timeout: float = 600.0) -> list[Any]:
+        """As `run_on_ranks`."""
+        if not self._processes:
+            self._start()
+        try:
+            for pipe in self._pipes:
+                with suppress(BrokenPipeError):  # it has ended, and will be found without an answer
+                    pipe.send((function, arguments))
+            return _answers(self._pipes, self._processes, time.monotonic() + timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the processes."""
+        for process, pipe in zip(self._processes, self._pipes, strict=True):
+            pipe.close()
             process.kill()
             process.join()
+        self._processes, self._pipes = [], []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        port = _free_port()
+        for rank in range(self._count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_rank, args=(theirs, rank, self._count, port))
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self._processes.append(process)
 
 
 def _answers(pipes: Sequence[Connection], processes: Sequence[BaseProcess], end: float) -> list[Any]:
@@ -59,7 +97,7 @@ def _answers(pipes: Sequence[Connection], processes: Sequence[BaseProcess], end:
             rank = open_pipes.pop(pipe)
             try:
                 worked, answer = pipe.recv()
-            except EOFError:
+            except (EOFError, ConnectionResetError):
                 processes[rank].join()
                 worked, answer = False, f"it ended without an answer, with exit code {processes[rank].exitcode}"
             if not worked:
@@ -68,24 +106,34 @@ def _answers(pipes: Sequence[Connection], processes: Sequence[BaseProcess], end:
     return [found[rank] for rank in range(len(pipes))]
 
 
-def _rank(
-    pipe: Connection, rank: int, ranks: int, port: int, function: Callable[..., Any], arguments: tuple[object, ...]
-) -> None:
+def _rank(pipe: Connection, rank: int, ranks: int, port: int) -> None:
     threads = max(1, (os.cpu_count() or 1) // ranks)
     said = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_PORT": port, "OMP_NUM_THREADS": threads}
     os.environ.update({name: str(value) for name, value in said.items()}, MASTER_ADDR="127.0.0.1")
+    # What is left of a process group may wait for the others while an interpreter is taken down: none is.
     try:
-        answer = True, function(*arguments)
+        while True:
+            _send(pipe, _answer(*pipe.recv()))
+    except (EOFError, OSError):  # nobody asks any more
+        os._exit(0)
+
+
+def _answer(function: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[bool, Any]:
+    try:
+        return True, function(*arguments)
     # Whatever it raises belongs to the caller.
     except BaseException:
-        answer = False, traceback.format_exc()
+        return False, traceback.format_exc()
+
+
+def _send(pipe: Connection, answer: tuple[bool, Any]) -> None:
     try:
         pipe.send(answer)
+    except OSError:
+        raise
     # What a function returns may be anything.
     except Exception:
         pipe.send((False, f"its answer cannot be sent: {traceback.format_exc()}"))
-    # What is left of a process group may wait for the others while an interpreter is taken down.
-    os._exit(0)
 
 
 def _free_port() -> int:

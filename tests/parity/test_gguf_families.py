@@ -8,6 +8,7 @@ import torch
 from support import gguf_models, models, reference
 from support.folders import same
 from support.gguf_models import write_model
+from support.greedy import greedy
 from support.logits import all_logits
 
 from plugtron import LLM, SamplingParams
@@ -69,13 +70,12 @@ def test_greedy_tokens(name, written):
 
 @pytest.mark.wide
 @pytest.mark.parametrize("name", ["bloom", "falcon-groups", "gpt-oss", "gpt2", "mixtral", "phi3", "qwen2moe"])
-def test_over_ranks(name, written):
+def test_over_ranks(name, written, two_ranks):
     _, path = written(name)
-    found = []
-    for ways in ({}, {"tensor_parallel": 2}, {"pipeline_parallel": 2}):
-        with LLM(path, dtype="float32", **ways) as llm:
-            found.append([request.tokens for request in llm.generate(models.prompts()[2:5], GREEDY)])
-    assert found[1:] == [found[0]] * 2
+    asked = path, models.prompts()[2:5], GREEDY.max_tokens
+    expected = greedy(*asked, {})
+    for ways in ({"tensor_parallel": 2}, {"pipeline_parallel": 2}):
+        assert two_ranks.run(greedy, *asked, ways)[0] == expected
 
 
 def test_what_llama_cpp_takes_for_granted(written):

@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-
-from plugtron import LLM, SamplingParams
+from support.greedy import greedy
 
 CHECKPOINTS = Path(__file__).parents[1] / "data" / "megatron"
 NAMES = [
@@ -21,24 +20,20 @@ WAYS = {
         "overrides": {"engine.options.block_size": 4, "engine.options.max_step_tokens": 7},
     },
 }
-OVER_RANKS = {
+OVER_TWO_RANKS = {
     "tensor": {"tensor_parallel": 2},
     "pipeline": {"pipeline_parallel": 2},
     "tensor, eager": {"tensor_parallel": 2, "overrides": {"execution": "eager"}},
-    "tensor, pipeline, dynamic": {"tensor_parallel": 2, "pipeline_parallel": 2, "engine": "dynamic"},
 }
+OVER_FOUR_RANKS = {"tensor_parallel": 2, "pipeline_parallel": 2, "engine": "dynamic"}
 
 
 def reference(name):
     return json.loads((CHECKPOINTS / name / "reference.json").read_text())["reference"]
 
 
-def tokens(name, count, **options):
-    params = SamplingParams(temperature=0, max_tokens=count, ignore_eos=True)
-    with LLM(CHECKPOINTS / name, **{"dtype": "float32", **options}) as llm:
-        answers = llm.generate([entry["prompt_tokens"] for entry in reference(name)], params)
-    assert [answer.error for answer in answers] == [None] * len(answers)
-    return [answer.tokens for answer in answers]
+def prompts(name):
+    return [entry["prompt_tokens"] for entry in reference(name)]
 
 
 @pytest.mark.filterwarnings("error")  # of a step that is cut there is a warning
@@ -46,15 +41,17 @@ def tokens(name, count, **options):
 def test_every_way_gives_megatrons_tokens(name):
     expected = [entry["greedy_tokens"] for entry in reference(name)]
     for way, options in WAYS.items():
-        assert tokens(name, 24, **options) == expected, way
+        assert greedy(CHECKPOINTS / name, prompts(name), 24, options) == expected, way
 
 
 @pytest.mark.wide
 @pytest.mark.parametrize("name", NAMES)
-def test_ranks_give_megatrons_tokens(name):
+def test_ranks_give_megatrons_tokens(name, two_ranks):
     expected = [entry["greedy_tokens"] for entry in reference(name)]
-    for way, options in OVER_RANKS.items():
-        assert tokens(name, 24, **options) == expected, way
+    for way, options in OVER_TWO_RANKS.items():
+        found = two_ranks.run(greedy, CHECKPOINTS / name, prompts(name), 24, options)[0]
+        assert found == expected, way
+    assert greedy(CHECKPOINTS / name, prompts(name), 24, OVER_FOUR_RANKS) == expected
 
 
 @pytest.mark.wide
@@ -63,5 +60,6 @@ def test_ranks_give_megatrons_tokens(name):
 def test_graphs_give_the_same_tokens(name, quantization):
     """Over Triton's kernels, in its interpreter where there is no GPU."""
     options = {"engine.options.max_sequence_length": 64, "device": "cpu", "model.quantization": quantization}
-    found = tokens(name, 3, engine="dynamic", overrides={**options, "execution": "graph"})
-    assert found == tokens(name, 3, overrides={**options, "execution": "eager"})
+    asked = CHECKPOINTS / name, prompts(name), 3
+    found = greedy(*asked, {"engine": "dynamic", "overrides": {**options, "execution": "graph"}})
+    assert found == greedy(*asked, {"overrides": {**options, "execution": "eager"}})

@@ -24,10 +24,11 @@ def check_memory(info: ModelInfo, *, tokens: int, device: torch.device, remedy: 
     wanted = bytes_per_token(info) * tokens
     there = free_memory(device) if device.type == "cuda" else _memory(device)
     if wanted > there:
-        halved = "" if any(state.has_scales for state in info.states) else ", or set model.kv_dtype: int8"
+        small = all(state.dtype.itemsize == 1 for state in info.states)
+        smaller = "" if small else f", or set model.kv_dtype: {_kv_dtype(device)}"
         raise SpecError(
             f"keys and values of {tokens} tokens take {wanted / 2**30:.1f} GiB, and {device.type} memory is "
-            f"{there / 2**30:.1f} GiB: {remedy}{halved}"
+            f"{there / 2**30:.1f} GiB: {remedy}{smaller}"
         )
 
 
@@ -49,7 +50,7 @@ def explain_out_of_memory(what: str, device: torch.device) -> Iterator[None]:
         raise SpecError(
             f"{what} found no room on {device}, of whose {_memory(device) / 2**30:.1f} GiB "
             f"{free_memory(device) / 2**30:.1f} are free: lower engine.options.kv_cache_memory, max_batch_size or "
-            "max_step_tokens, set model.quantization or model.kv_dtype: int8, or raise parallel.tensor "
+            f"max_step_tokens, set model.quantization or model.kv_dtype: {_kv_dtype(device)}, or raise parallel.tensor "
             f"({str(error).splitlines()[0]})"
         ) from error
 
@@ -60,6 +61,11 @@ def free_memory(device: torch.device) -> int:
         torch.cuda.empty_cache()
         return torch.cuda.mem_get_info(device)[0]
     return host_memory().available
+
+
+def _kv_dtype(device: torch.device) -> str:
+    """The type of keys and values in 8 bits that runs fast on a device."""
+    return "fp8" if device.type == "cuda" else "int8"
 
 
 def _memory(device: torch.device) -> int:

@@ -44,6 +44,7 @@ class StaticInferenceContext(InferenceContext):
             blocks=self.slots + 1,
             block_size=self.max_length,
             remedy="lower engine.options.max_batch_size or max_sequence_length",
+            scattered=True,
         )
 
     def release_memory(self) -> None:

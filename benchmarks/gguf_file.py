@@ -98,7 +98,7 @@ def report(record: Mapping[str, Any]) -> str:
     lines = [
         f"# {record['file']}",
         "",
-        f"`python benchmarks/gguf_file.py`: {record['rounds']} rounds that alternate. The file has "
+        f"`python benchmarks/gguf_file.py`, rounds that alternate: {record['rounds']}. The file has "
         f"{record['file_mb']:.0f} MB, a step of plugtron's reads {record['weight_mb']:.0f} MB of weights. "
         f"Keys and values: {record['kv_dtype']}, llama.cpp's {KV[record['kv_dtype']]}. {versions}; "
         f"{record['machine']}.",

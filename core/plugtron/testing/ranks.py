@@ -110,11 +110,11 @@ def _rank(pipe: Connection, rank: int, ranks: int, port: int) -> None:
     threads = max(1, (os.cpu_count() or 1) // ranks)
     said = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_PORT": port, "OMP_NUM_THREADS": threads}
     os.environ.update({name: str(value) for name, value in said.items()}, MASTER_ADDR="127.0.0.1")
-    # What is left of a process group may wait for the others while an interpreter is taken down: none is.
+    # os._exit: an interpreter that shuts down may wait for the other ranks of a process group.
     try:
         while True:
             _send(pipe, _answer(*pipe.recv()))
-    except (EOFError, OSError):  # nobody asks any more
+    except (EOFError, OSError):  # the caller has closed the pipe
         os._exit(0)
 
 

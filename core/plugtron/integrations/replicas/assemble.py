@@ -25,7 +25,7 @@ from plugtron.spec.resolved import ResolvedSpec
 
 __all__ = ["assemble_replicas"]
 
-#: Concurrent calls of a replica: requests that are added, and those that are tokenized.
+#: Concurrent calls of a replica: to add requests, and to tokenize them.
 _MAX_CALLS = 10_000
 #: Tokens of a block by which the router compares prompts: the default of the dynamic engine.
 _BLOCK_SIZE = 16

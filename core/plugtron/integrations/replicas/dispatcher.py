@@ -228,7 +228,7 @@ class Dispatcher:
             self.submit(request)
 
     def _lose(self, replica: _Replica, reason: str) -> None:
-        """Take a replica out, and send its requests to others, but for those that have outputs."""
+        """Remove a replica, and send its requests to others; those with outputs fail."""
         replica.up, replica.incarnation = False, replica.incarnation + 1
         replica.lost.set()
         self._control.links.discard(replica.link)

@@ -90,7 +90,9 @@ class ReplicaControl:
                     await self._all(Resume(), Pause())
 
     async def _all(self, command: Command, undo: Command) -> None:
-        """Send a command to all. If one refuses, send `undo` to those that succeeded; a replica that fails at that is restarted.
+        """Send a command to all. If one refuses, send `undo` to those that succeeded.
+
+        A replica that fails to undo is restarted.
 
         Raises:
             PlugtronError: the first refusal.

@@ -17,11 +17,11 @@ if not torch.cuda.is_available():
 
 from hypothesis import settings
 from support import fuzzing, models, venv
+from support.strict_ranks import StrictRanks
 
 from plugtron import LLM
 from plugtron.hub.location import fetch
 from plugtron.kernels.native.build import library
-from plugtron.testing import Ranks
 
 # The same examples each time, so that the suite passes every time or never; `make fuzz` looks for new ones.
 settings.register_profile("plugtron", derandomize=not fuzzing.AT_RANDOM, deadline=None)
@@ -99,10 +99,9 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
-def two_ranks():
-    """Two ranks under torchrun, for functions of support: what a test says of ranks, and not of how they are started,
-    needs no processes of its own."""
-    with Ranks(2) as job:
+def two_ranks(pytestconfig):
+    """Two ranks under torchrun, shared by tests that are not about how ranks start."""
+    with StrictRanks(2, pytestconfig.getini("filterwarnings")) as job:
         yield job
 
 

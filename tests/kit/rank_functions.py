@@ -20,3 +20,14 @@ def fails(rank, how):
         os._exit(7)
     time.sleep(0 if how == "send" else 600)
     return lambda: None
+
+
+def unlucky():
+    raise ValueError("no such luck")
+
+
+class Unreadable:
+    """Can be pickled, and not read."""
+
+    def __reduce__(self):
+        return unlucky, ()

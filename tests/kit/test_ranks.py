@@ -1,11 +1,12 @@
 """Functions on several ranks: what each returns, and one clear error, soon, where one of them fails."""
 
+import os
 import time
 
 import pytest
 import rank_functions
 
-from plugtron.testing import RankFailed, run_on_ranks
+from plugtron.testing import RankFailed, Ranks, run_on_ranks
 
 FAILURES = {
     "raise": "rank 1: Traceback .*ValueError: no such luck",
@@ -30,3 +31,17 @@ def test_a_rank_that_fails(how):
 def test_ranks_that_are_never_done():
     with pytest.raises(RankFailed, match="no answer in time from rank 0, 1"):
         run_on_ranks(2, rank_functions.fails, 1, "never", timeout=0.5)
+
+
+def test_processes_are_kept_until_one_fails():
+    with Ranks(2) as job:
+        first = job.run(os.getpid)
+        assert job.run(os.getpid) == first
+        with pytest.raises(RankFailed, match="rank 1: Traceback"):
+            job.run(rank_functions.fails, 1, "raise")
+        assert set(job.run(os.getpid)).isdisjoint(first)
+
+
+def test_what_ranks_cannot_read_is_said():
+    with pytest.raises(RankFailed, match=r"(?s)rank 0: Traceback .*ValueError: no such luck"):
+        run_on_ranks(1, len, rank_functions.Unreadable())

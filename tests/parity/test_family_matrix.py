@@ -11,8 +11,6 @@ FAMILIES = sorted(models.FIRST.values())
 PROMPTS = models.prompts()[2:5]
 #: One that is longer than the windows, beside one of a token: Triton's interpreter takes its time for each.
 FEW = [models.prompts()[4], models.prompts()[0]]
-#: Two that are shorter than the windows, for steps that try the weights.
-SHORT_PROMPTS = [models.prompts()[4][:3], models.prompts()[0]]
 WAYS = {
     "eager": {"overrides": {"execution": "eager"}},
     "dynamic": {
@@ -55,8 +53,8 @@ def test_graphs_give_the_same_tokens(name, random_model):
 def test_quantized_weights(name, quantization, random_model, two_ranks):
     """Native steps round activations as well (what they come to, test_native.py tries), graphs do not."""
     folder = random_model(name)[1]
-    eager = greedy(folder, SHORT_PROMPTS, 2, {"quantization": quantization, "overrides": EAGER})
-    graph = greedy(folder, SHORT_PROMPTS, 2, {"quantization": quantization, "overrides": GRAPH})
+    eager = greedy(folder, FEW, 3, {"quantization": quantization, "overrides": EAGER})
+    graph = greedy(folder, FEW, 3, {"quantization": quantization, "overrides": GRAPH})
     assert graph == eager
     native = greedy(folder, PROMPTS, 3, {"quantization": quantization})
     assert [len(each) for each in native] == [3, 3, 3]

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.greedy import greedy
-
-from plugtron.testing import Ranks
+from support.strict_ranks import StrictRanks
 
 CHECKPOINTS = Path(__file__).parents[1] / "data" / "megatron"
 NAMES = [
@@ -31,8 +30,8 @@ OVER_FOUR_RANKS = {"tensor_parallel": 2, "pipeline_parallel": 2, "engine": "dyna
 
 
 @pytest.fixture(scope="module")
-def four_ranks():
-    with Ranks(4) as job:
+def four_ranks(pytestconfig):
+    with StrictRanks(4, pytestconfig.getini("filterwarnings")) as job:
         yield job
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import socket
 import time
 import traceback
@@ -38,7 +39,8 @@ def run_on_ranks(ranks: int, function: Callable[..., Any], *arguments: object, t
 class Ranks:
     """Processes that are the ranks of a job, for one function after another: they import torch once.
 
-    They start with the first function. After a failure they are ended, and the next function has new ones.
+    They start with the first function, and end with `close`, or with the `with` statement. After a failure they are
+    ended, and the next function has new ones.
     """
 
     def __init__(self, count: int) -> None:
@@ -48,9 +50,9 @@ class Ranks:
 
     def run(self, function: Callable[..., Any], *arguments: object, timeout: float = 600.0) -> list[Any]:
         """As `run_on_ranks`."""
-        if not self._processes:
-            self._start()
         try:
+            if not self._processes:
+                self._start()
             for pipe in self._pipes:
                 with suppress(BrokenPipeError):  # it has ended, and will be found without an answer
                     pipe.send((function, arguments))
@@ -113,13 +115,14 @@ def _rank(pipe: Connection, rank: int, ranks: int, port: int) -> None:
     # os._exit: an interpreter that shuts down may wait for the other ranks of a process group.
     try:
         while True:
-            _send(pipe, _answer(*pipe.recv()))
+            _send(pipe, _answer(pipe.recv_bytes()))
     except (EOFError, OSError):  # the caller has closed the pipe
         os._exit(0)
 
 
-def _answer(function: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[bool, Any]:
+def _answer(call: bytes) -> tuple[bool, Any]:
     try:
+        function, arguments = pickle.loads(call)
         return True, function(*arguments)
     # Whatever it raises belongs to the caller.
     except BaseException:

@@ -104,11 +104,8 @@ class Dispatcher:
     @property
     def why_not_ready(self) -> str:
         """Why no request can be answered now; empty: one can."""
-        return (
-            ""
-            if any(replica.up for replica in self._replicas)
-            else "all replicas are lost, and are being started again"
-        )
+        live = any(replica.up for replica in self._replicas)
+        return "" if live else "all replicas are lost, and are being started again"
 
     async def prepare(self, request: InferenceRequest) -> Prepared:
         """Have a replica check and tokenize a request.
